@@ -1,0 +1,44 @@
+# `make help` lists what this can do. Needs Python 3.11 or newer (with venv) and make; nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+ROWS ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help up test check format lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+up: $(INSTALLED)  ## two embedded servers, loaded by TST and kept equal by SNK (ROWS=200000 stops after so many)
+	@$(BIN)/snk up $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+test: $(INSTALLED)  ## all tests, on real embedded servers
+	$(BIN)/pytest $(ARGS)
+
+check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest $(ARGS)
+
+format: $(INSTALLED)  ## format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(INSTALLED)  ## renew requirements.lock from pyproject.toml: names, versions and hashes
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-annotate --no-header --no-emit-index-url pyproject.toml -o requirements.lock
+
+clean:  ## remove the virtual environment and the tools' caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "SNK needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@

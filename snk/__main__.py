@@ -1,0 +1,5 @@
+"""``python -m snk`` is the console script ``snk``."""
+
+from snk.cli.app import main
+
+main()

@@ -1,0 +1,45 @@
+"""The command ``snk``. Exit codes of every command: 0 fine or equal, 1 different or not healthy, 2 trouble."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from snk import __version__
+from snk.cli.init import init
+from snk.cli.run import run
+from snk.errors import SnkError
+
+app = typer.Typer(
+    name="snk",
+    help="Keep tables in two PostgreSQL databases equal, in both directions, in real time.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (run, init):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"snk {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def snk(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What all commands have in common."""
+
+
+def main() -> None:
+    """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
+    try:
+        app()
+    except SnkError as error:
+        print(f"snk: {error}", file=sys.stderr)
+        sys.exit(2)

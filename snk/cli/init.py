@@ -1,0 +1,31 @@
+"""``snk init``: make what SNK needs in both databases."""
+
+from typing import Annotated
+
+import typer
+import uvloop
+
+from snk.cli.common import pair_of, start
+from snk.db import schema
+from snk.sync.daemon import Pair
+from snk.sync.prepare import prepare
+
+
+def init(
+    *,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Only print the statements, for whoever runs them by hand.")
+    ] = False,
+) -> None:
+    """Create SNK's schema, and the default table if it is to be synced, where they are missing, in both databases."""
+    settings = start()
+    if print_only:
+        print(schema.printed(default_table=schema.DEFAULT_TABLE in settings.tables), end="")
+        return
+    uvloop.run(_init(pair_of(settings)))
+
+
+async def _init(pair: Pair) -> None:
+    for server in (pair.first, pair.second):
+        made = await prepare(server, pair.tables)
+        print(f"{server.address}: " + (f"created {', '.join(made)}" if made else "nothing was missing"))

@@ -1,0 +1,114 @@
+"""Sets of whole numbers kept as intervals.
+
+Holes in a sequence come in runs (a rolled-back batch, a long transaction), so a few pairs of bounds stand for
+millions of ids.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """An immutable set of ints: sorted pairs ``(low, high)``, both inclusive, that neither touch nor overlap."""
+
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[int, int]]) -> Self:
+        """The union of pairs in any order; a pair whose low exceeds its high holds nothing."""
+        merged: list[tuple[int, int]] = []
+        for low, high in sorted(pair for pair in pairs if pair[0] <= pair[1]):
+            if merged and low <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+            else:
+                merged.append((low, high))
+        return cls(tuple(merged))
+
+    @classmethod
+    def between(cls, low: int, ids: Iterable[int]) -> Self:
+        """What is missing above ``low`` in an ascending run of ids, up to the last of them."""
+        gaps: list[tuple[int, int]] = []
+        for i in ids:
+            if i > low + 1:
+                gaps.append((low + 1, i - 1))
+            low = i
+        return cls(tuple(gaps))
+
+    def __bool__(self) -> bool:
+        return bool(self.pairs)
+
+    def __len__(self) -> int:
+        """How many ids the set holds, not how many intervals."""
+        return sum(high - low + 1 for low, high in self.pairs)
+
+    def __iter__(self) -> Iterator[int]:
+        for low, high in self.pairs:
+            yield from range(low, high + 1)
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self.pairs, number, key=lambda pair: pair[0]) - 1
+        return at >= 0 and number <= self.pairs[at][1]
+
+    def __or__(self, other: Self) -> Self:
+        if not other.pairs:
+            return self
+        if not self.pairs:
+            return other
+        return type(self).of((*self.pairs, *other.pairs))
+
+    def __sub__(self, other: Self) -> Self:
+        if not self.pairs or not other.pairs:
+            return self
+        left: list[tuple[int, int]] = []
+        cuts = other.pairs
+        at = 0
+        for pair in self.pairs:
+            low, high = pair
+            while at < len(cuts) and cuts[at][1] < low:
+                at += 1
+            cut = at
+            while cut < len(cuts) and cuts[cut][0] <= high:
+                if cuts[cut][0] > low:
+                    left.append((low, cuts[cut][0] - 1))
+                low = max(low, cuts[cut][1] + 1)
+                cut += 1
+            if low <= high:
+                left.append((low, high))
+        return type(self)(tuple(left))
+
+    def without(self, ids: Iterable[int]) -> Self:
+        """This set less some single ids, in any order."""
+        return self - type(self).of((i, i) for i in ids)
+
+    def up_to(self, bound: int) -> Self:
+        """The part at or below ``bound``."""
+        return type(self)(tuple((low, min(high, bound)) for low, high in self.pairs if low <= bound))
+
+    def above(self, bound: int) -> Self:
+        """The part above ``bound``."""
+        return type(self)(tuple((max(low, bound + 1), high) for low, high in self.pairs if high > bound))
+
+    def coarse(self, limit: int) -> Self:
+        """A superset of at most ``limit`` intervals, made by closing the narrowest gaps first.
+
+        For holes a superset is safe: an id that was already delivered is read once more, and the unique key on
+        uuid sorts that out.
+        """
+        if len(self.pairs) <= limit:
+            return self
+        gaps = [right[0] - left[1] for left, right in pairwise(self.pairs)]
+        closed = set(sorted(range(len(gaps)), key=gaps.__getitem__)[: len(self.pairs) - limit])
+        merged = [self.pairs[0]]
+        for at, pair in enumerate(self.pairs[1:]):
+            if at in closed:
+                merged[-1] = (merged[-1][0], pair[1])
+            else:
+                merged.append(pair)
+        return type(self)(tuple(merged))
+
+
+NOTHING = Intervals()

@@ -1,0 +1,55 @@
+"""How long to wait: between two polls of a quiet table, and between two tries of something that failed."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class PollPace:
+    """Polls at once under load, every ``least_ms`` shortly after, and ever more rarely on a quiet table.
+
+    A row that arrives every few milliseconds must not wait for a poller that has gone to sleep in between, so the
+    interval stays short for ``attentive_ms`` after the last row before it grows.
+
+    Attributes:
+        most_ms: the longest interval.
+        quiet_ms: for how long nothing has come.
+    """
+
+    most_ms: float
+    least_ms: float = 1.5
+    attentive_ms: float = 500.0
+    growth: float = 0.05
+    quiet_ms: float = 0.0
+
+    def after(self, *, moved: bool) -> "PollPace":
+        """The pace after a poll that did, or did not, bring rows."""
+        if moved:
+            return replace(self, quiet_ms=0.0)
+        return replace(self, quiet_ms=self.quiet_ms + self.wait_ms)
+
+    @property
+    def wait_ms(self) -> float:
+        """Milliseconds to wait before the next poll."""
+        sleepy = max(0.0, self.quiet_ms - self.attentive_ms)
+        return min(self.most_ms, self.least_ms + sleepy * self.growth)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with full jitter in its upper half, so that many clients do not return in step.
+
+    Source: Marc Brooker, "Exponential Backoff And Jitter", 2015 ("equal jitter").
+    """
+
+    first_seconds: float = 0.1
+    most_seconds: float = 5.0
+    tries: int = 0
+
+    def failed(self) -> "Backoff":
+        """The backoff after one more failure."""
+        return replace(self, tries=self.tries + 1)
+
+    def wait_seconds(self, chance: float) -> float:
+        """Seconds to wait, given a random number in [0, 1)."""
+        ceiling = min(self.most_seconds, self.first_seconds * 2.0 ** min(self.tries, 30))
+        return ceiling / 2 + ceiling / 2 * chance

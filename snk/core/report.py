@@ -1,0 +1,118 @@
+"""What the daemon tells of itself, as values: `snk status`, ``/status`` and ``/metrics`` show these, and no others."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FlowState = Literal["starting", "running", "waiting", "paused", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A transaction that holds holes open.
+
+    Attributes:
+        writer: its virtual transaction id.
+        pid: its backend, or None for a prepared transaction.
+        age_seconds: how long the transaction has been open, where SNK's role may see it.
+        prepared: the name of a prepared transaction.
+    """
+
+    writer: str
+    pid: int | None
+    user: str | None
+    application: str | None
+    state: str | None
+    age_seconds: float | None
+    prepared: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStatus:
+    """One direction of one table.
+
+    Attributes:
+        state: ``running``; ``waiting`` for a server that is away; ``paused`` until a person changes something.
+        high: the greatest id read at the source.
+        safe: the greatest high known to be durable at the source.
+        version: of the mark in the destination.
+        hole_ids: how many ids below high were never seen and may still come.
+        holes: how many intervals they make.
+        holes_seconds: for how long there have been holes without a break.
+        blockers: who holds them open.
+        lag_seconds: everything that was visible at the source so long ago is in the destination.
+        lag_rows: ids between high and the greatest id at the source: at most so many rows wait.
+        delivered: rows inserted into the destination since the daemon started.
+        echoes: rows recognised as written by SNK itself.
+        present: rows that the destination held already, found by its unique key.
+        conflicts: one uuid, two different rows; all that are recorded in the destination.
+        rows_per_second: delivered, over the last seconds.
+        progress_seconds: since the flow last finished a step.
+        error: the last one, or an empty string.
+        error_seconds: how long ago it was.
+    """
+
+    table: str
+    source: str
+    destination: str
+    state: FlowState
+    high: int
+    safe: int
+    version: int
+    hole_ids: int
+    holes: int
+    holes_seconds: float
+    blockers: tuple[Blocker, ...]
+    lag_seconds: float
+    lag_rows: int
+    delivered: int
+    echoes: int
+    present: int
+    conflicts: int
+    rows_per_second: float
+    progress_seconds: float
+    error: str
+    error_seconds: float | None
+
+    @property
+    def name(self) -> str:
+        """Such as ``public.records first→second``."""
+        return f"{self.table} {self.source}→{self.destination}"
+
+
+@dataclass(frozen=True, slots=True)
+class DedupStatus:
+    """The set of uuids by which echoes are recognised.
+
+    Attributes:
+        size: entries in memory, of all tables and directions.
+        redis: whether Redis stands behind it now.
+        error: why not, or an empty string.
+    """
+
+    size: int
+    redis: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """The whole daemon.
+
+    Attributes:
+        first: where database A is, without user and password.
+        second: where database B is.
+        troubles: why the daemon is not healthy; empty when it is.
+    """
+
+    version: str
+    uptime_seconds: float
+    first: str
+    second: str
+    flows: tuple[FlowStatus, ...]
+    dedup: DedupStatus
+    troubles: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether rows flow in every direction."""
+        return not self.troubles

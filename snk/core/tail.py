@@ -1,0 +1,122 @@
+"""Tailing a table by its id without losing a row: mark, holes and fences.
+
+A sequence hands out an id before its transaction commits, so a lower id can become visible after a higher one was
+read. `Tail` is what one reader knows of one table: every id at or below ``high`` was delivered or lies in a hole.
+A hole is given up only when nobody is left who could fill it. Whoever owns an unseen id below ``high``
+
+1. took a lock on the table or on its sequence before drawing the id,
+2. drew the id before ``high`` was committed,
+3. gives the lock back only after its rows are visible.
+
+So the reader goes round in this order, each a statement with a snapshot of its own:
+
+* **read** the rows above ``high``  → `Tail.read`; ids that were skipped are new holes,
+* if there are holes, **look** who holds such locks  → `Tail.look`; the first look at a hole is its fence, later
+  looks only take members away,
+* if a member is gone, **re-read** the holes it guarded  → `Tail.reread`; what is there is delivered, and a hole
+  whose fence is empty is finished.
+
+Everything here is a frozen value: no I/O, no clock. The order of the calls is the proof; the caller keeps it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from snk.core.intervals import NOTHING, Intervals
+
+Writer = str
+"""A transaction that can still fill a hole, by its virtual transaction id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """Holes that appeared together, and who could still fill them.
+
+    Attributes:
+        holes: ids never seen.
+        fence: the writers seen by the first look after the holes appeared and still running; None before that look.
+        due: a member has ended since the last re-read, or the look found nobody: re-read these holes.
+    """
+
+    holes: Intervals
+    fence: frozenset[Writer] | None = None
+    due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What one reader knows of one table.
+
+    Attributes:
+        high: the greatest id ever read.
+        fenced: the holes below it, in groups of one fence each.
+    """
+
+    high: int = 0
+    fenced: tuple[Fenced, ...] = ()
+
+    @classmethod
+    def resumed(cls, high: int, holes: Intervals) -> "Tail":
+        """A tail as its mark describes it. Fences do not outlive a process: they are looked at afresh."""
+        return cls(high, (Fenced(holes),) if holes else ())
+
+    @property
+    def holes(self) -> Intervals:
+        """All ids at or below ``high`` that were never seen and may still come."""
+        return Intervals.of(pair for group in self.fenced for pair in group.holes.pairs)
+
+    @property
+    def due(self) -> Intervals:
+        """The holes to re-read now."""
+        return Intervals.of(pair for group in self.fenced if group.due for pair in group.holes.pairs)
+
+    @property
+    def writers(self) -> frozenset[Writer]:
+        """Whoever holds a hole open."""
+        return frozenset(writer for group in self.fenced for writer in group.fence or ())
+
+    def read(self, ids: Sequence[int]) -> "Tail":
+        """After a read of the rows above ``high``: their ids, ascending. Skipped ids become a hole."""
+        if not ids:
+            return self
+        contiguous = ids[0] == self.high + 1 and ids[-1] - ids[0] == len(ids) - 1
+        gaps = NOTHING if contiguous else Intervals.between(self.high, ids)
+        fenced = (*self.fenced, Fenced(gaps)) if gaps else self.fenced
+        return replace(self, high=ids[-1], fenced=fenced)
+
+    def look(self, writers: frozenset[Writer]) -> "Tail":
+        """After a look, later than the last read, at everybody who could fill a hole."""
+        merged: dict[tuple[frozenset[Writer] | None, bool], Intervals] = {}
+        for group in (_looked(group, writers) for group in self.fenced):
+            key = (group.fence, group.due)
+            merged[key] = merged.get(key, NOTHING) | group.holes
+        return replace(self, fenced=tuple(Fenced(holes, fence, due) for (fence, due), holes in merged.items()))
+
+    def reread(self, ids: Iterable[int], *, up_to: int | None = None) -> "Tail":
+        """After a re-read, later than the last look, of the holes that are due.
+
+        Args:
+            ids: what was there.
+            up_to: the last id the re-read reached, when it was cut short; holes above it stay due.
+        """
+        seen = list(ids)
+        groups: list[Fenced] = []
+        for group in self.fenced:
+            if not group.due:
+                groups.append(group)
+                continue
+            reached = group.holes if up_to is None else group.holes.up_to(up_to)
+            later = NOTHING if up_to is None else group.holes.above(up_to)
+            if later:
+                groups.append(replace(group, holes=later))
+            empty = reached.without(i for i in seen if i in reached)
+            if empty and group.fence:
+                groups.append(Fenced(empty, group.fence))
+        return replace(self, fenced=tuple(groups))
+
+
+def _looked(group: Fenced, writers: frozenset[Writer]) -> Fenced:
+    if group.fence is None:
+        return replace(group, fence=writers, due=not writers)
+    left = group.fence & writers
+    return Fenced(group.holes, left, group.due or len(left) < len(group.fence))

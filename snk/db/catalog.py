@@ -1,0 +1,171 @@
+"""What the catalogues of one database tell: about the server, about a table, and about who holds which lock.
+
+These are questions to PostgreSQL's own views, so they stand here as plain SQL; no row of a synced table passes
+through this file.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.report import Blocker
+from snk.db.shape import Column, Sequence, Shape
+from snk.errors import TableUnfit
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What one connection learnt of its server.
+
+    Attributes:
+        version: such as ``18.6``.
+        number: the same as a number: 180006.
+        standby: it is in recovery: it shows no writers' locks, so it cannot be tailed.
+        identity: which database this is: the cluster's system identifier and the database's oid.
+        boot: changes with every start, crash recovery and promotion. A crash of one backend makes the server recover
+            without a restart, so its start time alone does not tell; the reset of its statistics does.
+        clock: the server's time.
+    """
+
+    version: str
+    number: int
+    standby: bool
+    identity: str
+    boot: str
+    clock: datetime
+
+
+_SERVER = sa.text("""
+    select current_setting('server_version') as version,
+           current_setting('server_version_num')::int as number,
+           pg_is_in_recovery() as standby,
+           (select system_identifier from pg_control_system())::text
+             || '/' || (select oid from pg_database where datname = current_database()) as identity,
+           concat_ws('/',
+             case when pg_is_in_recovery() then 'standby' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
+             extract(epoch from pg_postmaster_start_time()),
+             (select extract(epoch from stats_reset) from pg_stat_bgwriter)) as boot,
+           clock_timestamp() as clock
+""")
+
+_TABLE = sa.text("""
+    select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
+           has_table_privilege(c.oid, 'SELECT') as may_select,
+           has_table_privilege(c.oid, 'INSERT') as may_insert,
+           row_security_active(c.oid) as hidden,
+           (with recursive family(oid) as (
+              select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
+            select array_agg(oid::bigint) from family) as relations
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = to_regclass(:name)
+""")
+
+_EXISTS = sa.text("select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid) is not null")
+
+# With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
+_NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
+
+_COLUMNS = sa.text("""
+    select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
+           a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
+           exists (select from pg_index i
+                   where i.indrelid = a.attrelid and i.indisunique and i.indisvalid and i.indimmediate
+                     and i.indpred is null and i.indexprs is null
+                     and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) as "unique",
+           s.seqrelid::bigint as sequence_oid, s.seqrelid::regclass::text as sequence_name,
+           s.seqincrement as increment, s.seqcache as cache,
+           a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
+    from pg_attribute a
+    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    left join lateral (
+      select s.* from pg_sequence s join pg_depend p on
+           (p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refobjid = s.seqrelid)
+        or (p.classid = 'pg_class'::regclass and p.objid = s.seqrelid and p.deptype in ('a', 'i')
+            and p.refobjid = a.attrelid and p.refobjsubid = a.attnum)
+      limit 1) s on true
+    where a.attrelid = :oid and a.attnum > 0 and not a.attisdropped
+    order by a.attnum
+""")
+
+# Whoever inserts or copies holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
+# transaction ends. The modes above it that can write too are listed as well; SHARE UPDATE EXCLUSIVE and SHARE are not:
+# they are what VACUUM and CREATE INDEX hold, for hours, and an INSERT beside them takes ROW EXCLUSIVE all the same.
+_WRITERS_OF = """
+    from pg_locks l
+    where l.locktype = 'relation' and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+      and l.relation = any(cast(:relations as bigint[])::oid[])
+      and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      and l.pid is distinct from pg_backend_pid()
+"""
+_WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
+
+_BLOCKERS = sa.text(f"""
+    select l.virtualtransaction as writer, l.pid, a.usename as "user", a.application_name as application, a.state,
+           extract(epoch from clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 as age_seconds,
+           p.gid as prepared
+    from (select distinct l.virtualtransaction, l.pid {_WRITERS_OF}) l
+    left join pg_stat_activity a on a.pid = l.pid
+    left join pg_prepared_xacts p on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+    where l.virtualtransaction = any(cast(:writers as text[]))
+""")  # noqa: S608 - as _WRITERS
+
+
+async def server_facts(connection: AsyncConnection) -> ServerFacts:
+    """Ask the server about itself."""
+    return ServerFacts(**(await connection.execute(_SERVER)).mappings().one())
+
+
+async def exists(connection: AsyncConnection, name: str) -> bool:
+    """Whether there is a table or a schema of this name."""
+    return bool((await connection.execute(_EXISTS, {"name": _as_identifier(name)})).scalar_one())
+
+
+async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shape:
+    """Ask for a table by the name in the settings, found on the search path if it names no schema.
+
+    The connection is to be in a transaction, for the search path is emptied in it.
+
+    Raises:
+        TableUnfit: there is no such table.
+    """
+    table = (await connection.execute(_TABLE, {"name": _as_identifier(name)})).mappings().one_or_none()
+    if table is None:
+        hint = "Run `snk init`" if name == "records" else "Create it, or mend SNK_TABLES"
+        raise TableUnfit(f"{side}: there is no table {name}", hint=hint)
+    await connection.execute(_NO_SEARCH_PATH)
+    columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
+    facts = {key: value for key, value in table.items() if key != "relations"}
+    return Shape(**facts, relations=tuple(table["relations"]), columns=tuple(_column(row) for row in columns))
+
+
+async def writers(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
+    """Every transaction but this connection's own that could still bring rows into these relations."""
+    result = await connection.execute(_WRITERS, {"relations": list(relations)})
+    return frozenset(result.scalars())
+
+
+async def blockers(connection: AsyncConnection, relations: Iterable[int], names: Iterable[str]) -> list[Blocker]:
+    """Who the named writers are, as far as this role may see."""
+    result = await connection.execute(_BLOCKERS, {"relations": list(relations), "writers": list(names)})
+    return [Blocker(**row) for row in result.mappings()]
+
+
+def _column(row: sa.RowMapping) -> Column:
+    sequence = None
+    if row["sequence_oid"] is not None:
+        sequence = Sequence(
+            row["sequence_oid"], row["sequence_name"], row["increment"], row["cache"], usable=row["usable"]
+        )
+    names = ("name", "type_name", "not_null", "generated", "identity", "unique")
+    return Column(**{name: row[name] for name in names}, sequence=sequence)
+
+
+def _as_identifier(name: str) -> str:
+    """``schema.table`` or ``table`` as an SQL identifier; a name that is quoted already stays as it is."""
+    if '"' in name:
+        return name
+    return ".".join(f'"{part}"' for part in name.split(".", 1))

@@ -1,0 +1,152 @@
+"""Reading a table by its id: the three questions a tail asks of its source."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.intervals import Intervals
+from snk.core.report import Blocker
+from snk.db import catalog
+from snk.db.engine import Server
+from snk.db.table import IDS_ARRAY, Rows, SyncedTable
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one read above the mark saw.
+
+    Attributes:
+        rows: in id order.
+        inserted: the server's WAL insert position after the read's snapshot, in bytes: everything the read saw lies
+            before it.
+        flushed: the position up to which WAL was on disk then.
+    """
+
+    rows: Rows
+    inserted: int
+    flushed: int
+
+
+class Reader:
+    """Reads one table over one connection; every call is one statement with a snapshot of its own."""
+
+    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable) -> None:
+        self._server = server
+        self._connection = connection
+        self._table = table
+        self._above = _above(table)
+        self._within = _within(table)
+        self._named = _named(table)
+        self._held = sa.select(table.uuid).where(_any_of(table))
+        self._bounds = sa.select(sa.func.min(table.id), sa.func.max(table.id))
+
+    async def above(self, high: int, limit: int) -> Read:
+        """The first ``limit`` rows with an id above ``high``; more if the last id occurs several times."""
+        row = await self._row(self._above, {"high": high, "limit": limit})
+        inserted, flushed, ids, *columns = row
+        rows = self._table.rows(ids, columns) if ids else Rows()
+        return Read(rows, inserted, flushed)
+
+    async def within(self, holes: Intervals, limit: int) -> Rows:
+        """The first ``limit`` rows whose ids lie in the holes, in id order."""
+        lows, highs = zip(*holes.pairs, strict=True)
+        parameters = {"lows": list(lows), "highs": list(highs), "limit": limit}
+        ids, *columns = await self._row(self._within, parameters)
+        return self._table.rows(ids, columns) if ids else Rows()
+
+    async def held(self, uuids: Sequence[UUID]) -> frozenset[UUID]:
+        """Which of these uuids the table holds."""
+        with self._server.translated():
+            return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
+
+    async def named(self, uuids: Sequence[UUID]) -> Rows:
+        """The rows of these uuids, in no order."""
+        ids, *columns = await self._row(self._named, {"uuids": list(uuids)})
+        return self._table.rows(ids, columns) if ids else Rows()
+
+    async def writers(self) -> frozenset[str]:
+        """Every transaction that could still fill a hole."""
+        with self._server.translated():
+            return await catalog.writers(self._connection, self._relations)
+
+    async def blockers(self, names: frozenset[str]) -> list[Blocker]:
+        """Who the named writers are."""
+        with self._server.translated():
+            return await catalog.blockers(self._connection, self._relations, names)
+
+    async def bounds(self) -> tuple[int | None, int | None]:
+        """The least and the greatest id in the table; None for an empty one."""
+        low, high = await self._row(self._bounds)
+        return low, high
+
+    async def _row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        with self._server.translated():
+            return list((await self._connection.execute(statement, parameters)).one())
+
+    @property
+    def _relations(self) -> tuple[int, ...]:
+        sequence = self._table.shape.id_column.sequence
+        return (*self._table.shape.relations, *((sequence.oid,) if sequence else ()))
+
+
+def _above(table: SyncedTable) -> sa.Select[Any]:
+    """The statement of `Reader.above`. WITH TIES, so that equal ids are never split between two reads."""
+    rows = (
+        sa.select(table.id.label("id"), *table.travelling)
+        .where(table.id > sa.bindparam("high", type_=sa.BigInteger))
+        .order_by(table.id)
+        .fetch(sa.bindparam("limit", type_=sa.BigInteger), with_ties=True)
+        .subquery()
+    )
+    inserted = _bytes(sa.func.pg_current_wal_insert_lsn())
+    flushed = _bytes(sa.func.pg_current_wal_flush_lsn())
+    return sa.select(inserted, flushed, _ids(rows), *table.folded(rows))
+
+
+def _within(table: SyncedTable) -> sa.Select[Any]:
+    """The statement of `Reader.within`. LATERAL makes it one index range scan per hole, whatever the statistics say."""
+    limit = sa.bindparam("limit", type_=sa.BigInteger)
+    holes = (
+        sa.func.unnest(sa.bindparam("lows", type_=IDS_ARRAY), sa.bindparam("highs", type_=IDS_ARRAY))
+        .table_valued("low", "high", name="holes")
+        .render_derived()
+    )
+    inside = (
+        sa.select(table.id.label("id"), *table.travelling)
+        .where(table.id >= holes.c.low, table.id <= holes.c.high)
+        .order_by(table.id)
+        .fetch(limit, with_ties=True)
+        .lateral("inside")
+    )
+    rows = (
+        sa.select(*inside.c)
+        .select_from(holes.join(inside, sa.true()))
+        .order_by(inside.c.id)
+        .fetch(limit, with_ties=True)
+        .subquery()
+    )
+    return sa.select(_ids(rows), *table.folded(rows))
+
+
+def _named(table: SyncedTable) -> sa.Select[Any]:
+    rows = sa.select(table.id.label("id"), *table.travelling).where(_any_of(table)).subquery()
+    return sa.select(_ids(rows), *table.folded(rows))
+
+
+def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
+    """The uuid is one of those bound as ``uuids``."""
+    return table.uuid == sa.any_(sa.bindparam("uuids", type_=ARRAY(sa.Uuid, dimensions=1)))
+
+
+def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:
+    return sa.func.array_agg(rows.c.id, type_=IDS_ARRAY)
+
+
+def _bytes(position: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """A WAL position as a number of bytes."""
+    return sa.cast(sa.func.pg_wal_lsn_diff(position, sa.literal_column("'0/0'")), sa.BigInteger)

@@ -1,0 +1,95 @@
+"""SNK's own schema, kept in both databases: what it must remember lives with the rows it describes."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA = "snk"
+DEFAULT_TABLE = "records"
+
+
+class Own(DeclarativeBase):
+    """The tables in the schema ``snk``."""
+
+    metadata = sa.MetaData(schema=SCHEMA)
+
+
+class Mark(Own):
+    """How far a table of *the other* database was delivered into this one.
+
+    Written in the same statement as the rows it speaks of, by compare-and-set on its version.
+
+    Attributes:
+        table_name: schema and table, as they are called here.
+        version: counts the writes.
+        high: the greatest id ever read at the source.
+        safe: the greatest high known to be durable at the source.
+        holes_low: the lower ends of the intervals of ids at or below high that were never seen.
+        holes_high: their upper ends.
+        source: which database this mark speaks of: system identifier and database oid.
+        boot: the source's last start or recovery; another one means that it may have forgotten rows above safe.
+    """
+
+    __tablename__ = "marks"
+
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    version: Mapped[int] = mapped_column(sa.BigInteger)
+    high: Mapped[int] = mapped_column(sa.BigInteger)
+    safe: Mapped[int] = mapped_column(sa.BigInteger)
+    holes_low: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
+    holes_high: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
+    source: Mapped[str] = mapped_column(sa.Text)
+    boot: Mapped[str] = mapped_column(sa.Text)
+    written_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+
+
+class Conflict(Own):
+    """One uuid with two different rows. Neither is overwritten; a person decides.
+
+    Attributes:
+        source_row: the row of the other database, each value as PostgreSQL writes it.
+        destination_row: the row that was already here.
+    """
+
+    __tablename__ = "conflicts"
+
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True)
+    source_row: Mapped[dict[str, str | None]] = mapped_column(pg.JSONB)
+    destination_row: Mapped[dict[str, str | None]] = mapped_column(pg.JSONB)
+    noticed_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+
+
+class Default(DeclarativeBase):
+    """The table that is made for those who bring none."""
+
+
+class Record(Default):
+    """The default table: an id that limits queries, a uuid that names the row everywhere, and data."""
+
+    __tablename__ = DEFAULT_TABLE
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=False), primary_key=True)
+    uuid: Mapped[UUID] = mapped_column(sa.Uuid, unique=True)
+    data: Mapped[str] = mapped_column(sa.Text)
+
+
+def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
+    """What SNK needs in each database, by name, in the order of making; each statement spares what exists."""
+    made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
+    for mapped in (Mark, Conflict, *((Record,) if default_table else ())):
+        table = mapped.__table__
+        assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
+        made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)
+    return made
+
+
+def printed(*, default_table: bool) -> str:
+    """The same statements as text, for whoever runs them by hand."""
+    dialect = pg.dialect()  # type: ignore[no-untyped-call]
+    texts = (str(statement.compile(dialect=dialect)) for statement in wanted(default_table=default_table).values())
+    lines = (line.rstrip() for text in texts for line in f"{text.strip()};\n".replace("\t", "  ").split("\n"))
+    return "\n".join(lines)

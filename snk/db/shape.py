@@ -1,0 +1,183 @@
+"""What a table looks like on one side, and whether two sides can be one synced table.
+
+Values with a plain wire type (whole numbers, text, bytes, booleans, uuids) travel as they are. All others travel as
+the text PostgreSQL itself writes and reads (`snk.db.engine.SESSION` pins its form): infinite dates, months in
+intervals, NaN, ranges, enums and arrays of any shape come out as they went in, and no type needs code of its own.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from snk.errors import TableUnfit
+
+PLAIN: dict[str, type[sa.types.TypeEngine[Any]]] = {
+    "smallint": sa.SmallInteger,
+    "integer": sa.Integer,
+    "bigint": sa.BigInteger,
+    "boolean": sa.Boolean,
+    "text": sa.Text,
+    "character varying": sa.Text,
+    "bytea": sa.LargeBinary,
+    "uuid": sa.Uuid,
+}
+IDS = ("smallint", "integer", "bigint")
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A sequence behind an id column.
+
+    Attributes:
+        cache: how many ids a session draws at once; above 1, ids are kept over transactions.
+        usable: whether SNK's role may draw from it; always so for identity columns.
+    """
+
+    oid: int
+    name: str
+    increment: int
+    cache: int
+    usable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; ``type_name`` is schema-qualified and has its modifiers: ``numeric(10,2)``."""
+
+    name: str
+    type_name: str
+    not_null: bool = False
+    generated: bool = False
+    identity: bool = False
+    unique: bool = False
+    sequence: Sequence | None = None
+
+    @property
+    def plain(self) -> type[sa.types.TypeEngine[Any]] | None:
+        """The type in which values travel as they are, or None for those that travel as text."""
+        return PLAIN.get(self.type_name.partition("(")[0])
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can be the id: a whole number that the database itself counts up."""
+        return self.type_name in IDS and self.sequence is not None
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether it can be the uuid that names a row on both sides."""
+        return self.type_name == "uuid" and self.not_null and self.unique
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A table on one side, as its catalogue tells.
+
+    Attributes:
+        kind: PostgreSQL's ``relkind``: ``r`` for a table, ``p`` for a partitioned one.
+        relations: the oids of the table and of all its partitions and children.
+        hidden: row-level security hides rows from SNK's role.
+    """
+
+    schema: str
+    name: str
+    oid: int
+    kind: str
+    columns: tuple[Column, ...]
+    relations: tuple[int, ...]
+    may_select: bool
+    may_insert: bool
+    hidden: bool
+
+    @property
+    def full_name(self) -> str:
+        """Schema and table."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def copied(self) -> tuple[Column, ...]:
+        """The columns that are the same on both sides: all but the id and the generated ones, by name."""
+        own = self.id_column.name
+        kept = (c for c in self.columns if c.name != own and not c.generated)
+        return tuple(sorted(kept, key=lambda c: c.name))
+
+    @property
+    def id_column(self) -> Column:
+        """The column to tail by: the one called ``id``, else the only one that counts up by itself."""
+        return _only("id", [c for c in self.columns if c.counts], self.full_name)
+
+    @property
+    def uuid_column(self) -> Column:
+        """The column that names a row: the one called ``uuid``, else the only unique, not-null uuid."""
+        return _only("uuid", [c for c in self.columns if c.names_rows], self.full_name)
+
+
+def _only(role: str, candidates: list[Column], table: str) -> Column:
+    named = [c for c in candidates if c.name == role]
+    if named:
+        return named[0]
+    if len(candidates) == 1:
+        return candidates[0]
+    wanted = {
+        "id": "an integer identity or serial column",
+        "uuid": "a uuid column that is NOT NULL and has a unique, immediate index of its own",
+    }[role]
+    if not candidates:
+        raise TableUnfit(f"{table} has no {role}", hint=f"It is to have {wanted}")
+    names = ", ".join(c.name for c in candidates)
+    raise TableUnfit(f"{table} has several columns that could be its {role}: {names}", hint=f"Call one of them {role}")
+
+
+def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
+    """Everything that keeps this table on this side from being synced."""
+    where = f"{side}: table {shape.full_name}"
+    if shape.kind not in ("r", "p"):
+        yield TableUnfit(f"{where} is not a table", hint="Views and foreign tables cannot be tailed")
+        return
+    for right, granted in (("SELECT", shape.may_select), ("INSERT", shape.may_insert)):
+        if not granted:
+            yield TableUnfit(
+                f"{where} lacks the right to {right}", hint=f"GRANT {right} ON {shape.full_name} to this role"
+            )
+    if shape.hidden:
+        yield TableUnfit(
+            f"{where} hides rows by row-level security",
+            hint="Let this role bypass it: SNK must see every row",
+        )
+    try:
+        id_column, _ = shape.id_column, shape.uuid_column
+    except TableUnfit as error:
+        yield TableUnfit(f"{side}: {error.args[0]}", hint=error.hint)
+        return
+    sequence = id_column.sequence
+    if not id_column.not_null:
+        yield TableUnfit(f"{where}: id column {id_column.name} may be NULL", hint="It is to be NOT NULL")
+    if sequence and sequence.increment < 0:
+        yield TableUnfit(f"{where}: sequence {sequence.name} counts down", hint="Ids are to go up")
+    if sequence and not sequence.usable:
+        yield TableUnfit(f"{where}: no right to draw ids", hint=f"GRANT USAGE ON SEQUENCE {sequence.name} to this role")
+
+
+def differences(first: Shape, second: Shape) -> Iterator[TableUnfit]:
+    """Everything in which the two sides of one table differ and may not."""
+    name = first.full_name
+    if first.uuid_column.name != second.uuid_column.name:
+        yield TableUnfit(
+            f"{name}: the uuid is {first.uuid_column.name} in first and {second.uuid_column.name} in second",
+            hint="It is to be the same column on both sides",
+        )
+    ours, theirs = _by_name(first.copied), _by_name(second.copied)
+    for column in sorted(ours.keys() ^ theirs.keys()):
+        here, there = ("first", "second") if column in ours else ("second", "first")
+        yield TableUnfit(f"{name}: column {column} is in {here} but not in {there}", hint=f"Add it in {there}")
+    for column in sorted(ours.keys() & theirs.keys()):
+        a, b = ours[column].type_name, theirs[column].type_name
+        if a != b:
+            yield TableUnfit(
+                f"{name}: column {column} is {a} in first and {b} in second", hint="Give both the same type"
+            )
+
+
+def _by_name(columns: Iterable[Column]) -> dict[str, Column]:
+    return {column.name: column for column in columns}

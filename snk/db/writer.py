@@ -1,0 +1,247 @@
+"""Writing a batch and its mark into the destination, together or not at all.
+
+The usual case is one statement, one round trip, one transaction: a common table expression moves the mark if it is
+still at the version that was last written here, and the rows are inserted only if it moved. Plain insertion comes
+first because it is half again as fast as ON CONFLICT; only when the unique key on uuid objects is the batch repeated
+the careful way, and what was not inserted is compared with what is there.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.intervals import NOTHING, Intervals
+from snk.db.engine import Server, is_unique_violation
+from snk.db.reader import Reader
+from snk.db.schema import Conflict, Mark
+from snk.db.table import IDS_ARRAY, Rows, SyncedTable, bound
+from snk.errors import MarkMoved, Unavailable
+
+MOST_INTERVALS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class MarkState:
+    """A mark as a value; `snk.db.schema.Mark` tells what its parts mean."""
+
+    version: int = 0
+    high: int = 0
+    safe: int = 0
+    holes: Intervals = NOTHING
+    source: str = ""
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a batch.
+
+    Attributes:
+        inserted: how many rows are new in the destination.
+        present: the uuids that were there before: echoes, replays and conflicts.
+        conflicts: how many conflicts were recorded that were not known yet.
+    """
+
+    inserted: int
+    present: tuple[UUID, ...] = ()
+    conflicts: int = 0
+
+
+class Writer:
+    """Writes one table over one connection, and keeps the mark beside it."""
+
+    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable) -> None:
+        self._server = server
+        self._connection = connection
+        self._table = table
+        self._key = table.shape.full_name
+        self._careful = False
+        self._reader = Reader(server, connection, table)
+        self._deliver = _deliver(table)
+        self._insert_missing = _insert_missing(table)
+
+    async def load_mark(self) -> MarkState | None:
+        """The mark as it stands, or None where this table was never written by SNK."""
+        found = sa.select(Mark.__table__).where(Mark.table_name == self._key)
+        with self._server.translated():
+            row = (await self._connection.execute(found)).mappings().one_or_none()
+        if row is None:
+            return None
+        holes = Intervals.of(zip(row["holes_low"], row["holes_high"], strict=True))
+        return MarkState(row["version"], row["high"], row["safe"], holes, row["source"], row["boot"])
+
+    async def create_mark(self, state: MarkState) -> None:
+        """Write the first mark of a table, unless somebody else was faster."""
+        first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version)
+        with self._server.translated():
+            await self._connection.execute(first.on_conflict_do_nothing())
+
+    async def version(self) -> int | None:
+        """The version of the mark as it stands."""
+        found = sa.select(Mark.version).where(Mark.table_name == self._key)
+        with self._server.translated():
+            return (await self._connection.execute(found)).scalar_one_or_none()
+
+    async def conflicts(self) -> int:
+        """How many conflicts of this table are recorded here."""
+        count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
+        with self._server.translated():
+            return (await self._connection.execute(count)).scalar_one()
+
+    async def move(self, state: MarkState) -> MarkState:
+        """Move the mark without rows.
+
+        Returns:
+            The state with its new version.
+
+        Raises:
+            MarkMoved: it was not at ``state.version``.
+        """
+        with self._server.translated():
+            result = await self._connection.execute(_MOVE, self._moved(state))
+        self._check_moved(result.rowcount)
+        return replace(state, version=state.version + 1)
+
+    async def deliver(self, rows: Rows, state: MarkState) -> tuple[Delivered, MarkState]:
+        """Insert what is missing of the rows and move the mark, in one transaction.
+
+        Returns:
+            What became of the rows, and the state with its new version.
+
+        Raises:
+            MarkMoved: the mark was not at ``state.version``; nothing was written.
+        """
+        if not rows:
+            return Delivered(0), await self.move(state)
+        with self._server.translated():
+            delivered = None if self._careful else await self._deliver_plainly(rows, state)
+            if delivered is None:
+                delivered = await self._deliver_carefully(rows, state)
+        # A restart or a lost dedup set brings whole runs of rows that are there already.
+        self._careful = bool(delivered.present)
+        return delivered, replace(state, version=state.version + 1)
+
+    async def _deliver_plainly(self, rows: Rows, state: MarkState) -> Delivered | None:
+        """One statement; None when a unique key objected, and then nothing was written."""
+        try:
+            result = await self._connection.execute(self._deliver, bound(rows.columns) | self._moved(state))
+        except DBAPIError as error:
+            if not is_unique_violation(error):
+                raise
+            return None
+        self._check_moved(result.rowcount)
+        return Delivered(len(rows))
+
+    async def _deliver_carefully(self, rows: Rows, state: MarkState) -> Delivered:
+        await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
+        connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
+        try:
+            async with connection.begin():
+                result = await connection.execute(_MOVE, self._moved(state))
+                self._check_moved(result.rowcount)
+                inserted = set((await connection.execute(self._insert_missing, bound(rows.columns))).scalars())
+                absent = rows.where([uuid not in inserted for uuid in rows.uuids])
+                conflicts = await self._record_conflicts(absent) if absent else 0
+        finally:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+        return Delivered(len(inserted), tuple(absent.uuids), conflicts)
+
+    async def _record_conflicts(self, rows: Rows) -> int:
+        """Of rows whose uuid was taken, record those that differ from what took it."""
+        there = await self._reader.named(rows.uuids)
+        ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
+        theirs = dict(zip(there.uuids, zip(*there.columns, strict=True), strict=True))
+        if missing := ours.keys() - theirs.keys():
+            raise Unavailable(f"{self._key}: {len(missing)} rows were deleted while they were compared")
+        values = [
+            {
+                "table_name": self._key,
+                "uuid": uuid,
+                "source_row": self._as_text(row),
+                "destination_row": self._as_text(theirs[uuid]),
+            }
+            for uuid, row in ours.items()
+            if row != theirs[uuid]
+        ]
+        if not values:
+            return 0
+        record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
+        return len((await self._connection.execute(record, values)).all())
+
+    def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
+        return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}
+
+    def _moved(self, state: MarkState) -> dict[str, Any]:
+        return {"key": self._key, "expected": state.version, **_values(state)}
+
+    def _check_moved(self, count: int) -> None:
+        if not count:
+            raise MarkMoved(f"{self._key}: the mark is not the one last written here")
+
+
+def _values(state: MarkState) -> dict[str, Any]:
+    holes = state.holes.coarse(MOST_INTERVALS).pairs
+    return {
+        "high": state.high,
+        "safe": state.safe,
+        "holes_low": [low for low, _ in holes],
+        "holes_high": [high for _, high in holes],
+        "source": state.source,
+        "boot": state.boot,
+    }
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return "\\x" + value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _move() -> sa.Update:
+    """Compare-and-set: the mark moves only from the version that this process wrote last."""
+    types: dict[str, Any] = {
+        "high": sa.BigInteger,
+        "safe": sa.BigInteger,
+        "holes_low": IDS_ARRAY,
+        "holes_high": IDS_ARRAY,
+        "source": sa.Text,
+        "boot": sa.Text,
+    }
+    return (
+        sa.update(Mark)
+        .where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
+        .where(Mark.version == sa.bindparam("expected", type_=sa.BigInteger))
+        .values(
+            version=Mark.version + 1,
+            written_at=sa.func.now(),
+            **{name: sa.bindparam(name, type_=type_) for name, type_ in types.items()},
+        )
+    )
+
+
+_MOVE = _move()
+
+
+def _deliver(table: SyncedTable) -> sa.Insert:
+    """Rows and mark in one statement: no row is inserted unless the mark moved."""
+    moved = _MOVE.returning(Mark.version).cte("moved")
+    rows, values = table.unfolded()
+    selected = sa.select(*values).select_from(rows.join(moved, sa.true()))
+    return sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
+
+
+def _insert_missing(table: SyncedTable) -> sa.Insert:
+    """The careful way: skip uuids that are there, and say which were not."""
+    rows, values = table.unfolded()
+    return (
+        insert(table.table)
+        .from_select(table.names, sa.select(*values).select_from(rows), include_defaults=False)
+        .on_conflict_do_nothing(index_elements=[table.uuid])
+        .returning(table.uuid)
+    )

@@ -1,0 +1,144 @@
+"""Redis behind the set in memory, so that a restarted daemon still knows its own rows.
+
+Nothing waits for Redis: batches are written behind in the background, and most are met again before they were ever
+sent. One hash per table and database holds a field per batch, the uuids end to end, 16 bytes each. The key names the
+server's start, so notes of an earlier start are never read, and expires a day after it was last used.
+
+No decision rests on what Redis says: what it returns at a start is looked up in the database it speaks of, and only
+uuids that are really there are taken up. It may lie, lose everything, or be away; then it says so once, and goes on.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from snk.dedup.known import Known
+
+DAY_SECONDS = 86_400
+FLUSH_SECONDS = 0.05
+RETRY_SECONDS = 2.0
+UUID_BYTES = 16
+
+Holds = Callable[[Sequence[UUID]], Awaitable[frozenset[UUID]]]
+"""Which of some uuids the database really holds."""
+
+log = structlog.get_logger()
+
+
+class Behind:
+    """Writes the notes of every `Known` behind to one Redis.
+
+    Attributes:
+        error: why Redis is not there, or an empty string where it is, or was not asked yet.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self.error = ""
+        self._redis = Redis.from_url(
+            dsn, socket_timeout=RETRY_SECONDS, socket_connect_timeout=RETRY_SECONDS, decode_responses=False
+        )
+        self._sets: dict[str, Known] = {}
+        self._stale: set[str] = set()
+
+    def attach(self, name: str, known: Known) -> None:
+        """Keep this set in Redis too, under this name."""
+        self._sets[name] = known
+
+    async def restore(self, name: str, holds: Holds) -> int:
+        """Fill a set that was just anchored with what Redis remembers and the database confirms.
+
+        Returns:
+            How many notes it now has.
+        """
+        known = self._sets[name]
+        try:
+            fields = await self._redis.hgetall(self._key(name))
+        except (RedisError, OSError) as error:
+            self._failed(error)
+            return 0
+        self._worked()
+        for number, uuids in _readable(fields).items():
+            held = await holds(uuids)
+            if held:
+                known.restore([uuid for uuid in uuids if uuid in held], number)
+        return len(known)
+
+    async def run(self) -> None:
+        """Write behind until cancelled."""
+        while True:
+            try:
+                for name, known in self._sets.items():
+                    await self._flush(name, known)
+                self._worked()
+                await asyncio.sleep(FLUSH_SECONDS)
+            except (RedisError, OSError) as error:
+                self._failed(error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def close(self) -> None:
+        """Write what is left, if Redis is there, and hang up."""
+        try:
+            for name, known in self._sets.items():
+                await self._flush(name, known)
+            await self._redis.aclose()
+        except (RedisError, OSError) as error:
+            self._failed(error)
+
+    async def _flush(self, name: str, known: Known) -> None:
+        if name in self._stale:
+            added, dropped = known.batches(), set[int]()
+        else:
+            added, dropped = dict(known.added), set(known.dropped)
+        if not known.boot or not (added or dropped or name in self._stale):
+            return
+        key = self._key(name)
+        known.added.clear()
+        known.dropped.clear()
+        commands = self._redis.pipeline(transaction=False)
+        if name in self._stale:
+            commands.delete(key)
+        if added:
+            commands.hset(key, mapping={str(number): _packed(uuids) for number, uuids in added.items()})
+        if dropped:
+            commands.hdel(key, *(str(number) for number in dropped))
+        commands.expire(key, DAY_SECONDS)
+        try:
+            await commands.execute()
+        except (RedisError, OSError):
+            self._stale.add(name)
+            raise
+        self._stale.discard(name)
+
+    def _key(self, name: str) -> str:
+        return f"snk:known:{name}:{hashlib.sha256(self._sets[name].boot.encode()).hexdigest()[:16]}"
+
+    def _failed(self, error: Exception) -> None:
+        """Redis is away: whatever it holds may be old when it returns, so it is written afresh then."""
+        if not self.error:
+            log.warning("redis_lost", error=str(error), effect="echoes are known in memory only")
+        self.error = str(error) or type(error).__name__
+        self._stale.update(self._sets)
+
+    def _worked(self) -> None:
+        if self.error:
+            log.info("redis_found")
+        self.error = ""
+
+
+def _packed(uuids: Sequence[UUID]) -> bytes:
+    return b"".join([uuid.bytes for uuid in uuids])
+
+
+def _readable(fields: Mapping[Any, Any]) -> dict[int, list[UUID]]:
+    """The batches among the fields of a hash; what is not of our making is passed over."""
+    return {
+        int(number): [UUID(bytes=blob[at : at + UUID_BYTES]) for at in range(0, len(blob), UUID_BYTES)]
+        for number, blob in fields.items()
+        if number.isdigit() and len(blob) % UUID_BYTES == 0
+    }

@@ -1,0 +1,108 @@
+"""Uuids that one database is known to hold, met again when the other one is tailed.
+
+SNK reads a row in A and writes it into B; soon it meets it in B, and has to see that there is nothing to do. So it
+notes the uuid before it writes, and drops the note with the row when the echo comes. The set stays as small as what
+is under way. To lose a note costs a needless insert that the unique key refuses; a *false* note would lose a row,
+so a note counts only as long as the server that was read has not restarted since: a crash may have taken the row back.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+
+class Known:
+    """The notes about one table in one database, in memory, in numbered batches.
+
+    Attributes:
+        boot: the start of that database's server to which the notes belong.
+        landed: the greatest number of a batch whose write has ended.
+        added: batches to be written behind to Redis: number and uuids.
+        dropped: numbers of batches to be removed there.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.boot = ""
+        self.landed = 0
+        self.added: dict[int, Sequence[UUID]] = {}
+        self.dropped: set[int] = set()
+        self._most = most
+        self._last = 0
+        self._batch_of: dict[UUID, int] = {}
+        self._uuids_of: dict[int, Sequence[UUID]] = {}
+        self._left_in: Counter[int] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._batch_of)
+
+    def anchor(self, boot: str) -> bool:
+        """Say which start of the server is the present one. Another one than before empties the set.
+
+        Returns:
+            Whether it was another one.
+        """
+        if boot == self.boot:
+            return False
+        self.boot = boot
+        for held in (self.added, self.dropped, self._batch_of, self._uuids_of, self._left_in):
+            held.clear()
+        return True
+
+    def note(self, uuids: Sequence[UUID], boot: str) -> int:
+        """Note rows that were just read there; of no effect if they were read before the present start.
+
+        Returns:
+            The batch's number, to be passed to `land` when its write has ended.
+        """
+        self._last += 1
+        if boot == self.boot and uuids:
+            self._hold(self._last, uuids)
+            self.added[self._last] = uuids
+            while len(self) > self._most and len(self._uuids_of) > 1:
+                self._close(next(iter(self._uuids_of)))
+        return self._last
+
+    def land(self, number: int, unmet: Iterable[UUID] = ()) -> None:
+        """The write of a batch has ended; the echo of the ``unmet`` will not come."""
+        self.landed = number
+        self.take(unmet)
+
+    def take(self, uuids: Iterable[UUID]) -> list[bool]:
+        """Meet rows on the other side: for each, whether it has to be delivered. Notes that were met are gone."""
+        batch_of = self._batch_of
+        if not batch_of:
+            return [True for _ in uuids]
+        numbers = [batch_of.pop(uuid, 0) for uuid in uuids]  # batches count from 1
+        for number, count in Counter(number for number in numbers if number).items():
+            self._left_in[number] -= count
+            if not self._left_in[number]:
+                self._close(number)
+        return [not number for number in numbers]
+
+    def settle(self, number: int) -> None:
+        """Every row that was written up to this batch has been met: what is left of them will not come."""
+        for batch in [batch for batch in self._uuids_of if batch <= number]:
+            self._close(batch)
+
+    def restore(self, uuids: Sequence[UUID], number: int) -> None:
+        """Take up a batch that an earlier process noted, under its old number."""
+        self._last = self.landed = max(self._last, number)
+        self._hold(number, uuids)
+
+    def batches(self) -> dict[int, Sequence[UUID]]:
+        """All batches that are not met in full."""
+        return dict(self._uuids_of)
+
+    def _hold(self, number: int, uuids: Sequence[UUID]) -> None:
+        entries = dict.fromkeys(uuids, number)
+        self._batch_of.update(entries)
+        self._uuids_of[number] = uuids
+        self._left_in[number] = len(entries)
+
+    def _close(self, number: int) -> None:
+        if self._left_in.pop(number, 0):
+            for uuid in self._uuids_of[number]:
+                self._batch_of.pop(uuid, None)
+        del self._uuids_of[number]
+        if self.added.pop(number, None) is None:
+            self.dropped.add(number)  # Redis has heard of it, so it is to forget it

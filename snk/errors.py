@@ -1,0 +1,69 @@
+"""Every error SNK raises, by what the caller does about it.
+
+::
+
+    SnkError                 carries a message and a hint: what would be right
+    ├── Wait                 try again by itself, with backoff; nothing is lost meanwhile
+    │   ├── Unavailable      a server cannot be reached, went away, or asked to be tried again
+    │   └── MarkMoved        the mark in the destination is not the one last written here
+    ├── RowRefused           the destination refuses rows for what they hold
+    └── Stop                 a person has to change something first; exit code 2
+        ├── SettingsError    a setting is missing, unknown or wrong
+        ├── PairUnfit        the two databases cannot be a pair
+        ├── TableUnfit       a table cannot be synced as it is
+        └── ServersUnfit     the embedded servers cannot be started here
+
+Messages name the server by its label (``first``, ``second``) and address, never by a password.
+"""
+
+
+class SnkError(Exception):
+    """Something SNK cannot do, in words for the person who can.
+
+    Attributes:
+        hint: what would be right, one sentence, or an empty string.
+    """
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}. {self.hint}" if self.hint else message
+
+
+class Wait(SnkError):  # noqa: N818 - the families are named for what the caller does
+    """It passes by itself: forget what was held in memory, wait with backoff, start again."""
+
+
+class Unavailable(Wait):
+    """A server cannot be reached, went away, or asked to be tried again."""
+
+
+class MarkMoved(Wait):
+    """The mark in the destination is not the one last written: somebody else wrote it, or a crash took it back."""
+
+
+class RowRefused(SnkError):  # noqa: N818 - as Wait
+    """The destination refuses a batch for what its rows hold, such as a failed CHECK."""
+
+
+class Stop(SnkError):  # noqa: N818 - as Wait
+    """A person has to change something first."""
+
+
+class SettingsError(Stop):
+    """A setting is missing, unknown or wrong."""
+
+
+class PairUnfit(Stop):
+    """The two databases cannot be a pair: a standby, one database twice, a missing right."""
+
+
+class TableUnfit(Stop):
+    """A table cannot be synced as it is."""
+
+
+class ServersUnfit(Stop):
+    """The embedded servers cannot be started here."""

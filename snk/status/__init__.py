@@ -1,0 +1,1 @@
+"""What the daemon tells the outside: HTTP, metrics, the service manager."""

@@ -1,0 +1,1 @@
+"""The daemon: one flow per table and direction."""

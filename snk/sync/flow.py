@@ -1,0 +1,169 @@
+"""One direction of one table: sessions, one after the other, until told to stop.
+
+A flow is ``running`` while it has a session, ``waiting`` while a server is away, and ``paused`` while something is
+wrong that a person has to change; in both it tries again by itself, with backoff, and says so once and then every
+minute. It never ends by an error of a server.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from snk.core.pace import Backoff, PollPace
+from snk.db.engine import Server
+from snk.db.writer import MarkState
+from snk.dedup.behind import Behind
+from snk.dedup.known import Known
+from snk.errors import SnkError, Wait
+from snk.sync.link import Link, linked
+from snk.sync.meter import Meter
+from snk.sync.session import Session
+
+REMIND_SECONDS = 60.0
+SHORT_WAIT_SECONDS = 0.05
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large batches are and how long a quiet flow sleeps."""
+
+    batch_rows: int = 5000
+    poll_max_ms: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Echoes:
+    """The two sets of notes about one table that one flow has to do with.
+
+    Attributes:
+        met: what the destination is known to hold.
+        noted: what the source is known to hold.
+        name: under which Redis keeps ``met``.
+        behind: Redis, or None to do without.
+    """
+
+    met: Known
+    noted: Known
+    name: str
+    behind: Behind | None
+
+
+class Flow:
+    """Brings what is inserted into a table of the source into that of the destination."""
+
+    def __init__(self, source: Server, destination: Server, table: str, echoes: Echoes, limits: Limits) -> None:
+        self.meter = Meter(table, source.label, destination.label)
+        self._ends = (source, destination)
+        self._table = table
+        self._echoes = echoes
+        self._limits = limits
+        self._log = log.bind(table=table, source=source.label, destination=destination.label)
+        self._told_at = 0.0
+        self._failures = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Keep a session going until ``stop`` is set, then finish the batch in hand."""
+        backoff = Backoff()
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                async with self._session() as session:
+                    self._found()
+                    await self._follow(session, stop)
+            except SnkError as error:
+                self._lost(error)
+                backoff = Backoff() if time.monotonic() - started > backoff.most_seconds else backoff.failed()
+                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
+        self.meter.state = "stopped"
+
+    async def _follow(self, session: Session, stop: asyncio.Event) -> None:
+        pace = PollPace(self._limits.poll_max_ms)
+        while not stop.is_set():
+            pace = pace.after(moved=await session.step())
+            if pace.quiet_ms:
+                await pause(stop, pace.wait_ms / 1000)
+        await session.finish()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Session]:
+        source, destination = self._ends
+        async with linked(source, destination, self._table) as link:
+            state = await self._start_at(link)
+            await self._anchor_echoes(link)
+            self.meter.conflicts = await link.destination.writer.conflicts()
+            yield Session(
+                link,
+                state,
+                met=self._echoes.met,
+                noted=self._echoes.noted,
+                meter=self.meter,
+                batch_rows=self._limits.batch_rows,
+            )
+
+    async def _start_at(self, link: Link) -> MarkState:
+        """Where to go on: at the destination's mark, or before it where the source may have gone back."""
+        lowest, greatest = await link.source.reader.bounds()
+        bottom = min(0, (lowest or 1) - 1)
+        facts = link.source.facts
+        fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot)
+        mark = await link.destination.writer.load_mark()
+        if mark is None:
+            await link.destination.writer.create_mark(fresh)
+            return fresh
+        anew = replace(fresh, version=mark.version)
+        if mark.source != facts.identity:
+            self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
+            return anew
+        if mark.boot != facts.boot:
+            self._log.info(
+                "source_restarted", effect="reading again what was not durable", high=mark.high, safe=mark.safe
+            )
+            mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
+        if mark.high > max(bottom, 0 if greatest is None else greatest):
+            self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
+            return anew
+        return mark
+
+    async def _anchor_echoes(self, link: Link) -> None:
+        """Notes about the destination count only for its present start; after one, take up what Redis still knows."""
+        if not self._echoes.met.anchor(link.destination.facts.boot) or self._echoes.behind is None:
+            return
+        found = await self._echoes.behind.restore(self._echoes.name, link.destination.reader.held)
+        if found:
+            self._log.info("echoes_restored", entries=found)
+
+    def _found(self) -> None:
+        if self._failures:
+            self._log.info("flow_resumed", failures=self._failures)
+        else:
+            self._log.info("flow_started")
+        self._failures = 0
+        self.meter.state = "running"
+
+    def _lost(self, error: SnkError) -> None:
+        """Say so at once, and then once a minute: a flow that fails on and on must not fill the log."""
+        self.meter.failed(error)
+        self.meter.state = "waiting" if isinstance(error, Wait) else "paused"
+        self._failures += 1
+        if self._failures == 1 or time.monotonic() - self._told_at > REMIND_SECONDS:
+            self._told_at = time.monotonic()
+            self._log.warning(f"flow_{self.meter.state}", error=str(error), failures=self._failures)
+
+
+async def pause(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but wake when told to stop; a short sleep is not worth the watching."""
+    if seconds <= SHORT_WAIT_SECONDS:
+        await asyncio.sleep(seconds)
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,115 @@
+"""Both ends of one direction of one table, looked at and found fit."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db import catalog
+from snk.db.catalog import ServerFacts
+from snk.db.engine import Server
+from snk.db.reader import Reader
+from snk.db.shape import Shape, differences, faults
+from snk.db.table import SyncedTable
+from snk.db.writer import Writer
+from snk.errors import PairUnfit, Stop
+
+ADVISORY_KEYS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end: a connection that lives as long as what was learnt on it."""
+
+    server: Server
+    facts: ServerFacts
+    reader: Reader
+    writer: Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """From a source to a destination."""
+
+    table: str
+    source: End
+    destination: End
+
+
+@asynccontextmanager
+async def linked(source: Server, destination: Server, table: str) -> AsyncIterator[Link]:
+    """Connect to both ends of a table.
+
+    Raises:
+        Unavailable: a server cannot be reached.
+        PairUnfit, TableUnfit: something is not as it has to be; the first fault found.
+    """
+    shapes = {server.label: await look_at(server, table) for server in (source, destination)}
+    found = [fault for label, (_, shape) in shapes.items() for fault in faults(shape, label)]
+    found = found or list(differences(shapes["first"][1], shapes["second"][1]))
+    if found:
+        raise found[0]
+    async with source.connect() as reading, destination.connect() as writing:
+        ends = [
+            await _end(server, connection, shapes[server.label][1])
+            for server, connection in ((source, reading), (destination, writing))
+        ]
+        yield Link(shapes[source.label][1].full_name, *ends)
+
+
+async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
+    """Ask a server about itself and one table, in a transaction of its own."""
+    async with server.begin() as connection:
+        facts = await catalog.server_facts(connection)
+        if facts.standby:
+            raise PairUnfit(f"{server.address} is a standby", hint="Only a primary can be tailed and written")
+        return facts, await catalog.table_shape(connection, table, server.label)
+
+
+async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
+    """Everything that keeps these two databases and these tables from being synced.
+
+    Raises:
+        Unavailable: a server cannot be reached, so nobody can tell.
+    """
+    found: list[Stop] = []
+    async with first.connect() as one, second.connect() as other:
+        if await _same_database(one, other):
+            hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
+            found.append(PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint))
+    for table in tables:
+        found += await _faults_of(first, second, table)
+    return found
+
+
+async def _faults_of(first: Server, second: Server, table: str) -> list[Stop]:
+    found: list[Stop] = []
+    shapes: list[Shape] = []
+    for server in (first, second):
+        try:
+            shape = (await look_at(server, table))[1]
+        except Stop as error:
+            found.append(error)
+        else:
+            shapes.append(shape)
+            found += faults(shape, server.label)
+    return found or list(differences(*shapes))
+
+
+async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End:
+    facts = await catalog.server_facts(connection)
+    table = SyncedTable.of(shape)
+    return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))
+
+
+async def _same_database(one: AsyncConnection, other: AsyncConnection) -> bool:
+    """An advisory lock of one database is held against everybody in it, and against nobody elsewhere.
+
+    System identifiers would not tell: a copy of a cluster keeps that of the original.
+    """
+    key = sa.literal(secrets.randbelow(ADVISORY_KEYS), sa.BigInteger)
+    await one.execute(sa.select(sa.func.pg_advisory_lock(key)))
+    return not (await other.execute(sa.select(sa.func.pg_try_advisory_lock(key)))).scalar_one()

@@ -1,0 +1,103 @@
+"""What one flow counts of itself, for status and metrics."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from snk.core.report import Blocker, FlowState, FlowStatus
+from snk.core.tail import Tail
+from snk.db.writer import Delivered, MarkState
+from snk.errors import SnkError
+
+RATE_SECONDS = 5.0
+
+
+class Meter:
+    """The figures of one flow, over all its sessions. Only its flow writes to it."""
+
+    def __init__(self, table: str, source: str, destination: str) -> None:
+        self.state: FlowState = "starting"
+        self.conflicts = 0
+        self._names = {"table": table, "source": source, "destination": destination}
+        self._tail = Tail()
+        self._mark = MarkState()
+        self._blockers: tuple[Blocker, ...] = ()
+        self._waiting = 0
+        self._delivered = 0
+        self._echoes = 0
+        self._present = 0
+        self._error = ""
+        now = time.monotonic()
+        self._errored_at = now
+        self._stepped_at = now
+        self._caught_up_at = now
+        self._whole_at = now
+        self._samples: deque[tuple[float, int]] = deque([(now, 0)])
+
+    @property
+    def name(self) -> str:
+        """Such as ``records first→second``."""
+        return "{table} {source}→{destination}".format(**self._names)
+
+    def stepped(self) -> None:
+        """A step was finished."""
+        self._stepped_at = time.monotonic()
+
+    def wrote(self, delivered: Delivered) -> None:
+        """A batch was written."""
+        self._delivered += delivered.inserted
+        self._present += len(delivered.present)
+        self.conflicts += delivered.conflicts
+
+    def echoed(self, rows: int) -> None:
+        """So many rows were recognised as SNK's own."""
+        self._echoes += rows
+
+    def reached(self, tail: Tail, mark: MarkState, asked: float) -> None:
+        """All that was visible at monotonic time ``asked`` is delivered."""
+        self._tail, self._mark, self._caught_up_at = tail, mark, asked
+        if not tail.fenced:
+            self._whole_at = time.monotonic()
+            self._blockers = ()
+
+    def looked(self, waiting: int, blockers: Sequence[Blocker]) -> None:
+        """A beat looked at the source: ids above the mark, and who holds holes open."""
+        self._waiting, self._blockers = waiting, tuple(blockers)
+        now = time.monotonic()
+        self._samples.append((now, self._delivered))
+        while now - self._samples[0][0] > RATE_SECONDS:
+            self._samples.popleft()
+
+    def failed(self, error: SnkError) -> None:
+        """A session ended with an error."""
+        self._error, self._errored_at = str(error), time.monotonic()
+
+    def status(self) -> FlowStatus:
+        """All figures at this moment."""
+        now = time.monotonic()
+        holes = self._tail.holes
+        return FlowStatus(
+            **self._names,
+            state=self.state,
+            high=self._tail.high,
+            safe=self._mark.safe,
+            version=self._mark.version,
+            hole_ids=len(holes),
+            holes=len(holes.pairs),
+            holes_seconds=now - self._whole_at if holes else 0.0,
+            blockers=self._blockers,
+            lag_seconds=now - self._caught_up_at,
+            lag_rows=self._waiting,
+            delivered=self._delivered,
+            echoes=self._echoes,
+            present=self._present,
+            conflicts=self.conflicts,
+            rows_per_second=self._rate(now),
+            progress_seconds=now - self._stepped_at,
+            error=self._error,
+            error_seconds=now - self._errored_at if self._error else None,
+        )
+
+    def _rate(self, now: float) -> float:
+        since, delivered = self._samples[0]
+        return (self._delivered - delivered) / (now - since) if now - since > 1.0 else 0.0

@@ -1,0 +1,188 @@
+"""One life of a flow: from the destination's mark to the first error.
+
+A session holds in memory what it read and has not written yet. On any error it is dropped whole, and the next one
+starts from the mark: that is the only recovery there is, so it is the one that is tested all the time.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import structlog
+
+from snk.core.tail import Tail
+from snk.db.table import Rows
+from snk.db.writer import MarkState
+from snk.dedup.known import Known
+from snk.errors import MarkMoved, SnkError
+from snk.sync.link import Link
+from snk.sync.meter import Meter
+
+BEAT_SECONDS = 0.5
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one turn read: the rows still to be delivered, and the mark that is true once they are.
+
+    Attributes:
+        asked: monotonic time when the read began; everything visible then is in this batch or before it.
+        moved: rows were read, be they echoes.
+    """
+
+    rows: Rows
+    tail: Tail
+    safe: int
+    asked: float
+    moved: bool
+
+
+class Session:
+    """Tails the source and writes into the destination, in turns that may be repeated at will.
+
+    A turn reads the next batch while it writes the last one. Only one batch is ahead of the mark at any time.
+    """
+
+    def __init__(
+        self, link: Link, state: MarkState, *, met: Known, noted: Known, meter: Meter, batch_rows: int
+    ) -> None:
+        self._link = link
+        self._state = state
+        self._met = met  # what the destination is known to hold: echoes, when they are met at the source
+        self._noted = noted  # what the source is known to hold: to be met by the opposite flow
+        self._meter = meter
+        self._batch_rows = batch_rows
+        self._tail = Tail.resumed(state.high, state.holes)
+        self._safe = state.safe
+        self._unflushed: tuple[int, int] | None = None
+        self._ahead: Batch | None = None
+        self._beaten = time.monotonic()
+
+    async def step(self) -> bool:
+        """Read the next batch and write the last one, both at once.
+
+        Returns:
+            Whether anything moved; if not, the caller may wait a little.
+        """
+        batch, self._ahead = self._ahead, None
+        ahead = await self._read() if batch is None else await self._read_while_writing(batch)
+        self._meter.stepped()
+        if ahead.rows:
+            self._ahead = ahead
+        else:
+            # Nothing to deliver needs no write of its own: the next beat saves how far it went.
+            self._meter.reached(ahead.tail, self._state, ahead.asked)
+        if time.monotonic() - self._beaten > BEAT_SECONDS:
+            await self._beat()
+        return batch is not None or ahead.moved
+
+    async def finish(self) -> None:
+        """Write the batch in hand, and the mark where it has moved without rows."""
+        batch, self._ahead = self._ahead, None
+        if batch:
+            await self._write(batch)
+        await self._save_mark()
+
+    async def _read_while_writing(self, batch: Batch) -> Batch:
+        try:
+            async with asyncio.TaskGroup() as both:
+                reading = both.create_task(self._read())
+                both.create_task(self._write(batch))
+        except ExceptionGroup as group:
+            raise _only_error(group) from group
+        return reading.result()
+
+    async def _read(self) -> Batch:
+        """Read above the mark; if ids are missing, look who could bring them; re-read what nobody holds any more.
+
+        The order of these three statements is what makes it lossless: see `snk.core.tail`.
+        """
+        asked, landed = time.monotonic(), self._met.landed
+        source = self._link.source.reader
+        read = await source.above(self._tail.high, self._batch_rows)
+        rows, tail = read.rows, self._tail.read(read.rows.ids)
+        more = len(rows) >= self._batch_rows
+        if tail.fenced:
+            tail = tail.look(await source.writers())
+        if due := tail.due:
+            again = await source.within(due, self._batch_rows)
+            cut = len(again) >= self._batch_rows
+            tail = tail.reread(again.ids, up_to=again.ids[-1] if cut else None)
+            rows, more = rows + again, more or cut
+        self._note_durable(read.inserted, read.flushed, tail.high)
+        self._tail = tail
+        kept = self._without_echoes(rows)
+        if not more and not tail.fenced:
+            self._met.settle(landed)
+        return Batch(kept, tail, self._safe, asked, moved=bool(rows))
+
+    def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
+        """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
+        if self._unflushed and flushed >= self._unflushed[0]:
+            self._safe = max(self._safe, self._unflushed[1])
+            self._unflushed = None
+        if self._unflushed is None and high > self._safe:
+            self._unflushed = (inserted, high)
+
+    def _without_echoes(self, rows: Rows) -> Rows:
+        if not rows:
+            return rows
+        keep = self._met.take(rows.uuids)
+        kept = rows if all(keep) else rows.where(keep)
+        self._meter.echoed(len(rows) - len(kept))
+        return kept
+
+    async def _write(self, batch: Batch) -> None:
+        """Deliver a batch with its mark. The note precedes the write, or the echo might overtake it."""
+        number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
+        absent: Sequence[UUID] = batch.rows.uuids
+        try:
+            delivered, self._state = await self._link.destination.writer.deliver(batch.rows, self._mark(batch))
+            absent = delivered.present
+        finally:
+            self._noted.land(number, absent)
+        self._meter.wrote(delivered)
+        self._meter.reached(batch.tail, self._state, batch.asked)
+        log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
+
+    def _mark(self, batch: Batch) -> MarkState:
+        return replace(self._state, high=batch.tail.high, safe=batch.safe, holes=batch.tail.holes)
+
+    async def _beat(self) -> None:
+        """Twice a second on a quiet flow: save the mark or see that it is still ours, and look at the source."""
+        self._beaten = time.monotonic()
+        await self._save_mark()
+        reader = self._link.source.reader
+        _, greatest = await reader.bounds()
+        waiting = (greatest or 0) - self._tail.high
+        if waiting < 0 < self._tail.high:
+            raise MarkMoved(f"{self._link.table}: the greatest id is {greatest}, below the mark {self._tail.high}")
+        writers = self._tail.writers
+        self._meter.looked(max(0, waiting), await reader.blockers(writers) if writers else ())
+
+    async def _save_mark(self) -> None:
+        destination = self._link.destination.writer
+        if self._ahead is None:
+            wanted = replace(self._state, high=self._tail.high, safe=self._safe, holes=self._tail.holes)
+            if wanted != self._state:
+                self._state = await destination.move(wanted)
+            elif await destination.version() != self._state.version:
+                raise MarkMoved(f"{self._link.table}: the mark is not the one last written here")
+
+
+def _only_error(group: ExceptionGroup[Exception]) -> Exception:
+    """What reading and writing at once raised, as if one had come after the other."""
+    known, unknown = group.split(SnkError)
+    return group if unknown or not known else next(_leaves(known))
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
