@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+MOST_GATHER_MS = 10.0
+GATHER_MS_PER_ROW = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class PollPace:
@@ -32,6 +35,15 @@ class PollPace:
         """Milliseconds to wait before the next poll."""
         sleepy = max(0.0, self.quiet_ms - self.attentive_ms)
         return min(self.most_ms, self.least_ms + sleepy * self.growth)
+
+
+def gather_ms(rows: int, *, full: bool) -> float:
+    """How long to let rows gather before the next read, given how many the last one brought.
+
+    Under load a batch costs more than its rows, so it pays to take a few transactions at once; a lone row is not made
+    to wait, and neither is a backlog, which fills every batch anyway.
+    """
+    return 0.0 if full else min(MOST_GATHER_MS, rows * GATHER_MS_PER_ROW)
 
 
 @dataclass(frozen=True, slots=True)

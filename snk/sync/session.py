@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from snk.core.pace import gather_ms
 from snk.core.tail import Tail
 from snk.db.table import Rows
 from snk.db.writer import MarkState
@@ -60,6 +61,7 @@ class Session:
         self._safe = state.safe
         self._unflushed: tuple[int, int] | None = None
         self._ahead: Batch | None = None
+        self._gather_seconds = 0.0
         self._beaten = time.monotonic()
 
     async def step(self) -> bool:
@@ -101,11 +103,13 @@ class Session:
 
         The order of these three statements is what makes it lossless: see `snk.core.tail`.
         """
+        await asyncio.sleep(self._gather_seconds)
         asked, landed = time.monotonic(), self._met.landed
         source = self._link.source.reader
         read = await source.above(self._tail.high, self._batch_rows)
         rows, tail = read.rows, self._tail.read(read.rows.ids)
         more = len(rows) >= self._batch_rows
+        self._gather_seconds = gather_ms(len(rows), full=more) / 1000
         if tail.fenced:
             tail = tail.look(await source.writers())
         if due := tail.due:

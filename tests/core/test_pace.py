@@ -1,0 +1,47 @@
+"""Polling is quick while rows come, and rare on a quiet table; waiting after failures grows, with jitter."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snk.core.pace import Backoff, PollPace
+
+
+def quiet(pace: PollPace, milliseconds: float) -> PollPace:
+    start = pace.quiet_ms
+    while pace.quiet_ms - start < milliseconds:
+        pace = pace.after(moved=False)
+    return pace
+
+
+def test_polls_stay_short_shortly_after_a_row() -> None:
+    assert quiet(PollPace(20.0), 400).wait_ms == PollPace(20.0).least_ms
+
+
+def test_a_quiet_table_is_polled_at_the_longest_interval() -> None:
+    assert quiet(PollPace(20.0), 5_000).wait_ms == 20.0
+
+
+def test_a_row_wakes_the_poller_at_once() -> None:
+    asleep = quiet(PollPace(20.0), 5_000)
+    assert asleep.after(moved=True).quiet_ms == 0.0
+
+
+@given(st.floats(1.0, 60_000.0), st.lists(st.booleans(), max_size=200))
+def test_the_interval_never_exceeds_its_limit(most: float, moves: list[bool]) -> None:
+    pace = PollPace(most)
+    for moved in moves:
+        pace = pace.after(moved=moved)
+        assert 0 < pace.wait_ms <= most
+
+
+@given(st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
+def test_backoff_stays_between_half_its_ceiling_and_its_ceiling(tries: int, chance: float) -> None:
+    backoff = Backoff(tries=tries)
+    ceiling = min(backoff.most_seconds, backoff.first_seconds * 2.0 ** min(tries, 30))
+    assert ceiling / 2 <= backoff.wait_seconds(chance) <= ceiling
+
+
+def test_backoff_grows() -> None:
+    waits = [Backoff(tries=tries).wait_seconds(0.5) for tries in range(10)]
+    assert waits == sorted(waits)
+    assert Backoff().failed().tries == 1
