@@ -1,0 +1,85 @@
+"""What tests do to databases by hand, and how they look at them: never through the code under test."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
+
+DEADLINE_SECONDS = 60.0
+
+
+class Database:
+    """One database of a pair, for SQL by hand."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://", poolclass=NullPool, connect_args={"dsn": dsn, "statement_cache_size": 0}
+        )
+
+    async def run(self, *statements: str) -> None:
+        """Run statements, each committed."""
+        async with self.connect() as connection:
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+                await connection.commit()
+
+    async def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        async with self.connect() as connection:
+            return [tuple(row) for row in await connection.exec_driver_sql(query)]
+
+    async def value(self, query: str) -> Any:
+        """The one value of a query."""
+        return (await self.rows(query))[0][0]
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to hold open."""
+        async with self._engine.connect() as connection:
+            yield connection
+
+    async def contents(self, table: str = "records") -> Counter[str]:
+        """Every row but for its id, as PostgreSQL writes it, and how often it is there."""
+        columns = await self.rows(
+            "select quote_ident(attname) from pg_attribute"
+            f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped and attname <> 'id'"
+            " order by attname"
+        )
+        names = ", ".join(name for (name,) in columns)
+        return Counter(row for (row,) in await self.rows(f"select ({names})::text from {table}"))
+
+
+async def insert(database: Database, count: int = 1, table: str = "records") -> None:
+    """Insert so many rows that nobody has seen before."""
+    await database.run(
+        f"insert into {table} (uuid, data) select gen_random_uuid(), md5(random()::text) from generate_series(1, {count})"
+    )
+
+
+async def until(
+    condition: Callable[[], Awaitable[Any]], what: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> None:
+    """Wait for a condition; the deadline is for the case that it never comes."""
+    give_up = time.monotonic() + deadline_seconds
+    while not await condition():
+        assert time.monotonic() < give_up, f"waited in vain: {what}"
+        await asyncio.sleep(0.01)
+
+
+async def until_equal(first: Database, second: Database, rows: int | None = None, table: str = "records") -> None:
+    """Wait until both sides hold the same rows, and so many of them."""
+
+    async def equal() -> bool:
+        counts = [await side.value(f"select count(*) from {table}") for side in (first, second)]
+        if counts[0] != counts[1] or rows not in (None, counts[0]):
+            return False
+        return await first.contents(table) == await second.contents(table)
+
+    await until(equal, f"{table} equal on both sides with {rows} rows")
+

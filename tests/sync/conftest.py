@@ -1,0 +1,47 @@
+"""Fixtures for tests that run the daemon inside the test, on real servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from snk.db.engine import Server
+from snk.sync.daemon import Daemon, Pair, wait_until_fit
+from snk.sync.flow import Limits
+from tests.databases import Database
+
+Running = Callable[..., AbstractAsyncContextManager[Daemon]]
+
+
+@pytest.fixture
+def first(pair: Any) -> Database:
+    """Database A, for SQL by hand."""
+    return Database(pair.first)
+
+
+@pytest.fixture
+def second(pair: Any) -> Database:
+    """Database B, for SQL by hand."""
+    return Database(pair.second)
+
+
+@pytest.fixture
+def running(pair: Any) -> Running:
+    """A daemon that runs as long as the block; it makes what is missing first."""
+
+    @asynccontextmanager
+    async def run(*tables: str, redis: str = pair.redis, **limits: float) -> AsyncIterator[Daemon]:
+        stop = asyncio.Event()
+        servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
+        await wait_until_fit(servers, stop, init=True)
+        daemon = Daemon(servers, Limits(**limits), redis)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(daemon.run(stop))
+            try:
+                yield daemon
+            finally:
+                stop.set()
+
+    return run
