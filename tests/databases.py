@@ -72,7 +72,13 @@ async def until(
         await asyncio.sleep(0.01)
 
 
-async def until_equal(first: Database, second: Database, rows: int | None = None, table: str = "records") -> None:
+async def until_equal(
+    first: Database,
+    second: Database,
+    rows: int | None = None,
+    table: str = "records",
+    deadline_seconds: float = DEADLINE_SECONDS,
+) -> None:
     """Wait until both sides hold the same rows, and so many of them."""
 
     async def equal() -> bool:
@@ -81,5 +87,5 @@ async def until_equal(first: Database, second: Database, rows: int | None = None
             return False
         return await first.contents(table) == await second.contents(table)
 
-    await until(equal, f"{table} equal on both sides with {rows} rows")
+    await until(equal, f"{table} equal on both sides with {rows} rows", deadline_seconds)
 
