@@ -11,6 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 DEADLINE_SECONDS = 60.0
+# Both sides are looked at through the same glasses, whatever the databases are set to.
+SETTINGS = {
+    "bytea_output": "hex",
+    "datestyle": "ISO, YMD",
+    "extra_float_digits": "3",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+}
 
 
 class Database:
@@ -19,7 +27,9 @@ class Database:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self._engine = create_async_engine(
-            "postgresql+asyncpg://", poolclass=NullPool, connect_args={"dsn": dsn, "statement_cache_size": 0}
+            "postgresql+asyncpg://",
+            poolclass=NullPool,
+            connect_args={"dsn": dsn, "statement_cache_size": 0, "server_settings": SETTINGS},
         )
 
     async def run(self, *statements: str) -> None:
@@ -62,9 +72,7 @@ async def insert(database: Database, count: int = 1, table: str = "records") -> 
     )
 
 
-async def until(
-    condition: Callable[[], Awaitable[Any]], what: str, deadline_seconds: float = DEADLINE_SECONDS
-) -> None:
+async def until(condition: Callable[[], Awaitable[Any]], what: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
     """Wait for a condition; the deadline is for the case that it never comes."""
     give_up = time.monotonic() + deadline_seconds
     while not await condition():
@@ -88,4 +96,3 @@ async def until_equal(
         return await first.contents(table) == await second.contents(table)
 
     await until(equal, f"{table} equal on both sides with {rows} rows", deadline_seconds)
-

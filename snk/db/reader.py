@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.core.report import Blocker
 from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.table import IDS_ARRAY, Rows, SyncedTable
+from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Rows, SyncedTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,12 @@ class Reader:
         ids, *columns = await self._row(self._within, parameters)
         return self._table.rows(ids, columns) if ids else Rows()
 
-    async def held(self, uuids: Sequence[UUID]) -> frozenset[UUID]:
+    async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Which of these uuids the table holds."""
         with self._server.translated():
             return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
-    async def named(self, uuids: Sequence[UUID]) -> Rows:
+    async def named(self, uuids: Sequence[str]) -> Rows:
         """The rows of these uuids, in no order."""
         ids, *columns = await self._row(self._named, {"uuids": list(uuids)})
         return self._table.rows(ids, columns) if ids else Rows()
@@ -140,7 +138,7 @@ def _named(table: SyncedTable) -> sa.Select[Any]:
 
 def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
     """The uuid is one of those bound as ``uuids``."""
-    return table.uuid == sa.any_(sa.bindparam("uuids", type_=ARRAY(sa.Uuid, dimensions=1)))
+    return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
 
 
 def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:

@@ -57,7 +57,7 @@ class Conflict(Own):
     __tablename__ = "conflicts"
 
     table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
-    uuid: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.Uuid(as_uuid=False), primary_key=True)
     source_row: Mapped[dict[str, str | None]] = mapped_column(pg.JSONB)
     destination_row: Mapped[dict[str, str | None]] = mapped_column(pg.JSONB)
     noticed_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())

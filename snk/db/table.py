@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -17,6 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from snk.db.shape import Column, Shape
 
 IDS_ARRAY = ARRAY(sa.BigInteger, dimensions=1)
+UUIDS_ARRAY = ARRAY(sa.Uuid(as_uuid=False), dimensions=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Rows:
     """
 
     ids: Sequence[int] = ()
-    uuids: Sequence[UUID] = ()
+    uuids: Sequence[str] = ()
     columns: tuple[Sequence[Any], ...] = ()
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class SyncedTable:
         """The side whose catalogue told this shape. Only its id and its copied columns are mapped."""
         columns = shape.copied
         mapped: list[sa.Column[Any]] = [sa.Column(shape.id_column.name, sa.BigInteger, primary_key=True)]
-        mapped += [sa.Column(c.name, (c.plain or sa.Text)()) for c in columns]
+        mapped += [sa.Column(c.name, _written_as(c)) for c in columns]
         return cls(shape, columns, sa.Table(shape.name, sa.MetaData(), *mapped, schema=shape.schema))
 
     @property
@@ -88,7 +88,7 @@ class SyncedTable:
         return self.table.c[self.shape.id_column.name]
 
     @property
-    def uuid(self) -> sa.Column[UUID]:
+    def uuid(self) -> sa.Column[str]:
         """The column that names a row."""
         return self.table.c[self.shape.uuid_column.name]
 
@@ -99,9 +99,9 @@ class SyncedTable:
 
     @property
     def travelling(self) -> list[sa.ColumnElement[Any]]:
-        """The copied columns as they travel: plain, or cast to text."""
+        """The copied columns as they are read: plain, or cast to text."""
         return [
-            (self.table.c[c.name] if c.plain else sa.cast(self.table.c[c.name], sa.Text)).label(f"c{at}")
+            (self.table.c[c.name] if _read_plainly(c) else sa.cast(self.table.c[c.name], sa.Text)).label(f"c{at}")
             for at, c in enumerate(self.columns)
         ]
 
@@ -111,17 +111,14 @@ class SyncedTable:
         ``array_agg`` takes the rows in the order in which the subquery yields them.
         """
         return [
-            sa.func.array_agg(rows.c[f"c{at}"], type_=ARRAY(c.plain or sa.Text, dimensions=1))
+            sa.func.array_agg(rows.c[f"c{at}"], type_=_array(_written_as(c) if _read_plainly(c) else sa.Text()))
             for at, c in enumerate(self.columns)
         ]
 
     def unfolded(self) -> tuple[sa.TableValuedAlias, list[sa.ColumnElement[Any]]]:
         """Arrays bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table."""
         names = [f"c{at}" for at in range(len(self.columns))]
-        arrays = [
-            sa.bindparam(name, type_=ARRAY(c.plain or sa.Text, dimensions=1))
-            for name, c in zip(names, self.columns, strict=True)
-        ]
+        arrays = [sa.bindparam(name, type_=_array(_written_as(c))) for name, c in zip(names, self.columns, strict=True)]
         rows = sa.func.unnest(*arrays).table_valued(*names, name="rows").render_derived()
         values: list[sa.ColumnElement[Any]] = [
             rows.c[name] if c.plain else sa.cast(rows.c[name], Named(c.type_name))
@@ -132,6 +129,21 @@ class SyncedTable:
     def rows(self, ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> Rows:
         """What a folded read brought, as rows."""
         return Rows(ids, columns[self.names.index(self.shape.uuid_column.name)], tuple(columns))
+
+
+def _read_plainly(column: Column) -> bool:
+    return column.plain not in (None, sa.Uuid)
+
+
+def _written_as(column: Column) -> sa.types.TypeEngine[Any]:
+    """What values are to the driver when they are written; a uuid is a str there too."""
+    if column.plain is sa.Uuid:
+        return sa.Uuid(as_uuid=False)
+    return (column.plain or sa.Text)()
+
+
+def _array(item: sa.types.TypeEngine[Any]) -> ARRAY[Any]:
+    return ARRAY(item, dimensions=1)
 
 
 def bound(columns: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:

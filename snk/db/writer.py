@@ -9,7 +9,6 @@ the careful way, and what was not inserted is compared with what is there.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -49,7 +48,7 @@ class Delivered:
     """
 
     inserted: int
-    present: tuple[UUID, ...] = ()
+    present: tuple[str, ...] = ()
     conflicts: int = 0
 
 

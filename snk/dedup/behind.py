@@ -25,7 +25,7 @@ FLUSH_SECONDS = 0.05
 RETRY_SECONDS = 2.0
 UUID_BYTES = 16
 
-Holds = Callable[[Sequence[UUID]], Awaitable[frozenset[UUID]]]
+Holds = Callable[[Sequence[str]], Awaitable[frozenset[str]]]
 """Which of some uuids the database really holds."""
 
 log = structlog.get_logger()
@@ -131,14 +131,14 @@ class Behind:
         self.error = ""
 
 
-def _packed(uuids: Sequence[UUID]) -> bytes:
-    return b"".join([uuid.bytes for uuid in uuids])
+def _packed(uuids: Sequence[str]) -> bytes:
+    return bytes.fromhex("".join(uuids).replace("-", ""))
 
 
-def _readable(fields: Mapping[Any, Any]) -> dict[int, list[UUID]]:
+def _readable(fields: Mapping[Any, Any]) -> dict[int, list[str]]:
     """The batches among the fields of a hash; what is not of our making is passed over."""
     return {
-        int(number): [UUID(bytes=blob[at : at + UUID_BYTES]) for at in range(0, len(blob), UUID_BYTES)]
+        int(number): [str(UUID(bytes=blob[at : at + UUID_BYTES])) for at in range(0, len(blob), UUID_BYTES)]
         for number, blob in fields.items()
         if number.isdigit() and len(blob) % UUID_BYTES == 0
     }

@@ -8,7 +8,6 @@ so a note counts only as long as the server that was read has not restarted sinc
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 
 class Known:
@@ -24,12 +23,12 @@ class Known:
     def __init__(self, most: int) -> None:
         self.boot = ""
         self.landed = 0
-        self.added: dict[int, Sequence[UUID]] = {}
+        self.added: dict[int, Sequence[str]] = {}
         self.dropped: set[int] = set()
         self._most = most
         self._last = 0
-        self._batch_of: dict[UUID, int] = {}
-        self._uuids_of: dict[int, Sequence[UUID]] = {}
+        self._batch_of: dict[str, int] = {}
+        self._uuids_of: dict[int, Sequence[str]] = {}
         self._left_in: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -48,7 +47,7 @@ class Known:
             held.clear()
         return True
 
-    def note(self, uuids: Sequence[UUID], boot: str) -> int:
+    def note(self, uuids: Sequence[str], boot: str) -> int:
         """Note rows that were just read there; of no effect if they were read before the present start.
 
         Returns:
@@ -62,12 +61,12 @@ class Known:
                 self._close(next(iter(self._uuids_of)))
         return self._last
 
-    def land(self, number: int, unmet: Iterable[UUID] = ()) -> None:
+    def land(self, number: int, unmet: Iterable[str] = ()) -> None:
         """The write of a batch has ended; the echo of the ``unmet`` will not come."""
         self.landed = number
         self.take(unmet)
 
-    def take(self, uuids: Iterable[UUID]) -> list[bool]:
+    def take(self, uuids: Iterable[str]) -> list[bool]:
         """Meet rows on the other side: for each, whether it has to be delivered. Notes that were met are gone."""
         batch_of = self._batch_of
         if not batch_of:
@@ -84,16 +83,16 @@ class Known:
         for batch in [batch for batch in self._uuids_of if batch <= number]:
             self._close(batch)
 
-    def restore(self, uuids: Sequence[UUID], number: int) -> None:
+    def restore(self, uuids: Sequence[str], number: int) -> None:
         """Take up a batch that an earlier process noted, under its old number."""
         self._last = self.landed = max(self._last, number)
         self._hold(number, uuids)
 
-    def batches(self) -> dict[int, Sequence[UUID]]:
+    def batches(self) -> dict[int, Sequence[str]]:
         """All batches that are not met in full."""
         return dict(self._uuids_of)
 
-    def _hold(self, number: int, uuids: Sequence[UUID]) -> None:
+    def _hold(self, number: int, uuids: Sequence[str]) -> None:
         entries = dict.fromkeys(uuids, number)
         self._batch_of.update(entries)
         self._uuids_of[number] = uuids

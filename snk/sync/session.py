@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from uuid import UUID
 
 import structlog
 
@@ -143,7 +142,7 @@ class Session:
     async def _write(self, batch: Batch) -> None:
         """Deliver a batch with its mark. The note precedes the write, or the echo might overtake it."""
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
-        absent: Sequence[UUID] = batch.rows.uuids
+        absent: Sequence[str] = batch.rows.uuids
         try:
             delivered, self._state = await self._link.destination.writer.deliver(batch.rows, self._mark(batch))
             absent = delivered.present

@@ -141,9 +141,7 @@ async def test_rows_open_for_long_delay_nobody_and_come_when_committed(
         await until(closed, "the hole")
 
 
-async def test_redis_that_lies_loses_nothing(
-    running: Running, first: Database, second: Database, pair: Any
-) -> None:
+async def test_redis_that_lies_loses_nothing(running: Running, first: Database, second: Database, pair: Any) -> None:
     """What Redis claims to know is believed only of rows that are really there."""
     async with running():
         await insert(first, 5)
