@@ -158,7 +158,9 @@ async def attack(first: Database, second: Database, seconds: float, seed: int, w
     async with asyncio.TaskGroup() as group:
         for at in range(writers):
             for side in (first, second):
-                group.create_task(Writer(side, books, random.Random(f"{seed} {side.dsn} {at}").getrandbits(64)).run(until))
+                group.create_task(
+                    Writer(side, books, random.Random(f"{seed} {side.dsn} {at}").getrandbits(64)).run(until)
+                )
     for side in (first, second):
         await end_prepared(side)
     with suppress(ExceptionGroup):

@@ -11,7 +11,7 @@ uuids that are really there are taken up. It may lie, lose everything, or be awa
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import structlog
@@ -81,14 +81,18 @@ class Behind:
                 self._failed(error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         """Write what is left, if Redis is there, and hang up."""
         try:
             for name, known in self._sets.items():
                 await self._flush(name, known)
-            await self._redis.aclose()
         except (RedisError, OSError) as error:
             self._failed(error)
+        finally:
+            await self._redis.aclose()
 
     async def _flush(self, name: str, known: Known) -> None:
         if name in self._stale:

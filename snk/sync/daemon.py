@@ -50,7 +50,7 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all flows until ``stop`` is set; then let each finish the batch in hand, for at most four seconds."""
-        async with asyncio.TaskGroup() as group:
+        async with self._behind, asyncio.TaskGroup() as group:
             behind = group.create_task(self._behind.run())
             flows = [group.create_task(flow.run(stop), name=flow.meter.name) for flow in self.flows]
             await stop.wait()
@@ -58,7 +58,6 @@ class Daemon:
             _, late = await asyncio.wait(flows, timeout=STOP_SECONDS)
             for task in (behind, *late):
                 task.cancel()
-        await self._behind.close()
         log.info("daemon_stopped", cut_short=[task.get_name() for task in late])
 
     def status(self) -> DaemonStatus:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
-from redis.asyncio import Redis
+import pytest
 
+from snk.dedup.known import Known
 from snk.sync.daemon import Daemon
 from tests.databases import Database, insert, until, until_equal
 
@@ -13,10 +13,10 @@ Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 UUID = "00000000-0000-4000-8000-000000000001"
 
 
-async def flows_settled(daemon: Daemon) -> bool:
-    """All flows have met all echoes."""
-    status = daemon.status()
-    return status.dedup.size == 0 and all(flow.state == "running" for flow in status.flows)
+async def counted(daemon: Daemon, **figures: int) -> bool:
+    """Whether all flows together have counted so much."""
+    flows = daemon.status().flows
+    return all(sum(getattr(flow, name) for flow in flows) == count for name, count in figures.items())
 
 
 async def test_rows_inserted_on_either_side_appear_on_the_other(
@@ -32,10 +32,11 @@ async def test_nothing_comes_back(running: Running, first: Database, second: Dat
     async with running() as daemon:
         await insert(first, 1000)
         await until_equal(first, second, 1000)
-        await until(lambda: flows_settled(daemon), "echoes met")
+        await until(lambda: counted(daemon, delivered=1000, echoes=1000), "echoes met")
         there, back = daemon.status().flows
         assert (there.delivered, there.echoes) == (1000, 0)
         assert (back.delivered, back.echoes, back.present) == (0, 1000, 0)
+        assert daemon.status().dedup.size == 0
 
 
 async def test_overlapping_rows_converge_from_an_empty_start(
@@ -141,21 +142,15 @@ async def test_rows_open_for_long_delay_nobody_and_come_when_committed(
         await until(closed, "the hole")
 
 
-async def test_redis_that_lies_loses_nothing(running: Running, first: Database, second: Database, pair: Any) -> None:
-    """What Redis claims to know is believed only of rows that are really there."""
+async def test_a_set_that_lies_would_lose_rows(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests above can fail: a set that claims to know every third row drops it."""
+    monkeypatch.setattr(Known, "take", lambda _, uuids: [at % 3 > 0 for at, _ in enumerate(uuids)])
     async with running():
-        await insert(first, 5)
-        await until_equal(first, second, 5)
-    await insert(first, 5)
-    rows = await first.rows("select uuid from records")
-    async with Redis.from_url(pair.redis) as redis, running() as daemon:
-        keys = [daemon._behind._key(name) for name in daemon._behind._sets]
-    async with Redis.from_url(pair.redis) as redis:
-        for key in keys:
-            await redis.hset(key, mapping={"1": b"".join(uuid.bytes for (uuid,) in rows), "x": b"junk"})
-    await insert(first, 5)
-    async with running():
-        await until_equal(first, second, 15)
+        await insert(first, 100)
+        with pytest.raises(AssertionError, match="waited in vain"):
+            await until_equal(first, second, 100, deadline_seconds=2.0)
 
 
 async def test_without_redis_rows_flow_and_status_says_so(running: Running, first: Database, second: Database) -> None:

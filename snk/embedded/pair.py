@@ -1,0 +1,52 @@
+"""Two PostgreSQL servers and a Valkey in one state folder, for as long as a block runs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snk.embedded.postgres import PostgresServer
+from snk.embedded.state import held
+from snk.embedded.valkey import ValkeyServer
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPair:
+    """The servers of one state folder."""
+
+    state: Path
+    first: PostgresServer
+    second: PostgresServer
+    redis: ValkeyServer
+
+
+@contextmanager
+def embedded_pair(
+    state: Path, *, user: str, password: str, options: Mapping[str, str] | None = None
+) -> Iterator[EmbeddedPair]:
+    """Start the three servers; stop them at the end of the block, whatever happens.
+
+    Args:
+        state: where they keep their data; what an earlier run left there is gone on with.
+        user: the superuser of a newly made cluster.
+        password: its password.
+        options: more settings of both PostgreSQL servers.
+
+    Raises:
+        ServersUnfit: they cannot be started here, or run here already.
+    """
+    with held(state) as folder, ExitStack() as stack:
+        first, second = (
+            PostgresServer(folder / name, folder, user=user, password=password, options=options)
+            for name in ("first", "second")
+        )
+        redis = ValkeyServer(folder / "redis", folder)
+        stops: tuple[Callable[[], None], ...] = (first.stop, second.stop, redis.stop)
+        for stop in stops:
+            stack.callback(stop)
+        first.launch()
+        second.launch()
+        redis.start()
+        first.wait_until_ready()
+        second.wait_until_ready()
+        yield EmbeddedPair(folder, first, second, redis)

@@ -1,0 +1,74 @@
+"""Real servers for every test: one embedded pair for all of them, and one of their own for those that break servers."""
+
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.embedded.postgres import PostgresServer
+
+# Tests prove what happens when processes and servers die, not when the machine does.
+OPTIONS = {"fsync": "off", "max_connections": "200", "max_prepared_transactions": "50"}
+names = (f"test_{os.getpid()}_{number}" for number in itertools.count(1))
+
+
+@dataclass(frozen=True)
+class PairUrls:
+    """Where a test finds its databases and its Redis."""
+
+    first: str
+    second: str
+    redis: str
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder that the servers' account can enter, also where pytest's own is root's alone."""
+    with tempfile.TemporaryDirectory(prefix="snk-tests-", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
+@pytest.fixture(scope="session")
+def servers(folder: Path) -> Iterator[EmbeddedPair]:
+    """The servers that all tests share."""
+    with embedded_pair(folder / "shared", user="postgres", password="postgres", options=OPTIONS) as pair:
+        yield pair
+
+
+@pytest.fixture
+def own_servers(folder: Path) -> Iterator[EmbeddedPair]:
+    """Servers for one test, to be crashed and stopped at will."""
+    with embedded_pair(folder / next(names), user="postgres", password="postgres", options=OPTIONS) as pair:
+        yield pair
+
+
+@pytest.fixture
+def pair(servers: EmbeddedPair) -> Iterator[PairUrls]:
+    """A fresh database on each shared server, and an empty Redis."""
+    name = next(names)
+    both = (servers.first, servers.second)
+    for server in both:
+        psql(server, f"create database {name}")
+    servers.redis.restart()
+    first, second = (server.dsn.removesuffix("postgres") + name for server in both)
+    yield PairUrls(first, second, servers.redis.dsn)
+    for server in both:
+        psql(server, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def own_pair(own_servers: EmbeddedPair) -> PairUrls:
+    """The databases of one's own servers."""
+    return PairUrls(own_servers.first.dsn, own_servers.second.dsn, own_servers.redis.dsn)
+
+
+def psql(server: PostgresServer, statement: str) -> None:
+    """Run a statement with PostgreSQL's own client."""
+    subprocess.run([server.executable("psql"), "-qX", "-d", server.dsn, "-c", statement], check=True)

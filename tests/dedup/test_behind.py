@@ -1,0 +1,126 @@
+"""Redis behind the set: a restarted daemon knows its rows again; whatever Redis does, nothing false is believed."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from snk.dedup.behind import Behind
+from snk.dedup.known import Known
+from tests.databases import until
+
+A, B, C = (str(uuid4()) for _ in range(3))
+
+
+async def everything(uuids: Sequence[str]) -> frozenset[str]:
+    """A database that holds whatever it is asked for."""
+    return frozenset(uuids)
+
+
+def attached(dsn: str, boot: str = "boot") -> tuple[Behind, Known]:
+    behind, known = Behind(dsn), Known(1000)
+    behind.attach("records", known)
+    known.anchor(boot)
+    return behind, known
+
+
+async def written(pair: Any, *uuids: str, boot: str = "boot") -> None:
+    """An earlier daemon that noted these and ended."""
+    behind, known = attached(pair.redis, boot)
+    async with behind:
+        known.note(list(uuids), boot)
+
+
+async def test_a_restarted_daemon_knows_its_rows_again(pair: Any) -> None:
+    await written(pair, A, B)
+    behind, known = attached(pair.redis)
+    async with behind:
+        assert await behind.restore("records", everything) == 2
+        assert known.take([A, B, C]) == [False, False, True]
+
+
+async def test_notes_of_an_earlier_start_of_the_server_are_not_read(pair: Any) -> None:
+    await written(pair, A)
+    behind, _ = attached(pair.redis, boot="a later one")
+    async with behind:
+        assert await behind.restore("records", everything) == 0
+
+
+async def test_only_rows_that_the_database_holds_are_believed(pair: Any) -> None:
+    """Redis may lie; the rows it speaks of are looked up."""
+
+    async def only_a(uuids: Sequence[str]) -> frozenset[str]:
+        return frozenset({A}) & frozenset(uuids)
+
+    await written(pair, A, B)
+    behind, known = attached(pair.redis)
+    async with behind:
+        assert await behind.restore("records", only_a) == 1
+        assert known.take([A, B]) == [False, True]
+
+
+async def test_junk_under_our_key_is_passed_over(pair: Any) -> None:
+    await written(pair, A)
+    async with Redis.from_url(pair.redis) as redis:
+        (key,) = [key async for key in redis.scan_iter("snk:known:*")]
+        await redis.hset(key, mapping={"x": b"junk", "99": b"short"})
+    behind, _ = attached(pair.redis)
+    async with behind:
+        assert await behind.restore("records", everything) == 1
+
+
+async def test_a_key_of_another_type_is_replaced(pair: Any) -> None:
+    await written(pair, A)
+    async with Redis.from_url(pair.redis) as redis:
+        (key,) = [key async for key in redis.scan_iter("snk:known:*")]
+        await redis.delete(key)
+        await redis.set(key, "a string")
+        behind, known = attached(pair.redis)
+        async with behind:
+            assert await behind.restore("records", everything) == 0
+            assert behind.error
+            known.note([B], "boot")
+        assert await redis.hlen(key) == 1
+
+
+async def test_what_was_met_is_forgotten_behind(pair: Any) -> None:
+    behind, known = attached(pair.redis)
+    async with Redis.from_url(pair.redis) as redis, behind:
+        writing = asyncio.create_task(behind.run())
+        known.note([A], "boot")
+        await until(lambda: redis.keys("snk:known:*"), "the note in Redis")
+        known.take([A])
+
+        async def gone() -> bool:
+            return not await redis.keys("snk:known:*")
+
+        await until(gone, "the note forgotten in Redis")
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
+
+
+async def test_redis_that_is_away_is_told_of_once_and_believed_when_back(own_servers: Any) -> None:
+    own_servers.redis.stop()
+    behind, known = attached(own_servers.redis.dsn)
+    async with behind:
+        known.note([A], "boot")
+        writing = asyncio.create_task(behind.run())
+
+        async def lost() -> bool:
+            return bool(behind.error)
+
+        async def found() -> bool:
+            return not behind.error
+
+        await until(lost, "that Redis is away")
+        own_servers.redis.start()
+        await until(found, "that Redis is back")
+        async with Redis.from_url(own_servers.redis.dsn) as redis:
+            assert await redis.keys("snk:known:*"), "what was noted meanwhile is written when Redis is back"
+        writing.cancel()
+        with suppress(asyncio.CancelledError):
+            await writing
