@@ -11,7 +11,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from snk.embedded.binaries import postgres_folder
-from snk.embedded.process import Child, as_user, end_leftover, free_port, server_account, spawn
+from snk.embedded.process import PLAIN_ENVIRONMENT, Child, as_user, end_leftover, free_port, server_account, spawn
 from snk.errors import ServersUnfit
 
 START_SECONDS = 60.0
@@ -116,11 +116,10 @@ class PostgresServer:
                 os.chown(secret.name, self._account.uid, self._account.gid)
             command = [str(self.executable("initdb")), "-D", str(self._data), "-U", self._user, "--encoding=UTF8"]
             command += ["--locale=C", "--auth=scram-sha-256", f"--pwfile={secret.name}", "--no-sync"]
-            environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
             made = subprocess.run(
                 command,
                 cwd=self.folder,
-                env=environment,
+                env=PLAIN_ENVIRONMENT,
                 capture_output=True,
                 text=True,
                 check=False,

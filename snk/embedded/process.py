@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -19,6 +19,7 @@ from snk.errors import ServersUnfit
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.01
 LOG_LINES = 8
+PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,16 @@ class Child:
         return self._process.pid
 
     @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return self._log
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, or None while it runs."""
+        return self._process.poll()
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
@@ -67,9 +78,12 @@ class Child:
         while not ready():
             if not self.running or time.monotonic() > deadline:
                 self.end(signal.SIGKILL, seconds=1.0)
-                last = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-                raise ServersUnfit(f"The server does not start; {self._log} ends with:\n" + "\n".join(last))
+                raise ServersUnfit(f"It does not start; {self._log} ends with:\n{self.last_lines()}")
             time.sleep(POLL_SECONDS)
+
+    def last_lines(self) -> str:
+        """The end of its log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
     def end(self, how: int, seconds: float) -> None:
         """Send a signal, wait, and kill it if it has not ended by then."""
@@ -83,8 +97,15 @@ class Child:
             self._process.wait()
 
 
-def spawn(command: Sequence[str], folder: Path, log: Path, account: Account | None, last_word: int) -> Child:
-    """Start a server in a session of its own, so that Ctrl-C reaches its parent first.
+def spawn(
+    command: Sequence[str],
+    folder: Path,
+    log: Path,
+    account: Account | None,
+    last_word: int,
+    environment: Mapping[str, str] | None = None,
+) -> Child:
+    """Start a program in a session of its own, so that Ctrl-C reaches its parent first.
 
     To be called from the main thread: on Linux ``last_word`` is the signal that the kernel sends the server when the
     *thread* that started it ends, be it by SIGKILL.
@@ -93,7 +114,7 @@ def spawn(command: Sequence[str], folder: Path, log: Path, account: Account | No
         child = subprocess.Popen(
             command,
             cwd=folder,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            env=environment or PLAIN_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,0 +1,203 @@
+"""``snk up``: the whole job on servers of its own, watched on the terminal."""
+
+import asyncio
+import json
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.live import Live
+
+from snk.cli.view import Moment, line, panel
+from snk.db.engine import Server
+from snk.db.rows import count_rows
+from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.embedded.process import Child, free_port
+from snk.embedded.programs import environment, start_daemon, start_tst
+from snk.embedded.state import default_state
+from snk.errors import ServersUnfit
+from snk.log import configure_log
+from snk.settings import load_settings
+from snk.verify.compare import Comparison, compare
+
+LOOK_SECONDS = 0.5
+SETTLE_SECONDS = 10.0
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+# Counting a large table costs; no more than this share of the time goes into it.
+COUNTING_SHARE = 0.05
+
+
+def up(
+    *,
+    rows: Annotated[int | None, typer.Option(min=1, help="Stop the load after so many rows.")] = None,
+    tst: Annotated[bool, typer.Option("--tst/--no-tst", help="Load the pair, or leave it to your own writers.")] = True,
+    state: Annotated[Path | None, typer.Option(help="Where the servers keep their data.")] = None,
+) -> None:
+    """Two PostgreSQL servers and a Valkey of its own, loaded by TST and kept equal by SNK; then verify and end them.
+
+    Ctrl-C ends the load; what is under way is finished and verified first. Exit code 0 only if both sides are equal.
+    """
+    settings = load_settings()
+    configure_log(settings.snk_log_format, "warning")
+    password = settings.postgres_password.get_secret_value()
+    with embedded_pair(state or default_state(), user=settings.postgres_user, password=password) as pair:
+        job = Job(pair, settings.tables, rows)
+        equal = uvloop.run(job.run(load=tst))
+    raise typer.Exit(0 if equal else 1)
+
+
+class Job:
+    """One run: daemon and load as child processes, and somebody who watches them."""
+
+    def __init__(self, pair: EmbeddedPair, tables: tuple[str, ...], rows: int | None) -> None:
+        self._pair = pair
+        self._tables = tables
+        self._rows = rows
+        self._http_port = free_port()
+        self._sides = (Server("first", pair.first.dsn), Server("second", pair.second.dsn))
+        self._stop = asyncio.Event()
+        self._started = time.monotonic()
+        self._counted: tuple[int | None, int | None] = (None, None)
+        self._count_again = 0.0
+        self._console = Console(highlight=False)
+
+    async def run(self, *, load: bool) -> bool:
+        """Run until the load has ended or somebody stops it.
+
+        Returns:
+            Whether both sides are equal in the end.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        values = environment(self._pair, self._http_port)
+        daemon = start_daemon(self._pair, values)
+        tst = None
+        try:
+            await self._until_healthy(daemon)
+            self._introduce(load=load)
+            self._started = time.monotonic()
+            if load:
+                tst = start_tst(self._pair, values, self._rows)
+            await self._watch(daemon, tst)
+            if tst:
+                await self._end_load(tst)
+            equal = await self._verify()
+        finally:
+            for child in (tst, daemon):
+                if child:
+                    await asyncio.to_thread(child.end, signal.SIGTERM, STOP_SECONDS)
+        if daemon.exit_code:
+            raise ServersUnfit(f"The daemon ended with exit code {daemon.exit_code}:\n{daemon.last_lines()}")
+        return equal
+
+    def _introduce(self, *, load: bool) -> None:
+        say = self._console.print
+        say(f"first   {self._pair.first.dsn}", soft_wrap=True)
+        say(f"second  {self._pair.second.dsn}", soft_wrap=True)
+        say(f"status  http://127.0.0.1:{self._http_port}/status    log  {self._pair.state / 'daemon.log'}", soft_wrap=True)
+        if not load:
+            say("The pair is yours: insert into either side. Ctrl-C verifies and ends it.")
+
+    async def _until_healthy(self, daemon: Child) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not (status := await self._ask()) or not status["healthy"]:
+            if not daemon.running or time.monotonic() > deadline:
+                raise ServersUnfit(f"The daemon does not start; {daemon.log} ends with:\n{daemon.last_lines()}")
+            await asyncio.sleep(0.05)
+
+    async def _watch(self, daemon: Child, tst: Child | None) -> None:
+        """Show the pair until the load has ended, the daemon has died, or somebody stops it."""
+        with self._shown() as show:
+            while not self._stop.is_set() and daemon.running and (tst is None or tst.running):
+                show(await self._look())
+                await _either(self._stop, LOOK_SECONDS if tst is None else min(LOOK_SECONDS, 0.5))
+
+    async def _look(self) -> Moment:
+        status, _ = await asyncio.gather(self._ask(), self._count())
+        return Moment(time.monotonic() - self._started, self._counted, status)
+
+    @contextmanager
+    def _shown(self) -> Iterator[Any]:
+        """A panel that is drawn anew on a terminal; a line a second elsewhere."""
+        if self._console.is_terminal:
+            with Live(console=self._console, auto_refresh=False, transient=True) as live:
+                yield lambda moment: live.update(panel(moment, "snk up"), refresh=True)
+            return
+        looks = 0
+
+        def show(moment: Moment) -> None:
+            nonlocal looks
+            looks += 1
+            if looks % 2:
+                self._console.print(line(moment), soft_wrap=True)
+
+        yield show
+
+    async def _end_load(self, tst: Child) -> None:
+        """Stop TST if it has not ended by itself, say what it did, and how much was on both sides at that moment."""
+        await asyncio.to_thread(tst.end, signal.SIGINT, STOP_SECONDS)
+        stopped = time.monotonic()
+        at_once = await self._counts()
+        everything = max(at_once)
+        self._console.print(f"tst     {tst.last_lines()}", soft_wrap=True)
+        share = 100 * min(at_once) / everything if everything else 100.0
+        self._console.print(f"snk     {share:.2f}% of {everything:,} rows were on both sides when it stopped")
+        while time.monotonic() - stopped < SETTLE_SECONDS and len(set(counts := await self._counts())) > 1:
+            await asyncio.sleep(0.01)
+        self._console.print(f"        all of {max(counts):,} after {time.monotonic() - stopped:.2f} s")
+
+    async def _verify(self) -> bool:
+        equal = True
+        for table in self._tables:
+            result = await compare(*self._sides, table, settle_seconds=SETTLE_SECONDS)
+            self._console.print(_verdict(result))
+            equal = equal and result.equal
+        return equal
+
+    async def _count(self) -> None:
+        if time.monotonic() < self._count_again:
+            return
+        began = time.monotonic()
+        self._counted = await self._counts()
+        now = time.monotonic()
+        self._count_again = now + (now - began) / COUNTING_SHARE
+
+    async def _counts(self) -> tuple[int, int]:
+        """Rows on each side, of all tables."""
+        counted = await asyncio.gather(*(count_rows(side, table) for side in self._sides for table in self._tables))
+        return sum(counted[: len(self._tables)]), sum(counted[len(self._tables) :])
+
+    async def _ask(self) -> dict[str, Any] | None:
+        """What the daemon says of itself, or None when it does not answer."""
+        return await asyncio.to_thread(_get, f"http://127.0.0.1:{self._http_port}/status")
+
+
+def _get(url: str) -> dict[str, Any] | None:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own daemon
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except OSError:
+        return None
+
+
+def _verdict(result: Comparison) -> str:
+    rows = f"{result.rows.first:,} rows in first, {result.rows.second:,} in second"
+    return f"verify  {result.table}: {'equal' if result.equal else 'DIFFERENT'}, {rows}"
+
+
+async def _either(stop: asyncio.Event, seconds: float) -> None:
+    """Sleep, but wake when told to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

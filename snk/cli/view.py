@@ -1,0 +1,79 @@
+"""What `snk up` shows while it runs: one moment of the pair, as a panel or as a line."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.panel import Panel
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The pair as it was at one look.
+
+    Attributes:
+        seconds: since the load began.
+        rows: on each side; None while unknown.
+        status: what the daemon said of itself (``GET /status``), or None when it did not answer.
+    """
+
+    seconds: float
+    rows: tuple[int | None, int | None]
+    status: dict[str, Any] | None
+
+    @property
+    def flows(self) -> list[dict[str, Any]]:
+        """The flows of the first table, there and back, or of all tables."""
+        return self.status["flows"] if self.status else []
+
+    @property
+    def held(self) -> int:
+        """How many ids wait in holes."""
+        return sum(flow["hole_ids"] for flow in self.flows)
+
+    @property
+    def dedup(self) -> int:
+        """How many echoes are awaited."""
+        return self.status["dedup"]["size"] if self.status else 0
+
+
+def line(moment: Moment) -> str:
+    """The moment in one plain line."""
+    parts = [f"{moment.seconds:6.1f} s", f"first {_number(moment.rows[0])}", f"second {_number(moment.rows[1])}"]
+    parts += [
+        f"{flow['source']}→{flow['destination']} {flow['rows_per_second']:,.0f}/s lag {flow['lag_seconds'] * 1000:.0f} ms"
+        for flow in moment.flows
+    ]
+    parts += [f"holes {moment.held}", f"dedup {moment.dedup}"]
+    return " | ".join(parts) if moment.status else f"{parts[0]} | the daemon does not answer"
+
+
+def panel(moment: Moment, title: str) -> Panel:
+    """The moment as a panel for a terminal."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "rows/s", "rows", "lag", "holes", "echoes", "state"):
+        table.add_column(heading, justify="left" if heading in ("", "state") else "right")
+    for flow in moment.flows:
+        table.add_row(
+            f"[bold]{flow['source']} → {flow['destination']}[/]  [dim]{flow['table']}[/]",
+            f"{flow['rows_per_second']:,.0f}",
+            f"{flow['delivered']:,}",
+            f"{flow['lag_seconds'] * 1000:,.0f} ms",
+            f"{flow['hole_ids']:,}",
+            f"{flow['echoes']:,}",
+            flow["state"] if flow["state"] == "running" else f"[yellow]{flow['state']}[/]",
+        )
+    first, second = moment.rows
+    table.add_row()
+    table.add_row("rows on each side", "", f"{_number(first)}", "", "", f"{_number(second)}", "")
+    return Panel(
+        table,
+        title=title,
+        title_align="left",
+        subtitle=f"{moment.seconds:.0f} s · {moment.dedup:,} echoes awaited · Ctrl-C stops the load, then verifies",
+        subtitle_align="left",
+    )
+
+
+def _number(rows: int | None) -> str:
+    return "?" if rows is None else f"{rows:,}"

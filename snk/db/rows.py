@@ -1,0 +1,15 @@
+"""Counting rows, for whoever watches."""
+
+import sqlalchemy as sa
+
+from snk.db import catalog
+from snk.db.engine import Server
+from snk.db.table import SyncedTable
+
+
+async def count_rows(server: Server, table: str) -> int:
+    """How many rows a table holds now."""
+    async with server.begin() as connection:
+        shape = await catalog.table_shape(connection, table, server.label)
+        count = sa.select(sa.func.count()).select_from(SyncedTable.of(shape).table)
+        return int((await connection.execute(count)).scalar_one())

@@ -1,0 +1,39 @@
+"""The daemon and the load generator as child processes, pointed at embedded servers."""
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from snk.embedded.pair import EmbeddedPair
+from snk.embedded.process import Child, spawn
+
+
+def environment(pair: EmbeddedPair, http_port: int) -> dict[str, str]:
+    """The environment in which ``snk`` and ``tst`` find these servers; whole URLs win over whatever else is set."""
+    return {
+        **os.environ,
+        "FIRST_DB_URL": pair.first.dsn,
+        "SECOND_DB_URL": pair.second.dsn,
+        "REDIS_URL": pair.redis.dsn,
+        "SNK_HTTP_HOST": "127.0.0.1",
+        "SNK_HTTP_PORT": str(http_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def start_daemon(pair: EmbeddedPair, values: Mapping[str, str]) -> Child:
+    """``snk run --init``, logging into the state folder."""
+    return _python("snk", ["run", "--init"], pair.state / "daemon.log", values)
+
+
+def start_tst(pair: EmbeddedPair, values: Mapping[str, str], rows: int | None) -> Child:
+    """``tst``, for so many rows or without end, printing into the state folder."""
+    return _python("tst", ["--quiet", *(["--rows", str(rows)] if rows else [])], pair.state / "tst.log", values)
+
+
+def _python(module: str, arguments: list[str], log: Path, values: Mapping[str, str]) -> Child:
+    log.write_bytes(b"")
+    command = [sys.executable, "-m", module, *arguments]
+    return spawn(command, Path.cwd(), log, None, signal.SIGTERM, environment=values)

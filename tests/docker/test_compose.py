@@ -1,0 +1,89 @@
+"""docker-compose.yml: valid, pinned, nobody root, every setting passed on."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from snk.settings import Settings as SnkSettings
+from tests.docker.compose import DOCKERFILE, FILE, dotenv, resolved, services
+from tst.settings import Settings as TstSettings
+
+SERVERS = ["first_db", "second_db", "snk_redis"]
+PROGRAMS = ["snk_service", "tst_service"]
+
+
+@pytest.fixture
+def found() -> dict[str, Any]:
+    return services(dotenv())
+
+
+def test_compose_file_is_valid() -> None:
+    tool = Path(sys.executable).with_name("check-jsonschema")
+    done = subprocess.run(
+        [tool, "--builtin-schema", "vendor.compose-spec", FILE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_up_starts_all_five_services(found: dict[str, Any]) -> None:
+    assert sorted(found) == sorted(SERVERS + PROGRAMS)
+    assert not any("profiles" in service for service in found.values())
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_servers_are_pinned_and_not_root_and_looked_after(found: dict[str, Any], name: str) -> None:
+    service = found[name]
+    assert re.fullmatch(r"[\w/]+:\d+\.\d+[\w.-]*", service["image"])
+    assert service["user"] in {"postgres", "valkey"}
+    assert service["healthcheck"]["test"]
+    assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_are_built_here_and_looked_after(found: dict[str, Any], name: str) -> None:
+    service = found[name]
+    assert f"AS {service['build']['target']}\n" in DOCKERFILE.read_text()
+    assert service["restart"] == "unless-stopped"
+    assert service["depends_on"]["first_db"] == service["depends_on"]["second_db"] == {"condition": "service_healthy"}
+
+
+def test_load_knows_the_databases_only(found: dict[str, Any]) -> None:
+    assert sorted(found["tst_service"]["depends_on"]) == ["first_db", "second_db"]
+    assert {name for name in found["tst_service"]["environment"] if "SNK" in name or "REDIS" in name} == set()
+
+
+@pytest.mark.parametrize(("service", "settings"), [("snk_service", SnkSettings), ("tst_service", TstSettings)])
+def test_every_setting_reaches_its_container(service: str, settings: Any) -> None:
+    names = {name.upper() for name in settings.model_fields}
+    assert set(yaml.safe_load(FILE.read_text())["services"][service]["environment"]) == names
+
+
+def test_a_port_in_the_environment_moves_server_and_clients_alike() -> None:
+    found = services({**dotenv(), "DB_PORT": "5555", "SECOND_DB_PORT": "6666", "REDIS_PORT": "7777"})
+    assert found["first_db"]["environment"]["PGPORT"] == "5555"
+    assert found["second_db"]["environment"]["PGPORT"] == "6666"
+    assert "7777" in found["snk_redis"]["command"]
+    client = found["snk_service"]["environment"]
+    assert (client["DB_PORT"], client["SECOND_DB_PORT"], client["REDIS_PORT"]) == ("5555", "6666", "7777")
+
+
+def test_only_the_status_is_published_and_on_this_machine_only(found: dict[str, Any]) -> None:
+    published = [port for service in found.values() for port in service.get("ports", [])]
+    assert published == ["127.0.0.1:8089:8089"]
+
+
+def test_data_is_kept_where_postgres_18_has_it(found: dict[str, Any]) -> None:
+    for name in ("first_db", "second_db"):
+        (volume,) = found[name]["volumes"]
+        assert volume.endswith("_data:/var/lib/postgresql")
+
+
+def test_variables_resolve_as_documented() -> None:
+    text = "${A:-x} ${B:-${A:-y}} ${C} $$D"
+    assert resolved(text, {"A": "1"}) == "1 1  $D"
+    assert resolved(text, {"A": "", "B": "2", "C": "3"}) == "x 2 3 $D"

@@ -1,0 +1,5 @@
+"""``python -m tst`` is the console script ``tst``."""
+
+from tst.cli import main
+
+main()
