@@ -4,9 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from contextlib import suppress
 from uuid import UUID
 
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -54,7 +54,7 @@ class Writer:
                 async with self._side.connect() as connection:
                     while time.monotonic() < until:
                         await self._transact(connection)
-            except (DBAPIError, OSError):
+            except (DBAPIError, OSError, PostgresError, InterfaceError):
                 await asyncio.sleep(0.05)
 
     async def _transact(self, connection: AsyncConnection) -> None:
@@ -163,8 +163,7 @@ async def attack(first: Database, second: Database, seconds: float, seed: int, w
                 )
     for side in (first, second):
         await end_prepared(side)
-    with suppress(ExceptionGroup):
-        await books.resolve((first, second))
+    await books.resolve((first, second))
     return books
 
 

@@ -27,6 +27,18 @@ class PairUrls:
     redis: str
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and how often the tests that take their time take it."""
+    parser.addoption("--seconds", type=float, default=4.0, help="how long hostile writers write")
+    parser.addoption("--runs", type=int, default=1, help="how often such a test is run, each with a seed of its own")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with a seed as often as wanted."""
+    if "run" in metafunc.fixturenames:
+        metafunc.parametrize("run", range(1, metafunc.config.getoption("--runs") + 1))
+
+
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """A folder that the servers' account can enter, also where pytest's own is root's alone."""

@@ -28,14 +28,18 @@ def services(project: Mapping[str, str]) -> dict[str, Any]:
 
 
 def environment(service: Mapping[str, Any], project: Mapping[str, str]) -> dict[str, str]:
-    """A container's environment: its env_file, under its own names; a name without a value is passed on if it is set."""
-    given = (
-        {name: str(value) for name, value in service["environment"].items() if value is not None}
-        if ("environment" in service)
-        else {}
-    )
-    passed = {name: project[name] for name in service.get("environment", {}) if name in project and name not in given}
-    return {**(dotenv() if service.get("env_file") else {}), **passed, **given}
+    """A container's environment: what its env_file says, under its own names.
+
+    A name without a value is passed on from the project's environment, if it is set there.
+    """
+    named = {name: project.get(name) if value is None else str(value) for name, value in named_in(service).items()}
+    file = dotenv() if service.get("env_file") else {}
+    return file | {name: value for name, value in named.items() if value is not None}
+
+
+def named_in(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The names, and values where they have any, under ``environment``."""
+    return service.get("environment", {})
 
 
 def resolved(value: Any, project: Mapping[str, str]) -> Any:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from snk.embedded.process import free_port
 from tests.databases import Database, until, until_equal
 from tests.docker.compose import DOCKERFILE, dotenv, services
 from tests.tst.process import Summary
@@ -34,8 +34,7 @@ def found(own_pair: Any) -> dict[str, Any]:
         addresses[f"{name}_HOST"], addresses[f"{name}_PORT"] = str(urlsplit(url).hostname), str(urlsplit(url).port)
     project = {**dotenv(), **addresses}
     result = services(project)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        result["snk_service"]["environment"]["SNK_HTTP_PORT"] = str(free.getsockname()[1])
+    result["snk_service"]["environment"]["SNK_HTTP_PORT"] = str(free_port())
     for service in result.values():
         service["environment"]["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
     return result

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from snk.embedded.process import free_port
 from tests.docker.compose import ROOT
 
 UNIT = ROOT / "docker" / "snk.service"
@@ -62,17 +63,15 @@ def test_it_is_restarted_except_when_a_person_has_to_act() -> None:
 
 
 def test_its_command_reports_ready_and_alive_and_stopping(pair: Any, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(60)
-        port = free.getsockname()[1]
-        free.close()
+        systemd.settimeout(20)
         environment = {
             "PATH": os.defpath,
             "FIRST_DB_URL": pair.first,
             "SECOND_DB_URL": pair.second,
             "REDIS_URL": pair.redis,
-            "SNK_HTTP_PORT": str(port),
+            "SNK_HTTP_PORT": str(free_port()),
         }
         snk = Path(sys.executable).with_name("snk")
         subprocess.run([snk, "init"], env=environment, cwd=tmp_path, check=True, capture_output=True)

@@ -1,5 +1,8 @@
 """TST as a process, on real servers."""
 
+import contextlib
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -169,6 +172,29 @@ def test_it_stops_in_time_while_a_server_says_nothing(pair: Any, start: Start) -
         process.interrupt()
         assert Summary.read(process.end(seconds=5)).rows == 0
         connection.close()
+
+
+@pytest.mark.usefixtures("tables")
+def test_terminal_shows_one_live_line(pair: Any, tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    urls = {"FIRST_DB_URL": pair.first, "SECOND_DB_URL": pair.second}
+    command = [sys.executable, "-m", "tst"]
+    environment = {"PATH": os.defpath, "TERM": "xterm", **urls}
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, text=True
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while not re.search(rb"\r.*[1-9]\d* rows, \d+ rows/s", shown):
+            shown += os.read(ours, 4096)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal is gone with the process
+            while True:
+                shown += os.read(ours, 4096)
+        assert process.stdout
+        assert Summary.read(process.stdout.read()).rows > 0
+    os.close(ours)
+    assert shown.count(b"\n") == 1
 
 
 def test_console_script_is_installed() -> None:

@@ -63,6 +63,9 @@ def test_environment_wins_over_file_and_url_over_parts(tmp_path: Path, monkeypat
             "FIRST_DB_URL=mysql://me:geheim@h/x",
             "FIRST_DB_URL has the scheme 'mysql': it is to begin with postgresql://",
         ),
+        ("FIRST_DB_URL=postgresql://me:1/geheim@h/x", "FIRST_DB_URL cannot be read as a URL"),
+        ("FIRST_DB_URL='postgresql://me:1#geheim@h/x'", "FIRST_DB_URL cannot be read as a URL"),
+        ("SECOND_DB_URL=postgresql://me:geheim@h:port/x", "SECOND_DB_URL cannot be read as a URL"),
         ("SECOND_DB_URL=h:geheim", "SECOND_DB_URL has the scheme 'h': it is to begin with postgresql://"),
     ],
 )
@@ -72,6 +75,13 @@ def test_wrong_setting_is_named_without_its_secret(tmp_path: Path, line: str, te
     assert text in str(caught.value)
     assert "geheim" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_several_hosts_are_left_to_the_driver(tmp_path: Path) -> None:
+    url = "postgresql://me@h:1,i:2/x?target_session_attrs=read-write"
+    settings = load_settings(written(tmp_path, f"FIRST_DB_URL={url}"))
+    assert settings.first_dsn == url
+    assert address(settings.first_dsn) == "h:1,i:2/x"
 
 
 def test_passwords_do_not_show_when_settings_are_printed(tmp_path: Path) -> None:

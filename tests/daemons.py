@@ -1,0 +1,79 @@
+"""The daemon as a process of its own, to be stopped, killed and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.databases import until
+
+STOP_SECONDS = 10.0
+
+
+class DaemonProcess:
+    """``python -m snk run`` against one pair; as a context manager it leaves nothing running."""
+
+    def __init__(self, pair: Any, **values: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="snk-daemon-")
+        self._log = Path(self._folder.name) / "log"
+        self._before = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._values = {
+            "FIRST_DB_URL": pair.first,
+            "SECOND_DB_URL": pair.second,
+            "REDIS_URL": pair.redis,
+            "SNK_HTTP_PORT": "0",
+            **values,
+        }
+
+    def __enter__(self) -> "DaemonProcess":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.running:
+            self.kill()
+        self._folder.cleanup()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    async def until_flowing(self) -> None:
+        """Wait until every flow of the process started last has begun."""
+
+        async def flowing() -> bool:
+            assert self.running, self.log
+            return self._log.read_text()[self._before :].count("flow_started") >= 2
+
+        await until(flowing, "the daemon to start")
+
+    def start(self) -> None:
+        self._before = len(self._log.read_bytes()) if self._log.exists() else 0
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "snk", "run", "--init"],
+                env={**os.environ, **self._values},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL, at whatever it is doing."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """Ask it to stop, and return its exit code."""
+        assert self._process
+        self._process.send_signal(how)
+        return self._process.wait(STOP_SECONDS)

@@ -1,0 +1,83 @@
+"""Rules of the house that a machine can hold."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PRODUCT = sorted([*ROOT.glob("snk/**/*.py"), *ROOT.glob("tst/**/*.py")])
+# What leads past the ORM: driver connections, statements handed to the driver as text, COPY.
+FORBIDDEN = {
+    "exec_driver_sql",
+    "raw_connection",
+    "get_raw_connection",
+    "driver_connection",
+    "dbapi_connection",
+    "copy_to_table",
+    "copy_records_to_table",
+    "copy_from_query",
+    "copy_from_table",
+    "add_listener",
+}
+CATALOGUE = ROOT / "snk/db/catalog.py"
+
+
+def names(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Name):
+            yield node.id
+
+
+def test_rows_reach_a_database_through_sqlalchemy_only() -> None:
+    assert PRODUCT
+    found = {(path.name, name) for path in PRODUCT for name in names(path) if name in FORBIDDEN}
+    assert not found
+
+
+def test_sql_as_text_is_for_catalogues_only() -> None:
+    found = {path for path in PRODUCT if {"text", "TextClause"} & set(calls_of_sqlalchemy(path))}
+    assert found == {CATALOGUE}
+
+
+def calls_of_sqlalchemy(path: Path) -> Iterator[str]:
+    """Names taken from SQLAlchemy: ``sa.text``, or ``text`` imported from it."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("sa", "sqlalchemy")
+        ):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
+            yield from (alias.name for alias in node.names)
+
+
+def test_catalogue_questions_read_no_table_of_the_user() -> None:
+    """Every FROM and JOIN in the plain SQL names a view, table or function of PostgreSQL's own."""
+    tree = ast.parse(CATALOGUE.read_text())
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    named = [
+        name for text in texts for name in re.findall(r"(?:^\s*|\s)(?:from|join) ([a-z_]+)", text) if "select" in text
+    ]
+    assert len(named) > 5
+    assert not {
+        name
+        for name in named
+        if not name.startswith("pg_") and name not in ("lateral", "family", "clock_timestamp", "stats_reset")
+    }
+
+
+def test_files_stay_small() -> None:
+    assert {
+        path.name: len(path.read_text().splitlines()) for path in PRODUCT if len(path.read_text().splitlines()) > 400
+    } == {}
+
+
+def test_lock_holds_names_versions_and_hashes_only() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert len(lines) > 100
+    assert not [line for line in lines if "://" in line or line.startswith(("-", "--index", "--find"))]
