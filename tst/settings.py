@@ -88,10 +88,15 @@ def _explain(error: ValidationError) -> Iterator[str]:
 def _refuse_unusable(name: str, url: SecretStr | None) -> None:
     if url is None:
         return
+    text = url.get_secret_value()
+    wrong = f"{name.upper()} cannot be read as a URL: is the port a number, is the password percent-encoded?"
     try:
-        parts = urlsplit(url.get_secret_value())
-        _ = parts.port  # parsed only when asked for
+        parts = urlsplit(text)
+        _ = parts.port if "," not in parts.netloc else 0  # several hosts are the driver's to read
     except ValueError:
-        raise Stop(f"{name.upper()} cannot be read as a URL: is its port a number?") from None
+        raise Stop(wrong) from None  # the cause may quote the password
     if parts.scheme not in {"postgresql", "postgres"}:
         raise Stop(f"{name.upper()} has the scheme {parts.scheme!r}: it is to begin with postgresql://")
+    # A / ? or # in a password ends the host part too early, and what follows would be shown as if it were a path.
+    if "@" in text and "@" not in parts.netloc:
+        raise Stop(wrong)

@@ -67,8 +67,8 @@ class Side:
         """
         try:
             await self.insert(Batch([], []))
-        except ValueError as error:  # the driver's word for a URL it cannot read
-            raise Stop(f"{self.name}: the URL cannot be used: {error}") from error
+        except ValueError as error:  # the driver's word for a URL it cannot read; it may quote the password
+            raise Stop(f"{self.name}: the driver cannot read this URL") from error
 
     async def close(self) -> None:
         """Close the connection."""

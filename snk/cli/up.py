@@ -102,7 +102,10 @@ class Job:
         say = self._console.print
         say(f"first   {self._pair.first.dsn}", soft_wrap=True)
         say(f"second  {self._pair.second.dsn}", soft_wrap=True)
-        say(f"status  http://127.0.0.1:{self._http_port}/status    log  {self._pair.state / 'daemon.log'}", soft_wrap=True)
+        say(
+            f"status  http://127.0.0.1:{self._http_port}/status    log  {self._pair.state / 'daemon.log'}",
+            soft_wrap=True,
+        )
         if not load:
             say("The pair is yours: insert into either side. Ctrl-C verifies and ends it.")
 

@@ -31,6 +31,11 @@ class PollPace:
         return replace(self, quiet_ms=self.quiet_ms + self.wait_ms)
 
     @property
+    def asleep(self) -> bool:
+        """Nothing has come for so long that the interval is at its longest."""
+        return self.wait_ms >= self.most_ms
+
+    @property
     def wait_ms(self) -> float:
         """Milliseconds to wait before the next poll."""
         sleepy = max(0.0, self.quiet_ms - self.attentive_ms)

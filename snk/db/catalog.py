@@ -63,7 +63,9 @@ _TABLE = sa.text("""
     where c.oid = to_regclass(:name)
 """)
 
-_EXISTS = sa.text("select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid) is not null")
+_EXISTS = sa.text(
+    "select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid, to_regproc(:name)::oid) is not null"
+)
 
 # With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
 _NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
@@ -120,7 +122,7 @@ async def server_facts(connection: AsyncConnection) -> ServerFacts:
 
 
 async def exists(connection: AsyncConnection, name: str) -> bool:
-    """Whether there is a table or a schema of this name."""
+    """Whether there is a table, a schema or a function of this name."""
     return bool((await connection.execute(_EXISTS, {"name": _as_identifier(name)})).scalar_one())
 
 

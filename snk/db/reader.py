@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.core.report import Blocker
-from snk.db import catalog
+from snk.db import catalog, schema
 from snk.db.engine import Server
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Rows, SyncedTable
 
@@ -40,6 +41,8 @@ class Reader:
         self._above = _above(table)
         self._within = _within(table)
         self._named = _named(table)
+        self._wait = _wait(table)
+        self._can_wait: bool | None = None
         self._held = sa.select(table.uuid).where(_any_of(table))
         self._bounds = sa.select(sa.func.min(table.id), sa.func.max(table.id))
 
@@ -66,6 +69,20 @@ class Reader:
         """The rows of these uuids, in no order."""
         ids, *columns = await self._row(self._named, {"uuids": list(uuids)})
         return self._table.rows(ids, columns) if ids else Rows()
+
+    async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool:
+        """Wait in the server for a row above ``high``.
+
+        Returns:
+            Whether that can be done: the server may lack the function.
+        """
+        if self._can_wait is None:
+            with self._server.translated():
+                self._can_wait = await catalog.exists(self._connection, schema.WAIT)
+        if self._can_wait:
+            sleeps = {"high": high, "most": most_seconds, "every": every_seconds}
+            await self._row(self._wait, sleeps)
+        return self._can_wait
 
     async def writers(self) -> frozenset[str]:
         """Every transaction that could still fill a hole."""
@@ -129,6 +146,19 @@ def _within(table: SyncedTable) -> sa.Select[Any]:
         .subquery()
     )
     return sa.select(_ids(rows), *table.folded(rows))
+
+
+def _wait(table: SyncedTable) -> sa.Select[Any]:
+    wait = getattr(sa.func, schema.SCHEMA).wait_for_rows
+    return sa.select(
+        wait(
+            sa.literal(table.shape.oid, pg.OID),
+            sa.literal(table.shape.id_column.name, sa.Text),
+            sa.bindparam("high", type_=sa.BigInteger),
+            sa.bindparam("most", type_=sa.Double),
+            sa.bindparam("every", type_=sa.Double),
+        )
+    )
 
 
 def _named(table: SyncedTable) -> sa.Select[Any]:

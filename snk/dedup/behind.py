@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 from snk.dedup.known import Known
 
 DAY_SECONDS = 86_400
-FLUSH_SECONDS = 0.05
+FLUSH_SECONDS = 0.1
 RETRY_SECONDS = 2.0
 UUID_BYTES = 16
 

@@ -87,7 +87,8 @@ class Flow:
         pace = PollPace(self._limits.poll_max_ms)
         while not stop.is_set():
             pace = pace.after(moved=await session.step())
-            if pace.quiet_ms:
+            asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
+            if pace.quiet_ms and not asleep:
                 await pause(stop, pace.wait_ms / 1000)
         await session.finish()
 

@@ -21,6 +21,7 @@ from snk.sync.link import Link
 from snk.sync.meter import Meter
 
 BEAT_SECONDS = 0.5
+DOZE_SECONDS = 0.45
 
 log = structlog.get_logger()
 
@@ -80,6 +81,17 @@ class Session:
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             await self._beat()
         return batch is not None or ahead.moved
+
+    async def doze(self, every_seconds: float) -> bool:
+        """Wait in the source's server until there is something to read, for less than a beat.
+
+        Returns:
+            False, and did not wait, if it has to stay awake: for a batch in hand or for holes that may fill, or because
+            the server cannot do it.
+        """
+        if self._ahead is not None or self._tail.fenced:
+            return False
+        return await self._link.source.reader.wait(self._tail.high, DOZE_SECONDS, every_seconds)
 
     async def finish(self) -> None:
         """Write the batch in hand, and the mark where it has moved without rows."""

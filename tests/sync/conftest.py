@@ -32,10 +32,10 @@ def running(pair: Any) -> Running:
     """A daemon that runs as long as the block; it makes what is missing first."""
 
     @asynccontextmanager
-    async def run(*tables: str, redis: str = pair.redis, **limits: float) -> AsyncIterator[Daemon]:
+    async def run(*tables: str, redis: str = pair.redis, init: bool = True, **limits: float) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
-        await wait_until_fit(servers, stop, init=True)
+        await wait_until_fit(servers, stop, init=init)
         daemon = Daemon(servers, Limits(**limits), redis)
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stop))
