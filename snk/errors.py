@@ -11,6 +11,7 @@
         ├── SettingsError    a setting is missing, unknown or wrong
         ├── PairUnfit        the two databases cannot be a pair
         ├── TableUnfit       a table cannot be synced as it is
+        ├── ServiceUnfit     the HTTP service cannot be started, or does not answer
         └── ServersUnfit     the embedded servers cannot be started here
 
 Messages name the server by its label (``first``, ``second``) and address, never by a password.
@@ -63,6 +64,10 @@ class PairUnfit(Stop):
 
 class TableUnfit(Stop):
     """A table cannot be synced as it is."""
+
+
+class ServiceUnfit(Stop):
+    """The HTTP service of the daemon cannot be started, or does not answer."""
 
 
 class ServersUnfit(Stop):

@@ -8,6 +8,8 @@ import typer
 from snk import __version__
 from snk.cli.init import init
 from snk.cli.run import run
+from snk.cli.up import up
+from snk.cli.verify import verify
 from snk.errors import SnkError
 
 app = typer.Typer(
@@ -17,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (run, init):
+for command in (up, run, init, verify):
     app.command()(command)
 
 

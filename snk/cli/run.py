@@ -1,19 +1,25 @@
-"""``snk run``: the daemon."""
+"""``snk run``: the daemon, what it tells over HTTP, and what it tells the service manager."""
 
 import asyncio
 import signal
-from typing import Annotated
+import socket
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
-import structlog
 import typer
 import uvloop
 
 from snk.cli.common import pair_of, start
+from snk.core.report import DaemonStatus
 from snk.settings import Settings
+from snk.status.http import listening, serve
+from snk.status.notify import Notifier
 from snk.sync.daemon import Daemon, wait_until_fit
-from snk.sync.flow import Limits
+from snk.sync.flow import Limits, pause
 
-log = structlog.get_logger()
+# How often systemd hears of the daemon where it set no watchdog.
+NOTIFY_SECONDS = 10.0
+FIRST_LOOK_SECONDS = 0.05
 
 
 def run(
@@ -21,15 +27,55 @@ def run(
     init: Annotated[bool, typer.Option("--init", help="First do what `snk init` does.")] = False,
 ) -> None:
     """Keep the tables equal until told to stop by SIGTERM or Ctrl-C."""
-    uvloop.run(_run(start(), init=init))
+    settings = start()
+    with listening(settings.snk_http_host, settings.snk_http_port) as bound:
+        uvloop.run(_run(settings, bound, init=init))
 
 
-async def _run(settings: Settings, *, init: bool) -> None:
+async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     pair = pair_of(settings)
     await wait_until_fit(pair, stop, init=init)
     daemon = Daemon(pair, Limits(settings.snk_batch_rows, settings.snk_poll_max_ms), settings.redis_dsn)
-    await daemon.run(stop)
+    async with asyncio.TaskGroup() as group:
+        for part in (daemon.run(stop), serve(daemon.status, bound, stop), notify(daemon, stop)):
+            group.create_task(_to_the_end(part, stop))
+
+
+async def _to_the_end(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run one part; when it ends, by whatever, the others are to end too."""
+    try:
+        await part
+    finally:
+        stop.set()
+
+
+async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
+    """Tell the service manager that the daemon is ready, how it goes, that it moves, and that it stops.
+
+    The watchdog is fed only while every flow moves or waits with its eyes open.
+    """
+    notifier = Notifier.from_environment()
+    if notifier.address is None:
+        await stop.wait()
+        return
+    while not stop.is_set() and any(flow.state == "starting" for flow in daemon.status().flows):
+        await pause(stop, FIRST_LOOK_SECONDS)
+    notifier.ready()
+    while not stop.is_set():
+        status = daemon.status()
+        notifier.status(_summary(status))
+        if not status.stuck:
+            notifier.watchdog()
+        await pause(stop, min(NOTIFY_SECONDS, (notifier.watchdog_seconds or NOTIFY_SECONDS) / 3))
+    notifier.stopping()
+
+
+def _summary(status: DaemonStatus) -> str:
+    if status.troubles:
+        return "; ".join(status.troubles)
+    rate = sum(flow.rows_per_second for flow in status.flows)
+    lag = max((flow.lag_seconds for flow in status.flows), default=0.0)
+    return f"{len(status.flows)} flows running, {rate:.0f} rows/s, lag {lag * 1000:.0f} ms"

@@ -41,7 +41,7 @@ def line(moment: Moment) -> str:
     """The moment in one plain line."""
     parts = [f"{moment.seconds:6.1f} s", f"first {_number(moment.rows[0])}", f"second {_number(moment.rows[1])}"]
     parts += [
-        f"{flow['source']}→{flow['destination']} {flow['rows_per_second']:,.0f}/s lag {flow['lag_seconds'] * 1000:.0f} ms"
+        f"{flow['source']}→{flow['destination']} {flow['rows_per_second']:,.0f}/s, {flow['lag_seconds'] * 1000:.0f} ms"
         for flow in moment.flows
     ]
     parts += [f"holes {moment.held}", f"dedup {moment.dedup}"]

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+STUCK_SECONDS = 30.0
+"""A flow that did nothing for so long hangs: it looks at its mark twice a second, and tries again every few seconds."""
+
 FlowState = Literal["starting", "running", "waiting", "paused", "stopped"]
 
 
@@ -46,7 +49,7 @@ class FlowStatus:
         present: rows that the destination held already, found by its unique key.
         conflicts: one uuid, two different rows; all that are recorded in the destination.
         rows_per_second: delivered, over the last seconds.
-        progress_seconds: since the flow last finished a step.
+        progress_seconds: since the flow last finished a step or, where it waits, last tried.
         error: the last one, or an empty string.
         error_seconds: how long ago it was.
     """
@@ -111,6 +114,11 @@ class DaemonStatus:
     flows: tuple[FlowStatus, ...]
     dedup: DedupStatus
     troubles: tuple[str, ...]
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a flow neither moves nor tries again."""
+        return any(flow.progress_seconds > STUCK_SECONDS for flow in self.flows)
 
     @property
     def healthy(self) -> bool:

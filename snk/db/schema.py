@@ -98,7 +98,7 @@ BEGIN
     PERFORM pg_sleep(every_seconds);
   END LOOP;
 END $$
-"""
+"""  # noqa: S608 - the name is a constant
 
 
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:

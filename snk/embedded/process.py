@@ -103,6 +103,7 @@ def spawn(
     log: Path,
     account: Account | None,
     last_word: int,
+    *,
     environment: Mapping[str, str] | None = None,
 ) -> Child:
     """Start a program in a session of its own, so that Ctrl-C reaches its parent first.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from snk import __version__
-from snk.core.report import DaemonStatus, DedupStatus, FlowStatus
+from snk.core.report import STUCK_SECONDS, DaemonStatus, DedupStatus, FlowStatus
 from snk.db.engine import Server
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
@@ -23,7 +23,6 @@ from snk.sync.prepare import prepare
 
 MOST_NOTES = 200_000
 STOP_SECONDS = 4.0
-STUCK_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()

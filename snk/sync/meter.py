@@ -71,6 +71,7 @@ class Meter:
     def failed(self, error: SnkError) -> None:
         """A session ended with an error."""
         self._error, self._errored_at = str(error), time.monotonic()
+        self.stepped()
 
     def status(self) -> FlowStatus:
         """All figures at this moment."""

@@ -1,0 +1,61 @@
+"""The status as Prometheus metrics. Names are those of the status, units are seconds and rows."""
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from snk.core.report import DaemonStatus, FlowStatus
+
+Value = Callable[[FlowStatus], float]
+
+COUNTERS: dict[str, tuple[str, Value]] = {
+    "snk_rows_delivered": ("Rows inserted into the destination.", lambda flow: flow.delivered),
+    "snk_rows_echoed": ("Rows recognised as written by SNK itself.", lambda flow: flow.echoes),
+    "snk_rows_present": ("Rows that the destination held already.", lambda flow: flow.present),
+}
+GAUGES: dict[str, tuple[str, Value]] = {
+    "snk_flow_running": ("1 while rows can flow, 0 while the flow waits or is paused.", lambda f: f.state == "running"),
+    "snk_lag_seconds": ("All that was visible at the source so long ago is delivered.", lambda flow: flow.lag_seconds),
+    "snk_lag_rows": ("Ids between the mark and the greatest id at the source.", lambda flow: flow.lag_rows),
+    "snk_mark_high": ("The greatest id read at the source.", lambda flow: flow.high),
+    "snk_mark_safe": ("The greatest such id known to be durable.", lambda flow: flow.safe),
+    "snk_hole_ids": ("Ids below the mark that were never seen and may still come.", lambda flow: flow.hole_ids),
+    "snk_holes_seconds": ("For how long there have been such ids without a break.", lambda flow: flow.holes_seconds),
+    "snk_conflicts": ("Recorded conflicts: one uuid, two different rows.", lambda flow: flow.conflicts),
+    "snk_progress_seconds": ("Since the flow last finished a step.", lambda flow: flow.progress_seconds),
+}
+
+
+def exposition(status: DaemonStatus) -> bytes:
+    """All metrics of this moment in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Moment(status))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
+
+
+class _Moment(Collector):
+    """One status as metrics."""
+
+    def __init__(self, status: DaemonStatus) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of every flow, then those of the daemon."""
+        labels = ("table", "source", "destination")
+        for name, (text, value) in COUNTERS.items():
+            counter = CounterMetricFamily(name, text, labels=labels)
+            for flow in self._status.flows:
+                counter.add_metric([flow.table, flow.source, flow.destination], value(flow))
+            yield counter
+        for name, (text, value) in GAUGES.items():
+            gauge = GaugeMetricFamily(name, text, labels=labels)
+            for flow in self._status.flows:
+                gauge.add_metric([flow.table, flow.source, flow.destination], value(flow))
+            yield gauge
+        yield GaugeMetricFamily("snk_healthy", "1 while rows flow in every direction.", value=self._status.healthy)
+        yield GaugeMetricFamily("snk_uptime_seconds", "Since the daemon started.", value=self._status.uptime_seconds)
+        yield GaugeMetricFamily("snk_dedup_entries", "Echoes awaited, in memory.", value=self._status.dedup.size)
+        yield GaugeMetricFamily("snk_redis_up", "1 while Redis stands behind them.", value=self._status.dedup.redis)
