@@ -1,6 +1,7 @@
 """The command ``snk``. Exit codes of every command: 0 fine or equal, 1 different or not healthy, 2 trouble."""
 
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from snk import __version__
 from snk.cli.init import init
 from snk.cli.run import run
+from snk.cli.status import status
 from snk.cli.up import up
 from snk.cli.verify import verify
 from snk.errors import SnkError
@@ -19,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, run, init, verify):
+for command in (up, run, init, status, verify):
     app.command()(command)
 
 
@@ -42,6 +44,20 @@ def main() -> None:
     """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
     try:
         app()
-    except SnkError as error:
-        print(f"snk: {error}", file=sys.stderr)
+    except (SnkError, ExceptionGroup) as error:
+        known = list(_known(error))
+        if not known:
+            raise
+        for sentence in known:
+            print(f"snk: {sentence}", file=sys.stderr)
         sys.exit(2)
+
+
+def _known(error: Exception) -> Iterator[SnkError]:
+    """SNK's own errors in what tasks that ran side by side raised; none if anything else is among them."""
+    if isinstance(error, ExceptionGroup):
+        if error.split(SnkError)[1] is None:
+            for part in error.exceptions:
+                yield from _known(part)
+    elif isinstance(error, SnkError):
+        yield error

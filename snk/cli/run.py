@@ -14,7 +14,7 @@ from snk.core.report import DaemonStatus
 from snk.settings import Settings
 from snk.status.http import listening, serve
 from snk.status.notify import Notifier
-from snk.sync.daemon import Daemon, wait_until_fit
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits, pause
 
 # How often systemd hears of the daemon where it set no watchdog.
@@ -36,12 +36,16 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    pair = pair_of(settings)
-    await wait_until_fit(pair, stop, init=init)
-    daemon = Daemon(pair, Limits(settings.snk_batch_rows, settings.snk_poll_max_ms), settings.redis_dsn)
+    limits = Limits(settings.snk_batch_rows, settings.snk_poll_max_ms)
+    daemon = Daemon(pair_of(settings), limits, settings.redis_dsn)
     async with asyncio.TaskGroup() as group:
-        for part in (daemon.run(stop), serve(daemon.status, bound, stop), notify(daemon, stop)):
+        for part in (_sync(daemon, stop, init=init), serve(daemon.status, bound, stop), notify(daemon, stop)):
             group.create_task(_to_the_end(part, stop))
+
+
+async def _sync(daemon: Daemon, stop: asyncio.Event, *, init: bool) -> None:
+    await daemon.wait_until_fit(stop, init=init)
+    await daemon.run(stop)
 
 
 async def _to_the_end(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:

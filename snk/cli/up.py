@@ -1,10 +1,8 @@
 """``snk up``: the whole job on servers of its own, watched on the terminal."""
 
 import asyncio
-import json
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
+from snk.cli.ask import ask, daemon_url
 from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
 from snk.db.rows import count_rows
@@ -181,16 +180,10 @@ class Job:
 
     async def _ask(self) -> dict[str, Any] | None:
         """What the daemon says of itself, or None when it does not answer."""
-        return await asyncio.to_thread(_get, f"http://127.0.0.1:{self._http_port}/status")
-
-
-def _get(url: str) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 - our own daemon
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except OSError:
-        return None
+        try:
+            return await asyncio.to_thread(ask, daemon_url("127.0.0.1", self._http_port))
+        except OSError:
+            return None
 
 
 def _verdict(result: Comparison) -> str:

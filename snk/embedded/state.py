@@ -1,50 +1,99 @@
-"""The state folder: where the embedded servers keep their data, and a lock against a second run in it."""
+"""The state folder: where the embedded servers keep their data, and a lock against a second run in it.
+
+It belongs to whoever starts the servers; inside it each server has a folder of its own, which belongs to the account it
+runs as. Logs and pid files lie beside these folders, out of reach of that account: root writes them, and no link in
+their place must lead it astray.
+"""
 
 import fcntl
 import os
 import pwd
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from snk.embedded.binaries import enterable
-from snk.embedded.process import server_account
+from snk.embedded.process import Account, server_account
 from snk.errors import ServersUnfit
 
 HINT = "Name another folder with --state"
 
 
 def default_state() -> Path:
-    """``/var/lib/snk`` for root; for everybody else ``$XDG_STATE_HOME/snk`` or ``~/.local/state/snk``."""
-    if os.geteuid() == 0:
+    """``/var/lib/snk`` for root; for everybody else ``$XDG_STATE_HOME/snk`` or ``~/.local/state/snk``.
+
+    For a user without a home of their own, in the folder for temporary files.
+    """
+    uid = os.geteuid()
+    if uid == 0:
         return Path("/var/lib/snk")
-    if configured := os.environ.get("XDG_STATE_HOME"):
-        return Path(configured) / "snk"
-    home = os.environ.get("HOME") or _home_of(os.geteuid())
-    return Path(home) / ".local" / "state" / "snk"
+    configured = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if configured.is_absolute():  # the specification says to ignore others
+        return configured / "snk"
+    for home in (os.environ.get("HOME", ""), _home_of(uid)):
+        if Path(home).is_absolute() and os.access(home, os.W_OK | os.X_OK):
+            return Path(home) / ".local" / "state" / "snk"
+    return Path(tempfile.gettempdir()) / f"snk-{uid}"
 
 
 @contextmanager
 def held(state: Path) -> Iterator[Path]:
     """The folder, made if need be, locked for as long as the block runs.
 
+    Yields:
+        Its absolute path.
+
     Raises:
-        ServersUnfit: it cannot be made or entered, or another run holds it.
+        ServersUnfit: it cannot be made or entered, belongs to somebody else, or another run holds it.
     """
     state = state.absolute()
+    account = server_account()
     try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        _make(state, open_to_all=account is not None)
+        _check(state, account)
+        lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise ServersUnfit(f"The state folder {state} cannot be used: {error.strerror}", hint=HINT) from error
     try:
-        if server_account() and not enterable(state):
-            hint = f"Open it and all folders above it to everybody (o+x), or: {HINT[0].lower()}{HINT[1:]}"
-            raise ServersUnfit(f"The servers run as nobody and cannot enter {state}", hint=hint)
         _lock(lock, state)
         yield state
     finally:
         os.close(lock)
+
+
+def make_server_folder(folder: Path, account: Account | None) -> None:
+    """Make the folder of one server, and give it to the account that the server runs as.
+
+    Raises:
+        ServersUnfit: it cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        if account:
+            os.chown(folder, account.uid, account.gid)
+    except OSError as error:
+        raise ServersUnfit(f"{folder} cannot be made: {error.strerror}", hint=HINT) from error
+
+
+def _make(folder: Path, *, open_to_all: bool) -> None:
+    """Make a folder and what is missing above it; root's umask must not shut out the servers' account."""
+    if folder.is_dir():
+        return
+    _make(folder.parent, open_to_all=open_to_all)
+    folder.mkdir(exist_ok=True)
+    if open_to_all:
+        folder.chmod(0o755)
+
+
+def _check(state: Path, account: Account | None) -> None:
+    owner = state.stat().st_uid
+    if owner != os.geteuid():
+        hint = f"Start as that user, or: {HINT[0].lower()}{HINT[1:]}"
+        raise ServersUnfit(f"The state folder {state} belongs to another user, {owner}", hint=hint)
+    if account and not enterable(state):
+        hint = f"Open it and all folders above it to everybody (o+x), or: {HINT[0].lower()}{HINT[1:]}"
+        raise ServersUnfit(f"The servers run as nobody and cannot enter {state}", hint=hint)
 
 
 def _lock(lock: int, state: Path) -> None:
@@ -61,4 +110,4 @@ def _home_of(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_dir
     except KeyError:
-        raise ServersUnfit("There is no home folder to keep the servers' data in", hint=HINT) from None
+        return ""

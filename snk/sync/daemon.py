@@ -47,6 +47,36 @@ class Daemon:
         self._notes: list[Known] = []
         self.flows = [flow for table in pair.tables for flow in self._both_ways(table, limits)]
 
+    async def wait_until_fit(self, stop: asyncio.Event, *, init: bool = False) -> None:
+        """Wait for both servers, then see that this pair and these tables can be synced.
+
+        Args:
+            stop: ends the waiting.
+            init: first make what is missing.
+
+        Raises:
+            PairUnfit, TableUnfit: they can't; a person has to change something.
+        """
+        pair, told = self._pair, ""
+        while not stop.is_set():
+            try:
+                if init:
+                    await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
+                faults = await check_pair(pair.first, pair.second, pair.tables)
+            except Wait as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("server_awaited", error=told)
+                for flow in self.flows:
+                    flow.meter.failed(error)
+                await pause(stop, RETRY_SECONDS)
+                continue
+            for fault in faults[1:]:
+                log.error("pair_unfit", error=str(fault))
+            if faults:
+                raise faults[0]
+            return
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run all flows until ``stop`` is set; then let each finish the batch in hand, for at most four seconds."""
         async with self._behind, asyncio.TaskGroup() as group:
@@ -94,36 +124,6 @@ class Daemon:
         """What these notes are called in Redis: several pairs may share one."""
         pair = hashlib.sha256(f"{self._pair.first.address} {self._pair.second.address}".encode()).hexdigest()[:16]
         return f"{pair}:{table}:{holder.label}"
-
-
-async def wait_until_fit(pair: Pair, stop: asyncio.Event, *, init: bool = False) -> None:
-    """Wait for both servers, then see that this pair and these tables can be synced.
-
-    Args:
-        pair: what is to be kept equal.
-        stop: ends the waiting.
-        init: first make what is missing.
-
-    Raises:
-        PairUnfit, TableUnfit: they can't; a person has to change something.
-    """
-    told = ""
-    while not stop.is_set():
-        try:
-            if init:
-                await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
-            faults = await check_pair(pair.first, pair.second, pair.tables)
-        except Wait as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("server_awaited", error=told)
-            await pause(stop, RETRY_SECONDS)
-            continue
-        for fault in faults[1:]:
-            log.error("pair_unfit", error=str(fault))
-        if faults:
-            raise faults[0]
-        return
 
 
 def _trouble(flow: FlowStatus) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.sync.daemon import Daemon, Pair, wait_until_fit
+from snk.sync.daemon import Daemon, Pair
 from snk.sync.flow import Limits
 from tests.databases import Database
 
@@ -35,8 +35,8 @@ def running(pair: Any) -> Running:
     async def run(*tables: str, redis: str = pair.redis, init: bool = True, **limits: float) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
-        await wait_until_fit(servers, stop, init=init)
         daemon = Daemon(servers, Limits(**limits), redis)
+        await daemon.wait_until_fit(stop, init=init)
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stop))
             try:

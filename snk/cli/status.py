@@ -1,0 +1,117 @@
+"""``snk status``: what the running daemon tells of itself."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from snk.cli.ask import ask, daemon_url
+from snk.errors import ServiceUnfit
+from snk.settings import load_settings
+
+STATES = {"running": "green", "waiting": "yellow", "paused": "red"}
+LONG_SECONDS = 1.0
+
+
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the daemon says, as it says it.")] = False,
+    url: Annotated[str | None, typer.Option(help="Where the daemon is, such as http://127.0.0.1:8089.")] = None,
+) -> None:
+    """Show how every flow is, and who holds rows back; exit code 0 if all is well, 1 if not, 2 without an answer."""
+    if url is None:
+        settings = load_settings()
+        url = daemon_url(settings.snk_http_host, settings.snk_http_port)
+    try:
+        told = ask(url.rstrip("/"))
+    except (OSError, ValueError) as error:
+        hint = "Start it with `snk run`, or name its address with --url"
+        raise ServiceUnfit(f"No daemon answers at {url}: {getattr(error, 'reason', error)}", hint=hint) from error
+    if as_json:
+        print(json.dumps(told))
+    else:
+        show(told, Console(highlight=False))
+    raise typer.Exit(0 if told["healthy"] else 1)
+
+
+def show(told: dict[str, Any], console: Console) -> None:
+    """Print a status for people."""
+    verdict = "[bold green]healthy[/]" if told["healthy"] else "[bold red]not healthy[/]"
+    console.print(f"SNK {told['version']} {verdict}, up {_span(told['uptime_seconds'])}")
+    console.print(f"  {escape(told['first'])}\n  {escape(told['second'])}", soft_wrap=True)
+    console.print(_flows(told["flows"]))
+    dedup = told["dedup"]
+    behind = "Redis behind them" if dedup["redis"] else f"[yellow]in memory only: {escape(dedup['error'])}[/]"
+    console.print(f"echoes awaited: {dedup['size']:,}, {behind}", soft_wrap=True)
+    for text in (*_troubles(told), *_held_back(told["flows"]), *_conflicts(told["flows"])):
+        console.print(text, soft_wrap=True)
+
+
+def _flows(flows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("flow", "state", "rows/s", "lag", "waiting", "delivered", "mark", "safe", "holes", "conflicts"):
+        table.add_column(heading, justify="left" if heading in ("flow", "state") else "right")
+    for flow in flows:
+        table.add_row(
+            escape(flow["name"]),
+            f"[{STATES.get(flow['state'], 'dim')}]{flow['state']}[/]",
+            f"{flow['rows_per_second']:,.0f}",
+            _span(flow["lag_seconds"]),
+            f"{flow['lag_rows']:,}",
+            f"{flow['delivered']:,}",
+            f"{flow['high']:,}",
+            f"{flow['safe']:,}",
+            f"{flow['hole_ids']:,}",
+            f"{flow['conflicts']:,}",
+        )
+    return table
+
+
+def _troubles(told: dict[str, Any]) -> Iterator[str]:
+    for trouble in told["troubles"]:
+        yield f"[red]trouble:[/] {escape(trouble)}"
+    for flow in told["flows"]:
+        if flow["error"] and flow["state"] == "running":
+            ago = _span(flow["error_seconds"])
+            yield f"[dim]last error of {escape(flow['name'])}, {ago} ago: {escape(flow['error'])}[/]"
+
+
+def _held_back(flows: list[dict[str, Any]]) -> Iterator[str]:
+    """Who keeps ids from being given up, once that has lasted."""
+    for flow in flows:
+        if flow["holes_seconds"] < LONG_SECONDS:
+            continue
+        since = _span(flow["holes_seconds"])
+        yield f"{escape(flow['name'])}: {flow['hole_ids']:,} ids may still come, since {since}; held open by"
+        for blocker in flow["blockers"]:
+            yield "  " + escape(_blocker(blocker))
+
+
+def _blocker(blocker: dict[str, Any]) -> str:
+    age = f", open for {_span(blocker['age_seconds'])}" if blocker["age_seconds"] is not None else ""
+    if blocker["prepared"]:
+        return f"prepared transaction {blocker['prepared']!r}{age}: COMMIT PREPARED or ROLLBACK PREPARED ends it"
+    who = f"pid {blocker['pid']}, user {blocker['user']}, application {blocker['application']!r}"
+    return f"{who}, {blocker['state'] or 'state unknown'}{age}: it commits, or pg_terminate_backend({blocker['pid']})"
+
+
+def _conflicts(flows: list[dict[str, Any]]) -> Iterator[str]:
+    for flow in flows:
+        if flow["conflicts"]:
+            where = f"table snk.conflicts in {flow['destination']}"
+            yield f"[yellow]{flow['conflicts']:,} conflicts[/] of {escape(flow['name'])}: both rows are in {where}"
+
+
+def _span(seconds: float) -> str:
+    """A length of time for people."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:  # noqa: PLR2004 - two minutes
+        return f"{seconds:.1f} s"
+    if seconds < 7200:  # noqa: PLR2004 - two hours
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
