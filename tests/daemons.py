@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.databases import until
 
@@ -29,7 +29,7 @@ class DaemonProcess:
             **values,
         }
 
-    def __enter__(self) -> "DaemonProcess":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

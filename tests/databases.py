@@ -68,7 +68,8 @@ class Database:
 async def insert(database: Database, count: int = 1, table: str = "records") -> None:
     """Insert so many rows that nobody has seen before."""
     await database.run(
-        f"insert into {table} (uuid, data) select gen_random_uuid(), md5(random()::text) from generate_series(1, {count})"
+        f"insert into {table} (uuid, data)"
+        f" select gen_random_uuid(), md5(random()::text) from generate_series(1, {count})"
     )
 
 

@@ -12,7 +12,9 @@ from rich.status import Status
 
 from snk.cli.common import pair_of, start
 from snk.sync.daemon import Pair
-from snk.verify.compare import KINDS, Comparison, Progress, compare
+from snk.sync.link import check_pair
+from snk.verify.compare import KINDS, Comparison, compare
+from snk.verify.search import Progress
 
 SAY_SECONDS = 2.0
 
@@ -35,6 +37,9 @@ def verify(
 
 async def _compare(pair: Pair, settle: float) -> list[Comparison]:
     console = Console(stderr=True)
+    # A database would be found equal to itself.
+    for fault in await check_pair(pair.first, pair.second, pair.tables):
+        raise fault
     results: list[Comparison] = []
     for table in pair.tables:
         with console.status(table) as status:

@@ -51,10 +51,10 @@ class Behind:
         self._sets[name] = known
 
     async def restore(self, name: str, holds: Holds) -> int:
-        """Fill a set that was just anchored with what Redis remembers and the database confirms.
+        """Add to an anchored set what Redis remembers and the database confirms.
 
         Returns:
-            How many notes it now has.
+            How many notes were taken up.
         """
         known = self._sets[name]
         try:
@@ -63,11 +63,14 @@ class Behind:
             self._failed(error)
             return 0
         self._worked()
-        for number, uuids in _readable(fields).items():
+        restored = 0
+        for uuids in _readable(fields):
             held = await holds(uuids)
-            if held:
-                known.restore([uuid for uuid in uuids if uuid in held], number)
-        return len(known)
+            known.restore([uuid for uuid in uuids if uuid in held])
+            restored += len(held)
+        if restored:
+            self._stale.add(name)  # the batches have other numbers now
+        return restored
 
     async def run(self) -> None:
         """Write behind until cancelled."""
@@ -139,10 +142,10 @@ def _packed(uuids: Sequence[str]) -> bytes:
     return bytes.fromhex("".join(uuids).replace("-", ""))
 
 
-def _readable(fields: Mapping[Any, Any]) -> dict[int, list[str]]:
+def _readable(fields: Mapping[Any, Any]) -> list[list[str]]:
     """The batches among the fields of a hash; what is not of our making is passed over."""
-    return {
-        int(number): [str(UUID(bytes=blob[at : at + UUID_BYTES])) for at in range(0, len(blob), UUID_BYTES)]
+    return [
+        [str(UUID(bytes=blob[at : at + UUID_BYTES])) for at in range(0, len(blob), UUID_BYTES)]
         for number, blob in fields.items()
         if number.isdigit() and len(blob) % UUID_BYTES == 0
-    }
+    ]

@@ -15,6 +15,7 @@ class Known:
 
     Attributes:
         boot: the start of that database's server to which the notes belong.
+        restored: what Redis remembers of this boot was taken up.
         landed: the greatest number of a batch whose write has ended.
         added: batches to be written behind to Redis: number and uuids.
         dropped: numbers of batches to be removed there.
@@ -22,6 +23,7 @@ class Known:
 
     def __init__(self, most: int) -> None:
         self.boot = ""
+        self.restored = False
         self.landed = 0
         self.added: dict[int, Sequence[str]] = {}
         self.dropped: set[int] = set()
@@ -42,7 +44,7 @@ class Known:
         """
         if boot == self.boot:
             return False
-        self.boot = boot
+        self.boot, self.restored = boot, False
         for held in (self.added, self.dropped, self._batch_of, self._uuids_of, self._left_in):
             held.clear()
         return True
@@ -54,6 +56,8 @@ class Known:
             The batch's number, to be passed to `land` when its write has ended.
         """
         self._last += 1
+        if not self.boot:
+            self.anchor(boot)  # the flow that will meet these rows has yet to start
         if boot == self.boot and uuids:
             self._hold(self._last, uuids)
             self.added[self._last] = uuids
@@ -83,10 +87,9 @@ class Known:
         for batch in [batch for batch in self._uuids_of if batch <= number]:
             self._close(batch)
 
-    def restore(self, uuids: Sequence[str], number: int) -> None:
-        """Take up a batch that an earlier process noted, under its old number."""
-        self._last = self.landed = max(self._last, number)
-        self._hold(number, uuids)
+    def restore(self, uuids: Sequence[str]) -> None:
+        """Take up a batch that an earlier process noted; its write has ended, one way or the other."""
+        self.land(self.note(uuids, self.boot))
 
     def batches(self) -> dict[int, Sequence[str]]:
         """All batches that are not met in full."""

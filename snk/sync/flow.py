@@ -46,13 +46,13 @@ class Echoes:
         met: what the destination is known to hold.
         noted: what the source is known to hold.
         name: under which Redis keeps ``met``.
-        behind: Redis, or None to do without.
+        behind: Redis.
     """
 
     met: Known
     noted: Known
     name: str
-    behind: Behind | None
+    behind: Behind
 
 
 class Flow:
@@ -134,8 +134,11 @@ class Flow:
 
     async def _anchor_echoes(self, link: Link) -> None:
         """Notes about the destination count only for its present start; after one, take up what Redis still knows."""
-        if not self._echoes.met.anchor(link.destination.facts.boot) or self._echoes.behind is None:
+        met = self._echoes.met
+        met.anchor(link.destination.facts.boot)
+        if met.restored:
             return
+        met.restored = True
         found = await self._echoes.behind.restore(self._echoes.name, link.destination.reader.held)
         if found:
             self._log.info("echoes_restored", entries=found)

@@ -1,8 +1,19 @@
 """Digests of one side of a table, computed in its server.
 
 A row's digest is PostgreSQL's own 64-bit hash of all copied columns, uuid included; that of a set of rows is their
-count and the sum of their digests, which does not depend on order. Values without a plain type are hashed as text, so
-that types without a hash of their own are covered too.
+count and the sum of their digests, which does not depend on order.
+
+Three properties of PostgreSQL's hashes would let different rows look equal, and are avoided:
+
+- The hash of a record adds up those of its columns (31 h + h', ``hash_record_extended`` in rowtypes.c). A sum over such
+  sums stays the same when two rows exchange their contents. So each row is hashed with a seed of its own, the hash of
+  its uuid.
+- The hash of a bigint folds it to 32 bits to agree with that of an integer (``hashint8extended`` in hashfunc.c): 0 and
+  2^32 + 1 collide. So a bigint is hashed as text.
+- Text in a nondeterministic collation hashes alike when it compares alike. So all text is hashed in collation "C".
+
+Values without a plain type are hashed as text: many types have no hash, and others hash alike what is written
+differently (1.0 and 1.00).
 """
 
 from collections.abc import Sequence
@@ -15,8 +26,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
+from snk.db.shape import Column
 from snk.db.table import UUIDS_ARRAY, SyncedTable
 from snk.verify.ranges import UuidRange
+
+UUID = sa.Uuid(as_uuid=False)
+HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary, sa.Uuid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +49,7 @@ class Side:
         self._server = server
         self._connection = connection
         self._table = table
-        self._hash = sa.func.hash_record_extended(sa.func.row(*table.comparable), sa.literal(0, sa.BigInteger))
+        self._hash = _hash(table)
         self._within = table.uuid.between(sa.bindparam("low", type_=UUID), sa.bindparam("high", type_=UUID))
 
     async def whole(self) -> Digest:
@@ -42,26 +57,34 @@ class Side:
         ((rows, total),) = await self._rows(sa.select(*self._digest).select_from(self._table.table), {})
         return Digest(rows, total)
 
-    async def ends(self) -> UuidRange | None:
-        """The least and the greatest uuid, or None for an empty table."""
-        ends = [
-            await self._rows(sa.select(sa.cast(self._table.uuid, sa.Text)).order_by(order).limit(1), {})
-            for order in (self._table.uuid, self._table.uuid.desc())
-        ]
-        return UuidRange.of(ends[0][0][0], ends[1][0][0]) if ends[0] else None
+    async def ends(self, part: UuidRange) -> UuidRange | None:
+        """The range from the least to the greatest uuid within a range; None if it is empty.
+
+        Two looks into the index: not every supported version has min() and max() of uuids.
+        """
+        uuids = sa.select(sa.cast(self._table.uuid, sa.Text)).where(self._within).limit(1)
+        low = await self._rows(uuids.order_by(self._table.uuid), _bounds(part))
+        high = await self._rows(uuids.order_by(self._table.uuid.desc()), _bounds(part))
+        return UuidRange.of(low[0][0], high[0][0]) if low and high else None
 
     async def parts(self, ranges: Sequence[UuidRange]) -> list[Digest]:
         """The digest of each of some adjacent ranges, in one pass over them."""
         bounds = [part.low_text for part in ranges[1:]]
         number = sa.func.width_bucket(self._table.uuid, sa.literal(bounds, UUIDS_ARRAY)).label("number")
         grouped = sa.select(number, *self._digest).where(self._within).group_by(number)
-        values = {"low": ranges[0].low_text, "high": ranges[-1].high_text}
-        found = {at: Digest(rows, total) for at, rows, total in await self._rows(grouped, values)}
+        whole = ranges[0] | ranges[-1]
+        found = {at: Digest(rows, total) for at, rows, total in await self._rows(grouped, _bounds(whole))}
         return [found.get(at, Digest()) for at in range(len(ranges))]
 
-    async def hashes(self, part: UuidRange) -> dict[str, int]:
-        """The hash of every row in a range, by uuid."""
-        return await self._hashes(self._within, {"low": part.low_text, "high": part.high_text})
+    async def hashes(self, ranges: Sequence[UuidRange]) -> dict[str, int]:
+        """The hash of every row in some ranges, by uuid."""
+        lows, highs = [part.low_text for part in ranges], [part.high_text for part in ranges]
+        bounds = (
+            sa.func.unnest(sa.literal(lows, UUIDS_ARRAY), sa.literal(highs, UUIDS_ARRAY))
+            .table_valued("low", "high", name="bounds")
+            .render_derived()
+        )
+        return await self._hashes(self._table.uuid.between(bounds.c.low, bounds.c.high), {})
 
     async def hashes_of(self, uuids: Sequence[str]) -> dict[str, int]:
         """The hash of each of these rows, by uuid, as far as they are there."""
@@ -76,11 +99,39 @@ class Side:
         uuids = sa.func.array_agg(sa.cast(self._table.uuid, sa.Text), type_=ARRAY(sa.Text, dimensions=1))
         hashes = sa.func.array_agg(self._hash, type_=ARRAY(sa.BigInteger, dimensions=1))
         ((names, numbers),) = await self._rows(sa.select(uuids, hashes).where(condition), values)
-        return dict(zip(names or (), numbers or (), strict=True))
+        return by_uuid(names or (), numbers or ())
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
         with self._server.translated():
             return [tuple(row) for row in await self._connection.execute(statement, values)]
 
 
-UUID = sa.Uuid(as_uuid=False)
+def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
+    """Hashes by uuid; a uuid that occurs several times gets their sum.
+
+    Within one table its index forbids that, over the children of one table nothing does.
+    """
+    found = dict(zip(uuids, hashes, strict=True))
+    if len(found) < len(uuids):
+        found = dict.fromkeys(found, 0)
+        for uuid, number in zip(uuids, hashes, strict=True):
+            found[uuid] += number
+    return found
+
+
+def _hash(table: SyncedTable) -> sa.ColumnElement[int]:
+    """The 64-bit hash of a row."""
+    seed = sa.func.uuid_hash_extended(table.uuid, sa.literal(0, sa.BigInteger))
+    return sa.func.hash_record_extended(sa.func.row(*(_hashed(table, column) for column in table.columns)), seed)
+
+
+def _hashed(table: SyncedTable, column: Column) -> sa.ColumnElement[Any]:
+    """A column in a form in which different values have different hashes."""
+    value = table.table.c[column.name]
+    if column.plain in HASHED_AS_THEY_ARE:
+        return value
+    return sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
+
+
+def _bounds(part: UuidRange) -> dict[str, str]:
+    return {"low": part.low_text, "high": part.high_text}

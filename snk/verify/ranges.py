@@ -1,5 +1,6 @@
 """Ranges of uuids, as the 128-bit numbers by which PostgreSQL orders them."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
@@ -41,3 +42,24 @@ class UuidRange:
         parts = max(1, min(parts, width))
         starts = [self.low + width * at // parts for at in range(parts)]
         return [type(self)(start, end - 1) for start, end in zip(starts, [*starts[1:], self.high + 1], strict=True)]
+
+
+ALL = UuidRange(0, 2**128 - 1)
+"""Every uuid there can be."""
+
+Batch = list[tuple[UuidRange, int]]
+"""Ranges, and how many rows each of them holds."""
+
+
+def batches(parts: Iterable[tuple[UuidRange, int]], most_rows: int) -> Iterator[Batch]:
+    """Ranges put together, in their order, as long as they hold so many rows at most; a larger one stays alone."""
+    batch: Batch = []
+    size = 0
+    for part, rows in parts:
+        if batch and size + rows > most_rows:
+            yield batch
+            batch, size = [], 0
+        batch.append((part, rows))
+        size += rows
+    if batch:
+        yield batch

@@ -143,7 +143,7 @@ def test_a_row_committed_late_is_delivered() -> None:
 def test_without_fences_the_late_row_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above can fail: with a tail that gives holes up at once, it does."""
     monkeypatch.setattr(tail_module, "_looked", lambda group, _: Fenced(group.holes, frozenset(), due=True))
-    with pytest.raises(AssertionError, match="lost|neither"):
+    with pytest.raises(AssertionError, match=r"lost|neither"):
         play(LATE_COMMIT, 10)
 
 

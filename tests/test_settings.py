@@ -1,0 +1,111 @@
+"""Settings come from the environment and .env; a wrong one is named, with its value, and what would be right."""
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
+
+from snk.errors import SettingsError
+from snk.settings import Settings, load_settings
+
+NONE = Path("there-is-no-such-file")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_the_committed_env_file_is_what_was_promised() -> None:
+    promised = {
+        "POSTGRES_DB": "postgres",
+        "POSTGRES_USER": "postgres",
+        "POSTGRES_PASSWORD": "postgres",
+        "FIRST_DB_HOST": "first_db",
+        "SECOND_DB_HOST": "second_db",
+        "DB_PORT": "5432",
+        "REDIS_HOST": "snk_redis",
+        "REDIS_PORT": "6379",
+    }
+    assert dotenv_values(Path(__file__).parent.parent / ".env") == promised
+
+
+def test_parts_make_urls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_DB_HOST", "db1")
+    monkeypatch.setenv("SECOND_DB_HOST", "::1")
+    monkeypatch.setenv("DB_PORT", "6000")
+    monkeypatch.setenv("SECOND_DB_PORT", "6001")
+    settings = load_settings(NONE)
+    assert settings.first_dsn == "postgresql://postgres:postgres@db1:6000/postgres"
+    assert settings.second_dsn == "postgresql://postgres:postgres@[::1]:6001/postgres"
+    assert settings.redis_dsn == "redis://snk_redis:6379/0"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), st.text(min_size=1))
+def test_any_password_survives_its_way_into_the_url(password: str, user: str) -> None:
+    settings = Settings(postgres_password=password, postgres_user=user, _env_file=None)
+    assert make_url(settings.first_dsn).password == password
+    assert make_url(settings.first_dsn).username == user
+
+
+def test_a_whole_url_wins_over_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_DB_HOST", "elsewhere")
+    monkeypatch.setenv("FIRST_DB_URL", "postgresql://u:p@db:1/x?sslmode=require")
+    monkeypatch.setenv("REDIS_URL", "rediss://cache:1/2")
+    settings = load_settings(NONE)
+    assert settings.first_dsn == "postgresql://u:p@db:1/x?sslmode=require"
+    assert settings.redis_dsn == "rediss://cache:1/2"
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SNK_BATCH_ROWS=10\nSNK_TABLES=one\n")
+    monkeypatch.setenv("SNK_BATCH_ROWS", "20")
+    settings = load_settings(file)
+    assert (settings.snk_batch_rows, settings.tables) == (20, ("one",))
+
+
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_an_unknown_name_names_the_nearest_right_one(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SNK_BATCHROWS=5\n" if where == "file" else "")
+    if where == "environment":
+        monkeypatch.setenv("SNK_BATCHROWS", "5")
+    with pytest.raises(SettingsError, match=r"no setting SNK_BATCHROWS.*SNK_BATCH_ROWS"):
+        load_settings(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("DB_PORT", "http", "DB_PORT is 'http'"),
+        ("DB_PORT", "70000", "DB_PORT is '70000'.*65535"),
+        ("SNK_BATCH_ROWS", "0", "SNK_BATCH_ROWS is '0'.*greater than or equal to 1"),
+        ("SNK_LOG_FORMAT", "xml", "SNK_LOG_FORMAT is 'xml'.*'console' or 'json'"),
+        ("SNK_TABLES", " , ", "SNK_TABLES.*at least one table"),
+        ("FIRST_DB_URL", "mysql://u:secret@h/d", "FIRST_DB_URL has the scheme 'mysql'.*postgresql://"),
+        ("REDIS_URL", "http://h", "REDIS_URL has the scheme 'http'.*redis://"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_would_be_right(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=words) as caught:
+        load_settings(NONE)
+    assert "secret" not in str(caught.value)
+
+
+def test_secrets_are_not_in_what_settings_show() -> None:
+    shown = repr(Settings(postgres_password="hush", first_db_url="postgresql://u:hush@h/d", _env_file=None))
+    assert "hush" not in shown
+
+
+def test_tables_are_listed_once_in_their_order() -> None:
+    assert Settings(snk_tables="b, a ,b,s.t", _env_file=None).tables == ("b", "a", "s.t")
