@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from snk import __version__
+from snk.cli.doctor import doctor
 from snk.cli.init import init
 from snk.cli.run import run
 from snk.cli.status import status
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, run, init, status, verify):
+for command in (up, doctor, init, run, status, verify):
     app.command()(command)
 
 

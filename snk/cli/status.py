@@ -15,6 +15,7 @@ from snk.settings import load_settings
 
 STATES = {"running": "green", "waiting": "yellow", "paused": "red"}
 LONG_SECONDS = 1.0
+PLAIN_WIDTH = 200
 
 
 def status(
@@ -34,7 +35,9 @@ def status(
     if as_json:
         print(json.dumps(told))
     else:
-        show(told, Console(highlight=False))
+        # A file or a pipe has no width of its own, and a table cut short helps nobody.
+        terminal = Console(highlight=False)
+        show(told, terminal if terminal.is_terminal else Console(highlight=False, width=PLAIN_WIDTH))
     raise typer.Exit(0 if told["healthy"] else 1)
 
 

@@ -67,6 +67,16 @@ _EXISTS = sa.text(
     "select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid, to_regproc(:name)::oid) is not null"
 )
 
+_RIGHTS_LACKING = sa.text("""
+    select 'USAGE on schema ' || nspname from pg_namespace
+    where nspname = :schema and not has_schema_privilege(oid, 'USAGE')
+    union all
+    select right_wanted || ' on ' || c.oid::regclass
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace,
+         unnest(array['SELECT', 'INSERT', 'UPDATE']) right_wanted
+    where n.nspname = :schema and c.relkind = 'r' and not has_table_privilege(c.oid, right_wanted)
+""")
+
 # With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
 _NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
 
@@ -124,6 +134,11 @@ async def server_facts(connection: AsyncConnection) -> ServerFacts:
 async def exists(connection: AsyncConnection, name: str) -> bool:
     """Whether there is a table, a schema or a function of this name."""
     return bool((await connection.execute(_EXISTS, {"name": _as_identifier(name)})).scalar_one())
+
+
+async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
+    """The rights that SNK needs in its own schema and its role lacks, such as ``UPDATE on snk.marks``."""
+    return list((await connection.execute(_RIGHTS_LACKING, {"schema": schema})).scalars())
 
 
 async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shape:

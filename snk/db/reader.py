@@ -87,12 +87,12 @@ class Reader:
     async def writers(self) -> frozenset[str]:
         """Every transaction that could still fill a hole."""
         with self._server.translated():
-            return await catalog.writers(self._connection, self._relations)
+            return await catalog.writers(self._connection, self._table.shape.lockable)
 
     async def blockers(self, names: frozenset[str]) -> list[Blocker]:
         """Who the named writers are."""
         with self._server.translated():
-            return await catalog.blockers(self._connection, self._relations, names)
+            return await catalog.blockers(self._connection, self._table.shape.lockable, names)
 
     async def bounds(self) -> tuple[int | None, int | None]:
         """The least and the greatest id in the table; None for an empty one."""
@@ -102,11 +102,6 @@ class Reader:
     async def _row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         with self._server.translated():
             return list((await self._connection.execute(statement, parameters)).one())
-
-    @property
-    def _relations(self) -> tuple[int, ...]:
-        sequence = self._table.shape.id_column.sequence
-        return (*self._table.shape.relations, *((sequence.oid,) if sequence else ()))
 
 
 def _above(table: SyncedTable) -> sa.Select[Any]:

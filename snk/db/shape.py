@@ -97,6 +97,12 @@ class Shape:
         return f"{self.schema}.{self.name}"
 
     @property
+    def lockable(self) -> tuple[int, ...]:
+        """The oids on which whoever brings rows holds a lock: the relations, and the sequence behind the id."""
+        sequence = self.id_column.sequence
+        return (*self.relations, *((sequence.oid,) if sequence else ()))
+
+    @property
     def copied(self) -> tuple[Column, ...]:
         """The columns that are the same on both sides: all but the id and the generated ones, by name."""
         own = self.id_column.name

@@ -77,7 +77,7 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
     """
     found: list[Stop] = []
     async with first.connect() as one, second.connect() as other:
-        if await _same_database(one, other):
+        if await same_database(one, other):
             hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
             found.append(PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint))
     for table in tables:
@@ -105,7 +105,7 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
     return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))
 
 
-async def _same_database(one: AsyncConnection, other: AsyncConnection) -> bool:
+async def same_database(one: AsyncConnection, other: AsyncConnection) -> bool:
     """An advisory lock of one database is held against everybody in it, and against nobody elsewhere.
 
     System identifiers would not tell: a copy of a cluster keeps that of the original.
