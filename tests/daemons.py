@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from snk.embedded.process import free_port
 from tests.databases import until
 
 STOP_SECONDS = 10.0
@@ -25,7 +27,7 @@ class DaemonProcess:
             "FIRST_DB_URL": pair.first,
             "SECOND_DB_URL": pair.second,
             "REDIS_URL": pair.redis,
-            "SNK_HTTP_PORT": "0",
+            "SNK_HTTP_PORT": str(free_port()),
             **values,
         }
 
@@ -37,6 +39,14 @@ class DaemonProcess:
         if self.running:
             self.kill()
         self._folder.cleanup()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._values['SNK_HTTP_PORT']}"
+
+    def snk(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of SNK with the settings of this daemon."""
+        return run_snk(self._values, *arguments)
 
     @property
     def running(self) -> bool:
@@ -77,3 +87,17 @@ class DaemonProcess:
         assert self._process
         self._process.send_signal(how)
         return self._process.wait(STOP_SECONDS)
+
+
+def run_snk(values: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of SNK to its end, where no .env is."""
+    return subprocess.run(
+        [sys.executable, "-m", "snk", *arguments],
+        env={**os.environ, **values},
+        cwd=tempfile.gettempdir(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,5 +1,7 @@
 """Making what SNK needs in a database, where it is missing."""
 
+import sqlalchemy as sa
+
 from snk.db import catalog, schema
 from snk.db.engine import Server
 
@@ -14,6 +16,8 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
     """
     wanted = schema.wanted(default_table=schema.DEFAULT_TABLE in tables)
     async with server.begin() as connection:
+        # Rows may go with a crash, for their mark goes with them; tables may not.
+        await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
         missing = [name for name in wanted if not await catalog.exists(connection, name)]
         for name in missing:
             await connection.execute(wanted[name])

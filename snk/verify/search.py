@@ -20,7 +20,7 @@ from snk.verify.digest import Side
 from snk.verify.ranges import ALL, Batch, UuidRange, batches
 
 # The finer the parts, the fewer rows lie beside one that is under way on a live pair, and have to be fetched with it.
-# The pass over the table takes up to twice as long with 16,384 parts as with 2,500, for the groups leave the CPU's cache.
+# The pass over the table takes up to twice as long with 16,384 parts as with 2,500: the groups leave the CPU's cache.
 ROWS_PER_PART = 300
 MOST_PARTS = 16_384
 MOST_ROWS_FETCHED = 10_000

@@ -1,5 +1,7 @@
 """What differs between two databases is found, all of it and nothing else."""
 
+import asyncio
+
 import pytest
 
 from snk.errors import TableUnfit, Unavailable
@@ -196,8 +198,10 @@ async def test_server_that_goes_away_is_named_at_once(sides: Sides) -> None:
             " where datname = current_database() and wait_event_type = 'Lock'"
         )
 
+    before = asyncio.all_tasks()
     async with sides.first.connect() as one, sides.second.connect() as other:
         for connection in (one, other):
             await connection.exec_driver_sql("lock table records in access exclusive mode")
         with pytest.raises(Unavailable, match=r"first \("):
-            await search.both([sides.compare(), end_first()])
+            await asyncio.gather(sides.compare(), end_first())
+    assert asyncio.all_tasks() == before

@@ -1,0 +1,195 @@
+"""The commands as a user runs them: what they print, and how they end."""
+
+import json
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from snk.embedded.process import free_port
+from tests.daemons import DaemonProcess, run_snk
+from tests.databases import Database, insert, until, until_equal
+
+
+def settings(pair: Any, **values: str) -> dict[str, str]:
+    return {"FIRST_DB_URL": pair.first, "SECOND_DB_URL": pair.second, "REDIS_URL": pair.redis, **values}
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int) -> None:
+    with DaemonProcess(pair) as daemon:
+        await daemon.until_flowing()
+        await insert(Database(pair.first), 5000)
+        assert daemon.stop(how) == 0
+        assert "daemon_stopped" in daemon.log
+        assert "Traceback" not in daemon.log
+
+
+def test_init_makes_what_is_missing_once(pair: Any) -> None:
+    made = run_snk(settings(pair), "init")
+    assert made.stdout.count("created snk, snk.marks, snk.conflicts, records, snk.wait_for_rows") == 2
+    again = run_snk(settings(pair), "init")
+    assert again.stdout.count("nothing was missing") == 2
+    assert made.returncode == again.returncode == 0
+
+
+async def test_init_prints_what_a_dba_can_run(pair: Any) -> None:
+    printed = run_snk(settings(pair), "init", "--print")
+    assert printed.returncode == 0
+    assert await Database(pair.first).value("select to_regnamespace('snk') is null")
+    for statement in printed.stdout.split(";\n\n"):
+        if statement.strip():
+            await Database(pair.first).run(statement)
+    assert "nothing was missing" in run_snk(settings(pair), "init").stdout.splitlines()[0]
+
+
+async def test_status_health_and_metrics_tell_one_story(pair: Any) -> None:
+    with DaemonProcess(pair) as daemon:
+        await daemon.until_flowing()
+        first, second = Database(pair.first), Database(pair.second)
+        await insert(first, 100)
+        await until_equal(first, second, 100)
+        assert get(f"{daemon.url}/health") == (200, '{"status":"ok"}')
+        shown = daemon.snk("status")
+        assert shown.returncode == 0, shown.stderr
+        assert "records first→second" in shown.stdout
+        told = json.loads(daemon.snk("status", "--json").stdout)
+        assert told["healthy"]
+        assert [flow["delivered"] for flow in told["flows"]] == [100, 0]
+        code, text = get(f"{daemon.url}/metrics")
+        samples = {
+            (s.name, s.labels.get("source")): s.value for f in text_string_to_metric_families(text) for s in f.samples
+        }
+        assert code == 200
+        assert samples["snk_rows_delivered_total", "first"] == 100
+        assert samples["snk_healthy", None] == 1
+        assert "process_resident_memory_bytes" in text
+        for secret in (daemon.log, text, shown.stdout, json.dumps(told)):
+            assert "postgres:postgres" not in secret
+
+
+async def test_status_names_who_holds_rows_back(pair: Any) -> None:
+    with DaemonProcess(pair) as daemon:
+        await daemon.until_flowing()
+        first, second = Database(pair.first), Database(pair.second)
+        async with first.connect() as slow:
+            await slow.exec_driver_sql("set application_name = 'slow_import'")
+            await slow.exec_driver_sql("insert into records (uuid, data) values (gen_random_uuid(), 'late')")
+            await insert(first, 5)
+
+            async def named() -> bool:
+                return "slow_import" in daemon.snk("status").stdout
+
+            await until(named, "whoever holds the hole open")
+            assert await second.value("select count(*) from records") == 5, "nobody else waited"
+            await slow.commit()
+        await until_equal(first, second, 6)
+
+
+async def test_health_gives_the_reason_while_a_server_is_away(own_pair: Any, own_servers: Any) -> None:
+    with DaemonProcess(own_pair) as daemon:
+        await daemon.until_flowing()
+        own_servers.second.stop("immediate")
+
+        async def away() -> bool:
+            code, text = get(f"{daemon.url}/health")
+            return code == 503 and "waiting: second" in text
+
+        await until(away, "the reason")
+        assert daemon.snk("status").returncode == 1
+        own_servers.second.start()
+
+        async def back() -> bool:
+            return get(f"{daemon.url}/health")[0] == 200
+
+        try:
+            await until(back, "health", 10)
+        finally:
+            print(get(f"{daemon.url}/status"), daemon.log)
+        assert daemon.running
+
+
+def test_status_without_a_daemon_is_trouble() -> None:
+    asked = run_snk({"SNK_HTTP_PORT": str(free_port())}, "status")
+    assert asked.returncode == 2
+    assert "No daemon answers at http://127.0.0.1:" in asked.stderr
+    assert "snk run" in asked.stderr
+
+
+async def test_a_taken_port_is_named(pair: Any) -> None:
+    with DaemonProcess(pair) as daemon:
+        await daemon.until_flowing()
+        second = daemon.snk("run")
+        assert second.returncode == 2
+        assert "Cannot listen on 127.0.0.1" in second.stderr
+        assert "SNK_HTTP_PORT" in second.stderr
+
+
+def test_an_unknown_setting_changes_nothing(pair: Any) -> None:
+    refused = run_snk(settings(pair, SNK_TABLE="records"), "init")
+    assert refused.returncode == 2
+    assert "There is no setting SNK_TABLE. The nearest one is SNK_TABLES" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_run_refuses_a_table_that_cannot_be_synced(pair: Any) -> None:
+    refused = run_snk(settings(pair, SNK_TABLES="nothing", SNK_HTTP_PORT="0"), "run")
+    assert refused.returncode == 2
+    assert "there is no table nothing" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+async def test_doctor_finds_nothing_wrong_with_a_pair_that_was_made_ready(pair: Any) -> None:
+    run_snk(settings(pair), "init")
+    looked = run_snk(settings(pair), "doctor")
+    assert looked.returncode == 0, looked.stdout + looked.stderr
+    assert {line.split()[0] for line in looked.stdout.splitlines()} == {"ok"}
+
+
+async def test_doctor_names_what_is_wrong_and_what_to_do(pair: Any) -> None:
+    table = "create table t (id bigserial primary key, uuid uuid not null unique, data text{})"
+    await Database(pair.first).run(table.format(" not null"), "alter sequence t_id_seq cache 20")
+    await Database(pair.second).run(table.format(", more int"))
+    looked = run_snk(settings(pair, SNK_TABLES="t,gone", REDIS_URL="redis://127.0.0.1:1/0"), "doctor", "--json")
+    found = json.loads(looked.stdout)["findings"]
+    said = {(finding["level"], finding["message"].partition(":")[0]) for finding in found}
+    text = json.dumps(found)
+    assert looked.returncode == 1
+    assert "Run `snk init`" in text
+    assert "has CACHE 20" in text
+    assert "column more is in second but not in first" in text
+    assert "there is no table gone" in text
+    assert ("warning", "it does not answer") in said
+    assert "postgres:postgres" not in text
+
+
+def test_doctor_goes_on_when_one_server_is_away(pair: Any) -> None:
+    away = {"FIRST_DB_URL": "postgresql://postgres:hush-hush@127.0.0.1:1/postgres"}
+    looked = run_snk({**settings(pair), **away}, "doctor")
+    assert looked.returncode == 1
+    assert "PostgreSQL 18" in looked.stdout
+    assert "hush-hush" not in looked.stdout + looked.stderr
+
+
+def test_version_and_help_are_there() -> None:
+    assert run_snk({}, "--version").stdout.startswith("snk 0.")
+    shown = run_snk({}, "--help").stdout
+    for command in ("up", "run", "init", "verify", "status", "doctor"):
+        assert command in shown
+
+
+def test_the_program_is_typed(request: pytest.FixtureRequest) -> None:
+    assert (Path(request.config.rootpath) / "snk" / "py.typed").exists()
