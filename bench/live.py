@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -43,7 +42,7 @@ def on_fresh_servers(rows: int, *, sync: bool) -> dict[str, float]:
     """One run of TST on servers of its own, with or without the daemon."""
     with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
         Path(folder).chmod(0o755)
-        with embedded_pair(Path(folder), user="postgres", password="postgres") as pair:
+        with embedded_pair(Path(folder), user="postgres", password="postgres") as pair:  # noqa: S106 - a demo
             return asyncio.run(one_run(pair, rows, sync=sync))
 
 
@@ -56,7 +55,8 @@ async def one_run(pair: EmbeddedPair, rows: int, *, sync: bool) -> dict[str, flo
     daemon = start_daemon(pair, values) if sync else None
     await asyncio.sleep(WARM_UP_SECONDS)
     command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(rows)]
-    printed = subprocess.run(command, env=values, capture_output=True, text=True, check=True).stdout
+    running = await asyncio.create_subprocess_exec(*command, env=values, stdout=asyncio.subprocess.PIPE)
+    printed = (await running.communicate())[0].decode()
     stopped = time.monotonic()
     figures = {"rows_per_second": float(printed.split(",")[1].split()[0])}
     if daemon is None:

@@ -43,10 +43,12 @@ class Server:
     Attributes:
         label: ``first`` or ``second``, as in the settings.
         dsn: a PostgreSQL URL, with its password.
+        command_seconds: how long a statement may take before the server is taken for lost; None for ever.
     """
 
     label: str
     dsn: str
+    command_seconds: float | None = COMMAND_SECONDS
 
     @cached_property
     def address(self) -> str:
@@ -65,7 +67,7 @@ class Server:
             connect_args={
                 "dsn": self.dsn,
                 "timeout": CONNECT_SECONDS,
-                "command_timeout": COMMAND_SECONDS,
+                "command_timeout": self.command_seconds,
                 "server_settings": SESSION,
             },
         )

@@ -105,11 +105,6 @@ class SyncedTable:
             for at, c in enumerate(self.columns)
         ]
 
-    @property
-    def comparable(self) -> list[sa.ColumnElement[Any]]:
-        """The copied columns as they are hashed: as they are, or as text where the type may have no hash."""
-        return [self.table.c[c.name] if c.plain else sa.cast(self.table.c[c.name], sa.Text) for c in self.columns]
-
     def folded(self, rows: sa.Subquery) -> list[sa.ColumnElement[Any]]:
         """One array per travelling column of a subquery that selects them under their labels.
 
