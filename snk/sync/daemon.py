@@ -45,6 +45,7 @@ class Daemon:
         self._started = time.monotonic()
         self._behind = Behind(redis_dsn)
         self._notes: list[Known] = []
+        self._turns = asyncio.Lock()
         self.flows = [flow for table in pair.tables for flow in self._both_ways(table, limits)]
 
     async def wait_until_fit(self, stop: asyncio.Event, *, init: bool = False) -> None:
@@ -116,6 +117,7 @@ class Daemon:
                 table,
                 Echoes(known[destination.label], known[source.label], names[destination.label], self._behind),
                 limits,
+                self._turns,
             )
             for source, destination in ((first, second), (second, first))
         ]

@@ -26,6 +26,7 @@ from snk.sync.session import Session
 
 REMIND_SECONDS = 60.0
 SHORT_WAIT_SECONDS = 0.05
+TURN_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -58,12 +59,21 @@ class Echoes:
 class Flow:
     """Brings what is inserted into a table of the source into that of the destination."""
 
-    def __init__(self, source: Server, destination: Server, table: str, echoes: Echoes, limits: Limits) -> None:
+    def __init__(
+        self,
+        source: Server,
+        destination: Server,
+        table: str,
+        echoes: Echoes,
+        limits: Limits,
+        turns: asyncio.Lock,
+    ) -> None:
         self.meter = Meter(table, source.label, destination.label)
         self._ends = (source, destination)
         self._table = table
         self._echoes = echoes
         self._limits = limits
+        self._turns = turns
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._told_at = 0.0
         self._failures = 0
@@ -86,11 +96,31 @@ class Flow:
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
         pace = PollPace(self._limits.poll_max_ms)
         while not stop.is_set():
-            pace = pace.after(moved=await session.step())
+            async with self._turn():
+                moved = await session.step()
+            pace = pace.after(moved=moved)
             asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
             if pace.quiet_ms and not asleep:
                 await pause(stop, pace.wait_ms / 1000)
         await session.finish()
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Take turns with the other flows where that costs little.
+
+        Flows that work one after the other leave the servers' processors to those who write into them, and their
+        batches grow meanwhile. But nobody waits for long: a flow whose statement hangs must not stop the others.
+        """
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[Session]:
