@@ -117,7 +117,7 @@ class Daemon:
                 table,
                 Echoes(known[destination.label], known[source.label], names[destination.label], self._behind),
                 limits,
-                self._turns,
+                turns=self._turns,
             )
             for source, destination in ((first, second), (second, first))
         ]

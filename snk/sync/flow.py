@@ -66,6 +66,7 @@ class Flow:
         table: str,
         echoes: Echoes,
         limits: Limits,
+        *,
         turns: asyncio.Lock,
     ) -> None:
         self.meter = Meter(table, source.label, destination.label)
