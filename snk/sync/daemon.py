@@ -83,7 +83,11 @@ class Daemon:
         async with self._behind, asyncio.TaskGroup() as group:
             behind = group.create_task(self._behind.run())
             flows = [group.create_task(flow.run(stop), name=flow.meter.name) for flow in self.flows]
-            await stop.wait()
+            stopping = group.create_task(stop.wait())
+            await asyncio.wait((stopping, *flows), return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                ended = [task.get_name() for task in flows if task.done()]
+                raise RuntimeError(f"ended without being told to: {', '.join(ended)}")
             log.info("daemon_stopping")
             _, late = await asyncio.wait(flows, timeout=STOP_SECONDS)
             for task in (behind, *late):

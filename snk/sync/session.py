@@ -6,7 +6,7 @@ starts from the mark: that is the only recovery there is, so it is the one that 
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,7 +16,7 @@ from snk.core.tail import Tail
 from snk.db.table import Rows
 from snk.db.writer import MarkState
 from snk.dedup.known import Known
-from snk.errors import MarkMoved, SnkError
+from snk.errors import MarkMoved
 from snk.sync.link import Link
 from snk.sync.meter import Meter
 
@@ -101,13 +101,17 @@ class Session:
         await self._save_mark()
 
     async def _read_while_writing(self, batch: Batch) -> Batch:
+        # No TaskGroup: before Python 3.11.4 a failed one leaves its parent marked as cancelled, and the next
+        # asyncio.timeout() of that task would end the flow silently.
+        writing = asyncio.create_task(self._write(batch))
         try:
-            async with asyncio.TaskGroup() as both:
-                reading = both.create_task(self._read())
-                both.create_task(self._write(batch))
-        except ExceptionGroup as group:
-            raise _only_error(group) from group
-        return reading.result()
+            ahead = await self._read()
+        except BaseException:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
+        await writing
+        return ahead
 
     async def _read(self) -> Batch:
         """Read above the mark; if ids are missing, look who could bring them; re-read what nobody holds any more.
@@ -187,17 +191,3 @@ class Session:
                 self._state = await destination.move(wanted)
             elif await destination.version() != self._state.version:
                 raise MarkMoved(f"{self._link.table}: the mark is not the one last written here")
-
-
-def _only_error(group: ExceptionGroup[Exception]) -> Exception:
-    """What reading and writing at once raised, as if one had come after the other."""
-    known, unknown = group.split(SnkError)
-    return group if unknown or not known else next(_leaves(known))
-
-
-def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
-    for error in group.exceptions:
-        if isinstance(error, ExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
