@@ -1,6 +1,7 @@
 """The command ``snk``. Exit codes of every command: 0 fine or equal, 1 different or not healthy, 2 trouble."""
 
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -48,7 +49,7 @@ def main() -> None:
     except (SnkError, ExceptionGroup) as error:
         known = list(_known(error))
         if not known:
-            raise
+            traceback.print_exception(error)  # a defect, so all of it is wanted
         for sentence in known:
             print(f"snk: {sentence}", file=sys.stderr)
         sys.exit(2)

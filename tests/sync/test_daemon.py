@@ -1,5 +1,6 @@
 """Rows cross in both directions, once; what was there before converges; conflicts are kept and shown."""
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -7,7 +8,8 @@ import pytest
 
 from snk.dedup.known import Known
 from snk.sync.daemon import Daemon
-from tests.databases import Database, insert, until, until_equal
+from snk.sync.flow import Flow
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 UUID = "00000000-0000-4000-8000-000000000001"
@@ -162,3 +164,18 @@ async def test_without_redis_rows_flow_and_status_says_so(running: Running, firs
             return not daemon.status().dedup.redis and bool(daemon.status().dedup.error)
 
         await until(said, "that Redis is away")
+
+
+async def test_a_flow_that_ends_by_itself_ends_the_daemon_loudly(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a daemon that looks alive would be worse than none."""
+
+    async def ends(_: Flow, __: object) -> None:
+        return
+
+    monkeypatch.setattr(Flow, "run", ends)
+    with pytest.raises(ExceptionGroup) as caught:
+        async with running():
+            await asyncio.sleep(DEADLINE_SECONDS)
+    assert caught.group_contains(RuntimeError, match="ended without being told to: records first→second")
