@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-MOST_GATHER_MS = 10.0
-GATHER_MS_PER_ROW = 0.01
+MOST_GATHER_MS = 30.0
+GATHER_MS_PER_ROW = 0.02
+GATHER_MEMORY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,27 @@ class PollPace:
         return min(self.most_ms, self.least_ms + sleepy * self.growth)
 
 
-def gather_ms(rows: int, *, full: bool) -> float:
-    """How long to let rows gather before the next read, given how many the last one brought.
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """How long to let rows gather before the next read.
 
-    Under load a batch costs more than its rows, so it pays to take a few transactions at once; a lone row is not made
-    to wait, and neither is a backlog, which fills every batch anyway.
+    Under load a batch costs more than its rows, so it pays to take several transactions at once. A lone row is not
+    made to wait, and neither is a backlog, which fills every batch anyway.
+
+    Attributes:
+        rows: what a read brings of late.
     """
-    return 0.0 if full else min(MOST_GATHER_MS, rows * GATHER_MS_PER_ROW)
+
+    rows: float = 0.0
+
+    def after(self, rows: int) -> "Gather":
+        """After a read of so many rows. One that finds none does not yet mean that the load is over."""
+        return Gather(max(rows, self.rows * GATHER_MEMORY))
+
+    @property
+    def wait_ms(self) -> float:
+        """Milliseconds to wait."""
+        return min(MOST_GATHER_MS, self.rows * GATHER_MS_PER_ROW)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ So the reader goes round in this order, each a statement with a snapshot of its 
 * **read** the rows above ``high``  → `Tail.read`; ids that were skipped are new holes,
 * if there are holes, **look** who holds such locks  → `Tail.look`; the first look at a hole is its fence, later
   looks only take members away,
-* if a member is gone, **re-read** the holes it guarded  → `Tail.reread`; what is there is delivered, and a hole
-  whose fence is empty is finished.
+* if a member is gone, and once after the first look, **re-read** the holes  → `Tail.reread`; what is there is
+  delivered, and a hole whose fence is empty is finished.
 
 Everything here is a frozen value: no I/O, no clock. The order of the calls is the proof; the caller keeps it.
 """
@@ -35,12 +35,15 @@ class Fenced:
     Attributes:
         holes: ids never seen.
         fence: the writers seen by the first look after the holes appeared and still running; None before that look.
-        due: a member has ended since the last re-read, or the look found nobody: re-read these holes.
+        due: re-read these holes: a member has ended since the last re-read, or the look found nobody, or they were
+            never re-read: somebody may have ended between the read that found them and the first look.
+        reread: they were re-read since the first look.
     """
 
     holes: Intervals
     fence: frozenset[Writer] | None = None
     due: bool = False
+    reread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,11 @@ class Tail:
 
     def look(self, writers: frozenset[Writer]) -> "Tail":
         """After a look, later than the last read, at everybody who could fill a hole."""
-        merged: dict[tuple[frozenset[Writer] | None, bool], Intervals] = {}
+        merged: dict[Fenced, Intervals] = {}
         for group in (_looked(group, writers) for group in self.fenced):
-            key = (group.fence, group.due)
-            merged[key] = merged.get(key, NOTHING) | group.holes
-        return replace(self, fenced=tuple(Fenced(holes, fence, due) for (fence, due), holes in merged.items()))
+            alike = replace(group, holes=NOTHING)
+            merged[alike] = merged.get(alike, NOTHING) | group.holes
+        return replace(self, fenced=tuple(replace(alike, holes=holes) for alike, holes in merged.items()))
 
     def reread(self, ids: Iterable[int], *, up_to: int | None = None) -> "Tail":
         """After a re-read, later than the last look, of the holes that are due.
@@ -111,7 +114,7 @@ class Tail:
                 groups.append(replace(group, holes=later))
             empty = reached.without(i for i in seen if i in reached)
             if empty and group.fence:
-                groups.append(Fenced(empty, group.fence))
+                groups.append(Fenced(empty, group.fence, reread=True))
         return replace(self, fenced=tuple(groups))
 
 
@@ -119,4 +122,4 @@ def _looked(group: Fenced, writers: frozenset[Writer]) -> Fenced:
     if group.fence is None:
         return replace(group, fence=writers, due=not writers)
     left = group.fence & writers
-    return Fenced(group.holes, left, group.due or len(left) < len(group.fence))
+    return replace(group, fence=left, due=group.due or not group.reread or len(left) < len(group.fence))

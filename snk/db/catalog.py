@@ -121,7 +121,8 @@ _BLOCKERS = sa.text(f"""
            p.gid as prepared
     from (select distinct l.virtualtransaction, l.pid {_WRITERS_OF}) l
     left join pg_stat_activity a on a.pid = l.pid
-    left join pg_prepared_xacts p on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
+    left join (pg_locks x join pg_prepared_xacts p on p.transaction = x.transactionid)
+      on l.pid is null and x.pid is null and x.virtualtransaction = l.virtualtransaction
     where l.virtualtransaction = any(cast(:writers as text[]))
 """)  # noqa: S608 - as _WRITERS
 

@@ -14,6 +14,20 @@ from snk.db import catalog, schema
 from snk.db.engine import Server
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Rows, SyncedTable
 
+# Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
+# With that forbidden, there is one good plan for each statement, and no need to look for it again every time.
+BY_INDEX = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
+async def plan_by_index(connection: AsyncConnection) -> None:
+    """Have the planner of this session use indexes wherever there are any, whatever the statistics say."""
+    await connection.execute(sa.select(*(sa.func.set_config(name, value, False) for name, value in BY_INDEX.items())))  # noqa: FBT003
+
 
 @dataclass(frozen=True, slots=True)
 class Read:

@@ -8,6 +8,8 @@ so a note counts only as long as the server that was read has not restarted sinc
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import repeat
+from operator import not_
 
 
 class Known:
@@ -72,15 +74,13 @@ class Known:
 
     def take(self, uuids: Iterable[str]) -> list[bool]:
         """Meet rows on the other side: for each, whether it has to be delivered. Notes that were met are gone."""
-        batch_of = self._batch_of
-        if not batch_of:
-            return [True for _ in uuids]
-        numbers = [batch_of.pop(uuid, 0) for uuid in uuids]  # batches count from 1
-        for number, count in Counter(number for number in numbers if number).items():
-            self._left_in[number] -= count
+        numbers = list(map(self._batch_of.pop, uuids, repeat(0)))  # batches count from 1
+        met = Counter(numbers)
+        for number in met.keys() - {0}:
+            self._left_in[number] -= met[number]
             if not self._left_in[number]:
                 self._close(number)
-        return [not number for number in numbers]
+        return list(map(not_, numbers))
 
     def settle(self, number: int) -> None:
         """Every row that was written up to this batch has been met: what is left of them will not come."""

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import structlog
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 class Limits:
     """How large batches are and how long a quiet flow sleeps."""
 
-    batch_rows: int = 5000
+    batch_rows: int = 10000
     poll_max_ms: float = 20.0
 
 
@@ -97,7 +97,8 @@ class Flow:
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
         pace = PollPace(self._limits.poll_max_ms)
         while not stop.is_set():
-            async with self._turn():
+            await session.gather()
+            async with nullcontext() if session.behind else self._turn():
                 moved = await session.step()
             pace = pace.after(moved=moved)
             asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
@@ -107,7 +108,7 @@ class Flow:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Take turns with the other flows where that costs little.
+        """Take turns with the other flows, as long as this one keeps up.
 
         Flows that work one after the other leave the servers' processors to those who write into them, and their
         batches grow meanwhile. But nobody waits for long: a flow whose statement hangs must not stop the others.

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.reader import Reader
+from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
@@ -100,6 +100,7 @@ async def _faults_of(first: Server, second: Server, table: str) -> list[Stop]:
 
 
 async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End:
+    await plan_by_index(connection)
     facts = await catalog.server_facts(connection)
     table = SyncedTable.of(shape)
     return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from snk.core.pace import gather_ms
+from snk.core.pace import Gather
 from snk.core.tail import Tail
 from snk.db.table import Rows
 from snk.db.writer import MarkState
@@ -28,11 +28,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one turn read: the rows still to be delivered, and the mark that is true once they are.
+    """What one step read: the rows still to be delivered, and the mark that is true once they are.
 
     Attributes:
         asked: monotonic time when the read began; everything visible then is in this batch or before it.
         moved: rows were read, be they echoes.
+        full: it was cut off at the batch size, so more rows are waiting.
     """
 
     rows: Rows
@@ -40,12 +41,14 @@ class Batch:
     safe: int
     asked: float
     moved: bool
+    full: bool
 
 
 class Session:
-    """Tails the source and writes into the destination, in turns that may be repeated at will.
+    """Tails the source and writes into the destination, in steps that may be repeated at will.
 
-    A turn reads the next batch while it writes the last one. Only one batch is ahead of the mark at any time.
+    A step writes what it reads; where more is waiting, it reads the next batch while it writes the last one. Only one
+    batch is ahead of the mark at any time.
     """
 
     def __init__(
@@ -61,26 +64,34 @@ class Session:
         self._safe = state.safe
         self._unflushed: tuple[int, int] | None = None
         self._ahead: Batch | None = None
-        self._gather_seconds = 0.0
+        self._gather = Gather()
         self._beaten = time.monotonic()
 
     async def step(self) -> bool:
-        """Read the next batch and write the last one, both at once.
+        """Bring one batch over; where more is waiting, read that meanwhile.
 
         Returns:
             Whether anything moved; if not, the caller may wait a little.
         """
-        batch, self._ahead = self._ahead, None
-        ahead = await self._read() if batch is None else await self._read_while_writing(batch)
-        self._meter.stepped()
-        if ahead.rows:
-            self._ahead = ahead
+        batch, self._ahead = self._ahead or await self._read(), None
+        if batch.full:
+            self._ahead = await self._read_while_writing(batch)
         else:
-            # Nothing to deliver needs no write of its own: the next beat saves how far it went.
-            self._meter.reached(ahead.tail, self._state, ahead.asked)
+            await self._write(batch)
+        self._meter.stepped()
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             await self._beat()
-        return batch is not None or ahead.moved
+        return batch.moved
+
+    @property
+    def behind(self) -> bool:
+        """Whether more rows are known to be waiting."""
+        return self._ahead is not None
+
+    async def gather(self) -> None:
+        """Under load, wait a little, so that the next read finds more."""
+        if not self.behind and self._gather.wait_ms:
+            await asyncio.sleep(self._gather.wait_ms / 1000)
 
     async def doze(self, every_seconds: float) -> bool:
         """Wait in the source's server until there is something to read, for less than a beat.
@@ -89,7 +100,7 @@ class Session:
             False, and did not wait, if it has to stay awake: for a batch in hand or for holes that may fill, or because
             the server cannot do it.
         """
-        if self._ahead is not None or self._tail.fenced:
+        if self.behind or self._tail.fenced:
             return False
         return await self._link.source.reader.wait(self._tail.high, DOZE_SECONDS, every_seconds)
 
@@ -118,26 +129,25 @@ class Session:
 
         The order of these three statements is what makes it lossless: see `snk.core.tail`.
         """
-        await asyncio.sleep(self._gather_seconds)
         asked, landed = time.monotonic(), self._met.landed
         source = self._link.source.reader
         read = await source.above(self._tail.high, self._batch_rows)
         rows, tail = read.rows, self._tail.read(read.rows.ids)
-        more = len(rows) >= self._batch_rows
-        self._gather_seconds = gather_ms(len(rows), full=more) / 1000
+        full = len(rows) >= self._batch_rows
+        self._gather = self._gather.after(len(rows))
         if tail.fenced:
             tail = tail.look(await source.writers())
         if due := tail.due:
             again = await source.within(due, self._batch_rows)
             cut = len(again) >= self._batch_rows
             tail = tail.reread(again.ids, up_to=again.ids[-1] if cut else None)
-            rows, more = rows + again, more or cut
+            rows, full = rows + again, full or cut
         self._note_durable(read.inserted, read.flushed, tail.high)
         self._tail = tail
         kept = self._without_echoes(rows)
-        if not more and not tail.fenced:
+        if not full and not tail.fenced:
             self._met.settle(landed)
-        return Batch(kept, tail, self._safe, asked, moved=bool(rows))
+        return Batch(kept, tail, self._safe, asked, moved=bool(rows), full=full)
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
         """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
@@ -156,7 +166,13 @@ class Session:
         return kept
 
     async def _write(self, batch: Batch) -> None:
-        """Deliver a batch with its mark. The note precedes the write, or the echo might overtake it."""
+        """Deliver a batch with its mark; one without rows waits for the next beat to save how far it went.
+
+        The note precedes the write, or the echo might overtake it.
+        """
+        if not batch.rows:
+            self._meter.reached(batch.tail, self._state, batch.asked)
+            return
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
         try:

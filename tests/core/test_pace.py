@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.core.pace import Backoff, PollPace
+from snk.core.pace import MOST_GATHER_MS, Backoff, Gather, PollPace
 
 
 def quiet(pace: PollPace, milliseconds: float) -> PollPace:
@@ -45,3 +45,20 @@ def test_backoff_grows() -> None:
     waits = [Backoff(tries=tries).wait_seconds(0.5) for tries in range(10)]
     assert waits == sorted(waits)
     assert Backoff().failed().tries == 1
+
+
+@given(st.lists(st.integers(0, 100_000), max_size=50))
+def test_rows_gather_for_a_while_but_never_for_long(reads: list[int]) -> None:
+    gather = Gather()
+    for rows in reads:
+        gather = gather.after(rows)
+        assert 0.0 <= gather.wait_ms <= MOST_GATHER_MS
+
+
+def test_a_lone_row_waits_for_nobody_and_a_load_is_not_over_with_one_empty_read() -> None:
+    assert Gather().after(1).wait_ms < 0.1
+    loaded = Gather().after(2_000).after(0)
+    assert loaded.wait_ms > 1.0
+    for _ in range(40):
+        loaded = loaded.after(0)
+    assert loaded.wait_ms < 0.1
