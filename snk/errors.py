@@ -5,7 +5,9 @@
     SnkError                 carries a message and a hint: what would be right
     ├── Wait                 try again by itself, with backoff; nothing is lost meanwhile
     │   ├── Unavailable      a server cannot be reached, went away, or asked to be tried again
-    │   └── MarkMoved        the mark in the destination is not the one last written here
+    │   │   └── TooLarge     a batch is more than it can hold at once
+    │   ├── MarkMoved        the mark in the destination is not the one last written here
+    │   └── TableChanged     the table is no longer the one that was looked at
     ├── RowRefused           the destination refuses rows for what they hold
     └── Stop                 a person has to change something first; exit code 2
         ├── SettingsError    a setting is missing, unknown or wrong
@@ -40,6 +42,14 @@ class Wait(SnkError):  # noqa: N818 - the families are named for what the caller
 
 class Unavailable(Wait):
     """A server cannot be reached, went away, or asked to be tried again."""
+
+
+class TooLarge(Unavailable):
+    """A batch is more than a server can hold at once."""
+
+
+class TableChanged(Wait):
+    """A column was added to the table, or another table took its name: it has to be looked at again."""
 
 
 class MarkMoved(Wait):

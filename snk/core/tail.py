@@ -24,6 +24,9 @@ from dataclasses import dataclass, replace
 
 from snk.core.intervals import NOTHING, Intervals
 
+MOST_HOLES = 20_000
+"""Intervals kept of one fence; where a transaction stays open while ids are skipped everywhere, they become coarse."""
+
 Writer = str
 """A transaction that can still fill a hole, by its virtual transaction id."""
 
@@ -82,7 +85,8 @@ class Tail:
         """After a read of the rows above ``high``: their ids, ascending. Skipped ids become a hole."""
         if not ids:
             return self
-        contiguous = ids[0] == self.high + 1 and ids[-1] - ids[0] == len(ids) - 1
+        distinct = len(set(ids))  # without a unique index the same id may come twice
+        contiguous = ids[0] == self.high + 1 and ids[-1] - ids[0] == distinct - 1
         gaps = NOTHING if contiguous else Intervals.between(self.high, ids)
         fenced = (*self.fenced, Fenced(gaps)) if gaps else self.fenced
         return replace(self, high=ids[-1], fenced=fenced)
@@ -92,7 +96,7 @@ class Tail:
         merged: dict[Fenced, Intervals] = {}
         for group in (_looked(group, writers) for group in self.fenced):
             alike = replace(group, holes=NOTHING)
-            merged[alike] = merged.get(alike, NOTHING) | group.holes
+            merged[alike] = (merged.get(alike, NOTHING) | group.holes).coarse(MOST_HOLES)
         return replace(self, fenced=tuple(replace(alike, holes=holes) for alike, holes in merged.items()))
 
     def reread(self, ids: Iterable[int], *, up_to: int | None = None) -> "Tail":

@@ -53,6 +53,7 @@ _SERVER = sa.text("""
 
 _TABLE = sa.text("""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
+           concat_ws('/', c.oid, c.relnatts, c.relrowsecurity) as stamp,
            has_table_privilege(c.oid, 'SELECT') as may_select,
            has_table_privilege(c.oid, 'INSERT') as may_insert,
            row_security_active(c.oid) as hidden,
@@ -88,7 +89,7 @@ _COLUMNS = sa.text("""
                      and i.indpred is null and i.indexprs is null
                      and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) as "unique",
            s.seqrelid::bigint as sequence_oid, s.seqrelid::regclass::text as sequence_name,
-           s.seqincrement as increment, s.seqcache as cache,
+           s.seqincrement as increment, s.seqcache as cache, s.seqmin as least,
            a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
     from pg_attribute a
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -176,7 +177,12 @@ def _column(row: sa.RowMapping) -> Column:
     sequence = None
     if row["sequence_oid"] is not None:
         sequence = Sequence(
-            row["sequence_oid"], row["sequence_name"], row["increment"], row["cache"], usable=row["usable"]
+            row["sequence_oid"],
+            row["sequence_name"],
+            row["increment"],
+            row["cache"],
+            row["least"],
+            usable=row["usable"],
         )
     names = ("name", "type_name", "not_null", "generated", "identity", "unique")
     return Column(**{name: row[name] for name in names}, sequence=sequence)

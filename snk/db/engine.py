@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from snk.errors import PairUnfit, RowRefused, SnkError, Unavailable
+from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, Unavailable
 
 CONNECT_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
@@ -110,10 +110,15 @@ class Server:
         words = f"{self.address}: {_plain(error.orig or error)}"
         if state.startswith(("22", "23", "P0")):
             return RowRefused(words)
+        if state in _TOO_LARGE:
+            return TooLarge(words)
         if state[:2] in _UNFIT:
             return PairUnfit(words, hint=_UNFIT[state[:2]])
         return Unavailable(words)
 
+
+# A limit of the program, such as the size of an array; memory.
+_TOO_LARGE = ("54000", "53200")
 
 # Classes of SQLSTATE that pass only when a person changes something.
 _UNFIT = {

@@ -13,6 +13,7 @@ from snk.core.report import Blocker
 from snk.db import catalog, schema
 from snk.db.engine import Server
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Rows, SyncedTable
+from snk.errors import TableChanged
 
 # Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
 # With that forbidden, there is one good plan for each statement, and no need to look for it again every time.
@@ -60,10 +61,15 @@ class Reader:
         self._held = sa.select(table.uuid).where(_any_of(table))
         self._bounds = sa.select(sa.func.min(table.id), sa.func.max(table.id))
 
+    @property
+    def floor(self) -> int:
+        """Below every id that the table's sequence can give."""
+        return self._table.shape.floor
+
     async def above(self, high: int, limit: int) -> Read:
         """The first ``limit`` rows with an id above ``high``; more if the last id occurs several times."""
-        row = await self._row(self._above, {"high": high, "limit": limit})
-        inserted, flushed, ids, *columns = row
+        stamp, inserted, flushed, ids, *columns = await self._row(self._above, {"high": high, "limit": limit})
+        self._check(stamp)
         rows = self._table.rows(ids, columns) if ids else Rows()
         return Read(rows, inserted, flushed)
 
@@ -71,7 +77,8 @@ class Reader:
         """The first ``limit`` rows whose ids lie in the holes, in id order."""
         lows, highs = zip(*holes.pairs, strict=True)
         parameters = {"lows": list(lows), "highs": list(highs), "limit": limit}
-        ids, *columns = await self._row(self._within, parameters)
+        stamp, ids, *columns = await self._row(self._within, parameters)
+        self._check(stamp)
         return self._table.rows(ids, columns) if ids else Rows()
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
@@ -113,6 +120,10 @@ class Reader:
         low, high = await self._row(self._bounds)
         return low, high
 
+    def _check(self, stamp: str | None) -> None:
+        if stamp != self._table.shape.stamp:
+            raise TableChanged(f"{self._server.label}: {self._table.shape.full_name} is not as it was: looking again")
+
     async def _row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
         with self._server.translated():
             return list((await self._connection.execute(statement, parameters)).one())
@@ -129,7 +140,7 @@ def _above(table: SyncedTable) -> sa.Select[Any]:
     )
     inserted = _bytes(sa.func.pg_current_wal_insert_lsn())
     flushed = _bytes(sa.func.pg_current_wal_flush_lsn())
-    return sa.select(inserted, flushed, _ids(rows), *table.folded(rows))
+    return sa.select(_stamp(table), inserted, flushed, _ids(rows), *table.folded(rows))
 
 
 def _within(table: SyncedTable) -> sa.Select[Any]:
@@ -154,7 +165,7 @@ def _within(table: SyncedTable) -> sa.Select[Any]:
         .fetch(limit, with_ties=True)
         .subquery()
     )
-    return sa.select(_ids(rows), *table.folded(rows))
+    return sa.select(_stamp(table), _ids(rows), *table.folded(rows))
 
 
 def _wait(table: SyncedTable) -> sa.Select[Any]:
@@ -178,6 +189,19 @@ def _named(table: SyncedTable) -> sa.Select[Any]:
 def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
     """The uuid is one of those bound as ``uuids``."""
     return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
+
+
+def _stamp(table: SyncedTable) -> sa.ScalarSelect[str | None]:
+    """`Shape.stamp` as it is in the statement's snapshot: a row that holds a new column comes with another stamp."""
+    columns = ("oid", "relname", "relnamespace", "relnatts", "relrowsecurity")
+    relation = sa.table("pg_class", *map(sa.column, columns))
+    space = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"))
+    return (
+        sa.select(sa.func.concat_ws("/", relation.c.oid, relation.c.relnatts, relation.c.relrowsecurity))
+        .select_from(relation.join(space, space.c.oid == relation.c.relnamespace))
+        .where(relation.c.relname == table.shape.name, space.c.nspname == table.shape.schema)
+        .scalar_subquery()
+    )
 
 
 def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:

@@ -89,13 +89,16 @@ DECLARE
   until timestamptz := clock_timestamp() + make_interval(secs => most_seconds);
   question text := format('SELECT EXISTS (SELECT FROM %s WHERE %I > $1)', table_oid::regclass, id_column);
   found_one boolean;
+  began timestamptz;
 BEGIN
   LOOP
+    began := clock_timestamp();
     EXECUTE question INTO found_one USING high;
     IF found_one OR clock_timestamp() > until THEN
       RETURN found_one;
     END IF;
-    PERFORM pg_sleep(every_seconds);
+    -- A look is dear where many rows are not committed yet.
+    PERFORM pg_sleep(greatest(every_seconds, 4 * extract(epoch FROM clock_timestamp() - began)));
   END LOOP;
 END $$
 """  # noqa: S608 - the name is a constant

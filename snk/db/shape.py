@@ -33,6 +33,7 @@ class Sequence:
 
     Attributes:
         cache: how many ids a session draws at once; above 1, ids are kept over transactions.
+        least: the least id it can give.
         usable: whether SNK's role may draw from it; always so for identity columns.
     """
 
@@ -40,6 +41,7 @@ class Sequence:
     name: str
     increment: int
     cache: int
+    least: int
     usable: bool
 
 
@@ -58,7 +60,7 @@ class Column:
     @property
     def plain(self) -> type[sa.types.TypeEngine[Any]] | None:
         """The type in which values are written as they are, or None for those that are written as text."""
-        return PLAIN.get(self.type_name.partition("(")[0])
+        return None if self.type_name.endswith("]") else PLAIN.get(self.type_name.partition("(")[0])
 
     @property
     def counts(self) -> bool:
@@ -78,6 +80,7 @@ class Shape:
     Attributes:
         kind: PostgreSQL's ``relkind``: ``r`` for a table, ``p`` for a partitioned one.
         relations: the oids of the table and of all its partitions and children.
+        stamp: changes when a column is added, when another table takes the name, and with row-level security.
         hidden: row-level security hides rows from SNK's role.
     """
 
@@ -87,6 +90,7 @@ class Shape:
     kind: str
     columns: tuple[Column, ...]
     relations: tuple[int, ...]
+    stamp: str
     may_select: bool
     may_insert: bool
     hidden: bool
@@ -113,6 +117,12 @@ class Shape:
     def id_column(self) -> Column:
         """The column to tail by: the one called ``id``, else the only one that counts up by itself."""
         return _only("id", [c for c in self.columns if c.counts], self.full_name)
+
+    @property
+    def floor(self) -> int:
+        """Below every id that the sequence can give."""
+        sequence = self.id_column.sequence
+        return max(-(2**63), min(0, sequence.least - 1)) if sequence else 0
 
     @property
     def uuid_column(self) -> Column:
@@ -142,6 +152,11 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
     if shape.kind not in ("r", "p"):
         yield TableUnfit(f"{where} is not a table", hint="Views and foreign tables cannot be tailed")
         return
+    if shape.kind == "r" and len(shape.relations) > 1:
+        yield TableUnfit(
+            f"{where} has child tables, and no unique key spans them",
+            hint="Name the children in SNK_TABLES, or make it a partitioned table",
+        )
     for right, granted in (("SELECT", shape.may_select), ("INSERT", shape.may_insert)):
         if not granted:
             yield TableUnfit(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,9 +21,11 @@ from snk.db.engine import Server, is_unique_violation
 from snk.db.reader import Reader
 from snk.db.schema import Conflict, Mark
 from snk.db.table import IDS_ARRAY, Rows, SyncedTable, bound
-from snk.errors import MarkMoved, Unavailable
+from snk.errors import MarkMoved
 
 MOST_INTERVALS = 1000
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +138,26 @@ class Writer:
                 raise
             return None
         self._check_moved(result.rowcount)
-        return Delivered(len(rows))
+        if result.rowcount < len(rows):
+            log.warning(
+                "rows_not_taken",
+                table=self._key,
+                rows=len(rows) - result.rowcount,
+                reason="a trigger of the destination",
+            )
+        return Delivered(result.rowcount)
 
     async def _deliver_carefully(self, rows: Rows, state: MarkState) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
         connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
-        try:
-            async with connection.begin():
-                result = await connection.execute(_MOVE, self._moved(state))
-                self._check_moved(result.rowcount)
-                inserted = set((await connection.execute(self._insert_missing, bound(rows.columns))).scalars())
-                absent = rows.where([uuid not in inserted for uuid in rows.uuids])
-                conflicts = await self._record_conflicts(absent) if absent else 0
-        finally:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
+        async with connection.begin():
+            result = await connection.execute(_MOVE, self._moved(state))
+            self._check_moved(result.rowcount)
+            inserted = set((await connection.execute(self._insert_missing, bound(rows.columns))).scalars())
+            absent = rows.where([uuid not in inserted for uuid in rows.uuids])
+            conflicts = await self._record_conflicts(absent) if absent else 0
+        # Only after a success: with an error the session ends, and to touch a dead connection would open another one.
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
         return Delivered(len(inserted), tuple(absent.uuids), conflicts)
 
     async def _record_conflicts(self, rows: Rows) -> int:
@@ -157,7 +166,7 @@ class Writer:
         ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
         theirs = dict(zip(there.uuids, zip(*there.columns, strict=True), strict=True))
         if missing := ours.keys() - theirs.keys():
-            raise Unavailable(f"{self._key}: {len(missing)} rows were deleted while they were compared")
+            log.warning("rows_not_taken", table=self._key, rows=len(missing), reason="a trigger of the destination")
         values = [
             {
                 "table_name": self._key,
@@ -166,7 +175,7 @@ class Writer:
                 "destination_row": self._as_text(theirs[uuid]),
             }
             for uuid, row in ours.items()
-            if row != theirs[uuid]
+            if uuid in theirs and row != theirs[uuid]
         ]
         if not values:
             return 0

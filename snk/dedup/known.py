@@ -89,7 +89,7 @@ class Known:
 
     def restore(self, uuids: Sequence[str]) -> None:
         """Take up a batch that an earlier process noted; its write has ended, one way or the other."""
-        self.land(self.note(uuids, self.boot))
+        self.note(uuids, self.boot)
 
     def batches(self) -> dict[int, Sequence[str]]:
         """All batches that are not met in full."""

@@ -19,7 +19,7 @@ from snk.db.engine import Server
 from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
-from snk.errors import SnkError, Wait
+from snk.errors import SnkError, TooLarge, Wait
 from snk.sync.link import Link, linked
 from snk.sync.meter import Meter
 from snk.sync.session import Session
@@ -27,6 +27,7 @@ from snk.sync.session import Session
 REMIND_SECONDS = 60.0
 SHORT_WAIT_SECONDS = 0.05
 TURN_SECONDS = 0.1
+SMALLER = 8
 
 log = structlog.get_logger()
 
@@ -86,10 +87,12 @@ class Flow:
             started = time.monotonic()
             try:
                 async with self._session() as session:
-                    self._found()
                     await self._follow(session, stop)
             except SnkError as error:
                 self._lost(error)
+                if isinstance(error, TooLarge):
+                    self._limits = replace(self._limits, batch_rows=max(1, self._limits.batch_rows // SMALLER))
+                    self._log.warning("batches_made_smaller", rows=self._limits.batch_rows)
                 backoff = Backoff() if time.monotonic() - started > backoff.most_seconds else backoff.failed()
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
         self.meter.state = "stopped"
@@ -99,11 +102,15 @@ class Flow:
         while not stop.is_set():
             await session.gather()
             async with nullcontext() if session.behind else self._turn():
+                began = time.monotonic()
                 moved = await session.step()
+            took = time.monotonic() - began
+            if self.meter.state != "running":
+                self._found()
             pace = pace.after(moved=moved)
             asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
             if pace.quiet_ms and not asleep:
-                await pause(stop, pace.wait_ms / 1000)
+                await pause(stop, max(pace.wait_ms / 1000, took))  # a look is dear beside a large open transaction
         await session.finish()
 
     @asynccontextmanager
@@ -143,8 +150,8 @@ class Flow:
     async def _start_at(self, link: Link) -> MarkState:
         """Where to go on: at the destination's mark, or before it where the source may have gone back."""
         lowest, greatest = await link.source.reader.bounds()
-        bottom = min(0, (lowest or 1) - 1)
-        facts = link.source.facts
+        floor, facts = link.source.reader.floor, link.source.facts
+        bottom = floor if lowest is None else min(floor, lowest - 1)
         fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot)
         mark = await link.destination.writer.load_mark()
         if mark is None:
@@ -153,15 +160,15 @@ class Flow:
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
-            return anew
+            return await link.destination.writer.move(anew)
         if mark.boot != facts.boot:
             self._log.info(
                 "source_restarted", effect="reading again what was not durable", high=mark.high, safe=mark.safe
             )
             mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
-        if mark.high > max(bottom, 0 if greatest is None else greatest):
+        if mark.high > (bottom if greatest is None else greatest):
             self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
-            return anew
+            return await link.destination.writer.move(anew)
         return mark
 
     async def _anchor_echoes(self, link: Link) -> None:

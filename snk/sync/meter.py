@@ -53,9 +53,10 @@ class Meter:
         """So many rows were recognised as SNK's own."""
         self._echoes += rows
 
-    def reached(self, tail: Tail, mark: MarkState, asked: float) -> None:
-        """All that was visible at monotonic time ``asked`` is delivered."""
-        self._tail, self._mark, self._caught_up_at = tail, mark, asked
+    def reached(self, tail: Tail, mark: MarkState, asked: float | None) -> None:
+        """So far it came; all that was visible at monotonic time ``asked`` is delivered, None where more is waiting."""
+        self._tail, self._mark = tail, mark
+        self._caught_up_at = self._caught_up_at if asked is None else asked
         if not tail.fenced:
             self._whole_at = time.monotonic()
             self._blockers = ()

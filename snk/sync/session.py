@@ -31,7 +31,7 @@ class Batch:
     """What one step read: the rows still to be delivered, and the mark that is true once they are.
 
     Attributes:
-        asked: monotonic time when the read began; everything visible then is in this batch or before it.
+        asked: monotonic time when the read began; what was visible then is in this batch or before, unless it is full.
         moved: rows were read, be they echoes.
         full: it was cut off at the batch size, so more rows are waiting.
     """
@@ -171,7 +171,7 @@ class Session:
         The note precedes the write, or the echo might overtake it.
         """
         if not batch.rows:
-            self._meter.reached(batch.tail, self._state, batch.asked)
+            self._meter.reached(batch.tail, self._state, None if batch.full else batch.asked)
             return
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
@@ -181,7 +181,7 @@ class Session:
         finally:
             self._noted.land(number, absent)
         self._meter.wrote(delivered)
-        self._meter.reached(batch.tail, self._state, batch.asked)
+        self._meter.reached(batch.tail, self._state, None if batch.full else batch.asked)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
 
     def _mark(self, batch: Batch) -> MarkState:
@@ -193,11 +193,13 @@ class Session:
         await self._save_mark()
         reader = self._link.source.reader
         _, greatest = await reader.bounds()
-        waiting = (greatest or 0) - self._tail.high
-        if waiting < 0 < self._tail.high:
-            raise MarkMoved(f"{self._link.table}: the greatest id is {greatest}, below the mark {self._tail.high}")
+        high = self._tail.high
+        if high > (reader.floor if greatest is None else greatest):
+            raise MarkMoved(f"{self._link.table}: the greatest id is {greatest}, below the mark {high}")
         writers = self._tail.writers
-        self._meter.looked(max(0, waiting), await reader.blockers(writers) if writers else ())
+        self._meter.looked(
+            0 if greatest is None else greatest - high, await reader.blockers(writers) if writers else ()
+        )
 
     async def _save_mark(self) -> None:
         destination = self._link.destination.writer

@@ -178,6 +178,17 @@ def test_a_hole_is_reread_once_more_for_whoever_ended_between_read_and_look() ->
     assert tail.look(frozenset({"b"})).due == Intervals.of([(1, 2)])
 
 
+def test_an_id_that_occurs_twice_hides_no_hole() -> None:
+    assert Tail().read([1, 1, 3]).holes == Intervals.of([(2, 2)])
+    assert not Tail().read([1, 1, 2]).fenced
+
+
+def test_holes_without_number_become_coarse() -> None:
+    holes = Tail().read(range(2, 100_000, 2)).look(frozenset({"a"})).holes
+    assert len(holes.pairs) == tail_module.MOST_HOLES
+    assert all(hole in holes for hole in range(1, 99_998, 2))
+
+
 def test_a_reread_cut_short_keeps_the_rest_due() -> None:
     tail = Tail().read([10]).look(frozenset())
     cut = tail.reread([2, 4], up_to=4)

@@ -37,6 +37,7 @@ async def faults(pair: Any, table: str = "t") -> str:
             GOOD,
             "several columns that could be its uuid: one, other",
         ),
+        (GOOD + "; create table child () inherits (t)", GOOD, "has child tables"),
         ("create view t as select 1 as id", GOOD, "is not a table"),
         (GOOD + "; alter sequence t_id_seq increment -1", GOOD, "counts down"),
         (GOOD.replace("uuid not null unique", "uuid not null, unique (uuid) deferrable"), GOOD, "has no uuid"),
