@@ -6,6 +6,7 @@ everything below it receives values.
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from snk.errors import SettingsError
 
 ENV_FILE = Path(".env")
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
 
 
 class Settings(BaseSettings):
@@ -124,10 +126,24 @@ def _refuse_foreign_urls(settings: Settings) -> None:
         url: SecretStr | None = getattr(settings, name)
         if url is None:
             continue
-        scheme = urlsplit(url.get_secret_value()).scheme
+        scheme = _scheme(name, url.get_secret_value())
         if scheme not in schemes:
             hint = f"It is to begin with {schemes[0]}://"
             raise SettingsError(f"{name.upper()} has the scheme {scheme!r}", hint=hint)
+
+
+def _scheme(name: str, url: str) -> str:
+    """The scheme of a URL, if the rest of it can be read. The error never quotes it: it may hold a password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        hosts = ["?:?"]
+    else:
+        hosts = ["?:?"] if parts.fragment else parts.netloc.rpartition("@")[2].split(",")
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        hint = "It is scheme://user:password@host:port/..., with / # ? @ : % in a password percent-encoded"
+        raise SettingsError(f"{name.upper()} is not a URL that can be read", hint=hint)
+    return parts.scheme
 
 
 def _bracketed(host: str) -> str:

@@ -61,6 +61,26 @@ def test_a_whole_url_wins_over_its_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert settings.redis_dsn == "rediss://cache:1/2"
 
 
+@pytest.mark.parametrize(
+    "url", ["u:s%40c/ret@h/x", "u:sec#ret@h/x", "u:secret@h:port/x", "u:secret@[::1/x", "u:sec?ret@h/x"]
+)
+def test_a_url_that_cannot_be_read_is_refused_without_being_quoted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, scheme in (("FIRST_DB_URL", "postgresql"), ("SECOND_DB_URL", "postgres"), ("REDIS_URL", "redis")):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, f"{scheme}://{url}")
+            with pytest.raises(SettingsError, match=f"{name} is not a URL") as raised:
+                load_settings(NONE)
+        assert "ret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:p@h1:1,h2:2/x?sslmode=require", "postgresql://[::1]/x", "postgresql:///x"]
+)
+def test_urls_as_libpq_knows_them_are_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_DB_URL", url)
+    assert load_settings(NONE).first_dsn == url
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / ".env"
     file.write_text("SNK_BATCH_ROWS=10\nSNK_TABLES=one\n")

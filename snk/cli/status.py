@@ -1,7 +1,9 @@
 """``snk status``: what the running daemon tells of itself."""
 
 import json
+import re
 from collections.abc import Iterator
+from http.client import HTTPException
 from typing import Annotated, Any
 
 import typer
@@ -28,8 +30,9 @@ def status(
         settings = load_settings()
         url = daemon_url(settings.snk_http_host, settings.snk_http_port)
     try:
-        told = ask(url.rstrip("/"))
-    except (OSError, ValueError) as error:
+        told = ask(url.rstrip("/").removesuffix("/status"))
+    except (OSError, ValueError, HTTPException) as error:
+        url = re.sub("//[^/]*@", "//", url)  # whatever stands there may be a password
         hint = "Start it with `snk run`, or name its address with --url"
         raise ServiceUnfit(f"No daemon answers at {url}: {getattr(error, 'reason', error)}", hint=hint) from error
     if as_json:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA = "snk"
@@ -119,7 +120,8 @@ def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
 
 def printed(*, default_table: bool) -> str:
     """The same statements as text, for whoever runs them by hand."""
-    dialect = pg.dialect()  # type: ignore[no-untyped-call]
+    # As it is sent: another driver's dialect would write %% for %.
+    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
     texts = (str(statement.compile(dialect=dialect)) for statement in wanted(default_table=default_table).values())
     lines = (line.rstrip() for text in texts for line in f"{text.strip()};\n".replace("\t", "  ").split("\n"))
     return "\n".join(lines)
