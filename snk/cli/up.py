@@ -24,7 +24,7 @@ from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
 from snk.settings import load_settings
-from snk.verify.compare import Comparison, compare
+from snk.verify.compare import KINDS, Comparison, compare
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
@@ -161,8 +161,13 @@ class Job:
         equal = True
         for table in self._tables:
             result = await compare(*self._sides, table, settle_seconds=SETTLE_SECONDS)
-            self._console.print(_verdict(result))
+            self._console.print(_verdict(result), soft_wrap=True)
             equal = equal and result.equal
+        if not equal:
+            folder = self._pair.state
+            self._console.print(
+                f"        the servers keep their data in {folder}; delete it to start afresh", soft_wrap=True
+            )
         return equal
 
     async def _count(self) -> None:
@@ -188,7 +193,11 @@ class Job:
 
 def _verdict(result: Comparison) -> str:
     rows = f"{result.rows.first:,} rows in first, {result.rows.second:,} in second"
-    return f"verify  {result.table}: {'equal' if result.equal else 'DIFFERENT'}, {rows}"
+    verdict = f"verify  {result.table}: {'equal' if result.equal else 'DIFFERENT'}, {rows}"
+    for kind in KINDS:
+        if found := getattr(result, kind):
+            verdict += f"\n        {kind.replace('_', ' ')}: {len(found):,}, such as {', '.join(found[:3])}"
+    return verdict
 
 
 async def _either(stop: asyncio.Event, seconds: float) -> None:
