@@ -8,6 +8,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit
@@ -134,16 +135,13 @@ def _refuse_foreign_urls(settings: Settings) -> None:
 
 def _scheme(name: str, url: str) -> str:
     """The scheme of a URL, if the rest of it can be read. The error never quotes it: it may hold a password."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
-    except ValueError:
-        hosts = ["?:?"]
-    else:
-        hosts = ["?:?"] if parts.fragment else parts.netloc.rpartition("@")[2].split(",")
-    if not all(_HOST.fullmatch(host) for host in hosts):
-        hint = "It is scheme://user:password@host:port/..., with / # ? @ : % in a password percent-encoded"
-        raise SettingsError(f"{name.upper()} is not a URL that can be read", hint=hint)
-    return parts.scheme
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        if not parts.fragment and all(_HOST.fullmatch(host) for host in hosts):
+            return parts.scheme
+    hint = "It is scheme://user:password@host:port/..., with / # ? @ : % in a password percent-encoded"
+    raise SettingsError(f"{name.upper()} is not a URL that can be read", hint=hint)
 
 
 def _bracketed(host: str) -> str:

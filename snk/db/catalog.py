@@ -51,9 +51,11 @@ _SERVER = sa.text("""
            clock_timestamp() as clock
 """)
 
-_TABLE = sa.text("""
+_STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
+
+_TABLE = sa.text(f"""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
-           concat_ws('/', c.oid, c.relnatts, c.relrowsecurity) as stamp,
+           {_STAMP} as stamp,
            has_table_privilege(c.oid, 'SELECT') as may_select,
            has_table_privilege(c.oid, 'INSERT') as may_insert,
            row_security_active(c.oid) as hidden,
@@ -62,7 +64,7 @@ _TABLE = sa.text("""
             select array_agg(oid::bigint) from family) as relations
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
-""")
+""")  # noqa: S608 - the stamp is a constant
 
 _EXISTS = sa.text(
     "select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid, to_regproc(:name)::oid) is not null"
@@ -159,6 +161,18 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
     columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
     facts = {key: value for key, value in table.items() if key != "relations"}
     return Shape(**facts, relations=tuple(table["relations"]), columns=tuple(_column(row) for row in columns))
+
+
+def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
+    """`Shape.stamp` as it is in a statement's snapshot: a row that holds a new column comes with another stamp."""
+    relation = sa.table("pg_class", sa.column("relname"), sa.column("relnamespace")).alias("c")
+    space = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"))
+    return (
+        sa.select(sa.literal_column(_STAMP, sa.Text))
+        .select_from(relation.join(space, space.c.oid == relation.c.relnamespace))
+        .where(relation.c.relname == shape.name, space.c.nspname == shape.schema)
+        .scalar_subquery()
+    )
 
 
 async def writers(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:

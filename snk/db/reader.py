@@ -140,7 +140,7 @@ def _above(table: SyncedTable) -> sa.Select[Any]:
     )
     inserted = _bytes(sa.func.pg_current_wal_insert_lsn())
     flushed = _bytes(sa.func.pg_current_wal_flush_lsn())
-    return sa.select(_stamp(table), inserted, flushed, _ids(rows), *table.folded(rows))
+    return sa.select(catalog.stamp(table.shape), inserted, flushed, _ids(rows), *table.folded(rows))
 
 
 def _within(table: SyncedTable) -> sa.Select[Any]:
@@ -165,7 +165,7 @@ def _within(table: SyncedTable) -> sa.Select[Any]:
         .fetch(limit, with_ties=True)
         .subquery()
     )
-    return sa.select(_stamp(table), _ids(rows), *table.folded(rows))
+    return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
 
 
 def _wait(table: SyncedTable) -> sa.Select[Any]:
@@ -189,19 +189,6 @@ def _named(table: SyncedTable) -> sa.Select[Any]:
 def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
     """The uuid is one of those bound as ``uuids``."""
     return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
-
-
-def _stamp(table: SyncedTable) -> sa.ScalarSelect[str | None]:
-    """`Shape.stamp` as it is in the statement's snapshot: a row that holds a new column comes with another stamp."""
-    columns = ("oid", "relname", "relnamespace", "relnatts", "relrowsecurity")
-    relation = sa.table("pg_class", *map(sa.column, columns))
-    space = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"))
-    return (
-        sa.select(sa.func.concat_ws("/", relation.c.oid, relation.c.relnatts, relation.c.relrowsecurity))
-        .select_from(relation.join(space, space.c.oid == relation.c.relnamespace))
-        .where(relation.c.relname == table.shape.name, space.c.nspname == table.shape.schema)
-        .scalar_subquery()
-    )
 
 
 def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:

@@ -139,12 +139,7 @@ class Writer:
             return None
         self._check_moved(result.rowcount)
         if result.rowcount < len(rows):
-            log.warning(
-                "rows_not_taken",
-                table=self._key,
-                rows=len(rows) - result.rowcount,
-                reason="a trigger of the destination",
-            )
+            self._warn_of_rows_not_taken(len(rows) - result.rowcount)
         return Delivered(result.rowcount)
 
     async def _deliver_carefully(self, rows: Rows, state: MarkState) -> Delivered:
@@ -166,7 +161,7 @@ class Writer:
         ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
         theirs = dict(zip(there.uuids, zip(*there.columns, strict=True), strict=True))
         if missing := ours.keys() - theirs.keys():
-            log.warning("rows_not_taken", table=self._key, rows=len(missing), reason="a trigger of the destination")
+            self._warn_of_rows_not_taken(len(missing))
         values = [
             {
                 "table_name": self._key,
@@ -181,6 +176,9 @@ class Writer:
             return 0
         record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
         return len((await self._connection.execute(record, values)).all())
+
+    def _warn_of_rows_not_taken(self, rows: int) -> None:
+        log.warning("rows_not_taken", table=self._key, rows=rows, reason="a trigger of the destination")
 
     def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
         return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}

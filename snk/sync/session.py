@@ -31,7 +31,8 @@ class Batch:
     """What one step read: the rows still to be delivered, and the mark that is true once they are.
 
     Attributes:
-        asked: monotonic time when the read began; what was visible then is in this batch or before, unless it is full.
+        asked: monotonic time when the read began; everything visible then is in this batch or before it. None for a
+            full one, for more was visible.
         moved: rows were read, be they echoes.
         full: it was cut off at the batch size, so more rows are waiting.
     """
@@ -39,7 +40,7 @@ class Batch:
     rows: Rows
     tail: Tail
     safe: int
-    asked: float
+    asked: float | None
     moved: bool
     full: bool
 
@@ -147,7 +148,7 @@ class Session:
         kept = self._without_echoes(rows)
         if not full and not tail.fenced:
             self._met.settle(landed)
-        return Batch(kept, tail, self._safe, asked, moved=bool(rows), full=full)
+        return Batch(kept, tail, self._safe, None if full else asked, moved=bool(rows), full=full)
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
         """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
@@ -171,7 +172,7 @@ class Session:
         The note precedes the write, or the echo might overtake it.
         """
         if not batch.rows:
-            self._meter.reached(batch.tail, self._state, None if batch.full else batch.asked)
+            self._meter.reached(batch.tail, self._state, batch.asked)
             return
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
@@ -181,7 +182,7 @@ class Session:
         finally:
             self._noted.land(number, absent)
         self._meter.wrote(delivered)
-        self._meter.reached(batch.tail, self._state, None if batch.full else batch.asked)
+        self._meter.reached(batch.tail, self._state, batch.asked)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
 
     def _mark(self, batch: Batch) -> MarkState:

@@ -1,8 +1,6 @@
 """Rows cross in both directions, once; what was there before converges; conflicts are kept and shown."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 
@@ -10,8 +8,8 @@ from snk.dedup.known import Known
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Flow
 from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
+from tests.sync.conftest import Running
 
-Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 UUID = "00000000-0000-4000-8000-000000000001"
 
 

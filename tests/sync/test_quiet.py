@@ -1,13 +1,9 @@
 """A quiet flow waits in the server, wakes for rows and for being told to stop, and does without where it cannot."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 
-from snk.sync.daemon import Daemon
 from tests.databases import Database, insert, until, until_equal
-
-Running = Callable[..., AbstractAsyncContextManager[Daemon]]
+from tests.sync.conftest import Running
 
 
 async def waits_in_server(database: Database) -> bool:

@@ -1,8 +1,6 @@
 """After any trouble a flow forgets what it held and goes on from the mark in the destination."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -13,8 +11,8 @@ from snk.db.writer import Delivered, MarkState, Writer
 from snk.sync.daemon import Daemon, Pair
 from snk.sync.flow import Limits
 from tests.databases import Database, insert, until, until_equal
+from tests.sync.conftest import Running
 
-Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 OURS = "application_name = 'snk' and datname = current_database()"
 
 

@@ -1,12 +1,7 @@
 """Every column type crosses unchanged, in both directions, NULLs included."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-
-from snk.sync.daemon import Daemon
 from tests.databases import Database, until_equal
-
-Running = Callable[..., AbstractAsyncContextManager[Daemon]]
+from tests.sync.conftest import Running
 
 # Column type, and values as PostgreSQL reads them.
 TYPES: dict[str, list[str]] = {
