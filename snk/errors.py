@@ -7,6 +7,7 @@
     │   ├── Unavailable      a server cannot be reached, went away, or asked to be tried again
     │   │   └── TooLarge     a batch is more than it can hold at once
     │   ├── MarkMoved        the mark in the destination is not the one last written here
+    │   ├── LeaseLost        another daemon has the lease of the table
     │   └── TableChanged     the table is no longer the one that was looked at
     ├── RowRefused           the destination refuses rows for what they hold
     └── Stop                 a person has to change something first; exit code 2
@@ -54,6 +55,18 @@ class TableChanged(Wait):
 
 class MarkMoved(Wait):
     """The mark in the destination is not the one last written: somebody else wrote it, or a crash took it back."""
+
+
+class LeaseLost(Wait):
+    """Another daemon has taken the lease of the table.
+
+    Attributes:
+        epoch: that of its lease.
+    """
+
+    def __init__(self, message: str, *, epoch: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
 
 
 class RowRefused(SnkError):  # noqa: N818 - as Wait

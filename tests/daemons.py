@@ -82,6 +82,11 @@ class DaemonProcess:
         self._process.kill()
         self._process.wait()
 
+    def send(self, number: int) -> None:
+        """Send it any signal."""
+        assert self._process
+        self._process.send_signal(number)
+
     def stop(self, how: int = signal.SIGTERM) -> int:
         """Ask it to stop, and return its exit code."""
         assert self._process

@@ -10,6 +10,7 @@ import typer
 from snk import __version__
 from snk.cli.doctor import doctor
 from snk.cli.init import init
+from snk.cli.rejected import rejected, retry
 from snk.cli.run import run
 from snk.cli.status import status
 from snk.cli.up import up
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, doctor, init, run, status, verify):
+for command in (up, doctor, init, run, status, verify, rejected, retry):
     app.command()(command)
 
 

@@ -15,7 +15,7 @@ from snk.cli.ask import ask, daemon_url
 from snk.errors import ServiceUnfit
 from snk.settings import load_settings
 
-STATES = {"running": "green", "waiting": "yellow", "paused": "red"}
+STATES = {"running": "green", "standby": "cyan", "waiting": "yellow", "paused": "red"}
 LONG_SECONDS = 1.0
 PLAIN_WIDTH = 200
 
@@ -47,19 +47,37 @@ def status(
 def show(told: dict[str, Any], console: Console) -> None:
     """Print a status for people."""
     verdict = "[bold green]healthy[/]" if told["healthy"] else "[bold red]not healthy[/]"
-    console.print(f"SNK {told['version']} {verdict}, up {_span(told['uptime_seconds'])}")
+    console.print(f"SNK {told['version']} {verdict}, up {_span(told['uptime_seconds'])}, as {escape(told['name'])}")
     console.print(f"  {escape(told['first'])}\n  {escape(told['second'])}", soft_wrap=True)
     console.print(_flows(told["flows"]))
     dedup = told["dedup"]
     behind = "Redis behind them" if dedup["redis"] else f"[yellow]in memory only: {escape(dedup['error'])}[/]"
     console.print(f"echoes awaited: {dedup['size']:,}, {behind}", soft_wrap=True)
-    for text in (*_troubles(told), *_held_back(told["flows"]), *_conflicts(told["flows"])):
+    for text in (
+        *_troubles(told),
+        *_held_back(told["flows"]),
+        *_conflicts(told["flows"]),
+        *_rejected(told["flows"]),
+        *_leaders(told),
+    ):
         console.print(text, soft_wrap=True)
 
 
 def _flows(flows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for heading in ("flow", "state", "rows/s", "lag", "waiting", "delivered", "mark", "safe", "holes", "conflicts"):
+    for heading in (
+        "flow",
+        "state",
+        "rows/s",
+        "lag",
+        "waiting",
+        "delivered",
+        "mark",
+        "safe",
+        "holes",
+        "conflicts",
+        "rejected",
+    ):
         table.add_column(heading, justify="left" if heading in ("flow", "state") else "right")
     for flow in flows:
         table.add_row(
@@ -73,6 +91,7 @@ def _flows(flows: list[dict[str, Any]]) -> Table:
             f"{flow['safe']:,}",
             f"{flow['hole_ids']:,}",
             f"{flow['conflicts']:,}",
+            f"{flow['rejected']:,}",
         )
     return table
 
@@ -110,6 +129,23 @@ def _conflicts(flows: list[dict[str, Any]]) -> Iterator[str]:
         if flow["conflicts"]:
             where = f"table snk.conflicts in {flow['destination']}"
             yield f"[yellow]{flow['conflicts']:,} conflicts[/] of {escape(flow['name'])}: both rows are in {where}"
+
+
+def _rejected(flows: list[dict[str, Any]]) -> Iterator[str]:
+    for flow in flows:
+        if flow["rejected"]:
+            yield (
+                f"[yellow]{flow['rejected']:,} rows[/] of {escape(flow['name'])} are refused by {flow['destination']}"
+                " and tried again now and then: `snk rejected` lists them"
+            )
+
+
+def _leaders(told: dict[str, Any]) -> Iterator[str]:
+    """Which other daemons work on a table."""
+    for table in dict.fromkeys(flow["table"] for flow in told["flows"]):
+        leader = next(flow["leader"] for flow in told["flows"] if flow["table"] == table)
+        if leader and leader != told["name"]:
+            yield f"{escape(table)} is worked on by {escape(leader)}; this daemon stands by"
 
 
 def _span(seconds: float) -> str:

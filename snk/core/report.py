@@ -6,7 +6,7 @@ from typing import Literal
 STUCK_SECONDS = 30.0
 """A flow that did nothing for so long hangs: it looks at its mark twice a second, and tries again every few seconds."""
 
-FlowState = Literal["starting", "running", "waiting", "paused", "stopped"]
+FlowState = Literal["starting", "standby", "running", "waiting", "paused", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class FlowStatus:
     """One direction of one table.
 
     Attributes:
-        state: ``running``; ``waiting`` for a server that is away; ``paused`` until a person changes something.
+        state: ``running``; ``standby`` where another daemon works on the table; ``waiting`` for a server that is away;
+            ``paused`` until a person changes something.
         high: the greatest id read at the source.
         safe: the greatest high known to be durable at the source.
         version: of the mark in the destination.
@@ -48,6 +49,8 @@ class FlowStatus:
         echoes: rows recognised as written by SNK itself.
         present: rows that the destination held already, found by its unique key.
         conflicts: one uuid, two different rows; all that are recorded in the destination.
+        rejected: rows that the destination refuses, set aside in ``snk.rejected`` there and tried again.
+        leader: the daemon that works on this table: its name, or an empty string where none does.
         rows_per_second: delivered, over the last seconds.
         progress_seconds: since the flow last finished a step or, where it waits, last tried.
         error: the last one, or an empty string.
@@ -71,6 +74,8 @@ class FlowStatus:
     echoes: int
     present: int
     conflicts: int
+    rejected: int
+    leader: str
     rows_per_second: float
     progress_seconds: float
     error: str
@@ -102,12 +107,14 @@ class DaemonStatus:
     """The whole daemon.
 
     Attributes:
+        name: its host and process.
         first: where database A is, without user and password.
         second: where database B is.
         troubles: why the daemon is not healthy; empty when it is.
     """
 
     version: str
+    name: str
     uptime_seconds: float
     first: str
     second: str

@@ -70,13 +70,22 @@ _EXISTS = sa.text(
     "select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid, to_regproc(:name)::oid) is not null"
 )
 
+_FULL_NAME = sa.text("""
+    select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = to_regclass(:name)
+""")
+
+_HAS_COLUMN = sa.text(
+    "select exists (select from pg_attribute where attrelid = to_regclass(:table) and attname = :column)"
+)
+
 _RIGHTS_LACKING = sa.text("""
     select 'USAGE on schema ' || nspname from pg_namespace
     where nspname = :schema and not has_schema_privilege(oid, 'USAGE')
     union all
     select right_wanted || ' on ' || c.oid::regclass
     from pg_class c join pg_namespace n on n.oid = c.relnamespace,
-         unnest(array['SELECT', 'INSERT', 'UPDATE']) right_wanted
+         unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) right_wanted
     where n.nspname = :schema and c.relkind = 'r' and not has_table_privilege(c.oid, right_wanted)
 """)
 
@@ -103,6 +112,14 @@ _COLUMNS = sa.text("""
       limit 1) s on true
     where a.attrelid = :oid and a.attnum > 0 and not a.attisdropped
     order by a.attnum
+""")
+
+# A key of 64 bits is shown in two halves.
+_ADVISORY = sa.text("""
+    select (l.classid::bigint << 32) | l.objid::bigint
+    from pg_locks l
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+      and l.database = (select oid from pg_database where datname = current_database())
 """)
 
 # Whoever inserts or copies holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
@@ -136,8 +153,17 @@ async def server_facts(connection: AsyncConnection) -> ServerFacts:
 
 
 async def exists(connection: AsyncConnection, name: str) -> bool:
-    """Whether there is a table, a schema or a function of this name."""
+    """Whether there is a table, a schema or a function of this name, or a column: ``schema.table.column``."""
+    table, dot, column = name.rpartition(".")
+    if dot and "." in table:
+        found = await connection.execute(_HAS_COLUMN, {"table": _as_identifier(table), "column": column})
+        return bool(found.scalar_one())
     return bool((await connection.execute(_EXISTS, {"name": _as_identifier(name)})).scalar_one())
+
+
+async def full_name(connection: AsyncConnection, name: str) -> str | None:
+    """Schema and name of a table by the name in the settings; None where there is none."""
+    return (await connection.execute(_FULL_NAME, {"name": _as_identifier(name)})).scalar_one_or_none()
 
 
 async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
@@ -173,6 +199,11 @@ def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
         .where(relation.c.relname == shape.name, space.c.nspname == shape.schema)
         .scalar_subquery()
     )
+
+
+async def advisory_locks(connection: AsyncConnection) -> frozenset[int]:
+    """The keys of the advisory locks that anybody holds in this database."""
+    return frozenset((await connection.execute(_ADVISORY)).scalars())
 
 
 async def writers(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:

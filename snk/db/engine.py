@@ -33,6 +33,8 @@ SESSION = {
     "lc_monetary": "C",
     "synchronous_commit": "off",
     "timezone": "UTC",
+    # A daemon that was paused in the middle of a transaction is not to keep its locks from the one that takes over.
+    "idle_in_transaction_session_timeout": "5s",
 }
 
 
@@ -103,17 +105,17 @@ class Server:
         except DBAPIError as error:
             raise self._from_server(error) from error
         except (OSError, TimeoutError, SQLAlchemyError, EOFError) as error:
-            raise Unavailable(f"{self.address}: {_plain(error)}") from error
+            raise Unavailable(f"{self.address}: {plain(error)}") from error
 
     def _from_server(self, error: DBAPIError) -> SnkError:
         state = sqlstate(error)
-        words = f"{self.address}: {_plain(error.orig or error)}"
-        if state.startswith(("22", "23", "P0")):
-            return RowRefused(words)
+        words = f"{self.address}: {plain(error.orig or error)}"
         if state in _TOO_LARGE:
             return TooLarge(words)
         if state[:2] in _UNFIT:
             return PairUnfit(words, hint=_UNFIT[state[:2]])
+        if is_refusal(error):
+            return RowRefused(words)
         return Unavailable(words)
 
 
@@ -128,6 +130,10 @@ _UNFIT = {
     "42": "The table, its columns and the user's rights are to be as `snk doctor` wants them",
 }
 
+# Classes that speak of the server, the connection or the transaction, not of what a row holds. A trigger may refuse a
+# row with any code of its own, so what is not listed is a refusal.
+_PASSING = ("08", "0A", "24", "25", "26", "2D", "34", "3B", "40", "53", "55", "57", "58", "72", "F0", "HV", "XX")
+
 
 def sqlstate(error: DBAPIError) -> str:
     """The five characters by which PostgreSQL names the error, or an empty string for one without."""
@@ -139,7 +145,13 @@ def is_unique_violation(error: DBAPIError) -> bool:
     return sqlstate(error) == "23505"
 
 
-def _plain(error: BaseException) -> str:
+def is_refusal(error: DBAPIError) -> bool:
+    """Whether the server refuses a row for what it holds, such as by a CHECK, a trigger, or the size of an index."""
+    state = sqlstate(error)
+    return bool(state) and state[:2] not in _UNFIT and state[:2] not in _PASSING
+
+
+def plain(error: BaseException) -> str:
     """The server's or the system's own sentence: no statement, no parameters, no class names of the driver."""
     text = str(error).strip().splitlines()
     first = text[0] if text else type(error).__name__

@@ -88,7 +88,8 @@ class Reader:
 
     async def named(self, uuids: Sequence[str]) -> Rows:
         """The rows of these uuids, in no order."""
-        ids, *columns = await self._row(self._named, {"uuids": list(uuids)})
+        stamp, ids, *columns = await self._row(self._named, {"uuids": list(uuids)})
+        self._check(stamp)
         return self._table.rows(ids, columns) if ids else Rows()
 
     async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool:
@@ -183,7 +184,7 @@ def _wait(table: SyncedTable) -> sa.Select[Any]:
 
 def _named(table: SyncedTable) -> sa.Select[Any]:
     rows = sa.select(table.id.label("id"), *table.travelling).where(_any_of(table)).subquery()
-    return sa.select(_ids(rows), *table.folded(rows))
+    return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
 
 
 def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:

@@ -32,6 +32,7 @@ class Mark(Own):
         holes_high: their upper ends.
         source: which database this mark speaks of: system identifier and database oid.
         boot: the source's last start or recovery; another one means that it may have forgotten rows above safe.
+        epoch: of the lease under which it may be written; a daemon with an older lease is too late.
     """
 
     __tablename__ = "marks"
@@ -44,6 +45,7 @@ class Mark(Own):
     holes_high: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
     source: Mapped[str] = mapped_column(sa.Text)
     boot: Mapped[str] = mapped_column(sa.Text)
+    epoch: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
     written_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
 
 
@@ -62,6 +64,50 @@ class Conflict(Own):
     source_row: Mapped[dict[str, str | None]] = mapped_column(pg.JSONB)
     destination_row: Mapped[dict[str, str | None]] = mapped_column(pg.JSONB)
     noticed_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+
+
+class Rejected(Own):
+    """A row of the other database that this one refuses. It is tried again when ``next_at`` has come.
+
+    Attributes:
+        sqlstate: the five characters by which PostgreSQL names the error.
+        error: the server's own sentence.
+        tries: how often it was refused.
+    """
+
+    __tablename__ = "rejected"
+
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.Uuid(as_uuid=False), primary_key=True)
+    sqlstate: Mapped[str] = mapped_column(sa.Text)
+    error: Mapped[str] = mapped_column(sa.Text)
+    tries: Mapped[int] = mapped_column(sa.Integer, server_default="1")
+    first_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+    last_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+    next_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+
+
+class Lease(Own):
+    """Which daemon works on a table, both ways. Those in the first database count; the second's stay empty.
+
+    Attributes:
+        epoch: counts the takings; it goes into the marks, where it fences off whoever held the lease before.
+        holder: the daemon's name; empty where nobody works.
+        alive: an advisory lock that the holder's connection keeps as long as it lives.
+        until: by the server's clock, when the lease ends unless it is renewed.
+        wanted_by: a daemon that has less to do and asks for this table.
+        wanted_at: when it asked last.
+    """
+
+    __tablename__ = "leases"
+
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    epoch: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    holder: Mapped[str] = mapped_column(sa.Text, server_default="")
+    alive: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    until: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+    wanted_by: Mapped[str] = mapped_column(sa.Text, server_default="")
+    wanted_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
 
 
 class Default(DeclarativeBase):
@@ -108,10 +154,13 @@ END $$
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
     """What SNK needs in each database, by name, in the order of making; each statement spares what exists."""
     made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
-    for mapped in (Mark, Conflict, *((Record,) if default_table else ())):
+    for mapped in (Mark, Conflict, Rejected, Lease, *((Record,) if default_table else ())):
         table = mapped.__table__
         assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)
+    made[f"{SCHEMA}.marks.epoch"] = sa.DDL(  # type: ignore[no-untyped-call]
+        f"ALTER TABLE {SCHEMA}.marks ADD COLUMN IF NOT EXISTS epoch BIGINT DEFAULT '0' NOT NULL"
+    )
     made[WAIT] = sa.DDL(  # type: ignore[no-untyped-call]
         _CREATE_WAIT.replace("%", "%%")
     )

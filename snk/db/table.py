@@ -52,6 +52,14 @@ class Rows:
             tuple(list(compress(column, keep)) for column in self.columns),
         )
 
+    def halves(self) -> tuple["Rows", "Rows"]:
+        """The first and the second half."""
+        middle = len(self) // 2
+        return self[:middle], self[middle:]
+
+    def __getitem__(self, part: slice) -> "Rows":
+        return Rows(self.ids[part], self.uuids[part], tuple(column[part] for column in self.columns))
+
 
 class Named(sa.types.UserDefinedType[str]):
     """A type known by its name only; values go to it and come from it as text."""

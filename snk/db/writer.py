@@ -2,8 +2,12 @@
 
 The usual case is one statement, one round trip, one transaction: a common table expression moves the mark if it is
 still at the version that was last written here, and the rows are inserted only if it moved. Plain insertion comes
-first because it is half again as fast as ON CONFLICT; only when the unique key on uuid objects is the batch repeated
-the careful way, and what was not inserted is compared with what is there.
+first because it is half again as fast as ON CONFLICT; only when the server objects to something is the batch repeated
+the careful way: rows that it refuses are set aside (`snk.db.narrow`), and what was there already is compared.
+
+A mark can be moved only under the latest lease of its table: its epoch stands in the mark, and whoever takes a lease
+claims the marks with a greater one. A daemon that was asleep meanwhile finds the mark moved, whatever it still had to
+write.
 """
 
 from collections.abc import Sequence
@@ -11,21 +15,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
-from snk.db.engine import Server, is_unique_violation
+from snk.db.engine import Server, is_refusal
+from snk.db.narrow import Narrowed, insert_narrowly
 from snk.db.reader import Reader
+from snk.db.rejects import Refusal, Rejects
 from snk.db.schema import Conflict, Mark
 from snk.db.table import IDS_ARRAY, Rows, SyncedTable, bound
-from snk.errors import MarkMoved
+from snk.errors import LeaseLost, MarkMoved
 
 MOST_INTERVALS = 1000
-
-log = structlog.get_logger()
+NOT_TAKEN = Refusal("", "the insert was answered with success and there is no row: a trigger of this database drops it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class MarkState:
     holes: Intervals = NOTHING
     source: str = ""
     boot: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +52,19 @@ class Delivered:
     Attributes:
         inserted: how many rows are new in the destination.
         present: the uuids that were there before: echoes, replays and conflicts.
+        refused: the uuids that the destination refuses; they were set aside.
         conflicts: how many conflicts were recorded that were not known yet.
     """
 
     inserted: int
     present: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
     conflicts: int = 0
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The uuids of which no echo will come."""
+        return self.present + self.refused
 
 
 class Writer:
@@ -67,6 +79,7 @@ class Writer:
         self._reader = Reader(server, connection, table)
         self._deliver = _deliver(table)
         self._insert_missing = _insert_missing(table)
+        self._rejects = Rejects(connection, self._key)
 
     async def load_mark(self) -> MarkState | None:
         """The mark as it stands, or None where this table was never written by SNK."""
@@ -76,13 +89,32 @@ class Writer:
         if row is None:
             return None
         holes = Intervals.of(zip(row["holes_low"], row["holes_high"], strict=True))
-        return MarkState(row["version"], row["high"], row["safe"], holes, row["source"], row["boot"])
+        return MarkState(row["version"], row["high"], row["safe"], holes, row["source"], row["boot"], row["epoch"])
 
     async def create_mark(self, state: MarkState) -> None:
         """Write the first mark of a table, unless somebody else was faster."""
-        first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version)
+        first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version, epoch=state.epoch)
         with self._server.translated():
             await self._connection.execute(first.on_conflict_do_nothing())
+
+    async def claim(self, state: MarkState, epoch: int) -> MarkState:
+        """From now on only those write this mark, and the rows that go with it, who have the lease of this epoch.
+
+        Raises:
+            LeaseLost: a later epoch has it.
+            MarkMoved: it was not at ``state.version``.
+        """
+        if state.epoch > epoch:
+            raise LeaseLost(
+                f"{self._key}: epoch {state.epoch} has the lease, this daemon has {epoch}", epoch=state.epoch
+            )
+        if state.epoch == epoch:
+            return state
+        claim = sa.update(Mark).where(Mark.table_name == self._key, Mark.version == state.version, Mark.epoch < epoch)
+        with self._server.translated():
+            result = await self._connection.execute(claim.values(epoch=epoch, version=Mark.version + 1))
+        self._check_moved(result.rowcount)
+        return replace(state, epoch=epoch, version=state.version + 1)
 
     async def version(self) -> int | None:
         """The version of the mark as it stands."""
@@ -95,6 +127,16 @@ class Writer:
         count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
         with self._server.translated():
             return (await self._connection.execute(count)).scalar_one()
+
+    async def rejected(self) -> int:
+        """How many rows of this table are set aside here."""
+        with self._server.translated():
+            return await self._rejects.count()
+
+    async def due(self, limit: int) -> list[str]:
+        """The uuids of rows that were set aside and are to be tried again now."""
+        with self._server.translated():
+            return await self._rejects.due(limit)
 
     async def move(self, state: MarkState) -> MarkState:
         """Move the mark without rows.
@@ -110,58 +152,76 @@ class Writer:
         self._check_moved(result.rowcount)
         return replace(state, version=state.version + 1)
 
-    async def deliver(self, rows: Rows, state: MarkState) -> tuple[Delivered, MarkState]:
+    async def deliver(self, rows: Rows, state: MarkState, again: Sequence[str] = ()) -> tuple[Delivered, MarkState]:
         """Insert what is missing of the rows and move the mark, in one transaction.
+
+        Args:
+            rows: what the source holds.
+            state: the mark that is true when they are there.
+            again: uuids that were set aside; those not refused any more, and those not among the rows, are forgotten.
 
         Returns:
             What became of the rows, and the state with its new version.
 
         Raises:
-            MarkMoved: the mark was not at ``state.version``; nothing was written.
+            MarkMoved: the mark was not at ``state.version``, or somebody has a later lease; nothing was written.
+            TooLarge: so many rows are refused that smaller batches serve better; nothing was written.
         """
-        if not rows:
+        if not rows and not again:
             return Delivered(0), await self.move(state)
         with self._server.translated():
-            delivered = None if self._careful else await self._deliver_plainly(rows, state)
+            careful = self._careful or again
+            delivered = None if careful else await self._deliver_plainly(rows, state)
             if delivered is None:
-                delivered = await self._deliver_carefully(rows, state)
-        # A restart or a lost dedup set brings whole runs of rows that are there already.
-        self._careful = bool(delivered.present)
+                delivered = await self._deliver_carefully(rows, state, again)
+        # A restart or a lost dedup set brings runs of rows that are there already; refused ones come in runs, too.
+        self._careful = bool(delivered.absent)
         return delivered, replace(state, version=state.version + 1)
 
     async def _deliver_plainly(self, rows: Rows, state: MarkState) -> Delivered | None:
-        """One statement; None when a unique key objected, and then nothing was written."""
+        """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
         try:
             result = await self._connection.execute(self._deliver, bound(rows.columns) | self._moved(state))
         except DBAPIError as error:
-            if not is_unique_violation(error):
+            if not is_refusal(error):
                 raise
             return None
-        self._check_moved(result.rowcount)
+        missing: Sequence[str] = ()
         if result.rowcount < len(rows):
-            self._warn_of_rows_not_taken(len(rows) - result.rowcount)
-        return Delivered(result.rowcount)
+            self._check_moved(result.rowcount or await self._has_moved_to(state))
+            held = await self._reader.held(rows.uuids)
+            missing = [uuid for uuid in rows.uuids if uuid not in held]
+            await self._rejects.keep(dict.fromkeys(missing, NOT_TAKEN))
+        return Delivered(len(rows) - len(missing), refused=tuple(missing))
 
-    async def _deliver_carefully(self, rows: Rows, state: MarkState) -> Delivered:
+    async def _deliver_carefully(self, rows: Rows, state: MarkState, again: Sequence[str]) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
         connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
         async with connection.begin():
             result = await connection.execute(_MOVE, self._moved(state))
             self._check_moved(result.rowcount)
-            inserted = set((await connection.execute(self._insert_missing, bound(rows.columns))).scalars())
-            absent = rows.where([uuid not in inserted for uuid in rows.uuids])
-            conflicts = await self._record_conflicts(absent) if absent else 0
+            narrowed = await insert_narrowly(connection, self._insert_missing, rows) if rows else Narrowed()
+            settled = narrowed.inserted | narrowed.refused.keys()
+            there = rows.where([uuid not in settled for uuid in rows.uuids])
+            conflicts, missing = await self._compare(there) if there else (0, frozenset())
+            refused = narrowed.refused | dict.fromkeys(missing, NOT_TAKEN)
+            await self._rejects.keep(refused)
+            await self._rejects.forget([uuid for uuid in again if uuid not in refused])
         # Only after a success: with an error the session ends, and to touch a dead connection would open another one.
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        return Delivered(len(inserted), tuple(absent.uuids), conflicts)
+        present = tuple(uuid for uuid in there.uuids if uuid not in missing)
+        return Delivered(len(narrowed.inserted), present, tuple(refused), conflicts)
 
-    async def _record_conflicts(self, rows: Rows) -> int:
-        """Of rows whose uuid was taken, record those that differ from what took it."""
+    async def _compare(self, rows: Rows) -> tuple[int, frozenset[str]]:
+        """Of rows that were not inserted, record those that differ from what has their uuid.
+
+        Returns:
+            How many conflicts are new, and the uuids that nothing has.
+        """
         there = await self._reader.named(rows.uuids)
         ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
         theirs = dict(zip(there.uuids, zip(*there.columns, strict=True), strict=True))
-        if missing := ours.keys() - theirs.keys():
-            self._warn_of_rows_not_taken(len(missing))
+        missing = frozenset(ours.keys() - theirs.keys())
         values = [
             {
                 "table_name": self._key,
@@ -173,18 +233,20 @@ class Writer:
             if uuid in theirs and row != theirs[uuid]
         ]
         if not values:
-            return 0
+            return 0, missing
         record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
-        return len((await self._connection.execute(record, values)).all())
-
-    def _warn_of_rows_not_taken(self, rows: int) -> None:
-        log.warning("rows_not_taken", table=self._key, rows=rows, reason="a trigger of the destination")
+        return len((await self._connection.execute(record, values)).all()), missing
 
     def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
         return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}
 
     def _moved(self, state: MarkState) -> dict[str, Any]:
-        return {"key": self._key, "expected": state.version, **_values(state)}
+        return {"key": self._key, "expected": state.version, "lease": state.epoch, **_values(state)}
+
+    async def _has_moved_to(self, state: MarkState) -> bool:
+        """Whether the mark moved though no row was inserted: a trigger may have dropped them all."""
+        mark = await self.load_mark()
+        return mark == replace(state, version=state.version + 1, holes=state.holes.coarse(MOST_INTERVALS))
 
     def _check_moved(self, count: int) -> None:
         if not count:
@@ -210,7 +272,7 @@ def _text(value: object) -> str | None:
 
 
 def _move() -> sa.Update:
-    """Compare-and-set: the mark moves only from the version that this process wrote last."""
+    """Compare-and-set: the mark moves only from the version that this process wrote last, under its own lease."""
     types: dict[str, Any] = {
         "high": sa.BigInteger,
         "safe": sa.BigInteger,
@@ -223,6 +285,7 @@ def _move() -> sa.Update:
         sa.update(Mark)
         .where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
         .where(Mark.version == sa.bindparam("expected", type_=sa.BigInteger))
+        .where(Mark.epoch == sa.bindparam("lease", type_=sa.BigInteger))
         .values(
             version=Mark.version + 1,
             written_at=sa.func.now(),
@@ -242,7 +305,7 @@ def _deliver(table: SyncedTable) -> sa.Insert:
     return sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
 
 
-def _insert_missing(table: SyncedTable) -> sa.Insert:
+def _insert_missing(table: SyncedTable) -> sa.Executable:
     """The careful way: skip uuids that are there, and say which were not."""
     rows, values = table.unfolded()
     return (

@@ -46,10 +46,15 @@ class Known:
         """
         if boot == self.boot:
             return False
-        self.boot, self.restored = boot, False
+        self.forget()
+        self.boot = boot
+        return True
+
+    def forget(self) -> None:
+        """Empty the set, and wait for the next anchor."""
+        self.boot, self.restored = "", False
         for held in (self.added, self.dropped, self._batch_of, self._uuids_of, self._left_in):
             held.clear()
-        return True
 
     def note(self, uuids: Sequence[str], boot: str) -> int:
         """Note rows that were just read there; of no effect if they were read before the present start.

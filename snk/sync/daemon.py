@@ -1,11 +1,13 @@
-"""The daemon: two flows per table, started together and stopped together.
+"""The daemon: a job per table, each with two flows, started together and stopped together.
 
-`asyncio.TaskGroup` is the start and the stop. A flow survives every error of a server; whatever else goes wrong in
+`asyncio.TaskGroup` is the start and the stop. A job survives every error of a server; whatever else goes wrong in
 one of them is a defect, and ends the process loudly rather than leave half of it running.
 """
 
 import asyncio
 import hashlib
+import os
+import socket
 import time
 from dataclasses import dataclass
 
@@ -16,13 +18,14 @@ from snk.core.report import STUCK_SECONDS, DaemonStatus, DedupStatus, FlowStatus
 from snk.db.engine import Server
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
-from snk.errors import Wait
+from snk.errors import SnkError, Wait
 from snk.sync.flow import Echoes, Flow, Limits, pause
+from snk.sync.job import STOP_SECONDS, TableJob
+from snk.sync.lease import Leases
 from snk.sync.link import check_pair
 from snk.sync.prepare import prepare
 
 MOST_NOTES = 200_000
-STOP_SECONDS = 4.0
 RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
@@ -40,13 +43,21 @@ class Pair:
 class Daemon:
     """Keeps the tables of a pair equal until told to stop."""
 
-    def __init__(self, pair: Pair, limits: Limits, redis_dsn: str) -> None:
+    def __init__(self, pair: Pair, limits: Limits, redis_dsn: str, *, name: str = "") -> None:
         self._pair = pair
+        self._name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._started = time.monotonic()
         self._behind = Behind(redis_dsn)
         self._notes: list[Known] = []
         self._turns = asyncio.Lock()
-        self.flows = [flow for table in pair.tables for flow in self._both_ways(table, limits)]
+        self._flows: dict[str, list[Flow]] = {}
+        self._leases = Leases(pair.first, self._name, pair.tables, self._not_ours)
+        self._jobs = [self._job(table, limits) for table in pair.tables]
+
+    @property
+    def flows(self) -> list[Flow]:
+        """All flows, there and back for one table after the other."""
+        return [flow for flows in self._flows.values() for flow in flows]
 
     async def wait_until_fit(self, stop: asyncio.Event, *, init: bool = False) -> None:
         """Wait for both servers, then see that this pair and these tables can be synced.
@@ -79,26 +90,26 @@ class Daemon:
             return
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run all flows until ``stop`` is set; then let each finish the batch in hand, for at most four seconds."""
+        """Run all jobs until ``stop`` is set; then let each flow finish the batch in hand, for a few seconds."""
         async with self._behind, asyncio.TaskGroup() as group:
             behind = group.create_task(self._behind.run())
-            flows = [group.create_task(flow.run(stop), name=flow.meter.name) for flow in self.flows]
-            stopping = group.create_task(stop.wait())
-            await asyncio.wait((stopping, *flows), return_when=asyncio.FIRST_COMPLETED)
-            if not stop.is_set():
-                ended = [task.get_name() for task in flows if task.done()]
-                raise RuntimeError(f"ended without being told to: {', '.join(ended)}")
+            leases = group.create_task(self._leases.run())
+            jobs = [group.create_task(job.run(stop)) for job in self._jobs]
+            await stop.wait()
             log.info("daemon_stopping")
-            _, late = await asyncio.wait(flows, timeout=STOP_SECONDS)
-            for task in (behind, *late):
-                task.cancel()
-        log.info("daemon_stopped", cut_short=[task.get_name() for task in late])
+            await asyncio.wait(jobs)
+            self._leases.close()
+            await asyncio.wait((leases,), timeout=STOP_SECONDS)
+            for service in (behind, leases):
+                service.cancel()
+        log.info("daemon_stopped")
 
     def status(self) -> DaemonStatus:
         """Everything the outside may know, at this moment."""
         flows = tuple(flow.meter.status() for flow in self.flows)
         return DaemonStatus(
             version=__version__,
+            name=self._name,
             uptime_seconds=time.monotonic() - self._started,
             first=self._pair.first.address,
             second=self._pair.second.address,
@@ -107,14 +118,14 @@ class Daemon:
             troubles=tuple(trouble for flow in flows if (trouble := _trouble(flow))),
         )
 
-    def _both_ways(self, table: str, limits: Limits) -> list[Flow]:
+    def _job(self, table: str, limits: Limits) -> TableJob:
         first, second = self._pair.first, self._pair.second
         known = {server.label: Known(MOST_NOTES) for server in (first, second)}
-        names = {server.label: self._name(table, server) for server in (first, second)}
+        names = {server.label: self._redis_name(table, server) for server in (first, second)}
         for label, notes in known.items():
             self._notes.append(notes)
             self._behind.attach(names[label], notes)
-        return [
+        self._flows[table] = [
             Flow(
                 source,
                 destination,
@@ -125,8 +136,14 @@ class Daemon:
             )
             for source, destination in ((first, second), (second, first))
         ]
+        return TableJob(table, self._flows[table], tuple(known.values()), self._leases)
 
-    def _name(self, table: str, holder: Server) -> str:
+    def _not_ours(self, table: str, leader: str, error: SnkError | None) -> None:
+        """Another daemon works on a table, or nobody can tell who does."""
+        for flow in self._flows[table]:
+            flow.stand_by(leader, error)
+
+    def _redis_name(self, table: str, holder: Server) -> str:
         """What these notes are called in Redis: several pairs may share one."""
         pair = hashlib.sha256(f"{self._pair.first.address} {self._pair.second.address}".encode()).hexdigest()[:16]
         return f"{pair}:{table}:{holder.label}"
@@ -134,7 +151,7 @@ class Daemon:
 
 def _trouble(flow: FlowStatus) -> str:
     """Why a flow is not healthy, or an empty string."""
-    if flow.state != "running":
+    if flow.state not in ("running", "standby"):
         return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
     if flow.progress_seconds > STUCK_SECONDS:
         return f"{flow.name} has not moved for {flow.progress_seconds:.0f} s"

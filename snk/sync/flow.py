@@ -1,25 +1,27 @@
 """One direction of one table: sessions, one after the other, until told to stop.
 
-A flow is ``running`` while it has a session, ``waiting`` while a server is away, and ``paused`` while something is
-wrong that a person has to change; in both it tries again by itself, with backoff, and says so once and then every
-minute. It never ends by an error of a server.
+A flow is ``standby`` while another daemon has the lease of its table, ``running`` while it has a session, ``waiting``
+while a server is away, and ``paused`` while something is wrong that a person has to change; in both it tries again by
+itself, with backoff, and says so once and then every minute. It never ends by an error of a server.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import structlog
 
 from snk.core.pace import Backoff, PollPace
+from snk.core.report import FlowState
 from snk.db.engine import Server
 from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
-from snk.errors import SnkError, TooLarge, Wait
+from snk.errors import LeaseLost, SnkError, TooLarge, Wait
+from snk.sync.lease import Term
 from snk.sync.link import Link, linked
 from snk.sync.meter import Meter
 from snk.sync.session import Session
@@ -79,15 +81,35 @@ class Flow:
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._told_at = 0.0
         self._failures = 0
+        self._wanted: list[str] = []
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Keep a session going until ``stop`` is set, then finish the batch in hand."""
+    def want(self, uuids: Iterable[str]) -> None:
+        """Bring these rows over by their names, soon: they are in the source, and tailing did not see them."""
+        known = set(self._wanted)
+        self._wanted += [uuid for uuid in uuids if uuid not in known]
+
+    def stand_by(self, leader: str, error: SnkError | None) -> None:
+        """Another daemon works on the table, or an error keeps this one from knowing who does."""
+        self.meter.leader = leader
+        if error:
+            self.meter.failed(error)
+            self.meter.state = _state_after(error)
+        else:
+            self.meter.stepped()
+            self.meter.state = "standby" if leader else "starting"
+
+    async def run(self, stop: asyncio.Event, term: Term) -> None:
+        """Keep a session going until ``stop`` is set, then finish the batch in hand; or until the lease is lost."""
         backoff = Backoff()
+        self.meter.state, self.meter.leader = "starting", term.holder
         while not stop.is_set():
             started = time.monotonic()
             try:
-                async with self._session() as session:
+                async with self._session(term.epoch) as session:
                     await self._follow(session, stop)
+            except LeaseLost as error:
+                term.lose(error.epoch)
+                return
             except SnkError as error:
                 self._lost(error)
                 if isinstance(error, TooLarge):
@@ -95,7 +117,6 @@ class Flow:
                     self._log.warning("batches_made_smaller", rows=self._limits.batch_rows)
                 backoff = Backoff() if time.monotonic() - started > backoff.most_seconds else backoff.failed()
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
-        self.meter.state = "stopped"
 
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
         pace = PollPace(self._limits.poll_max_ms)
@@ -132,31 +153,34 @@ class Flow:
             self._turns.release()
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Session]:
+    async def _session(self, epoch: int) -> AsyncIterator[Session]:
         source, destination = self._ends
         async with linked(source, destination, self._table) as link:
-            state = await self._start_at(link)
+            state = await self._start_at(link, epoch)
             await self._anchor_echoes(link)
             self.meter.conflicts = await link.destination.writer.conflicts()
+            self.meter.rejected = await link.destination.writer.rejected()
             yield Session(
                 link,
                 state,
                 met=self._echoes.met,
                 noted=self._echoes.noted,
+                wanted=self._wanted,
                 meter=self.meter,
                 batch_rows=self._limits.batch_rows,
             )
 
-    async def _start_at(self, link: Link) -> MarkState:
+    async def _start_at(self, link: Link, epoch: int) -> MarkState:
         """Where to go on: at the destination's mark, or before it where the source may have gone back."""
         lowest, greatest = await link.source.reader.bounds()
         floor, facts = link.source.reader.floor, link.source.facts
         bottom = floor if lowest is None else min(floor, lowest - 1)
-        fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot)
+        fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot, epoch=epoch)
         mark = await link.destination.writer.load_mark()
         if mark is None:
             await link.destination.writer.create_mark(fresh)
             return fresh
+        mark = await link.destination.writer.claim(mark, epoch)
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
@@ -193,11 +217,15 @@ class Flow:
     def _lost(self, error: SnkError) -> None:
         """Say so at once, and then once a minute: a flow that fails on and on must not fill the log."""
         self.meter.failed(error)
-        self.meter.state = "waiting" if isinstance(error, Wait) else "paused"
+        self.meter.state = _state_after(error)
         self._failures += 1
         if self._failures == 1 or time.monotonic() - self._told_at > REMIND_SECONDS:
             self._told_at = time.monotonic()
             self._log.warning(f"flow_{self.meter.state}", error=str(error), failures=self._failures)
+
+
+def _state_after(error: SnkError) -> FlowState:
+    return "waiting" if isinstance(error, Wait) else "paused"
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

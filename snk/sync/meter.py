@@ -13,12 +13,14 @@ RATE_SECONDS = 5.0
 
 
 class Meter:
-    """The figures of one flow, over all its sessions. Only its flow writes to it."""
+    """The figures of one flow, over all its sessions. Only its flow writes to it, and who decides whether it runs."""
 
     def __init__(self, table: str, source: str, destination: str) -> None:
         self.state: FlowState = "starting"
         self.conflicts = 0
-        self._names = {"table": table, "source": source, "destination": destination}
+        self.rejected = 0
+        self.leader = ""
+        self.names = {"table": table, "source": source, "destination": destination}
         self._tail = Tail()
         self._mark = MarkState()
         self._blockers: tuple[Blocker, ...] = ()
@@ -37,7 +39,7 @@ class Meter:
     @property
     def name(self) -> str:
         """Such as ``records first→second``."""
-        return "{table} {source}→{destination}".format(**self._names)
+        return "{table} {source}→{destination}".format(**self.names)
 
     def stepped(self) -> None:
         """A step was finished."""
@@ -79,7 +81,7 @@ class Meter:
         now = time.monotonic()
         holes = self._tail.holes
         return FlowStatus(
-            **self._names,
+            **self.names,
             state=self.state,
             high=self._tail.high,
             safe=self._mark.safe,
@@ -94,6 +96,8 @@ class Meter:
             echoes=self._echoes,
             present=self._present,
             conflicts=self.conflicts,
+            rejected=self.rejected,
+            leader=self.leader,
             rows_per_second=self._rate(now),
             progress_seconds=now - self._stepped_at,
             error=self._error,

@@ -22,6 +22,7 @@ from snk.sync.meter import Meter
 
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
+MOST_NAMED = 100
 
 log = structlog.get_logger()
 
@@ -35,6 +36,7 @@ class Batch:
             full one, for more was visible.
         moved: rows were read, be they echoes.
         full: it was cut off at the batch size, so more rows are waiting.
+        again: uuids that were set aside in the destination, and are tried with this batch.
     """
 
     rows: Rows
@@ -43,6 +45,7 @@ class Batch:
     asked: float | None
     moved: bool
     full: bool
+    again: Sequence[str] = ()
 
 
 class Session:
@@ -53,12 +56,21 @@ class Session:
     """
 
     def __init__(
-        self, link: Link, state: MarkState, *, met: Known, noted: Known, meter: Meter, batch_rows: int
+        self,
+        link: Link,
+        state: MarkState,
+        *,
+        met: Known,
+        noted: Known,
+        wanted: list[str],
+        meter: Meter,
+        batch_rows: int,
     ) -> None:
         self._link = link
         self._state = state
         self._met = met  # what the destination is known to hold: echoes, when they are met at the source
         self._noted = noted  # what the source is known to hold: to be met by the opposite flow
+        self._wanted = wanted  # rows to be brought over by name
         self._meter = meter
         self._batch_rows = batch_rows
         self._tail = Tail.resumed(state.high, state.holes)
@@ -171,17 +183,22 @@ class Session:
 
         The note precedes the write, or the echo might overtake it.
         """
-        if not batch.rows:
+        if not batch.rows and not batch.again:
             self._meter.reached(batch.tail, self._state, batch.asked)
             return
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
         try:
-            delivered, self._state = await self._link.destination.writer.deliver(batch.rows, self._mark(batch))
-            absent = delivered.present
+            writer = self._link.destination.writer
+            delivered, self._state = await writer.deliver(batch.rows, self._mark(batch), batch.again)
+            absent = delivered.absent
         finally:
             self._noted.land(number, absent)
         self._meter.wrote(delivered)
+        if delivered.refused or batch.again:
+            self._meter.rejected = await writer.rejected()
+        if new := [uuid for uuid in delivered.refused if uuid not in batch.again]:
+            log.warning("rows_rejected", **self._meter.names, rows=len(new), first=new[0])
         self._meter.reached(batch.tail, self._state, batch.asked)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
 
@@ -192,6 +209,8 @@ class Session:
         """Twice a second on a quiet flow: save the mark or see that it is still ours, and look at the source."""
         self._beaten = time.monotonic()
         await self._save_mark()
+        if self._ahead is None:
+            await self._bring_named()
         reader = self._link.source.reader
         _, greatest = await reader.bounds()
         high = self._tail.high
@@ -201,6 +220,18 @@ class Session:
         self._meter.looked(
             0 if greatest is None else greatest - high, await reader.blockers(writers) if writers else ()
         )
+
+    async def _bring_named(self) -> None:
+        """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
+        writer = self._link.destination.writer
+        due = await writer.due(MOST_NAMED) if self._meter.rejected else ()
+        wanted = self._wanted[: MOST_NAMED - len(due)]
+        if not due and not wanted:
+            return
+        names = list({*due, *wanted})
+        rows = await self._link.source.reader.named(names)
+        await self._write(Batch(rows, self._tail, self._safe, None, moved=False, full=False, again=names))
+        del self._wanted[: len(wanted)]
 
     async def _save_mark(self) -> None:
         destination = self._link.destination.writer

@@ -40,7 +40,10 @@ async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int) -> No
 
 def test_init_makes_what_is_missing_once(pair: Any) -> None:
     made = run_snk(settings(pair), "init")
-    assert made.stdout.count("created snk, snk.marks, snk.conflicts, records, snk.wait_for_rows") == 2
+    assert (
+        made.stdout.count("created snk, snk.marks, snk.conflicts, snk.rejected, snk.leases, records, snk.wait_for_rows")
+        == 2
+    )
     again = run_snk(settings(pair), "init")
     assert again.stdout.count("nothing was missing") == 2
     assert made.returncode == again.returncode == 0
@@ -195,3 +198,42 @@ def test_version_and_help_are_there() -> None:
 
 def test_the_program_is_typed(request: pytest.FixtureRequest) -> None:
     assert (Path(request.config.rootpath) / "snk" / "py.typed").exists()
+
+
+async def test_rejected_lists_refused_rows_and_retry_has_them_tried(pair: Any) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    with DaemonProcess(pair) as daemon:
+        await daemon.until_flowing()
+        clean = daemon.snk("rejected")
+        assert clean.returncode == 0
+        assert clean.stdout.count("refuses 0 rows") == 2
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        await first.run("insert into records (uuid, data) values ('00000000-0000-4000-8000-000000000001', 'bad')")
+
+        async def set_aside() -> bool:
+            return bool(await second.value("select count(*) from snk.rejected"))
+
+        await until(set_aside, "the row to be set aside")
+        await second.run("update snk.rejected set next_at = now() + interval '1 hour'")
+        told = daemon.snk("rejected")
+        assert told.returncode == 1
+        assert "public.records 00000000-0000-4000-8000-000000000001  23514 new row" in told.stdout
+        counts = {side: found["count"] for side, found in json.loads(daemon.snk("rejected", "--json").stdout).items()}
+        assert counts == {"first": 0, "second": 1}
+        assert "`snk rejected` lists them" in daemon.snk("status").stdout
+        await second.run("alter table records drop constraint good")
+        assert daemon.snk("retry", "nonsense").returncode == 2
+        assert "second: 1 rows are tried again" in daemon.snk("retry").stdout
+        await until_equal(first, second, 1)
+
+
+async def test_init_brings_a_schema_of_an_earlier_version_up_to_date(pair: Any) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    assert run_snk(settings(pair), "init").returncode == 0
+    for side in (first, second):
+        await side.run("alter table snk.marks drop column epoch", "drop table snk.leases")
+    assert "snk.leases, snk.marks.epoch missing" in run_snk(settings(pair), "doctor").stdout
+    assert run_snk(settings(pair), "init").stdout.count("created snk.leases, snk.marks.epoch") == 2
+    with DaemonProcess(pair):
+        await insert(first, 1)
+        await until_equal(first, second, 1)

@@ -32,10 +32,12 @@ def running(pair: Any) -> Running:
     """A daemon that runs as long as the block; it makes what is missing first."""
 
     @asynccontextmanager
-    async def run(*tables: str, redis: str = pair.redis, init: bool = True, **limits: float) -> AsyncIterator[Daemon]:
+    async def run(
+        *tables: str, redis: str = pair.redis, init: bool = True, name: str = "tested", **limits: float
+    ) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
-        daemon = Daemon(servers, Limits(**limits), redis)
+        daemon = Daemon(servers, Limits(**limits), redis, name=name)
         await daemon.wait_until_fit(stop, init=init)
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stop))

@@ -169,7 +169,7 @@ async def test_a_flow_that_ends_by_itself_ends_the_daemon_loudly(
 ) -> None:
     """Half a daemon that looks alive would be worse than none."""
 
-    async def ends(_: Flow, __: object) -> None:
+    async def ends(*_: object) -> None:
         return
 
     monkeypatch.setattr(Flow, "run", ends)

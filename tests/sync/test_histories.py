@@ -127,7 +127,7 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
     await link.destination.writer.create_mark(state)
     link = Link(link.table, source, link.destination)
     meter = Meter(link.table, "first", "second")
-    return Session(link, state, met=Known(1000), noted=Known(1000), meter=meter, batch_rows=batch_rows)
+    return Session(link, state, met=Known(1000), noted=Known(1000), wanted=[], meter=meter, batch_rows=batch_rows)
 
 
 async def forever(session: Session) -> None:

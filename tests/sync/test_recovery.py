@@ -1,6 +1,7 @@
 """After any trouble a flow forgets what it held and goes on from the mark in the destination."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -65,8 +66,10 @@ async def test_a_mark_outside_the_transaction_would_lose_rows(
     """The test above can fail: with the mark moved first, in a transaction of its own, it does."""
     deliver = Writer.deliver
 
-    async def mark_first(self: Writer, rows: Rows, state: MarkState) -> tuple[Delivered, MarkState]:
-        return await deliver(self, rows, await self.move(state))
+    async def mark_first(
+        self: Writer, rows: Rows, state: MarkState, again: Sequence[str]
+    ) -> tuple[Delivered, MarkState]:
+        return await deliver(self, rows, await self.move(state), again)
 
     monkeypatch.setattr(Writer, "deliver", mark_first)
     async with running():

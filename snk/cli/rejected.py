@@ -1,0 +1,84 @@
+"""``snk rejected`` and ``snk retry``: rows that a database refuses, and another try."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated
+from uuid import UUID
+
+import typer
+import uvloop
+
+from snk.cli.common import pair_of, start
+from snk.db.engine import Server
+from snk.db.rejects import RejectedRow, hasten, rejected_rows
+from snk.errors import SettingsError
+from snk.sync.daemon import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one database has set aside."""
+
+    server: Server
+    count: int
+    rows: list[RejectedRow]
+
+
+def rejected(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each database.")] = 20,
+) -> None:
+    """List the rows that either database refuses, with the reason; exit code 0 if there are none, 1 if there are."""
+    sides = uvloop.run(_look(pair_of(start()), limit))
+    if as_json:
+        told = {side.server.label: {"count": side.count, "rows": [asdict(row) for row in side.rows]} for side in sides}
+        print(json.dumps(told, default=str))
+    else:
+        for side in sides:
+            _show(side)
+    raise typer.Exit(1 if any(side.count for side in sides) else 0)
+
+
+def retry(
+    uuids: Annotated[
+        list[str] | None, typer.Argument(help="The uuids of the rows; all of them if none is named.")
+    ] = None,
+) -> None:
+    """Have the running daemon try refused rows again now, rather than when their time has come."""
+    named = [_uuid(text) for text in uuids or ()]
+    for label, count in uvloop.run(_hasten(pair_of(start()), named)):
+        print(f"{label}: {count:,} rows are tried again")
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise SettingsError(f"{text!r} is not a uuid", hint="`snk rejected` lists them") from None
+
+
+async def _look(pair: Pair, limit: int) -> list[Side]:
+    sides: list[Side] = []
+    for server in (pair.first, pair.second):
+        async with server.connect() as connection:
+            sides.append(Side(server, *await rejected_rows(connection, limit)))
+    return sides
+
+
+async def _hasten(pair: Pair, uuids: list[str]) -> list[tuple[str, int]]:
+    counts: list[tuple[str, int]] = []
+    for server in (pair.first, pair.second):
+        async with server.connect() as connection:
+            counts.append((server.label, await hasten(connection, uuids)))
+    return counts
+
+
+def _show(side: Side) -> None:
+    print(f"{side.server.address} refuses {side.count:,} rows")
+    for row in side.rows:
+        print(f"  {row.table_name} {row.uuid}  {row.sqlstate or '-'} {row.error}")
+        since, then = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (row.first_at, row.next_at))
+        print(f"    tried {row.tries} times since {since}, next at {then} UTC")
+    if side.count > len(side.rows) > 0:
+        print(f"  and {side.count - len(side.rows):,} more; --limit shows more of them")

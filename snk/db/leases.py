@@ -1,0 +1,110 @@
+"""Who works on which table: leases in the first database, by its clock.
+
+A daemon is alive while its connection holds an advisory lock: when it is killed, the lock is free at once, and so are
+its leases. When it is paused or cut off, they end with their time. Either way the next holder gets a greater epoch,
+which goes into the marks: it is that, not the clock, which keeps a late daemon from writing (`snk.db.writer`).
+
+Source: the fencing tokens of M. Kleppmann, "How to do distributed locking", 2016.
+"""
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db import catalog
+from snk.db.engine import Server
+from snk.db.schema import Lease
+
+LEASE_SECONDS = 6.0
+# A request for a table is repeated as long as it stands.
+REQUEST_SECONDS = 3.0
+ADVISORY_KEYS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """One lease as it stood at a look.
+
+    Attributes:
+        epoch: counts the takings.
+        holder: who has it, or had it last.
+        free: it has ended, or its holder's connection has.
+        wanted_by: who asks for it, or an empty string.
+    """
+
+    table: str
+    epoch: int
+    holder: str
+    free: bool
+    wanted_by: str
+
+
+class LeaseBook:
+    """The leases, over one connection to the first database."""
+
+    def __init__(self, server: Server, connection: AsyncConnection, name: str) -> None:
+        self._server = server
+        self._connection = connection
+        self._name = name
+        self._alive = secrets.randbelow(ADVISORY_KEYS)
+
+    async def enter(self) -> None:
+        """Show that this connection lives."""
+        with self._server.translated():
+            await self._connection.execute(sa.select(sa.func.pg_advisory_lock(sa.literal(self._alive, sa.BigInteger))))
+
+    async def look(self, tables: Collection[str]) -> dict[str, LeaseState]:
+        """All leases, by table; those of the given tables are made where they are missing."""
+        found = await self._all()
+        if missing := [{"table_name": table} for table in tables if table not in found]:
+            with self._server.translated():
+                await self._connection.execute(insert(Lease).on_conflict_do_nothing(), missing)
+            found = await self._all()
+        return found
+
+    async def _all(self) -> dict[str, LeaseState]:
+        now = sa.func.clock_timestamp()
+        fresh = Lease.wanted_at > now - sa.func.make_interval(0, 0, 0, 0, 0, 0, REQUEST_SECONDS)
+        columns = (Lease.table_name, Lease.epoch, Lease.holder, Lease.alive, Lease.until < now, fresh, Lease.wanted_by)
+        with self._server.translated():
+            rows = (await self._connection.execute(sa.select(*columns))).all()
+            alive = await catalog.advisory_locks(self._connection)
+        return {
+            table: LeaseState(table, epoch, holder, not holder or ended or key not in alive, wanted_by if asked else "")
+            for table, epoch, holder, key, ended, asked, wanted_by in rows
+        }
+
+    async def take(self, lease: LeaseState, epoch: int) -> bool:
+        """Take a lease that is free; whether nobody was faster. It holds through a crash of the server."""
+        take = sa.update(Lease).where(Lease.table_name == lease.table, Lease.epoch == lease.epoch)
+        values = {"epoch": epoch, "wanted_by": "", **self._held()}
+        async with self._server.begin() as connection:
+            await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
+            return (await connection.execute(take.values(values))).rowcount == 1
+
+    async def renew(self, epochs: dict[str, int]) -> frozenset[str]:
+        """Hold on to leases of these epochs; the tables of those that are still ours."""
+        pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
+        renew = sa.update(Lease).where(pairs).values(self._held()).returning(Lease.table_name)
+        with self._server.translated():
+            return frozenset((await self._connection.execute(renew)).scalars())
+
+    async def release(self, table: str, epoch: int) -> None:
+        """Give a lease back, if it is still ours."""
+        release = sa.update(Lease).where(Lease.table_name == table, Lease.epoch == epoch)
+        with self._server.translated():
+            await self._connection.execute(release.values(holder=""))
+
+    async def ask_for(self, table: str) -> None:
+        """Ask the holder to hand a table over."""
+        ask = sa.update(Lease).where(Lease.table_name == table)
+        with self._server.translated():
+            await self._connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
+
+    def _held(self) -> dict[str, object]:
+        until = sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)
+        return {"holder": self._name, "alive": self._alive, "until": until}

@@ -1,0 +1,110 @@
+"""Rows that the destination refuses: set aside there, with the error, and tried again ever more rarely."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db.schema import Rejected
+from snk.db.table import UUIDS_ARRAY
+
+FIRST_WAIT_SECONDS = 0.5
+MOST_WAIT_SECONDS = 3600.0
+MOST_DOUBLINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a row was refused: PostgreSQL's code, and its sentence."""
+
+    sqlstate: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """One row that was set aside; `snk.db.schema.Rejected` tells what its parts mean."""
+
+    table_name: str
+    uuid: str
+    sqlstate: str
+    error: str
+    tries: int
+    first_at: datetime
+    last_at: datetime
+    next_at: datetime
+
+
+class Rejects:
+    """What was set aside of one table. Calls are part of the caller's transaction, and so is its handling of errors."""
+
+    def __init__(self, connection: AsyncConnection, table_name: str) -> None:
+        self._connection = connection
+        self._ours = Rejected.table_name == table_name
+        self._table_name = table_name
+
+    async def count(self) -> int:
+        """How many rows are set aside."""
+        count = sa.select(sa.func.count()).select_from(Rejected).where(self._ours)
+        return int((await self._connection.execute(count)).scalar_one())
+
+    async def due(self, limit: int) -> list[str]:
+        """The uuids whose time has come, those that wait longest first."""
+        due = sa.select(Rejected.uuid).where(self._ours, Rejected.next_at <= sa.func.clock_timestamp())
+        return list((await self._connection.execute(due.order_by(Rejected.next_at).limit(limit))).scalars())
+
+    async def keep(self, refused: Mapping[str, Refusal]) -> None:
+        """Set rows aside; one that was tried before waits twice as long as the last time."""
+        if not refused:
+            return
+        tries = sa.func.least(Rejected.tries, MOST_DOUBLINGS)
+        wait = sa.func.least(FIRST_WAIT_SECONDS * sa.func.power(2, tries), MOST_WAIT_SECONDS)
+        first = insert(Rejected).values(next_at=sa.func.clock_timestamp() + _seconds(FIRST_WAIT_SECONDS))
+        statement = first.on_conflict_do_update(
+            index_elements=[Rejected.table_name, Rejected.uuid],
+            set_={
+                "sqlstate": first.excluded.sqlstate,
+                "error": first.excluded.error,
+                "tries": Rejected.tries + 1,
+                "last_at": sa.func.now(),
+                "next_at": sa.func.clock_timestamp() + _seconds(wait),
+            },
+        )
+        values = [
+            {"table_name": self._table_name, "uuid": uuid, "sqlstate": refusal.sqlstate, "error": refusal.error}
+            for uuid, refusal in refused.items()
+        ]
+        await self._connection.execute(statement, values)
+
+    async def forget(self, uuids: Sequence[str]) -> None:
+        """These rows are there now, or nowhere any more."""
+        if not uuids:
+            return
+        ours = Rejected.uuid == sa.any_(sa.literal(list(uuids), UUIDS_ARRAY))
+        await self._connection.execute(sa.delete(Rejected).where(self._ours, ours))
+
+
+async def rejected_rows(connection: AsyncConnection, limit: int) -> tuple[int, list[RejectedRow]]:
+    """How many rows this database has set aside, of all tables, and those refused last."""
+    count = (await connection.execute(sa.select(sa.func.count()).select_from(Rejected))).scalar_one()
+    newest = sa.select(Rejected.__table__).order_by(Rejected.last_at.desc(), Rejected.uuid).limit(limit)
+    return int(count), [RejectedRow(**row) for row in (await connection.execute(newest)).mappings()]
+
+
+async def hasten(connection: AsyncConnection, uuids: Sequence[str]) -> int:
+    """Have rows tried at the daemon's next look, all of them if none is named.
+
+    Returns:
+        How many there are.
+    """
+    hasten = sa.update(Rejected).values(next_at=sa.func.now())
+    if uuids:
+        hasten = hasten.where(Rejected.uuid == sa.any_(sa.literal(list(uuids), UUIDS_ARRAY)))
+    return (await connection.execute(hasten)).rowcount
+
+
+def _seconds(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[datetime]:
+    return sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

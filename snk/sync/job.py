@@ -1,0 +1,67 @@
+"""One table, both ways, as long as this daemon has its lease."""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from snk.dedup.known import Known
+from snk.sync.flow import Flow
+from snk.sync.lease import Leases, Term
+
+STOP_SECONDS = 4.0
+
+log = structlog.get_logger()
+
+
+class TableJob:
+    """Runs the two flows of a table whenever it is this daemon's turn."""
+
+    def __init__(self, table: str, flows: Sequence[Flow], notes: Sequence[Known], leases: Leases) -> None:
+        self._table = table
+        self._flows = flows
+        self._notes = notes
+        self._leases = leases
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Wait for the lease, work, and wait again, until ``stop`` is set."""
+        while term := await self._next_term(stop):
+            for known in self._notes:
+                known.forget()  # somebody else may have worked here in between
+            try:
+                await self._work(term, stop)
+            finally:
+                self._leases.end(term)
+        for flow in self._flows:
+            flow.meter.state = "stopped"
+
+    async def _next_term(self, stop: asyncio.Event) -> Term | None:
+        leading = asyncio.create_task(self._leases.lead(self._table))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((leading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return None if stop.is_set() else leading.result()
+        finally:
+            leading.cancel()
+            stopping.cancel()
+
+    async def _work(self, term: Term, stop: asyncio.Event) -> None:
+        """Run both flows until ``stop``, or until the lease is asked for or lost.
+
+        A flow ends by itself only if it is told to or the lease is lost; anything else is a defect, and ends the
+        process loudly rather than leave half of it running.
+        """
+        finish = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            flows = [group.create_task(flow.run(finish, term), name=flow.meter.name) for flow in self._flows]
+            events = [group.create_task(event.wait()) for event in (stop, term.asked, term.lost)]
+            await asyncio.wait((*flows, *events), return_when=asyncio.FIRST_COMPLETED)
+            if not (stop.is_set() or term.asked.is_set() or term.lost.is_set()):
+                ended = [task.get_name() for task in flows if task.done()]
+                raise RuntimeError(f"ended without being told to: {', '.join(ended)}")
+            finish.set()
+            _, late = await asyncio.wait(flows, timeout=0 if term.lost.is_set() else STOP_SECONDS)
+            for task in (*late, *events):
+                task.cancel()
+        if late and not term.lost.is_set():
+            log.warning("flows_cut_short", flows=[task.get_name() for task in late])

@@ -1,0 +1,180 @@
+"""Which tables this daemon works on: it renews its leases, takes free ones, and shares with other daemons.
+
+One loop does it, twice a second. A daemon that has at least two tables fewer than another asks for one of those; the
+other one finishes the batch in hand and lets it go. So tables spread over the daemons, and a single table stays where
+it is until its daemon ends.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from snk.db import catalog
+from snk.db.engine import Server
+from snk.db.leases import LeaseBook, LeaseState
+from snk.errors import SnkError, TableUnfit
+
+LOOK_SECONDS = 0.5
+RETRY_SECONDS = 1.0
+REMIND_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Term:
+    """One holding of a lease.
+
+    Attributes:
+        table: by its name in the settings.
+        epoch: goes into the marks.
+        holder: this daemon's name.
+        beaten_by: a greater epoch that was found in a mark, or 0.
+        asked: somebody else is to have the table: finish and let go.
+        lost: somebody else has it: whatever is under way comes too late.
+    """
+
+    table: str
+    epoch: int
+    holder: str
+    beaten_by: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def lose(self, beaten_by: int = 0) -> None:
+        """Somebody else took the lease, or the first database was set back to a time before this one had it."""
+        self.beaten_by = beaten_by
+        self.lost.set()
+
+
+Seen = Callable[[str, str, SnkError | None], None]
+"""Is told of a table that is not ours: who has it, or what keeps us from knowing."""
+
+
+class Leases:
+    """The leases of one daemon on one pair."""
+
+    def __init__(self, server: Server, name: str, tables: tuple[str, ...], seen: Seen) -> None:
+        self._server = server
+        self._name = name
+        self._seen = seen
+        self._terms: dict[str, Term] = {}
+        self._lead = {table: asyncio.Queue[Term]() for table in tables}
+        self._full_names: dict[str, str] = {}
+        self._let_go: list[Term] = []
+        self._beaten_by: dict[str, int] = {}
+        self._look_now = asyncio.Event()
+        self._closed = False
+        self._told = ("", 0.0)
+
+    async def lead(self, table: str) -> Term:
+        """Wait until this daemon is to work on a table."""
+        return await self._lead[table].get()
+
+    def end(self, term: Term) -> None:
+        """The work on a table has ended."""
+        self._let_go.append(term)
+        self._look_now.set()
+
+    async def run(self) -> None:
+        """Look after the leases until closed; then they are free, for the connection ends."""
+        while not self._closed:
+            try:
+                async with self._server.connect() as connection:
+                    book = LeaseBook(self._server, connection, self._name)
+                    await book.enter()
+                    while not self._closed:
+                        await self._resolve()
+                        await self._round(book)
+                        await self._pause(LOOK_SECONDS)
+            except SnkError as error:
+                self._tell(error)
+                await self._pause(RETRY_SECONDS)
+
+    def close(self) -> None:
+        """Have `run` end soon."""
+        self._closed = True
+        self._look_now.set()
+
+    async def _resolve(self) -> None:
+        """Leases go by the full name, so that daemons agree whatever the table is called in their settings."""
+        missing = self._lead.keys() - self._full_names.keys()
+        if not missing:
+            return
+        async with self._server.connect() as connection:
+            for table in missing:
+                if name := await catalog.full_name(connection, table):
+                    self._full_names[table] = name
+                else:
+                    self._seen(table, "", TableUnfit(f"{self._server.label}: there is no table {table}"))
+
+    async def _round(self, book: LeaseBook) -> None:
+        await self._release(book)
+        await self._renew(book)
+        leases = await book.look(self._full_names.values())
+        for table, name in self._full_names.items():
+            lease = leases[name]
+            if term := self._terms.get(table):
+                if lease.wanted_by not in ("", self._name):
+                    term.asked.set()
+            elif lease.free and lease.wanted_by in ("", self._name):
+                await self._take(book, table, lease)
+            else:
+                self._seen(table, "" if lease.free else lease.holder, None)
+        if wanted := self._fair_request(leases):
+            await book.ask_for(wanted)
+        self._told = ("", 0.0)
+
+    async def _release(self, book: LeaseBook) -> None:
+        while self._let_go:
+            term = self._let_go[0]
+            await book.release(self._full_names[term.table], term.epoch)
+            self._beaten_by[term.table] = term.beaten_by
+            self._terms.pop(term.table, None)
+            self._let_go.pop(0)
+            log.info("lease_ended", table=term.table, epoch=term.epoch)
+
+    async def _renew(self, book: LeaseBook) -> None:
+        if not self._terms:
+            return
+        kept = await book.renew({self._full_names[table]: term.epoch for table, term in self._terms.items()})
+        for table, term in self._terms.items():
+            if self._full_names[table] not in kept and not term.lost.is_set():
+                log.warning("lease_lost", table=table, epoch=term.epoch)
+                term.lose()
+
+    async def _take(self, book: LeaseBook, table: str, lease: LeaseState) -> None:
+        epoch = max(lease.epoch, self._beaten_by.get(table, 0)) + 1
+        if await book.take(lease, epoch):
+            log.info("lease_taken", table=table, epoch=epoch, before=lease.holder)
+            self._terms[table] = Term(table, epoch, self._name)
+            self._lead[table].put_nowait(self._terms[table])
+
+    def _fair_request(self, leases: dict[str, LeaseState]) -> str:
+        """A table to ask for, of the daemon that has most, or an empty string where nobody has two more than we."""
+        held = Counter(lease.holder for lease in leases.values() if not lease.free)
+        busiest, most = max(held.items(), key=lambda entry: entry[1], default=("", 0))
+        if busiest == self._name or most < held[self._name] + 2:
+            return ""
+        return next(name for name, lease in leases.items() if lease.holder == busiest and not lease.free)
+
+    def _tell(self, error: SnkError) -> None:
+        for table in self._lead.keys() - self._terms.keys():
+            self._seen(table, "", error)
+        told, at = self._told
+        if str(error) != told or time.monotonic() - at > REMIND_SECONDS:
+            self._told = (str(error), time.monotonic())
+            log.warning("leases_unreachable", error=str(error))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not while there is something to do."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._look_now.wait()
+        except TimeoutError:
+            return
+        self._look_now.clear()

@@ -1,0 +1,87 @@
+"""Two daemons as processes: one takes over from the other, killed or asleep, and the sleeper does no harm."""
+
+import json
+import signal
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.daemons import DaemonProcess
+from tests.databases import Database, insert, until, until_equal
+
+
+@pytest.fixture
+def daemons(pair: Any) -> Iterator[tuple[DaemonProcess, DaemonProcess]]:
+    """Two daemons on one pair."""
+    with ExitStack() as stack:
+        yield (stack.enter_context(DaemonProcess(pair)), stack.enter_context(DaemonProcess(pair)))
+
+
+def states(daemon: DaemonProcess) -> set[str]:
+    """The states of a daemon's flows; none while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{daemon.url}/status", timeout=5) as answer:
+            return {flow["state"] for flow in json.load(answer)["flows"]}
+    except OSError:
+        return set()
+
+
+async def the_leader(daemons: tuple[DaemonProcess, DaemonProcess]) -> tuple[DaemonProcess, DaemonProcess]:
+    """Who works and who stands by, once that is settled."""
+    found: list[DaemonProcess] = []
+
+    async def settled() -> bool:
+        found[:] = sorted(daemons, key=lambda daemon: states(daemon) != {"running"})
+        return [states(daemon) for daemon in found] == [{"running"}, {"standby"}]
+
+    await until(settled, "one daemon to work and one to stand by")
+    return found[0], found[1]
+
+
+async def until_running(daemon: DaemonProcess) -> None:
+    async def running() -> bool:
+        return states(daemon) == {"running"}
+
+    await until(running, "the other daemon to take over")
+
+
+async def test_when_a_daemon_is_killed_the_other_takes_over(
+    pair: Any, daemons: tuple[DaemonProcess, DaemonProcess]
+) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    leader, other = await the_leader(daemons)
+    await insert(first, 100)
+    leader.kill()
+    await insert(second, 100)
+    await until_running(other)
+    await until_equal(first, second, 200)
+    leader.start()
+    await the_leader((other, leader))
+    assert states(leader) == {"standby"}
+
+
+async def test_a_daemon_that_slept_while_another_took_over_changes_nothing(
+    pair: Any, daemons: tuple[DaemonProcess, DaemonProcess]
+) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    leader, other = await the_leader(daemons)
+    await insert(first, 100)
+    leader.send(signal.SIGSTOP)
+    await insert(second, 100)
+    await insert(first, 100)
+    await until_running(other)
+    await until_equal(first, second, 300)
+    leader.send(signal.SIGCONT)
+
+    async def standing_by() -> bool:
+        return states(leader) == {"standby"}
+
+    await until(standing_by, "the sleeper to stand by")
+    assert [await side.value("select epoch from snk.marks") for side in (first, second)] == [2, 2]
+    assert states(other) == {"running"}
+    await insert(second, 100)
+    await until_equal(first, second, 400)
+    assert "lease_lost" in leader.log or "lease_ended" in leader.log

@@ -1,0 +1,187 @@
+"""Rows that the destination refuses are set aside with the reason and tried again; everything else flows on."""
+
+from typing import Any
+
+import pytest
+
+from snk.db import narrow
+from snk.db.engine import Server
+from snk.db.rejects import hasten
+from snk.sync.daemon import Daemon
+from tests.databases import Database, insert, until, until_equal
+from tests.sync.conftest import Running
+
+BAD = "insert into records (uuid, data) select gen_random_uuid(), 'bad' from generate_series(1, {})"
+REFUSED = "select count(*) from snk.rejected"
+
+
+async def until_rejected(side: Database, count: int) -> None:
+    async def so_many() -> bool:
+        return bool(await side.value(REFUSED) == count)
+
+    await until(so_many, f"{count} rows set aside")
+
+
+async def test_rows_that_a_check_refuses_are_set_aside_and_the_others_flow(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running() as daemon:
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        async with first.connect() as connection:
+            await connection.exec_driver_sql("insert into records (uuid, data) values (gen_random_uuid(), 'good')")
+            await connection.exec_driver_sql(BAD.format(3))
+            await connection.exec_driver_sql("insert into records (uuid, data) values (gen_random_uuid(), 'good')")
+            await connection.commit()
+        await insert(first, 500)
+        await until_rejected(second, 3)
+        await until_count(second, 502)
+        ((state, error, tries),) = await second.rows(
+            "select distinct sqlstate, error, least(tries, 1) from snk.rejected"
+        )
+        assert (state, tries) == ("23514", 1)
+        assert "good" in error
+        await until(lambda: told(daemon, [3, 0]), "the status to say so")
+        assert daemon.status().healthy
+        await second.run("alter table records drop constraint good")
+        await until_equal(first, second, 505)
+        await until_rejected(second, 0)
+        await until(lambda: told(daemon, [0, 0]), "the status to say so")
+
+
+async def until_count(side: Database, count: int) -> None:
+    async def so_many() -> bool:
+        return bool(await side.value("select count(*) from records") == count)
+
+    await until(so_many, f"{count} rows")
+
+
+async def told(daemon: Daemon, rejected: list[int]) -> bool:
+    return [flow.rejected for flow in daemon.status().flows] == rejected
+
+
+FUNCTION = "create function refuse() returns trigger language plpgsql as"
+BEFORE = "create trigger refuse before insert on records for each row execute function refuse()"
+AT_COMMIT = """create constraint trigger refuse after insert on records
+               deferrable initially deferred for each row execute function refuse()"""
+RAISES = f"{FUNCTION} $$ begin if new.data = 'bad' then raise 'no' using errcode = 'ZZ999'; end if; return new; end $$"
+DROPS = f"{FUNCTION} $$ begin if new.data = 'bad' then return null; end if; return new; end $$"
+OTHER_BAD = "insert into records (uuid, data) values (gen_random_uuid(), 'bad')"
+
+# What the destination does about a row whose data are 'bad', and the SQLSTATE it is set aside with.
+REFUSALS = {
+    "another unique key": (["create unique index on records (data)", OTHER_BAD], "23505"),
+    "a trigger": ([RAISES, BEFORE], "ZZ999"),
+    "a trigger that drops rows": ([DROPS, BEFORE], ""),
+    "a trigger at the commit": ([RAISES, AT_COMMIT], "ZZ999"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_whatever_refuses_a_row_only_that_row_waits(
+    running: Running, first: Database, second: Database, kind: str
+) -> None:
+    statements, sqlstate = REFUSALS[kind]
+    async with running():
+        await second.run(*statements)
+        await first.run("insert into records (uuid, data) select gen_random_uuid(), unnest(array['bad', 'good'])")
+        await until_rejected(second, 1)
+        assert await second.value("select sqlstate from snk.rejected") == sqlstate
+        await insert(first, 5)
+
+        async def all_but_one() -> bool:
+            return len(list((await first.contents() - await second.contents()).elements())) == 1
+
+        await until(all_but_one, "all others")
+
+
+async def test_a_trigger_that_drops_a_whole_batch_hides_nothing(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running():
+        await second.run(DROPS, BEFORE)
+        await first.run(BAD.format(7))
+        await until_rejected(second, 7)
+        await second.run("drop trigger refuse on records")
+        await until_equal(first, second, 7)
+
+
+async def test_foreign_keys_between_synced_tables_heal_by_themselves(
+    running: Running, first: Database, second: Database
+) -> None:
+    for side in (first, second):
+        await side.run(
+            "create table parents (id bigserial primary key, uuid uuid not null unique)",
+            "create table children (id bigserial primary key, uuid uuid not null unique,"
+            " parent uuid not null references parents (uuid))",
+        )
+    # The children's flow is there long before the parents'.
+    async with running("children"):
+        await first.run(
+            "insert into parents (uuid) select gen_random_uuid() from generate_series(1, 20)",
+            "insert into children (uuid, parent) select gen_random_uuid(), uuid from parents",
+        )
+        await until_rejected(second, 20)
+    async with running("children", "parents"):
+        await until_equal(first, second, 20, "children")
+        await until_rejected(second, 0)
+
+
+async def test_a_batch_of_which_too_many_are_refused_is_made_smaller(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrow, "MOST_REFUSED", 5)
+    async with running() as daemon:
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        await first.run(BAD.format(30))
+        await insert(first, 30)
+        await until_rejected(second, 30)
+        await until_count(second, 30)
+        assert "more than 5 rows of a batch are refused" in daemon.status().flows[0].error
+
+
+async def test_rows_are_tried_ever_more_rarely_and_at_once_on_demand(
+    running: Running, pair: Any, first: Database, second: Database
+) -> None:
+    async with running():
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        await first.run(BAD.format(1))
+
+        async def tried_thrice() -> bool:
+            return bool(await second.value("select coalesce(max(tries), 0) from snk.rejected") >= 3)
+
+        await until(tried_thrice, "three tries")
+        assert await second.value("select next_at - last_at > '1.5 s' from snk.rejected")
+        await second.run(
+            "alter table records drop constraint good", "update snk.rejected set next_at = now() + interval '1 hour'"
+        )
+        async with Server("second", pair.second).connect() as connection:
+            assert await hasten(connection, ()) == 1
+        await until_equal(first, second, 1)
+
+
+async def test_a_refused_row_that_is_gone_is_forgotten(running: Running, first: Database, second: Database) -> None:
+    async with running():
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        await first.run(BAD.format(2))
+        await until_rejected(second, 2)
+        await first.run("delete from records")
+        await until_rejected(second, 0)
+
+
+async def test_a_refused_row_forgotten_would_be_lost(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests above can fail: with nothing set aside the mark steps over the row and nobody knows."""
+
+    async def forget(*_: object) -> None:
+        return
+
+    monkeypatch.setattr("snk.db.rejects.Rejects.keep", forget)
+    async with running():
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        await first.run(BAD.format(1))
+        await insert(first, 1)
+        await until_count(second, 1)
+        await second.run("alter table records drop constraint good")
+        with pytest.raises(AssertionError, match="waited in vain"):
+            await until_equal(first, second, 2, deadline_seconds=3.0)
