@@ -5,17 +5,13 @@ are searched for.
 """
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import get_args
 
-from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.shape import Shape, differences, faults
-from snk.db.table import SyncedTable
 from snk.verify.digest import Side
 from snk.verify.search import Kind, Progress, Search, both
+from snk.verify.sides import sides_of
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -74,7 +70,7 @@ async def compare(
     tell = progress or (lambda *_: None)
     # A pass over a large table takes as long as it takes.
     first, second = (replace(server, command_seconds=None) for server in (first, second))
-    async with _sides(first, second, table) as (name, sides):
+    async with sides_of(first, second, table, Side) as (name, sides):
         tell("digest", 0, 1)
         whole = await both(side.whole() for side in sides)
         search = Search(sides, settle_seconds, tell)
@@ -83,30 +79,9 @@ async def compare(
     return Comparison(
         table=name,
         rows=Counts(*(digest.rows for digest in whole)),
-        only_in_first=_of_kind(search.found, "only_in_first"),
-        only_in_second=_of_kind(search.found, "only_in_second"),
-        different=_of_kind(search.found, "different"),
+        only_in_first=search.of_kind("only_in_first"),
+        only_in_second=search.of_kind("only_in_second"),
+        different=search.of_kind("different"),
         complete=not search.full,
         seconds=time.monotonic() - began,
     )
-
-
-def _of_kind(found: dict[str, Kind], kind: Kind) -> tuple[str, ...]:
-    return tuple(sorted(uuid for uuid, found_kind in found.items() if found_kind == kind))
-
-
-@asynccontextmanager
-async def _sides(first: Server, second: Server, table: str) -> AsyncIterator[tuple[str, list[Side]]]:
-    servers = (first, second)
-    shapes = await both(_shape(server, table) for server in servers)
-    found = [fault for server, shape in zip(servers, shapes, strict=True) for fault in faults(shape, server.label)]
-    for fault in found or differences(*shapes):
-        raise fault
-    async with first.connect() as one, second.connect() as other:
-        connections = zip(servers, (one, other), shapes, strict=True)
-        yield shapes[0].full_name, [Side(server, line, SyncedTable.of(shape)) for server, line, shape in connections]
-
-
-async def _shape(server: Server, table: str) -> Shape:
-    async with server.begin() as connection:
-        return await catalog.table_shape(connection, table, server.label)

@@ -18,7 +18,6 @@ differently (1.0 and 1.00).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,7 +38,7 @@ class Digest:
     """A set of rows: how many, and the sum of their hashes."""
 
     rows: int = 0
-    total: Decimal = Decimal(0)
+    total: int = 0
 
 
 class Side:
@@ -51,11 +50,12 @@ class Side:
         self._table = table
         self._hash = _hash(table)
         self._within = table.uuid.between(sa.bindparam("low", type_=UUID), sa.bindparam("high", type_=UUID))
+        self._considered: sa.ColumnElement[bool] = sa.true()
 
     async def whole(self) -> Digest:
         """The digest of all rows."""
         ((rows, total),) = await self._rows(sa.select(*self._digest).select_from(self._table.table), {})
-        return Digest(rows, total)
+        return Digest(rows, int(total))
 
     async def ends(self, part: UuidRange) -> UuidRange | None:
         """The range from the least to the greatest uuid within a range; None if it is empty.
@@ -73,7 +73,7 @@ class Side:
         number = sa.func.width_bucket(self._table.uuid, sa.literal(bounds, UUIDS_ARRAY)).label("number")
         grouped = sa.select(number, *self._digest).where(self._within).group_by(number)
         whole = ranges[0] | ranges[-1]
-        found = {at: Digest(rows, total) for at, rows, total in await self._rows(grouped, _bounds(whole))}
+        found = {at: Digest(rows, int(total)) for at, rows, total in await self._rows(grouped, _bounds(whole))}
         return [found.get(at, Digest()) for at in range(len(ranges))]
 
     async def hashes(self, ranges: Sequence[UuidRange]) -> dict[str, int]:
@@ -84,12 +84,15 @@ class Side:
             .table_valued("low", "high", name="bounds")
             .render_derived()
         )
-        return await self._hashes(self._table.uuid.between(bounds.c.low, bounds.c.high), {})
+        return await self._hashes(self._table.uuid.between(bounds.c.low, bounds.c.high) & self._considered, {})
 
     async def hashes_of(self, uuids: Sequence[str]) -> dict[str, int]:
         """The hash of each of these rows, by uuid, as far as they are there."""
-        wanted = self._table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
-        return await self._hashes(wanted, {"uuids": list(uuids)})
+        return await self._hashes(self._named, {"uuids": list(uuids)})
+
+    @property
+    def _named(self) -> sa.ColumnElement[bool]:
+        return self._table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
 
     @property
     def _digest(self) -> tuple[sa.ColumnElement[Any], ...]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-from snk.verify.digest import Side
+from snk.verify.digest import Digest, Side
 from snk.verify.ranges import ALL, Batch, UuidRange, batches
 
 # The finer the parts, the fewer rows lie beside one that is under way on a live pair, and have to be fetched with it.
@@ -44,17 +44,18 @@ class Search:
         found: rows that differ, and lastingly so, by uuid.
     """
 
-    def __init__(self, sides: Sequence[Side], settle_seconds: float, tell: Progress) -> None:
+    def __init__(self, sides: Sequence[Side], settle_seconds: float, tell: Progress, most: int | None = None) -> None:
         self._sides = sides
         self._settle_seconds = settle_seconds
         self._tell = tell
+        self._most = MOST_DIFFERENCES if most is None else most
         self._suspects: dict[str, Kind] = {}
         self.found: dict[str, Kind] = {}
 
     @property
     def full(self) -> bool:
         """Whether so many rows differ that the search is broken off."""
-        return len(self.found) >= MOST_DIFFERENCES
+        return len(self.found) >= self._most
 
     async def run(self, rows: int) -> None:
         """Find all rows that differ.
@@ -65,13 +66,23 @@ class Search:
         await self._descend(ALL, rows)
         await self._settle()
 
+    async def among(self, unequal: Batch) -> None:
+        """Find all rows that differ in ranges whose digests do, given how many rows each of them holds."""
+        await self._narrow(unequal)
+        await self._settle()
+
+    def of_kind(self, kind: Kind) -> tuple[str, ...]:
+        """The uuids found to differ in this way, sorted."""
+        return tuple(sorted(uuid for uuid, found_kind in self.found.items() if found_kind == kind))
+
     async def _descend(self, whole: UuidRange, rows: int) -> None:
         ends = [end for end in await both(side.ends(whole) for side in self._sides) if end]
         if not ends:
             return
         parts = (ends[0] | ends[-1]).split(max(2, min(rows // ROWS_PER_PART, MOST_PARTS)))
-        first, second = await both(side.parts(parts) for side in self._sides)
-        unequal = [(part, max(a.rows, b.rows)) for part, a, b in zip(parts, first, second, strict=True) if a != b]
+        await self._narrow(unequal_parts(parts, *await both(side.parts(parts) for side in self._sides)))
+
+    async def _narrow(self, unequal: Batch) -> None:
         done = 0
         for batch in batches(unequal, MOST_ROWS_FETCHED):
             self._tell("narrow down", done, len(unequal))
@@ -87,7 +98,7 @@ class Search:
             await self._descend(ranges[0], size)
         else:
             self._suspects |= unequal_rows(*await both(side.hashes(ranges) for side in self._sides))
-        if len(self._suspects) >= MOST_DIFFERENCES:
+        if len(self._suspects) >= self._most:
             await self._settle()
 
     async def _settle(self) -> None:
@@ -115,6 +126,11 @@ async def _look_again(sides: Sequence[Side], uuids: Iterable[str]) -> dict[str, 
     while some := list(islice(remaining, LOOK_AGAIN_ROWS)):
         found |= unequal_rows(*await both(side.hashes_of(some) for side in sides))
     return found
+
+
+def unequal_parts(parts: Sequence[UuidRange], first: Sequence[Digest], second: Sequence[Digest]) -> Batch:
+    """The ranges whose digests differ."""
+    return [(part, max(a.rows, b.rows)) for part, a, b in zip(parts, first, second, strict=True) if a != b]
 
 
 def unequal_rows(first: dict[str, int], second: dict[str, int]) -> dict[str, Kind]:

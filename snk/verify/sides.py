@@ -1,0 +1,41 @@
+"""Both sides of a table, looked at and found to be alike, each over a connection of its own."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db import catalog
+from snk.db.engine import Server
+from snk.db.shape import Shape, differences, faults
+from snk.db.table import SyncedTable
+from snk.verify.digest import Side
+from snk.verify.search import both
+
+S = TypeVar("S", bound=Side)
+
+
+@asynccontextmanager
+async def sides_of(
+    first: Server, second: Server, table: str, make: Callable[[Server, AsyncConnection, SyncedTable], S]
+) -> AsyncIterator[tuple[str, list[S]]]:
+    """The table's full name and its two sides, as long as the block lasts.
+
+    Raises:
+        Unavailable: a server cannot be reached.
+        PairUnfit, TableUnfit: the table cannot be compared.
+    """
+    servers = (first, second)
+    shapes = await both(_shape(server, table) for server in servers)
+    found = [fault for server, shape in zip(servers, shapes, strict=True) for fault in faults(shape, server.label)]
+    for fault in found or differences(*shapes):
+        raise fault
+    async with first.connect() as one, second.connect() as other:
+        connections = zip(servers, (one, other), shapes, strict=True)
+        yield shapes[0].full_name, [make(server, line, SyncedTable.of(shape)) for server, line, shape in connections]
+
+
+async def _shape(server: Server, table: str) -> Shape:
+    async with server.begin() as connection:
+        return await catalog.table_shape(connection, table, server.label)

@@ -1,0 +1,175 @@
+"""One side of a table, digested in slices, so that whoever uses the table hardly notices.
+
+One statement over a large table would hold VACUUM up with its snapshot and take a processor for as long as it lasts.
+A digest is a sum, so that of a table is the sum of those of its slices, each a short statement with a snapshot of its
+own; and a rest follows each of them (`snk.verify.load`).
+
+The slices follow the id, in which rows mostly lie on disk in the order they came. Ids mean nothing on the other side,
+so a slice is digested by ranges of uuids, and these are added up. A slice ends after so many rows, not after so many
+ids: ids may be sparse.
+
+Only rows take part whose id is at most the greatest one when the pass began. It bounds the pass on a table that grows.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db.engine import Server
+from snk.db.reader import plan_by_index
+from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
+from snk.verify import load
+from snk.verify.digest import UUID, Digest, Side
+from snk.verify.ranges import UuidRange
+
+KEPT_BITS = ~(1 << 31)
+"""The bits of a hash that a digest by slices sums up.
+
+They are summed in two halves, as integers: such sums are bigints, which the server adds up and the driver reads several
+times faster than numerics. One bit is left out, so that both halves fit.
+"""
+
+
+class SlicedSide(Side):
+    """One side, at most ``share`` of whose time anything asked of it takes.
+
+    Attributes:
+        first_id: the least id when `begin` was called; above ``last_id`` in an empty table.
+        last_id: the greatest one; rows above it do not take part.
+    """
+
+    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, share: float) -> None:
+        super().__init__(server, connection, table)
+        self._share = share
+        self._rest_until = 0.0
+        self._took_seconds = 0.0
+        self._stride = load.Stride(load.FIRST_ROWS)
+        self.first_id = 0
+        self.last_id = -1
+
+    async def begin(self) -> None:
+        """Look which rows take part, and have every statement go by index.
+
+        A scan of the whole table is never right for a slice, and no slice is worth a second process.
+        """
+        with self._server.translated():
+            await plan_by_index(self._connection)
+        await self._rows(sa.select(sa.func.set_config("max_parallel_workers_per_gather", "0", False)), {})  # noqa: FBT003
+        bounds = sa.select(sa.func.min(self._table.id), sa.func.max(self._table.id))
+        ((low, high),) = await self._rows(bounds, {})
+        if low is not None:
+            self.first_id, self.last_id = low, high
+        self._considered = self._table.id <= sa.literal(self.last_id, sa.BigInteger)
+
+    async def whole_by(self, ranges: Sequence[UuidRange]) -> list[Digest]:
+        """The digest of each of some adjacent ranges that hold all uuids, in one pass over the ids."""
+        statement = self._slice(self._table.id, sa.BigInteger(), self._table.id)
+        tally = _Tally(ranges)
+        start = self.first_id
+        while start <= self.last_id:
+            last = await self._take(tally, statement, {"start": start, "end": self.last_id})
+            if last is None:
+                break
+            start = last + 1
+        return tally.digests
+
+    async def parts(self, ranges: Sequence[UuidRange]) -> list[Digest]:
+        """The digest of each of some adjacent ranges, in one pass over their uuids."""
+        # Not every supported version has max() of uuids.
+        text = sa.collate(sa.cast(self._table.uuid, sa.Text), "C")
+        statement = self._slice(self._table.uuid, UUID, text)
+        tally = _Tally(ranges)
+        left: UuidRange | None = ranges[0] | ranges[-1]
+        while left:
+            last = await self._take(tally, statement, {"start": left.low_text, "end": left.high_text})
+            low = left.high if last is None else UuidRange.of(last, last).low
+            left = UuidRange(low + 1, left.high) if low < left.high else None
+        return tally.digests
+
+    async def newer(self, most: int) -> dict[str, int]:
+        """The hash of each of the first rows above ``last_id``, by uuid: those that came after the pass began."""
+        above = self._table.id > sa.literal(self.last_id, sa.BigInteger)
+        rows = sa.select(self._table.id).where(above).order_by(self._table.id).limit(most).subquery()
+        last = sa.select(sa.func.max(rows.c[0])).scalar_subquery()
+        return await self._hashes(above & (self._table.id <= last), {})
+
+    async def older(self, uuids: Sequence[str]) -> dict[str, int]:
+        """The hash of each of these rows that take part, by uuid."""
+        return await self._hashes(self._named & self._considered, {"uuids": list(uuids)})
+
+    def _slice(
+        self, key: sa.ColumnElement[Any], type_: sa.types.TypeEngine[Any], last: sa.ColumnElement[Any]
+    ) -> sa.Select[Any]:
+        """The first rows by a key, digested by range; WITH TIES, so that equal keys stay in one slice."""
+        start, end = sa.bindparam("start", type_=type_), sa.bindparam("end", type_=type_)
+        number = sa.func.width_bucket(self._table.uuid, sa.bindparam("bounds", type_=UUIDS_ARRAY))
+        rows = (
+            sa.select(number.label("number"), self._hash.label("hash"), last.label("last"))
+            .where(key >= start, key <= end, self._considered)
+            .order_by(key)
+            .fetch(sa.bindparam("most", type_=sa.BigInteger), with_ties=True)
+            .subquery()
+        )
+        halves = rows.c.hash.bitwise_rshift(32), rows.c.hash.bitwise_and(sa.literal((1 << 31) - 1, sa.BigInteger))
+        high, low = (sa.func.sum(sa.cast(half, sa.Integer)) for half in halves)
+        groups = (
+            sa.select(
+                rows.c.number,
+                sa.func.count().label("count"),
+                high.label("high"),
+                low.label("low"),
+                sa.func.max(rows.c.last).label("last"),
+            )
+            .group_by(rows.c.number)
+            .subquery()
+        )
+        numbers = sa.func.array_agg(groups.c.number, type_=ARRAY(sa.Integer, dimensions=1))
+        sums = [sa.func.array_agg(column, type_=IDS_ARRAY) for column in (groups.c.count, groups.c.high, groups.c.low)]
+        columns: list[sa.ColumnElement[Any]] = [sa.func.max(groups.c.last), numbers, *sums]
+        return sa.select(*columns)
+
+    async def _take(self, tally: "_Tally", statement: sa.Select[Any], values: dict[str, Any]) -> Any:
+        """Add one slice to a tally.
+
+        Returns:
+            Its last key, or None if no rows are left behind it.
+        """
+        most = self._stride.rows
+        ((last, *sums),) = await self._rows(statement, {**values, "bounds": tally.bounds, "most": most})
+        self._stride = self._stride.after(self._took_seconds)
+        return None if last is None or tally.add(*sums) < most else last
+
+    async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
+        await asyncio.sleep(self._rest_until - time.monotonic())
+        began = time.monotonic()
+        rows = await super()._rows(statement, values)
+        ended = time.monotonic()
+        self._took_seconds = ended - began
+        self._rest_until = ended + load.rest_seconds(self._took_seconds, self._share)
+        return rows
+
+
+class _Tally:
+    """Digests by range, added up."""
+
+    def __init__(self, ranges: Sequence[UuidRange]) -> None:
+        self.bounds = [part.low_text for part in ranges[1:]]
+        self._rows = [0] * len(ranges)
+        self._totals = [0] * len(ranges)
+
+    def add(self, numbers: Sequence[int], counts: Sequence[int], highs: Sequence[int], lows: Sequence[int]) -> int:
+        """Add a slice, and say how many rows it held."""
+        for at, count, high, low in zip(numbers, counts, highs, lows, strict=True):
+            self._rows[at] += count
+            self._totals[at] += (high << 32) + low
+        return sum(counts)
+
+    @property
+    def digests(self) -> list[Digest]:
+        """What was added up."""
+        return [Digest(rows, total) for rows, total in zip(self._rows, self._totals, strict=True)]
