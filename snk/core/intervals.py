@@ -4,7 +4,7 @@ Holes in a sequence come in runs (a rolled-back batch, a long transaction), so a
 millions of ids.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -58,7 +58,9 @@ class Intervals:
             return self
         if not self.pairs:
             return other
-        return type(self).of((*self.pairs, *other.pairs))
+        # Ids are met in about ascending order: what lies below all of the other's stays as it is.
+        at = bisect_left(self.pairs, other.pairs[0][0] - 1, key=lambda pair: pair[1])
+        return type(self)((*self.pairs[:at], *type(self).of((*self.pairs[at:], *other.pairs)).pairs))
 
     def __sub__(self, other: Self) -> Self:
         if not self.pairs or not other.pairs:

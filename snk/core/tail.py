@@ -1,8 +1,9 @@
 """Tailing a table by its id without losing a row: mark, holes and fences.
 
 A sequence hands out an id before its transaction commits, so a lower id can become visible after a higher one was
-read. `Tail` is what one reader knows of one table: every id at or below ``high`` was delivered or lies in a hole.
-A hole is given up only when nobody is left who could fill it. Whoever owns an unseen id below ``high``
+read. `Tail` is what one reader knows of one table: every id at or below ``high`` was delivered, lies in a hole, or is
+finished: it was in a hole that was given up because nobody was left who could fill it. Whoever owns an unseen id below
+``high``
 
 1. took a lock on the table or on its sequence before drawing the id,
 2. drew the id before ``high`` was committed,
@@ -15,6 +16,10 @@ So the reader goes round in this order, each a statement with a snapshot of its 
   looks only take members away,
 * if a member is gone, and once after the first look, **re-read** the holes  → `Tail.reread`; what is there is
   delivered, and a hole whose fence is empty is finished.
+
+The first of the three sentences is not true of everybody: an id may be drawn in an earlier transaction than the one
+that inserts it. So the re-read tells which ids it finished unseen, for a ledger (`snk.core.ledger`) of where such a row
+would appear.
 
 Everything here is a frozen value: no I/O, no clock. The order of the calls is the proof; the caller keeps it.
 """
@@ -56,10 +61,13 @@ class Tail:
     Attributes:
         high: the greatest id ever read.
         fenced: the holes below it, in groups of one fence each.
+        finished: the ids that the last re-read found absent, and whose hole it finished; none of them is in a hole.
+            Emptied by the next read: what is not taken from here by then is forgotten.
     """
 
     high: int = 0
     fenced: tuple[Fenced, ...] = ()
+    finished: Intervals = NOTHING
 
     @classmethod
     def resumed(cls, high: int, holes: Intervals) -> "Tail":
@@ -84,12 +92,12 @@ class Tail:
     def read(self, ids: Sequence[int]) -> "Tail":
         """After a read of the rows above ``high``: their ids, ascending. Skipped ids become a hole."""
         if not ids:
-            return self
+            return replace(self, finished=NOTHING) if self.finished else self
         distinct = len(set(ids))  # without a unique index the same id may come twice
         contiguous = ids[0] == self.high + 1 and ids[-1] - ids[0] == distinct - 1
         gaps = NOTHING if contiguous else Intervals.between(self.high, ids)
         fenced = (*self.fenced, Fenced(gaps)) if gaps else self.fenced
-        return replace(self, high=ids[-1], fenced=fenced)
+        return replace(self, high=ids[-1], fenced=fenced, finished=NOTHING)
 
     def look(self, writers: frozenset[Writer]) -> "Tail":
         """After a look, later than the last read, at everybody who could fill a hole."""
@@ -108,6 +116,7 @@ class Tail:
         """
         seen = list(ids)
         groups: list[Fenced] = []
+        finished = NOTHING
         for group in self.fenced:
             if not group.due:
                 groups.append(group)
@@ -119,7 +128,11 @@ class Tail:
             empty = reached.without(i for i in seen if i in reached)
             if empty and group.fence:
                 groups.append(Fenced(empty, group.fence, reread=True))
-        return replace(self, fenced=tuple(groups))
+            else:
+                finished |= empty
+        left = replace(self, fenced=tuple(groups))
+        # Coarse holes of one fence may overlap those of another.
+        return replace(left, finished=finished - left.holes if finished and groups else finished)
 
 
 def _looked(group: Fenced, writers: frozenset[Writer]) -> Fenced:

@@ -1,7 +1,7 @@
 """The tail delivers every committed row, once, and gives up no hole that can still be filled."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -70,6 +70,7 @@ class Reader:
     def __init__(self, database: Database, limit: int) -> None:
         self.tail = Tail()
         self.delivered: list[int] = []
+        self.finished: set[int] = set()
         self._database = database
         self._limit = limit
         self._next = self._read
@@ -99,6 +100,7 @@ class Reader:
         found = found[: self._limit]
         self.tail = self.tail.reread(found, up_to=found[-1] if cut else None)
         self.delivered += found
+        self.finished |= set(self.tail.finished)
         self._next = self._read
 
 
@@ -112,6 +114,8 @@ def play(events: Iterable[Event], limit: int) -> None:
             database.play(event)
         unseen = {i for i in database.visible if i <= reader.tail.high} - set(reader.delivered)
         assert unseen <= set(reader.tail.holes), "a visible row at or below high is neither delivered nor in a hole"
+        known = [*reader.delivered, *reader.tail.holes, *reader.finished]
+        assert sorted(known) == list(range(1, reader.tail.high + 1)), "an id is neither delivered, hole nor finished"
     for _ in range(2 * database.next_id + 3):
         reader.round()
     assert database.visible == set(reader.delivered), "a row waits for a transaction that is not its own"
@@ -150,9 +154,50 @@ def test_without_fences_the_late_row_would_be_lost(monkeypatch: pytest.MonkeyPat
         play(LATE_COMMIT, 10)
 
 
+def test_without_a_word_of_what_was_finished_an_id_would_be_unaccounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Tail.reread
+    monkeypatch.setattr(Tail, "reread", lambda *args, **more: replace(plain(*args, **more), finished=Intervals()))
+    rolled_back = [Event(Do.ROLLBACK, 0) if event == Event(Do.COMMIT, 0) else event for event in LATE_COMMIT]
+    with pytest.raises(AssertionError, match="nor finished"):
+        play(rolled_back, 10)
+
+
 def reread_once(tail: Tail, writers: frozenset[str]) -> Tail:
     """Looked at for the first time, and then once more, without finding anything."""
     return tail.look(writers).look(writers).reread([])
+
+
+def test_a_reread_tells_what_it_finished_and_the_next_read_forgets_it() -> None:
+    tail = Tail().read([3, 6]).look(frozenset())
+    cut = tail.reread([1], up_to=4)
+    assert (cut.finished, cut.holes) == (Intervals.of([(2, 2), (4, 4)]), Intervals.of([(5, 5)]))
+    assert cut.reread([]).finished == Intervals.of([(5, 5)])
+    assert not cut.read([]).finished
+    assert not cut.read([7]).finished
+
+
+def test_what_somebody_may_still_bring_is_not_finished() -> None:
+    tail = Tail().read([3]).look(frozenset({"a", "b"})).look(frozenset({"b"}))
+    assert not tail.reread([]).finished
+    ended = tail.reread([]).look(frozenset())
+    assert ended.reread([1]).finished == Intervals.of([(2, 2)])
+
+
+@given(st.lists(st.sets(st.integers(1, 60), min_size=1), min_size=1, max_size=6), st.data())
+def test_finished_ids_are_in_no_hole_even_where_holes_are_coarse(reads: list[set[int]], data: st.DataObject) -> None:
+    writers = st.frozensets(st.sampled_from("abc"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tail_module, "MOST_HOLES", 2)
+        tail, known = Tail(), set[int]()
+        for ids in reads:
+            above = sorted(i for i in ids if i > tail.high)
+            tail = tail.read(above).look(data.draw(writers))
+            found = data.draw(st.sets(st.sampled_from([*tail.due]))) if tail.due else set()
+            up_to = max(found) if found and data.draw(st.booleans()) else None
+            tail = tail.reread(sorted(found), up_to=up_to)
+            known |= {*above, *found, *tail.finished}
+            assert not set(tail.finished) & {*tail.holes, *found}
+            assert known | set(tail.holes) == set(range(1, tail.high + 1))
 
 
 def test_a_hole_waits_only_for_those_seen_when_it_appeared() -> None:
