@@ -130,9 +130,9 @@ class Tail:
                 groups.append(Fenced(empty, group.fence, reread=True))
             else:
                 finished |= empty
-        left = replace(self, fenced=tuple(groups))
-        # Coarse holes of one fence may overlap those of another.
-        return replace(left, finished=finished - left.holes if finished and groups else finished)
+        # Disjoint from the holes left, coarse ones too: whoever is in a fence is in all younger ones, so groups with an
+        # empty fence are the oldest, all of them are due, and their ids are below those of the others.
+        return replace(self, fenced=tuple(groups), finished=finished)
 
 
 def _looked(group: Fenced, writers: frozenset[Writer]) -> Fenced:
