@@ -99,6 +99,9 @@ _COLUMNS = sa.text("""
                    where i.indrelid = a.attrelid and i.indisunique and i.indisvalid and i.indimmediate
                      and i.indpred is null and i.indexprs is null
                      and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) as "unique",
+           exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+                   where i.indrelid = a.attrelid and i.indisvalid and i.indpred is null
+                     and i.indkey[0] = a.attnum and m.amname = 'btree') as indexed,
            s.seqrelid::bigint as sequence_oid, s.seqrelid::regclass::text as sequence_name,
            s.seqincrement as increment, s.seqcache as cache, s.seqmin as least,
            a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
@@ -229,7 +232,7 @@ def _column(row: sa.RowMapping) -> Column:
             row["least"],
             usable=row["usable"],
         )
-    names = ("name", "type_name", "not_null", "generated", "identity", "unique")
+    names = ("name", "type_name", "not_null", "generated", "identity", "unique", "indexed")
     return Column(**{name: row[name] for name in names}, sequence=sequence)
 
 

@@ -47,7 +47,13 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; ``type_name`` is schema-qualified and has its modifiers: ``numeric(10,2)``."""
+    """One column.
+
+    Attributes:
+        type_name: schema-qualified and with its modifiers: ``numeric(10,2)``.
+        unique: it has a unique, immediate index of its own.
+        indexed: a B-tree of the whole table begins with it, so rows can be read in its order.
+    """
 
     name: str
     type_name: str
@@ -55,6 +61,7 @@ class Column:
     generated: bool = False
     identity: bool = False
     unique: bool = False
+    indexed: bool = False
     sequence: Sequence | None = None
 
     @property

@@ -1,0 +1,101 @@
+"""What a sweep costs: against `snk verify` on the same tables, beside others, and under TST.
+
+    python bench/sweep.py [ROWS] [TST_ROWS]
+
+Fills a pair with so many equal rows. Prints the seconds and CPU seconds (of this process, and of the whole machine
+meanwhile) of a comparison and of sweeps at two shares of a processor; the delay of a row that is inserted and read
+while nothing else happens, and beside a sweep; then sweeps the pair while the daemon keeps it equal under TST.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable
+from pathlib import Path
+
+import sqlalchemy as sa
+import uvloop
+from quiet import fill
+
+from snk.db.engine import Server
+from snk.db.rows import count_rows
+from snk.db.schema import Record
+from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.embedded.process import free_port
+from snk.embedded.programs import environment, start_daemon
+from snk.sync.prepare import prepare
+from snk.verify.compare import Comparison, compare
+from snk.verify.sweep import Swept, sweep
+
+SHARES = (1.0, 0.2)
+ALONE_SECONDS = 5.0
+OPTIONS = {"min_wal_size": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
+
+
+async def main(pair: EmbeddedPair, rows: int, tst_rows: int) -> None:
+    """Run the measurements."""
+    first, second = Server("first", pair.first.dsn), Server("second", pair.second.dsn)
+    for side in (first, second):
+        await prepare(side, ("records",))
+    await fill(first, rows)
+    values = environment(pair, free_port())
+    daemon = start_daemon(pair, values)
+    while await count_rows(second, "records") < rows:
+        await asyncio.sleep(0.1)
+    try:
+        await show("compare", compare(first, second, "records"))
+        for share in SHARES:
+            await show(f"sweep, share {share}", sweep(first, second, "records", share=share))
+        print("insert and read, alone:        ", await delays(first, asyncio.sleep(ALONE_SECONDS)))
+        for share in SHARES:
+            beside = sweep(first, second, "records", share=share)
+            print(f"insert and read, share {share}:   ", await delays(first, beside))
+        command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(tst_rows)]
+        load = await asyncio.create_subprocess_exec(*command, env=values)
+        while load.returncode is None:
+            await show("sweep, share 0.2, under TST", sweep(first, second, "records"))
+    finally:
+        daemon.end(15, 10)
+
+
+async def show(what: str, measured: Awaitable[Comparison | Swept]) -> None:
+    """Run a comparison or a sweep, and print what it took."""
+    servers, own = machine_seconds(), time.process_time()
+    result = await measured
+    own, servers = time.process_time() - own, machine_seconds() - servers
+    found = len(result.only_in_first) + len(result.only_in_second) + len(result.different)
+    print(f"{what}: {result.seconds:.2f} s, CPU {own:.2f} s here, {servers:.2f} s on the machine, {found} differences")
+
+
+def machine_seconds() -> float:
+    """CPU seconds that everything on this machine has used, ended processes too."""
+    user, nice, system = (int(ticks) for ticks in Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / 100
+
+
+async def delays(side: Server, beside: Awaitable[object]) -> str:
+    """Milliseconds to insert a row and read it, as long as something else lasts."""
+    found: list[float] = []
+    other = asyncio.ensure_future(beside)
+    async with side.connect() as connection:
+        while not other.done():
+            name, began = uuid.uuid4(), time.perf_counter()
+            await connection.execute(sa.insert(Record).values(uuid=name, data="x"))
+            await connection.execute(sa.select(Record.id).where(Record.uuid == name))
+            found.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(0.01)
+    await other
+    found.sort()
+    p50, p90, p99 = statistics.median(found), found[len(found) * 9 // 10], found[len(found) * 99 // 100]
+    return f"p50 {p50:.1f}  p90 {p90:.1f}  p99 {p99:.1f} ms"
+
+
+if __name__ == "__main__":
+    given = [int(text) for text in sys.argv[1:]]
+    with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
+        Path(folder).chmod(0o755)
+        with embedded_pair(Path(folder), user="postgres", password="postgres", options=OPTIONS) as servers:  # noqa: S106 - a demo
+            uvloop.run(main(servers, *given, *(1_000_000, 1_000_000)[len(given) :]))
