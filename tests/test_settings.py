@@ -107,6 +107,7 @@ def test_an_unknown_name_names_the_nearest_right_one(
         ("DB_PORT", "http", "DB_PORT is 'http'"),
         ("DB_PORT", "70000", "DB_PORT is '70000'.*65535"),
         ("SNK_BATCH_ROWS", "0", "SNK_BATCH_ROWS is '0'.*greater than or equal to 1"),
+        ("SNK_BATCH_BYTES", "0", "SNK_BATCH_BYTES is '0'.*greater than or equal to 1"),
         ("SNK_LOG_FORMAT", "xml", "SNK_LOG_FORMAT is 'xml'.*'console' or 'json'"),
         ("SNK_TABLES", " , ", "SNK_TABLES.*at least one table"),
         ("FIRST_DB_URL", "mysql://u:secret@h/d", "FIRST_DB_URL has the scheme 'mysql'.*postgresql://"),

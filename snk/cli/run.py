@@ -36,7 +36,7 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    limits = Limits(settings.snk_batch_rows, settings.snk_poll_max_ms)
+    limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
     daemon = Daemon(pair_of(settings), limits, settings.redis_dsn)
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serve(daemon.status, bound, stop), notify(daemon, stop)):

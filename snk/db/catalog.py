@@ -94,7 +94,7 @@ _NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
 
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
-           a.attgenerated <> '' as generated, a.attidentity <> '' as identity,
+           a.attgenerated <> '' as generated, a.attidentity <> '' as identity, a.attlen < 0 as varies,
            exists (select from pg_index i
                    where i.indrelid = a.attrelid and i.indisunique and i.indisvalid and i.indimmediate
                      and i.indpred is null and i.indexprs is null
@@ -232,7 +232,7 @@ def _column(row: sa.RowMapping) -> Column:
             row["least"],
             usable=row["usable"],
         )
-    names = ("name", "type_name", "not_null", "generated", "identity", "unique", "indexed")
+    names = ("name", "type_name", "not_null", "generated", "identity", "varies", "unique", "indexed")
     return Column(**{name: row[name] for name in names}, sequence=sequence)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
+from snk.core.portion import Portion
 from snk.core.report import Blocker
 from snk.db import catalog, schema
 from snk.db.engine import Server
@@ -24,6 +25,8 @@ BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
 }
 
+WIDEST: sa.ColumnElement[int] = sa.bindparam("widest", type_=sa.BigInteger)
+
 
 async def plan_by_index(connection: AsyncConnection) -> None:
     """Have the planner of this session use indexes wherever there are any, whatever the statistics say."""
@@ -31,17 +34,21 @@ async def plan_by_index(connection: AsyncConnection) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """What one read above the mark saw.
+class Found:
+    """What one read found.
 
     Attributes:
         rows: in id order.
+        full: it was cut off at what was asked for, so more rows may be there.
+        portion: what to ask for in the next read.
         inserted: the server's WAL insert position after the read's snapshot, in bytes: everything the read saw lies
             before it.
         flushed: the position up to which WAL was on disk then.
     """
 
     rows: Rows
+    full: bool
+    portion: Portion
     inserted: int
     flushed: int
 
@@ -66,20 +73,25 @@ class Reader:
         """Below every id that the table's sequence can give."""
         return self._table.shape.floor
 
-    async def above(self, high: int, limit: int) -> Read:
-        """The first ``limit`` rows with an id above ``high``; more if the last id occurs several times."""
-        stamp, inserted, flushed, ids, *columns = await self._row(self._above, {"high": high, "limit": limit})
-        self._check(stamp)
-        rows = self._table.rows(ids, columns) if ids else Rows()
-        return Read(rows, inserted, flushed)
+    async def above(self, high: int, portion: Portion) -> Found:
+        """The first rows with an id above ``high``, as many as fit; more if the last id occurs several times."""
+        return await self._fitting(self._above, {"high": high}, portion)
 
-    async def within(self, holes: Intervals, limit: int) -> Rows:
-        """The first ``limit`` rows whose ids lie in the holes, in id order."""
+    async def within(self, holes: Intervals, portion: Portion) -> Found:
+        """The first rows whose ids lie in the holes, in id order, as many as fit."""
         lows, highs = zip(*holes.pairs, strict=True)
-        parameters = {"lows": list(lows), "highs": list(highs), "limit": limit}
-        stamp, ids, *columns = await self._row(self._within, parameters)
-        self._check(stamp)
-        return self._table.rows(ids, columns) if ids else Rows()
+        return await self._fitting(self._within, {"lows": list(lows), "highs": list(highs)}, portion)
+
+    async def _fitting(self, statement: sa.Executable, parameters: Mapping[str, Any], portion: Portion) -> Found:
+        """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
+        while True:
+            limits = {"limit": portion.rows, "widest": portion.widest}
+            stamp, inserted, flushed, widest, ids, *columns = await self._row(statement, {**parameters, **limits})
+            self._check(stamp)
+            asked, portion = portion, portion.after(widest)
+            if widest is None or widest <= asked.widest:
+                rows = self._table.rows(ids, columns) if ids else Rows()
+                return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed)
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Which of these uuids the table holds."""
@@ -133,15 +145,13 @@ class Reader:
 def _above(table: SyncedTable) -> sa.Select[Any]:
     """The statement of `Reader.above`. WITH TIES, so that equal ids are never split between two reads."""
     rows = (
-        sa.select(table.id.label("id"), *table.travelling)
+        sa.select(table.id.label("id"), *table.measurable(WIDEST))
         .where(table.id > sa.bindparam("high", type_=sa.BigInteger))
         .order_by(table.id)
         .fetch(sa.bindparam("limit", type_=sa.BigInteger), with_ties=True)
         .subquery()
     )
-    inserted = _bytes(sa.func.pg_current_wal_insert_lsn())
-    flushed = _bytes(sa.func.pg_current_wal_flush_lsn())
-    return sa.select(catalog.stamp(table.shape), inserted, flushed, _ids(rows), *table.folded(rows))
+    return _fitting(table, rows)
 
 
 def _within(table: SyncedTable) -> sa.Select[Any]:
@@ -153,7 +163,7 @@ def _within(table: SyncedTable) -> sa.Select[Any]:
         .render_derived()
     )
     inside = (
-        sa.select(table.id.label("id"), *table.travelling)
+        sa.select(table.id.label("id"), *table.measurable(WIDEST))
         .where(table.id >= holes.c.low, table.id <= holes.c.high)
         .order_by(table.id)
         .fetch(limit, with_ties=True)
@@ -166,7 +176,20 @@ def _within(table: SyncedTable) -> sa.Select[Any]:
         .fetch(limit, with_ties=True)
         .subquery()
     )
-    return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
+    return _fitting(table, rows)
+
+
+def _fitting(table: SyncedTable, limited: sa.Subquery) -> sa.Select[Any]:
+    """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
+    rows, width = table.measured(limited)
+    return sa.select(
+        catalog.stamp(table.shape),
+        _bytes(sa.func.pg_current_wal_insert_lsn()),
+        _bytes(sa.func.pg_current_wal_flush_lsn()),
+        sa.null() if width is None else sa.func.max(width),
+        _ids(rows),
+        *table.folded(rows, None if width is None else width > WIDEST),
+    )
 
 
 def _wait(table: SyncedTable) -> sa.Select[Any]:
@@ -187,13 +210,13 @@ def _named(table: SyncedTable) -> sa.Select[Any]:
     return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
 
 
+def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:
+    return sa.func.array_agg(rows.c.id, type_=IDS_ARRAY)
+
+
 def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
     """The uuid is one of those bound as ``uuids``."""
     return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
-
-
-def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:
-    return sa.func.array_agg(rows.c.id, type_=IDS_ARRAY)
 
 
 def _bytes(position: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:

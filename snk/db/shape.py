@@ -51,6 +51,7 @@ class Column:
 
     Attributes:
         type_name: schema-qualified and with its modifiers: ``numeric(10,2)``.
+        varies: its values have no fixed width, so one of them may be large.
         unique: it has a unique, immediate index of its own.
         indexed: a B-tree of the whole table begins with it, so rows can be read in its order.
     """
@@ -60,6 +61,7 @@ class Column:
     not_null: bool = False
     generated: bool = False
     identity: bool = False
+    varies: bool = True
     unique: bool = False
     indexed: bool = False
     sequence: Sequence | None = None

@@ -36,6 +36,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.uuids)
 
+    def first(self, count: int) -> "Rows":
+        """The first rows, so many."""
+        return Rows(self.ids[:count], self.uuids[:count], tuple(column[:count] for column in self.columns))
+
     def __add__(self, other: "Rows") -> "Rows":
         if not other.uuids:
             return self
@@ -108,20 +112,65 @@ class SyncedTable:
     @property
     def travelling(self) -> list[sa.ColumnElement[Any]]:
         """The copied columns as they are read: plain, or cast to text."""
-        return [
-            (self.table.c[c.name] if _read_plainly(c) else sa.cast(self.table.c[c.name], sa.Text)).label(f"c{at}")
-            for at, c in enumerate(self.columns)
-        ]
+        return [self._read(c).label(f"c{at}") for at, c in enumerate(self.columns)]
 
-    def folded(self, rows: sa.Subquery) -> list[sa.ColumnElement[Any]]:
+    def measurable(self, widest: sa.ColumnElement[int]) -> list[sa.ColumnElement[Any]]:
+        """The copied columns as they are read, for `measured`.
+
+        What has to become text first, and is stored in more bytes than a row may have, is left out: to unpack
+        thousands of large documents only to see that they are large would take minutes.
+        """
+        columns: list[sa.ColumnElement[Any]] = []
+        for at, column in enumerate(self.columns):
+            if column.varies and not _read_plainly(column):
+                stored = sa.func.pg_column_size(self.table.c[column.name])
+                columns.append(sa.case((stored <= widest, self._read(column))).label(f"c{at}"))
+                columns.append(stored.label(f"s{at}"))
+            else:
+                columns.append(self._read(column).label(f"c{at}"))
+        return columns
+
+    def measured(self, rows: sa.Subquery) -> tuple[sa.Subquery, sa.ColumnElement[int] | None]:
+        """The same rows, and the width of each: the bytes of what has no fixed width, as it travels.
+
+        Where several columns count, OFFSET 0 keeps the planner from measuring once per column. The length of a text
+        is known without unpacking it.
+
+        Returns:
+            None for a width where all columns have a fixed one.
+        """
+        sizes = {
+            f"c{at}": sa.func.octet_length(rows.c[f"c{at}"])
+            if _read_plainly(column)
+            else sa.func.coalesce(sa.func.octet_length(rows.c[f"c{at}"]), rows.c[f"s{at}"])
+            for at, column in enumerate(self.columns)
+            if column.varies
+        }
+        if len(sizes) < 2:  # noqa: PLR2004 - two and more are added up
+            return rows, next(iter(sizes.values()), None)
+        added = [sa.cast(sa.func.coalesce(size, sa.literal_column("0")), sa.BigInteger) for size in sizes.values()]
+        width = sum(added[1:], added[0])
+        together = sa.select(*rows.c, width.label("width")).offset(sa.literal_column("0")).subquery()
+        return together, together.c.width
+
+    def folded(self, rows: sa.Subquery, wide: sa.ColumnElement[bool] | None = None) -> list[sa.ColumnElement[Any]]:
         """One array per travelling column of a subquery that selects them under their labels.
 
-        ``array_agg`` takes the rows in the order in which the subquery yields them.
+        ``array_agg`` takes the rows in the order in which the subquery yields them. Of ``wide`` rows only what has a
+        fixed width comes along.
         """
-        return [
-            sa.func.array_agg(rows.c[f"c{at}"], type_=_array(_written_as(c) if _read_plainly(c) else sa.Text()))
-            for at, c in enumerate(self.columns)
-        ]
+        arrays: list[sa.ColumnElement[Any]] = []
+        for at, column in enumerate(self.columns):
+            value: sa.ColumnElement[Any] = rows.c[f"c{at}"]
+            if wide is not None and column.varies:
+                value = sa.case((wide, sa.null()), else_=value)
+            item = _written_as(column) if _read_plainly(column) else sa.Text()
+            arrays.append(sa.func.array_agg(value, type_=_array(item)))
+        return arrays
+
+    def _read(self, column: Column) -> sa.ColumnElement[Any]:
+        read = self.table.c[column.name]
+        return read if _read_plainly(column) else sa.cast(read, sa.Text)
 
     def unfolded(self) -> tuple[sa.TableValuedAlias, list[sa.ColumnElement[Any]]]:
         """Arrays bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from snk.core.pace import Backoff, PollPace
+from snk.core.portion import Portion
 from snk.core.report import FlowState
 from snk.db.engine import Server
 from snk.db.writer import MarkState
@@ -39,7 +40,13 @@ class Limits:
     """How large batches are and how long a quiet flow sleeps."""
 
     batch_rows: int = 10000
+    batch_bytes: int = 16 * 2**20
     poll_max_ms: float = 20.0
+
+    def smaller(self) -> "Limits":
+        """Smaller batches, where these were more than a server could hold."""
+        rows, size = max(1, self.batch_rows // SMALLER), max(1, self.batch_bytes // SMALLER)
+        return replace(self, batch_rows=rows, batch_bytes=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +120,10 @@ class Flow:
             except SnkError as error:
                 self._lost(error)
                 if isinstance(error, TooLarge):
-                    self._limits = replace(self._limits, batch_rows=max(1, self._limits.batch_rows // SMALLER))
-                    self._log.warning("batches_made_smaller", rows=self._limits.batch_rows)
+                    self._limits = self._limits.smaller()
+                    self._log.warning(
+                        "batches_made_smaller", rows=self._limits.batch_rows, bytes=self._limits.batch_bytes
+                    )
                 backoff = Backoff() if time.monotonic() - started > backoff.most_seconds else backoff.failed()
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
 
@@ -167,7 +176,7 @@ class Flow:
                 noted=self._echoes.noted,
                 wanted=self._wanted,
                 meter=self.meter,
-                batch_rows=self._limits.batch_rows,
+                portion=Portion.of(self._limits.batch_rows, self._limits.batch_bytes),
             )
 
     async def _start_at(self, link: Link, epoch: int) -> MarkState:

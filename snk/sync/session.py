@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from snk.core.pace import Gather
+from snk.core.portion import Portion
 from snk.core.tail import Tail
 from snk.db.table import Rows
 from snk.db.writer import MarkState
@@ -35,7 +36,7 @@ class Batch:
         asked: monotonic time when the read began; everything visible then is in this batch or before it. None for a
             full one, for more was visible.
         moved: rows were read, be they echoes.
-        full: it was cut off at the batch size, so more rows are waiting.
+        full: it was cut off at the batch size, in rows or in bytes, so more rows are waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
     """
 
@@ -64,7 +65,7 @@ class Session:
         noted: Known,
         wanted: list[str],
         meter: Meter,
-        batch_rows: int,
+        portion: Portion,
     ) -> None:
         self._link = link
         self._state = state
@@ -72,7 +73,7 @@ class Session:
         self._noted = noted  # what the source is known to hold: to be met by the opposite flow
         self._wanted = wanted  # rows to be brought over by name
         self._meter = meter
-        self._batch_rows = batch_rows
+        self._portion = portion
         self._tail = Tail.resumed(state.high, state.holes)
         self._safe = state.safe
         self._unflushed: tuple[int, int] | None = None
@@ -144,17 +145,16 @@ class Session:
         """
         asked, landed = time.monotonic(), self._met.landed
         source = self._link.source.reader
-        read = await source.above(self._tail.high, self._batch_rows)
-        rows, tail = read.rows, self._tail.read(read.rows.ids)
-        full = len(rows) >= self._batch_rows
+        read = await source.above(self._tail.high, self._portion)
+        rows, full, self._portion = read.rows, read.full, read.portion
+        tail = self._tail.read(rows.ids)
         self._gather = self._gather.after(len(rows))
         if tail.fenced:
             tail = tail.look(await source.writers())
         if due := tail.due:
-            again = await source.within(due, self._batch_rows)
-            cut = len(again) >= self._batch_rows
-            tail = tail.reread(again.ids, up_to=again.ids[-1] if cut else None)
-            rows, full = rows + again, full or cut
+            again = await source.within(due, self._portion)
+            tail = tail.reread(again.rows.ids, up_to=again.rows.ids[-1] if again.full else None)
+            rows, full, self._portion = rows + again.rows, full or again.full, again.portion
         self._note_durable(read.inserted, read.flushed, tail.high)
         self._tail = tail
         kept = self._without_echoes(rows)

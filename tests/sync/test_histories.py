@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core import tail as tail_module
 from snk.core.intervals import Intervals
+from snk.core.portion import Portion
 from snk.core.tail import Fenced
 from snk.db.engine import Server
-from snk.db.reader import Read, Reader
-from snk.db.table import Rows
+from snk.db.reader import Found, Reader
 from snk.db.writer import MarkState
 from snk.dedup.known import Known
 from snk.sync.link import End, Link, linked
@@ -43,11 +43,11 @@ class Turns(Reader):
         self.free = True
         self._turn.release()
 
-    async def above(self, high: int, limit: int) -> Read:
-        return await self._in_turn(super().above(high, limit))
+    async def above(self, high: int, portion: Portion) -> Found:
+        return await self._in_turn(super().above(high, portion))
 
-    async def within(self, holes: Intervals, limit: int) -> Rows:
-        return await self._in_turn(super().within(holes, limit))
+    async def within(self, holes: Intervals, portion: Portion) -> Found:
+        return await self._in_turn(super().within(holes, portion))
 
     async def writers(self) -> frozenset[str]:
         return await self._in_turn(super().writers())
@@ -127,7 +127,8 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
     await link.destination.writer.create_mark(state)
     link = Link(link.table, source, link.destination)
     meter = Meter(link.table, "first", "second")
-    return Session(link, state, met=Known(1000), noted=Known(1000), wanted=[], meter=meter, batch_rows=batch_rows)
+    notes = {"met": Known(1000), "noted": Known(1000)}
+    return Session(link, state, **notes, wanted=[], meter=meter, portion=Portion.of(batch_rows, 2**24))
 
 
 async def forever(session: Session) -> None:
