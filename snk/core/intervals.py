@@ -7,7 +7,8 @@ millions of ids.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import reduce
+from operator import or_, sub
 from typing import Self
 
 
@@ -94,6 +95,15 @@ class Intervals:
         """The part above ``bound``."""
         return type(self)(tuple((max(low, bound + 1), high) for low, high in self.pairs if high > bound))
 
+    def first(self, pairs: int, ids: int) -> Self:
+        """The lowest intervals, at most so many, that hold at most so many ids; but always one."""
+        held = 0
+        for count, (low, high) in enumerate(self.pairs[:pairs]):
+            held += high - low + 1
+            if count and held > ids:
+                return type(self)(self.pairs[:count])
+        return self if len(self.pairs) <= pairs else type(self)(self.pairs[:pairs])
+
     def coarse(self, limit: int) -> Self:
         """A superset of at most ``limit`` intervals, made by closing the narrowest gaps first.
 
@@ -102,15 +112,20 @@ class Intervals:
         """
         if len(self.pairs) <= limit:
             return self
-        gaps = [right[0] - left[1] for left, right in pairwise(self.pairs)]
-        closed = set(sorted(range(len(gaps)), key=gaps.__getitem__)[: len(self.pairs) - limit])
-        merged = [self.pairs[0]]
-        for at, pair in enumerate(self.pairs[1:]):
-            if at in closed:
-                merged[-1] = (merged[-1][0], pair[1])
-            else:
-                merged.append(pair)
-        return type(self)(tuple(merged))
+        lows, highs = zip(*self.pairs, strict=True)
+        gaps = list(map(sub, lows[1:], highs))
+        narrow = sorted(gaps)[len(self.pairs) - limit - 1]  # the widest that is closed
+        kept = [at for at, gap in enumerate(gaps) if gap > narrow]
+        if room := limit - 1 - len(kept):
+            kept = sorted(kept + [at for at, gap in enumerate(gaps) if gap == narrow][-room:])
+        starts = (lows[0], *(lows[at + 1] for at in kept))
+        ends = (*(highs[at] for at in kept), highs[-1])
+        return type(self)(tuple(zip(starts, ends, strict=True)))
 
 
 NOTHING = Intervals()
+
+
+def union(sets: Iterable[Intervals]) -> Intervals:
+    """Everything that is in one of the sets, for little where they lie one above the other."""
+    return reduce(or_, sorted(sets, key=lambda held: held.pairs[:1]), NOTHING)

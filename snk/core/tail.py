@@ -27,10 +27,12 @@ Everything here is a frozen value: no I/O, no clock. The order of the calls is t
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from snk.core.intervals import NOTHING, Intervals
+from snk.core.intervals import NOTHING, Intervals, union
 
 MOST_HOLES = 20_000
 """Intervals kept of one fence; where a transaction stays open while ids are skipped everywhere, they become coarse."""
+COARSE_HOLES = 3 * MOST_HOLES // 4
+"""What is left of them then: some room, for to make them coarse takes time."""
 
 Writer = str
 """A transaction that can still fill a hole, by its virtual transaction id."""
@@ -77,12 +79,12 @@ class Tail:
     @property
     def holes(self) -> Intervals:
         """All ids at or below ``high`` that were never seen and may still come."""
-        return Intervals.of(pair for group in self.fenced for pair in group.holes.pairs)
+        return union(group.holes for group in self.fenced)
 
     @property
     def due(self) -> Intervals:
         """The holes to re-read now."""
-        return Intervals.of(pair for group in self.fenced if group.due for pair in group.holes.pairs)
+        return union(group.holes for group in self.fenced if group.due)
 
     @property
     def writers(self) -> frozenset[Writer]:
@@ -104,7 +106,8 @@ class Tail:
         merged: dict[Fenced, Intervals] = {}
         for group in (_looked(group, writers) for group in self.fenced):
             alike = replace(group, holes=NOTHING)
-            merged[alike] = (merged.get(alike, NOTHING) | group.holes).coarse(MOST_HOLES)
+            holes = merged.get(alike, NOTHING) | group.holes
+            merged[alike] = holes if len(holes.pairs) <= MOST_HOLES else holes.coarse(COARSE_HOLES)
         return replace(self, fenced=tuple(replace(alike, holes=holes) for alike, holes in merged.items()))
 
     def reread(self, ids: Iterable[int], *, up_to: int | None = None) -> "Tail":
@@ -114,7 +117,7 @@ class Tail:
             ids: what was there.
             up_to: the last id the re-read reached, when it was cut short; holes above it stay due.
         """
-        seen = list(ids)
+        seen = Intervals.of((i, i) for i in ids)
         groups: list[Fenced] = []
         finished = NOTHING
         for group in self.fenced:
@@ -125,7 +128,7 @@ class Tail:
             later = NOTHING if up_to is None else group.holes.above(up_to)
             if later:
                 groups.append(replace(group, holes=later))
-            empty = reached.without(i for i in seen if i in reached)
+            empty = reached - seen
             if empty and group.fence:
                 groups.append(Fenced(empty, group.fence, reread=True))
             else:

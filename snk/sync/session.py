@@ -24,6 +24,7 @@ from snk.sync.meter import Meter
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
 MOST_NAMED = 100
+MOST_RANGES = 10_000  # intervals of holes in one statement
 
 log = structlog.get_logger()
 
@@ -35,8 +36,8 @@ class Batch:
     Attributes:
         asked: monotonic time when the read began; everything visible then is in this batch or before it. None for a
             full one, for more was visible.
-        moved: rows were read, be they echoes.
-        full: it was cut off at the batch size, in rows or in bytes, so more rows are waiting.
+        moved: rows were read, be they echoes, or there is more to read.
+        full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
     """
 
@@ -152,15 +153,18 @@ class Session:
         if tail.fenced:
             tail = tail.look(await source.writers())
         if due := tail.due:
-            again = await source.within(due, self._portion)
-            tail = tail.reread(again.rows.ids, up_to=again.rows.ids[-1] if again.full else None)
-            rows, full, self._portion = rows + again.rows, full or again.full, again.portion
+            part = due.first(MOST_RANGES, self._portion.rows)
+            again = await source.within(part, self._portion)
+            whole = part == due and not again.full
+            reached = again.rows.ids[-1] if again.full else part.pairs[-1][1]
+            tail = tail.reread(again.rows.ids, up_to=None if whole else reached)
+            rows, full, self._portion = rows + again.rows, full or not whole, again.portion
         self._note_durable(read.inserted, read.flushed, tail.high)
         self._tail = tail
         kept = self._without_echoes(rows)
         if not full and not tail.fenced:
             self._met.settle(landed)
-        return Batch(kept, tail, self._safe, None if full else asked, moved=bool(rows), full=full)
+        return Batch(kept, tail, self._safe, None if full else asked, moved=full or bool(rows), full=full)
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
         """Move ``safe`` up once the WAL of an earlier read has reached the disk."""

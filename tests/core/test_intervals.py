@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.core.intervals import NOTHING, Intervals
+from snk.core.intervals import NOTHING, Intervals, union
 
 bounds = st.integers(-30, 30)
 pair_lists = st.lists(st.tuples(bounds, bounds), max_size=8)
@@ -68,6 +68,27 @@ def test_coarse_is_a_superset_within_the_same_bounds(pairs: list[tuple[int, int]
     assert set(coarse) >= set(whole)
     if whole:
         assert (coarse.pairs[0][0], coarse.pairs[-1][1]) == (whole.pairs[0][0], whole.pairs[-1][1])
+
+
+@given(pair_lists, st.integers(1, 5), st.integers(1, 20))
+def test_the_first_intervals_are_no_more_than_wanted_but_always_one(
+    pairs: list[tuple[int, int]], most: int, count: int
+) -> None:
+    whole = Intervals.of(pairs)
+    first = whole.first(most, count)
+    assert first.pairs == whole.pairs[: len(first.pairs)]
+    assert bool(first) == bool(whole)
+    assert len(first.pairs) <= most
+    assert len(first) <= count or len(first.pairs) == 1
+    more = whole.pairs[: len(first.pairs) + 1]
+    assert first == whole or len(more) > most or len(Intervals(more)) > count, "it could have been more"
+
+
+@given(st.lists(pair_lists, max_size=5))
+def test_the_union_of_many_is_that_of_sets(many: list[list[tuple[int, int]]]) -> None:
+    whole = union(Intervals.of(pairs) for pairs in many)
+    assert_canonical(whole)
+    assert set(whole) == set().union(*map(as_set, many))
 
 
 def test_coarse_closes_the_narrowest_gaps_first() -> None:

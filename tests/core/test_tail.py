@@ -230,7 +230,7 @@ def test_an_id_that_occurs_twice_hides_no_hole() -> None:
 
 def test_holes_without_number_become_coarse() -> None:
     holes = Tail().read(range(2, 100_000, 2)).look(frozenset({"a"})).holes
-    assert len(holes.pairs) == tail_module.MOST_HOLES
+    assert len(holes.pairs) == tail_module.COARSE_HOLES
     assert all(hole in holes for hole in range(1, 99_998, 2))
 
 
