@@ -30,6 +30,9 @@ class PairUrls:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long and how often the tests that take their time take it."""
     parser.addoption("--seconds", type=float, default=4.0, help="how long hostile writers write")
+    parser.addoption(
+        "--rows", type=int, default=100_000, help="how large the loads are that are to need bounded memory"
+    )
     parser.addoption("--runs", type=int, default=1, help="how often such a test is run, each with a seed of its own")
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from snk.embedded.process import free_port
 from tests.databases import until
 
@@ -51,6 +53,16 @@ class DaemonProcess:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def peak_mib(self) -> float:
+        """The most memory the process ever held; where the system does not tell, the test is skipped."""
+        assert self._process
+        status = Path(f"/proc/{self._process.pid}/status")
+        if not status.exists():
+            pytest.skip("this system does not tell how much memory a process held")
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
 
     @property
     def log(self) -> str:
