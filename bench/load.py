@@ -1,0 +1,222 @@
+"""What much data costs: the daemon's memory and speed, where there is very much of something.
+
+    python bench/load.py [--backlog ROWS] [--table ROWS] [--transaction ROWS] [--holes IDS] [--wide ROWS]
+                         [--delays ROWS]
+
+On one pair of servers, in this order; every line ends with the daemon's peak memory:
+
+* empty: the delay of lone rows in an empty table, and the rate of a tenth of the backlog;
+* backlog: so many rows wait in one database when the daemon starts, and its rate in the first and in the last tenth;
+* table: both tables have so many rows; the delay of lone rows again, and the rate of another tenth of the backlog;
+* transaction: so many rows in one, delay of lone rows while it is open;
+* holes: every other one of so many ids is drawn and never used while an old transaction is open;
+* wide: so many rows of 1 MiB on either side, at once.
+
+The daemon is started anew for each, so that each has a peak of its own.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+import uvloop
+from live import OPTIONS, used
+from quiet import delay, fill
+
+from snk.db.engine import Server
+from snk.db.rows import count_rows
+from snk.db.schema import Mark, Record
+from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.embedded.process import Child, free_port
+from snk.embedded.programs import environment, start_daemon
+from snk.sync.prepare import prepare
+
+MIB = 2**20
+FILL_ROWS = 500_000
+TENTH = 10
+
+
+class Bench:
+    """A pair of servers, and how many rows each of them is to hold."""
+
+    def __init__(self, pair: EmbeddedPair) -> None:
+        self.sides = (Server("first", pair.first.dsn, None), Server("second", pair.second.dsn, None))
+        self.rows = 0
+        self._pair = pair
+
+    @asynccontextmanager
+    async def daemon(self) -> AsyncIterator[Child]:
+        """A daemon as long as the block, which first has to find that there is nothing to do."""
+        daemon = start_daemon(self._pair, environment(self._pair, free_port()))
+        try:
+            yield daemon
+        finally:
+            daemon.end(15, 10)
+
+    async def insert(self, rows: int) -> None:
+        """Insert rows into the first database, some at a time."""
+        for at in range(0, rows, FILL_ROWS):
+            await fill(self.sides[0], min(FILL_ROWS, rows - at))
+        self.rows += rows
+
+    async def delivered(self, rows: int | None = None) -> float:
+        """Seconds until the second database holds so many rows, or all of them."""
+        began, wanted = time.monotonic(), self.rows if rows is None else rows
+        # The mark is cheap to ask for; the rows are counted when it is far enough.
+        high = sa.select(sa.func.coalesce(sa.func.max(Mark.high), 0))
+        ids = sa.select(sa.func.coalesce(sa.func.max(Record.id), 0))
+        async with self.sides[0].connect() as source, self.sides[1].connect() as destination:
+            last = (await source.execute(ids)).scalar_one() - (self.rows - wanted)
+            while (await destination.execute(high)).scalar_one() < last:
+                await asyncio.sleep(0.02)
+        seconds = time.monotonic() - began
+        while rows is None and await count_rows(self.sides[1], "records") < self.rows:
+            await asyncio.sleep(0.05)
+        return seconds
+
+    async def delays(self, rows: int) -> str:
+        """The delay of lone rows, from the first database to the second."""
+        found = [await delay(*self.sides) for _ in range(rows)]
+        self.rows += rows
+        return f"one row: p50 {statistics.median(found):.1f}  p90 {sorted(found)[int(rows * 0.9)]:.1f} ms"
+
+
+def show(what: str, daemon: Child, *facts: str) -> None:
+    """One line of figures."""
+    print(f"{what:12}", *facts, f"peak {used(daemon.pid)['daemon_peak_mib']:.0f} MiB", sep=" | ", flush=True)
+
+
+async def grown(bench: Bench, name: str, rows: int, delays: int) -> None:
+    """Lone rows, and a burst, into the table as it is."""
+    async with bench.daemon() as daemon:
+        await bench.delivered()
+        lone = await bench.delays(delays)
+        began = time.monotonic()
+        await bench.insert(rows)
+        await bench.delivered()
+        show(name, daemon, lone, f"{rows} rows with their insertion: {rows / (time.monotonic() - began):.0f} rows/s")
+
+
+async def backlog(bench: Bench, rows: int) -> None:
+    """Rows that wait when the daemon starts."""
+    before = bench.rows
+    await bench.insert(rows)
+    tenth = rows // TENTH
+    async with bench.daemon() as daemon:
+        await bench.delivered(before + 1)
+        seconds = [await bench.delivered(before + at * tenth) for at in range(1, TENTH)] + [await bench.delivered()]
+        show("backlog", daemon, f"{rows} rows in {sum(seconds):.1f} s, rows/s", *rates(tenth, seconds))
+
+
+def rates(rows: int, seconds: list[float]) -> list[str]:
+    """The rate of the first part, of the last one, and the median."""
+    every = [rows / each for each in seconds]
+    return [f"first tenth {every[0]:.0f}", f"last tenth {every[-1]:.0f}", f"median {statistics.median(every):.0f}"]
+
+
+async def transaction(bench: Bench, rows: int, delays: int) -> None:
+    """Many rows in one transaction; lone rows while it is open."""
+    async with bench.daemon() as daemon:
+        await bench.delivered()
+        async with bench.sides[0].begin() as large:
+            await large.execute(_made(rows, sa.select(sa.func.gen_random_uuid(), sa.literal("large"))))
+            bench.rows += rows
+            lone = await bench.delays(delays)
+        began = time.monotonic()
+        while await count_rows(bench.sides[1], "records") < bench.rows:
+            await asyncio.sleep(0.05)
+        seconds = time.monotonic() - began
+        show("transaction", daemon, f"{rows} rows in {seconds:.1f} s after the commit", f"while it was open, {lone}")
+
+
+async def holes(bench: Bench, ids: int, delays: int) -> None:
+    """Every other id is a hole, while an old transaction is open."""
+    drawn = sa.func.nextval(sa.func.pg_get_serial_sequence("records", "id"))
+    made = sa.select(sa.func.gen_random_uuid(), sa.literal("between")).where(drawn > 0)
+    async with bench.daemon() as daemon:
+        await bench.delivered()
+        async with bench.sides[0].begin() as old, bench.sides[0].begin() as young:
+            await old.execute(_made(1, sa.select(sa.func.gen_random_uuid(), sa.literal("old"))))
+            began = time.monotonic()
+            await young.execute(_made(ids, made))
+            await young.commit()
+            bench.rows += ids
+            await bench.delivered()
+            seconds = time.monotonic() - began
+            lone = await bench.delays(delays)
+            cpu = used(daemon.pid)["daemon_cpu_seconds"]
+        began = time.monotonic()
+        bench.rows += 1
+        while await _open_holes(bench.sides[1]) or await count_rows(bench.sides[1], "records") < bench.rows:
+            await asyncio.sleep(0.05)
+        closed = time.monotonic() - began
+        cpu = used(daemon.pid)["daemon_cpu_seconds"] - cpu
+        facts = f"{ids} of them, {seconds:.1f} s with their making", f"while they are open, {lone}"
+        show("holes", daemon, *facts, f"closed in {closed:.1f} s, {cpu:.1f} CPU seconds")
+
+
+async def wide(bench: Bench, rows: int) -> None:
+    """Rows of 1 MiB, both ways at once."""
+    value = sa.func.repeat(sa.func.md5(sa.cast(sa.func.random(), sa.Text)), MIB // 32)
+    for side in bench.sides:
+        async with side.begin() as connection:
+            await connection.execute(_made(rows, sa.select(sa.func.gen_random_uuid(), value)))
+    async with bench.daemon() as daemon:
+        began = time.monotonic()
+        bench.rows += 2 * rows
+        for side in bench.sides:
+            while await count_rows(side, "records") < bench.rows:
+                await asyncio.sleep(0.05)
+        seconds = time.monotonic() - began
+        show("wide", daemon, f"{rows} rows of 1 MiB each way in {seconds:.1f} s, {2 * rows / seconds:.0f} MiB/s")
+
+
+async def _open_holes(side: Server) -> int:
+    async with side.connect() as connection:
+        return int((await connection.execute(sa.select(sa.func.sum(sa.func.cardinality(Mark.holes_low))))).scalar_one())
+
+
+def _made(rows: int, made: sa.Select[tuple[object, ...]]) -> sa.Insert:
+    numbers = sa.func.generate_series(1, rows).table_valued("number")
+    return sa.insert(Record).from_select(["uuid", "data"], made.select_from(numbers))
+
+
+async def main(pair: EmbeddedPair, sizes: argparse.Namespace) -> None:
+    """All measurements, the small table first."""
+    bench = Bench(pair)
+    for side in bench.sides:
+        await prepare(side, ("records",))
+    burst = max(1, sizes.backlog // TENTH)
+    await grown(bench, "empty", burst, sizes.delays)
+    await backlog(bench, sizes.backlog)
+    if bench.rows < sizes.table:
+        await backlog(bench, sizes.table - bench.rows)
+    await grown(bench, "table", burst, sizes.delays)
+    await transaction(bench, sizes.transaction, sizes.delays)
+    await holes(bench, sizes.holes, sizes.delays)
+    await wide(bench, sizes.wide)
+
+
+def wanted() -> argparse.Namespace:
+    """The sizes."""
+    parser = argparse.ArgumentParser(description="The daemon under very large loads.")
+    add: Callable[..., object] = parser.add_argument
+    for name, size in (("backlog", 10**7), ("table", 10**7), ("transaction", 10**6), ("holes", 10**5)):
+        add(f"--{name}", type=int, default=size)
+    add("--wide", type=int, default=500)
+    add("--delays", type=int, default=100)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    given = wanted()
+    with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
+        Path(folder).chmod(0o755)
+        with embedded_pair(Path(folder), user="postgres", password="postgres", options=OPTIONS) as servers:  # noqa: S106 - a demo
+            uvloop.run(main(servers, given))
