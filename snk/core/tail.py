@@ -115,7 +115,7 @@ class Tail:
 
         Args:
             ids: what was there.
-            up_to: the last id the re-read reached, when it was cut short; holes above it stay due.
+            up_to: the last id the re-read reached, where it was of a part only or cut short; holes above it stay due.
         """
         seen = Intervals.of((i, i) for i in ids)
         groups: list[Fenced] = []

@@ -76,6 +76,7 @@ class Writer:
         self._table = table
         self._key = table.shape.full_name
         self._careful = False
+        self._kept = (NOTHING, NOTHING)
         self._reader = Reader(server, connection, table)
         self._deliver = _deliver(table)
         self._insert_missing = _insert_missing(table)
@@ -241,12 +242,20 @@ class Writer:
         return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}
 
     def _moved(self, state: MarkState) -> dict[str, Any]:
-        return {"key": self._key, "expected": state.version, "lease": state.epoch, **_values(state)}
+        kept = self._coarse(state.holes)
+        values = _values(replace(state, holes=kept))
+        return {"key": self._key, "expected": state.version, "lease": state.epoch, **values}
+
+    def _coarse(self, holes: Intervals) -> Intervals:
+        """As many of them as a mark keeps; mostly they are the same as in the last one."""
+        if holes is not self._kept[0]:
+            self._kept = (holes, holes.coarse(MOST_INTERVALS))
+        return self._kept[1]
 
     async def _has_moved_to(self, state: MarkState) -> bool:
         """Whether the mark moved though no row was inserted: a trigger may have dropped them all."""
         mark = await self.load_mark()
-        return mark == replace(state, version=state.version + 1, holes=state.holes.coarse(MOST_INTERVALS))
+        return mark == replace(state, version=state.version + 1, holes=self._coarse(state.holes))
 
     def _check_moved(self, count: int) -> None:
         if not count:

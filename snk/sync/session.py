@@ -155,10 +155,8 @@ class Session:
         if due := tail.due:
             part = due.first(MOST_RANGES, self._portion.rows)
             again = await source.within(part, self._portion)
-            whole = part == due and not again.full
-            reached = again.rows.ids[-1] if again.full else part.pairs[-1][1]
-            tail = tail.reread(again.rows.ids, up_to=None if whole else reached)
-            rows, full, self._portion = rows + again.rows, full or not whole, again.portion
+            tail = tail.reread(again.rows.ids, up_to=again.rows.ids[-1] if again.full else part.pairs[-1][1])
+            rows, full, self._portion = rows + again.rows, full or bool(tail.due), again.portion
         self._note_durable(read.inserted, read.flushed, tail.high)
         self._tail = tail
         kept = self._without_echoes(rows)

@@ -95,10 +95,11 @@ class Reader:
         self._next = self._reread if self.tail.due else self._read
 
     def _reread(self) -> None:
-        found = sorted(self._database.visible & set(self.tail.due))
+        part = self.tail.due.first(self._limit, 2 * self._limit)
+        found = sorted(self._database.visible & set(part))
         cut = len(found) > self._limit
         found = found[: self._limit]
-        self.tail = self.tail.reread(found, up_to=found[-1] if cut else None)
+        self.tail = self.tail.reread(found, up_to=found[-1] if cut else part.pairs[-1][1])
         self.delivered += found
         self.finished |= set(self.tail.finished)
         self._next = self._read

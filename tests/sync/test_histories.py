@@ -163,6 +163,22 @@ LATE_COMMIT = [
 ]
 
 
+TWO_HOLES = [
+    *[Event(Do.INSERT, 0)] * 2,
+    Event(Do.INSERT, 1),
+    *[Event(Do.INSERT, 0)] * 2,
+    Event(Do.INSERT, 1),
+    Event(Do.COMMIT, 1),
+    *[Event(Do.ADVANCE)] * 9,
+    Event(Do.COMMIT, 0),
+    *[Event(Do.ADVANCE)] * 4,
+]
+
+
+def test_holes_that_are_more_than_a_batch_are_re_read_one_after_the_other(pair: Any) -> None:
+    asyncio.run(replay(TWO_HOLES, pair, 3))
+
+
 def test_a_row_committed_late_arrives(pair: Any) -> None:
     asyncio.run(replay(LATE_COMMIT, pair, 10))
 
