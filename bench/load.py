@@ -76,9 +76,21 @@ class Bench:
             while (await destination.execute(high)).scalar_one() < last:
                 await asyncio.sleep(0.02)
         seconds = time.monotonic() - began
-        while rows is None and await count_rows(self.sides[1], "records") < self.rows:
+        while rows is None and await self._missing():
             await asyncio.sleep(0.05)
         return seconds
+
+    async def _missing(self) -> int:
+        return self.rows - await count_rows(self.sides[1], "records")
+
+    async def closed(self) -> float:
+        """Seconds until every hole is closed in the mark of the second database, and all rows are there."""
+        began = time.monotonic()
+        holes = sa.select(sa.func.sum(sa.func.cardinality(Mark.holes_low)))
+        async with self.sides[1].connect() as destination:
+            while (await destination.execute(holes)).scalar_one() or await self._missing():
+                await asyncio.sleep(0.05)
+        return time.monotonic() - began
 
     async def delays(self, rows: int) -> str:
         """The delay of lone rows, from the first database to the second."""
@@ -128,10 +140,7 @@ async def transaction(bench: Bench, rows: int, delays: int) -> None:
             await large.execute(_made(rows, sa.select(sa.func.gen_random_uuid(), sa.literal("large"))))
             bench.rows += rows
             lone = await bench.delays(delays)
-        began = time.monotonic()
-        while await count_rows(bench.sides[1], "records") < bench.rows:
-            await asyncio.sleep(0.05)
-        seconds = time.monotonic() - began
+        seconds = await bench.closed()
         show("transaction", daemon, f"{rows} rows in {seconds:.1f} s after the commit", f"while it was open, {lone}")
 
 
@@ -151,11 +160,8 @@ async def holes(bench: Bench, ids: int, delays: int) -> None:
             seconds = time.monotonic() - began
             lone = await bench.delays(delays)
             cpu = used(daemon.pid)["daemon_cpu_seconds"]
-        began = time.monotonic()
         bench.rows += 1
-        while await _open_holes(bench.sides[1]) or await count_rows(bench.sides[1], "records") < bench.rows:
-            await asyncio.sleep(0.05)
-        closed = time.monotonic() - began
+        closed = await bench.closed()
         cpu = used(daemon.pid)["daemon_cpu_seconds"] - cpu
         facts = f"{ids} of them, {seconds:.1f} s with their making", f"while they are open, {lone}"
         show("holes", daemon, *facts, f"closed in {closed:.1f} s, {cpu:.1f} CPU seconds")
@@ -175,11 +181,6 @@ async def wide(bench: Bench, rows: int) -> None:
                 await asyncio.sleep(0.05)
         seconds = time.monotonic() - began
         show("wide", daemon, f"{rows} rows of 1 MiB each way in {seconds:.1f} s, {2 * rows / seconds:.0f} MiB/s")
-
-
-async def _open_holes(side: Server) -> int:
-    async with side.connect() as connection:
-        return int((await connection.execute(sa.select(sa.func.sum(sa.func.cardinality(Mark.holes_low))))).scalar_one())
 
 
 def _made(rows: int, made: sa.Select[tuple[object, ...]]) -> sa.Insert:
