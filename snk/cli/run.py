@@ -16,6 +16,7 @@ from snk.status.http import listening, serve
 from snk.status.notify import Notifier
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits, pause
+from snk.sync.sweeper import Pace
 
 # How often systemd hears of the daemon where it set no watchdog.
 NOTIFY_SECONDS = 10.0
@@ -37,7 +38,8 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
-    daemon = Daemon(pair_of(settings), limits, settings.redis_dsn)
+    sweeps = Pace(every_seconds=settings.snk_sweep_seconds)
+    daemon = Daemon(pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps)
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serve(daemon.status, bound, stop), notify(daemon, stop)):
             group.create_task(_to_the_end(part, stop))

@@ -50,6 +50,7 @@ class FlowStatus:
         present: rows that the destination held already, found by its unique key.
         conflicts: one uuid, two different rows; all that are recorded in the destination.
         rejected: rows that the destination refuses, set aside in ``snk.rejected`` there and tried again.
+        late: rows that appeared in holes after they were given up, and were brought all the same.
         leader: the daemon that works on this table: its name, or an empty string where none does.
         rows_per_second: delivered, over the last seconds.
         progress_seconds: since the flow last finished a step or, where it waits, last tried.
@@ -75,6 +76,7 @@ class FlowStatus:
     present: int
     conflicts: int
     rejected: int
+    late: int
     leader: str
     rows_per_second: float
     progress_seconds: float
@@ -103,6 +105,35 @@ class DedupStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SweepStatus:
+    """What the comparisons of one whole table have shown.
+
+    Attributes:
+        state: ``off``, ``waiting`` for the next one, or ``running``.
+        proven_seconds: so long ago both sides were found equal, but for rows that are set aside or conflicts; None
+            where they never were since the daemon took the table up.
+        up_to_first: the mark of the flow from first when that sweep began; rows up to it took part.
+        up_to_second: that of the flow from second.
+        rows: how many took part in the last sweep.
+        found: rows that tailing had missed, in all sweeps; they were brought over.
+        set_aside: rows that differed in the last one and are set aside or conflicts.
+        seconds: how long the last one took.
+        error: why the last one failed, or an empty string.
+    """
+
+    table: str
+    state: str
+    proven_seconds: float | None
+    up_to_first: int
+    up_to_second: int
+    rows: int
+    found: int
+    set_aside: int
+    seconds: float | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonStatus:
     """The whole daemon.
 
@@ -119,6 +150,7 @@ class DaemonStatus:
     first: str
     second: str
     flows: tuple[FlowStatus, ...]
+    sweeps: tuple[SweepStatus, ...]
     dedup: DedupStatus
     troubles: tuple[str, ...]
 

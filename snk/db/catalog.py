@@ -155,6 +155,11 @@ async def server_facts(connection: AsyncConnection) -> ServerFacts:
     return ServerFacts(**(await connection.execute(_SERVER)).mappings().one())
 
 
+def timeline(boot: str) -> str:
+    """The timeline of a boot (`ServerFacts.boot`): another one means a fail-over or a restored backup."""
+    return boot.partition("/")[0]
+
+
 async def exists(connection: AsyncConnection, name: str) -> bool:
     """Whether there is a table, a schema or a function of this name, or a column: ``schema.table.column``."""
     table, dot, column = name.rpartition(".")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.schema import Rejected
+from snk.db.schema import Conflict, Rejected
 from snk.db.table import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
@@ -92,6 +92,13 @@ async def rejected_rows(connection: AsyncConnection, limit: int) -> tuple[int, l
     count = (await connection.execute(sa.select(sa.func.count()).select_from(Rejected))).scalar_one()
     newest = sa.select(Rejected.__table__).order_by(Rejected.last_at.desc(), Rejected.uuid).limit(limit)
     return int(count), [RejectedRow(**row) for row in (await connection.execute(newest)).mappings()]
+
+
+async def recorded(connection: AsyncConnection, uuids: Sequence[str]) -> frozenset[str]:
+    """Which of these rows this database has set aside, or has recorded as conflicts."""
+    names = sa.literal(list(uuids), UUIDS_ARRAY)
+    known = sa.union(*(sa.select(kind.uuid).where(kind.uuid == sa.any_(names)) for kind in (Rejected, Conflict)))
+    return frozenset((await connection.execute(known)).scalars())
 
 
 async def hasten(connection: AsyncConnection, uuids: Sequence[str]) -> int:

@@ -87,6 +87,19 @@ class Rejected(Own):
     next_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
 
 
+class LedgerKept(Own):
+    """The newest ids of the other database whose holes were given up, as intervals: rows may come there yet.
+
+    It is kept now and then, not with every batch: what it forgets, a sweep finds.
+    """
+
+    __tablename__ = "ledgers"
+
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    lows: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
+    highs: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
+
+
 class Lease(Own):
     """Which daemon works on a table, both ways. Those in the first database count; the second's stay empty.
 
@@ -154,7 +167,7 @@ END $$
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
     """What SNK needs in each database, by name, in the order of making; each statement spares what exists."""
     made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
-    for mapped in (Mark, Conflict, Rejected, Lease, *((Record,) if default_table else ())):
+    for mapped in (Mark, Conflict, Rejected, LedgerKept, Lease, *((Record,) if default_table else ())):
         table = mapped.__table__
         assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)

@@ -20,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
+from snk.core.ledger import Ledger
 from snk.db.engine import Server, is_refusal
 from snk.db.narrow import Narrowed, insert_narrowly
 from snk.db.reader import Reader
 from snk.db.rejects import Refusal, Rejects
-from snk.db.schema import Conflict, Mark
+from snk.db.schema import Conflict, LedgerKept, Mark
 from snk.db.table import IDS_ARRAY, Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved
 
@@ -128,6 +129,21 @@ class Writer:
         count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
         with self._server.translated():
             return (await self._connection.execute(count)).scalar_one()
+
+    async def load_ledger(self) -> Ledger:
+        """The ledger as it was kept last."""
+        found = sa.select(LedgerKept.lows, LedgerKept.highs).where(LedgerKept.table_name == self._key)
+        with self._server.translated():
+            row = (await self._connection.execute(found)).one_or_none()
+        return Ledger(Intervals.of(zip(row.lows, row.highs, strict=True))) if row else Ledger()
+
+    async def keep_ledger(self, ledger: Ledger) -> None:
+        """Keep it for later sessions. It only says where to look, so it needs no place in the mark's transaction."""
+        lows, highs = ([pair[end] for pair in ledger.finished.pairs] for end in (0, 1))
+        keep = insert(LedgerKept).values(table_name=self._key, lows=lows, highs=highs)
+        keep = keep.on_conflict_do_update(index_elements=[LedgerKept.table_name], set_={"lows": lows, "highs": highs})
+        with self._server.translated():
+            await self._connection.execute(keep)
 
     async def rejected(self) -> int:
         """How many rows of this table are set aside here."""

@@ -24,6 +24,7 @@ from snk.sync.job import STOP_SECONDS, TableJob
 from snk.sync.lease import Leases
 from snk.sync.link import check_pair
 from snk.sync.prepare import prepare
+from snk.sync.sweeper import Pace, Sweeper
 
 MOST_NOTES = 200_000
 RETRY_SECONDS = 1.0
@@ -43,7 +44,9 @@ class Pair:
 class Daemon:
     """Keeps the tables of a pair equal until told to stop."""
 
-    def __init__(self, pair: Pair, limits: Limits, redis_dsn: str, *, name: str = "") -> None:
+    def __init__(
+        self, pair: Pair, limits: Limits, redis_dsn: str, *, name: str = "", sweeps: Pace | None = None
+    ) -> None:
         self._pair = pair
         self._name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._started = time.monotonic()
@@ -52,7 +55,8 @@ class Daemon:
         self._turns = asyncio.Lock()
         self._flows: dict[str, list[Flow]] = {}
         self._leases = Leases(pair.first, self._name, pair.tables, self._not_ours)
-        self._jobs = [self._job(table, limits) for table in pair.tables]
+        self._sweepers: list[Sweeper] = []
+        self._jobs = [self._job(table, limits, sweeps or Pace()) for table in pair.tables]
 
     @property
     def flows(self) -> list[Flow]:
@@ -97,6 +101,7 @@ class Daemon:
             jobs = [group.create_task(job.run(stop)) for job in self._jobs]
             await stop.wait()
             log.info("daemon_stopping")
+            self._leases.retire()
             await asyncio.wait(jobs)
             self._leases.close()
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
@@ -114,11 +119,12 @@ class Daemon:
             first=self._pair.first.address,
             second=self._pair.second.address,
             flows=flows,
+            sweeps=tuple(sweeper.status() for sweeper in self._sweepers),
             dedup=DedupStatus(sum(map(len, self._notes)), redis=not self._behind.error, error=self._behind.error),
             troubles=tuple(trouble for flow in flows if (trouble := _trouble(flow))),
         )
 
-    def _job(self, table: str, limits: Limits) -> TableJob:
+    def _job(self, table: str, limits: Limits, sweeps: Pace) -> TableJob:
         first, second = self._pair.first, self._pair.second
         known = {server.label: Known(MOST_NOTES) for server in (first, second)}
         names = {server.label: self._redis_name(table, server) for server in (first, second)}
@@ -136,7 +142,9 @@ class Daemon:
             )
             for source, destination in ((first, second), (second, first))
         ]
-        return TableJob(table, self._flows[table], tuple(known.values()), self._leases)
+        sweeper = Sweeper(first, second, table, self._flows[table], sweeps)
+        self._sweepers.append(sweeper)
+        return TableJob(table, self._flows[table], sweeper, tuple(known.values()), self._leases)
 
     def _not_ours(self, table: str, leader: str, error: SnkError | None) -> None:
         """Another daemon works on a table, or nobody can tell who does."""

@@ -17,6 +17,7 @@ import structlog
 from snk.core.pace import Backoff, PollPace
 from snk.core.portion import Portion
 from snk.core.report import FlowState
+from snk.db.catalog import timeline
 from snk.db.engine import Server
 from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
@@ -89,6 +90,9 @@ class Flow:
         self._told_at = 0.0
         self._failures = 0
         self._wanted: list[str] = []
+        self.doubt = (
+            asyncio.Event()
+        )  # set where the mark may promise more than is true: the whole table is to be compared
 
     def want(self, uuids: Iterable[str]) -> None:
         """Bring these rows over by their names, soon: they are in the source, and tailing did not see them."""
@@ -175,6 +179,7 @@ class Flow:
                 met=self._echoes.met,
                 noted=self._echoes.noted,
                 wanted=self._wanted,
+                ledger=await link.destination.writer.load_ledger(),
                 meter=self.meter,
                 portion=Portion.of(self._limits.batch_rows, self._limits.batch_bytes),
             )
@@ -193,14 +198,20 @@ class Flow:
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
+            self.doubt.set()
             return await link.destination.writer.move(anew)
         if mark.boot != facts.boot:
             self._log.info(
                 "source_restarted", effect="reading again what was not durable", high=mark.high, safe=mark.safe
             )
+            if timeline(mark.boot) != timeline(facts.boot):
+                # What the old primary had on disk the new one may never have had, so even safe may promise too much.
+                self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
+                self.doubt.set()
             mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
         if mark.high > (bottom if greatest is None else greatest):
             self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
+            self.doubt.set()
             return await link.destination.writer.move(anew)
         return mark
 

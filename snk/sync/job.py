@@ -8,6 +8,7 @@ import structlog
 from snk.dedup.known import Known
 from snk.sync.flow import Flow
 from snk.sync.lease import Leases, Term
+from snk.sync.sweeper import Sweeper
 
 STOP_SECONDS = 4.0
 
@@ -17,9 +18,12 @@ log = structlog.get_logger()
 class TableJob:
     """Runs the two flows of a table whenever it is this daemon's turn."""
 
-    def __init__(self, table: str, flows: Sequence[Flow], notes: Sequence[Known], leases: Leases) -> None:
+    def __init__(
+        self, table: str, flows: Sequence[Flow], sweeper: Sweeper, notes: Sequence[Known], leases: Leases
+    ) -> None:
         self._table = table
         self._flows = flows
+        self._sweeper = sweeper
         self._notes = notes
         self._leases = leases
 
@@ -54,6 +58,7 @@ class TableJob:
         finish = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             flows = [group.create_task(flow.run(finish, term), name=flow.meter.name) for flow in self._flows]
+            sweeping = group.create_task(self._sweeper.run(finish))
             events = [group.create_task(event.wait()) for event in (stop, term.asked, term.lost)]
             await asyncio.wait((*flows, *events), return_when=asyncio.FIRST_COMPLETED)
             if not (stop.is_set() or term.asked.is_set() or term.lost.is_set()):
@@ -61,7 +66,7 @@ class TableJob:
                 raise RuntimeError(f"ended without being told to: {', '.join(ended)}")
             finish.set()
             _, late = await asyncio.wait(flows, timeout=0 if term.lost.is_set() else STOP_SECONDS)
-            for task in (*late, *events):
+            for task in (*late, *events, sweeping):
                 task.cancel()
         if late and not term.lost.is_set():
             log.warning("flows_cut_short", flows=[task.get_name() for task in late])

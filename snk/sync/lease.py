@@ -69,6 +69,7 @@ class Leases:
         self._beaten_by: dict[str, int] = {}
         self._look_now = asyncio.Event()
         self._closed = False
+        self._retired = False
         self._told = ("", 0.0)
 
     async def lead(self, table: str) -> Term:
@@ -94,6 +95,10 @@ class Leases:
             except SnkError as error:
                 self._tell(error)
                 await self._pause(RETRY_SECONDS)
+
+    def retire(self) -> None:
+        """Take no more leases."""
+        self._retired = True
 
     def close(self) -> None:
         """Have `run` end soon."""
@@ -121,7 +126,7 @@ class Leases:
             if term := self._terms.get(table):
                 if lease.wanted_by not in ("", self._name):
                     term.asked.set()
-            elif lease.free and lease.wanted_by in ("", self._name):
+            elif not self._retired and lease.free and lease.wanted_by in ("", self._name):
                 await self._take(book, table, lease)
             else:
                 self._seen(table, "" if lease.free else lease.holder, None)

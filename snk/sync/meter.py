@@ -19,6 +19,7 @@ class Meter:
         self.state: FlowState = "starting"
         self.conflicts = 0
         self.rejected = 0
+        self.late = 0
         self.leader = ""
         self.names = {"table": table, "source": source, "destination": destination}
         self._tail = Tail()
@@ -97,6 +98,7 @@ class Meter:
             present=self._present,
             conflicts=self.conflicts,
             rejected=self.rejected,
+            late=self.late,
             leader=self.leader,
             rows_per_second=self._rate(now),
             progress_seconds=now - self._stepped_at,

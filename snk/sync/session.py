@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from snk.core.ledger import Ledger
 from snk.core.pace import Gather
 from snk.core.portion import Portion
 from snk.core.tail import Tail
@@ -23,7 +24,9 @@ from snk.sync.meter import Meter
 
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
+LATE_SECONDS = 5.0
 MOST_NAMED = 100
+MOST_WANTED = 20  # so many times as many, of one beat
 MOST_RANGES = 10_000  # intervals of holes in one statement
 
 log = structlog.get_logger()
@@ -65,6 +68,7 @@ class Session:
         met: Known,
         noted: Known,
         wanted: list[str],
+        ledger: Ledger,
         meter: Meter,
         portion: Portion,
     ) -> None:
@@ -73,6 +77,8 @@ class Session:
         self._met = met  # what the destination is known to hold: echoes, when they are met at the source
         self._noted = noted  # what the source is known to hold: to be met by the opposite flow
         self._wanted = wanted  # rows to be brought over by name
+        self._ledger = self._kept_ledger = ledger
+        self._looked_late = time.monotonic()
         self._meter = meter
         self._portion = portion
         self._tail = Tail.resumed(state.high, state.holes)
@@ -157,6 +163,7 @@ class Session:
             again = await source.within(part, self._portion)
             tail = tail.reread(again.rows.ids, up_to=again.rows.ids[-1] if again.full else part.pairs[-1][1])
             rows, full, self._portion = rows + again.rows, full or bool(tail.due), again.portion
+            self._ledger = self._ledger.after(tail.finished)
         self._note_durable(read.inserted, read.flushed, tail.high)
         self._tail = tail
         kept = self._without_echoes(rows)
@@ -213,6 +220,7 @@ class Session:
         await self._save_mark()
         if self._ahead is None:
             await self._bring_named()
+            await self._bring_late()
         reader = self._link.source.reader
         _, greatest = await reader.bounds()
         high = self._tail.high
@@ -225,15 +233,33 @@ class Session:
 
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
-        writer = self._link.destination.writer
-        due = await writer.due(MOST_NAMED) if self._meter.rejected else ()
-        wanted = self._wanted[: MOST_NAMED - len(due)]
-        if not due and not wanted:
+        source, destination = self._link.source.reader, self._link.destination.writer
+        if self._meter.rejected and (due := await destination.due(MOST_NAMED)):
+            await self._write(self._batch(await source.named(due), again=due))
+        for _ in range(MOST_WANTED):
+            if names := self._wanted[:MOST_NAMED]:
+                await self._write(self._batch(await source.named(names)))
+                del self._wanted[: len(names)]
+
+    async def _bring_late(self) -> None:
+        """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""
+        if not self._ledger.recent or time.monotonic() - self._looked_late < LATE_SECONDS:
             return
-        names = list({*due, *wanted})
-        rows = await self._link.source.reader.named(names)
-        await self._write(Batch(rows, self._tail, self._safe, None, moved=False, full=False, again=names))
-        del self._wanted[: len(wanted)]
+        self._looked_late = time.monotonic()
+        again = await self._link.source.reader.within(self._ledger.recent, self._portion)
+        self._ledger = self._ledger.without(again.rows.ids)
+        rows = self._without_echoes(again.rows)
+        if rows:
+            log.warning("rows_came_late", **self._meter.names, rows=len(rows), first=rows.uuids[0])
+            self._meter.late += len(rows)
+            await self._write(self._batch(rows))
+        if self._ledger != self._kept_ledger:
+            await self._link.destination.writer.keep_ledger(self._ledger)
+            self._kept_ledger = self._ledger
+
+    def _batch(self, rows: Rows, again: Sequence[str] = ()) -> Batch:
+        """Rows that were not read above the mark, so it does not move for them."""
+        return Batch(rows, self._tail, self._safe, None, moved=False, full=False, again=again)
 
     async def _save_mark(self) -> None:
         destination = self._link.destination.writer

@@ -41,7 +41,9 @@ async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int) -> No
 def test_init_makes_what_is_missing_once(pair: Any) -> None:
     made = run_snk(settings(pair), "init")
     assert (
-        made.stdout.count("created snk, snk.marks, snk.conflicts, snk.rejected, snk.leases, records, snk.wait_for_rows")
+        made.stdout.count(
+            "created snk, snk.marks, snk.conflicts, snk.rejected, snk.ledgers, snk.leases, records, snk.wait_for_rows"
+        )
         == 2
     )
     again = run_snk(settings(pair), "init")

@@ -10,8 +10,10 @@ import pytest
 from snk.db.engine import Server
 from snk.sync.daemon import Daemon, Pair
 from snk.sync.flow import Limits
+from snk.sync.sweeper import Pace
 from tests.databases import Database
 
+NO_SWEEPS = Pace(every_seconds=0)
 Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 
 
@@ -33,11 +35,16 @@ def running(pair: Any) -> Running:
 
     @asynccontextmanager
     async def run(
-        *tables: str, redis: str = pair.redis, init: bool = True, name: str = "tested", **limits: float
+        *tables: str,
+        redis: str = pair.redis,
+        init: bool = True,
+        name: str = "tested",
+        sweeps: Pace = NO_SWEEPS,
+        **limits: float,
     ) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
-        daemon = Daemon(servers, Limits(**limits), redis, name=name)
+        daemon = Daemon(servers, Limits(**limits), redis, name=name, sweeps=sweeps)
         await daemon.wait_until_fit(stop, init=init)
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stop))

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core import tail as tail_module
 from snk.core.intervals import Intervals
+from snk.core.ledger import Ledger
 from snk.core.portion import Portion
 from snk.core.tail import Fenced
 from snk.db.engine import Server
@@ -128,7 +129,7 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
     link = Link(link.table, source, link.destination)
     meter = Meter(link.table, "first", "second")
     notes = {"met": Known(1000), "noted": Known(1000)}
-    return Session(link, state, **notes, wanted=[], meter=meter, portion=Portion.of(batch_rows, 2**24))
+    return Session(link, state, **notes, wanted=[], ledger=Ledger(), meter=meter, portion=Portion.of(batch_rows, 2**24))
 
 
 async def forever(session: Session) -> None:

@@ -1,0 +1,164 @@
+"""What tailing cannot see is found by a sweep or in the ledger of holes given up, and brought over."""
+
+import pytest
+
+from snk.core.ledger import Ledger
+from snk.sync import session as session_module
+from snk.sync import sweeper as sweeper_module
+from snk.sync.daemon import Daemon
+from snk.sync.sweeper import Pace
+from tests.databases import Database, insert, until, until_equal
+from tests.sync.conftest import Running
+
+OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
+LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'late')"
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is looked at with every beat."""
+    monkeypatch.setattr(session_module, "LATE_SECONDS", 0.0)
+
+
+@pytest.fixture
+def without_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that come into holes given up are left to the sweep."""
+    monkeypatch.setattr(Ledger, "recent", property(lambda _: Ledger().finished))
+
+
+async def until_proven(daemon: Daemon) -> None:
+    async def proven() -> bool:
+        return all(sweep.proven_seconds is not None for sweep in daemon.status().sweeps)
+
+    await until(proven, "both sides to be proven equal")
+
+
+async def with_a_row_below_the_mark(running: Running, first: Database, second: Database, pace: Pace) -> Daemon:
+    """A row under an id that was rolled back long ago: its hole was given up."""
+    async with running(sweeps=pace) as daemon:
+        await insert(first, 5)
+        async with first.connect() as connection:
+            await connection.exec_driver_sql("select nextval('records_id_seq')")
+            await connection.rollback()
+        await insert(first, 5)
+        await until_equal(first, second, 10)
+
+        async def given_up() -> bool:
+            return bool(await second.value("select high >= 11 and holes_low = '{}' from snk.marks"))
+
+        await until(given_up, "the hole to be given up")
+        await first.run(LATE.format(6))
+        await until_equal(first, second, 11, deadline_seconds=5.0)
+        return daemon
+
+
+async def test_a_row_in_a_hole_given_up_is_found_in_the_ledger(
+    running: Running, first: Database, second: Database
+) -> None:
+    daemon = await with_a_row_below_the_mark(running, first, second, Pace(every_seconds=0))
+    assert [flow.late for flow in daemon.status().flows] == [1, 0]
+
+
+@pytest.mark.usefixtures("without_ledger")
+async def test_a_row_in_a_hole_given_up_is_found_by_a_sweep(
+    running: Running, first: Database, second: Database
+) -> None:
+    daemon = await with_a_row_below_the_mark(running, first, second, OFTEN)
+    assert [sweep.found for sweep in daemon.status().sweeps] == [1]
+
+
+@pytest.mark.usefixtures("without_ledger")
+async def test_without_sweep_and_ledger_the_row_would_be_lost(
+    running: Running, first: Database, second: Database
+) -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await with_a_row_below_the_mark(running, first, second, Pace(every_seconds=0))
+    assert caught.group_contains(AssertionError, match="waited in vain: records equal")
+
+
+async def test_the_ledger_outlives_the_daemon(running: Running, first: Database, second: Database) -> None:
+    async with running():
+        async with first.connect() as connection:
+            await connection.exec_driver_sql("select nextval('records_id_seq')")
+            await connection.rollback()
+        await insert(first, 3)
+        await until_equal(first, second, 3)
+
+        async def kept() -> bool:
+            return bool(await second.value("select coalesce((select lows = '{1}' from snk.ledgers), false)"))
+
+        await until(kept, "the ledger to be kept")
+    async with running():
+        await first.run(LATE.format(1))
+        await until_equal(first, second, 4)
+
+
+async def test_sequences_with_cache_lose_nothing(running: Running, first: Database, second: Database) -> None:
+    """Two sessions draw blocks of ids; what one draws in one transaction it uses in a later one."""
+    async with running() as daemon:
+        await first.run("alter sequence records_id_seq cache 20")
+        async with first.connect() as one, first.connect() as other:
+            for _ in range(30):
+                for connection in (one, other):
+                    await connection.exec_driver_sql(
+                        "insert into records (uuid, data) values (gen_random_uuid(), 'cached')"
+                    )
+                    await connection.commit()
+        await until_equal(first, second, 60)
+        assert daemon.status().healthy
+
+
+async def test_status_says_when_both_sides_were_proven_equal_and_up_to_where(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running(sweeps=OFTEN) as daemon:
+        await insert(first, 20)
+        await insert(second, 10)
+        await until_equal(first, second, 30)
+        await until_proven(daemon)
+
+        async def up_to_there() -> bool:
+            (sweep,) = daemon.status().sweeps
+            return (sweep.rows, sweep.up_to_first, sweep.up_to_second) == (30, 30, 30)
+
+        await until(up_to_there, "all rows to take part")
+        assert daemon.status().sweeps[0].found == 0
+
+
+async def test_what_is_set_aside_is_not_found_again_and_again(
+    running: Running, first: Database, second: Database
+) -> None:
+    uuid = "00000000-0000-4000-8000-000000000001"
+    async with running(sweeps=OFTEN) as daemon:
+        await second.run("alter table records add constraint good check (data <> 'bad')")
+        await first.run("insert into records (uuid, data) values (gen_random_uuid(), 'bad')")
+        await first.run(f"insert into records (uuid, data) values ('{uuid}', 'one')")
+        await until(lambda: holds(second, uuid), "the row")
+        await second.run(f"update records set data = 'other' where uuid = '{uuid}'")
+        await until(lambda: set_aside(daemon, 2), "a refused row and a conflict")
+        await until_proven(daemon)
+        assert await second.value("select count(*) from snk.conflicts") == 1
+
+
+async def holds(side: Database, uuid: str) -> bool:
+    return bool(await side.value(f"select count(*) from records where uuid = '{uuid}'"))
+
+
+async def set_aside(daemon: Daemon, count: int) -> bool:
+    return daemon.status().sweeps[0].set_aside == count
+
+
+async def test_a_fail_over_has_the_whole_table_compared_at_once(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another timeline: even what was durable on the old primary may never have reached the new one."""
+    async with running():
+        await insert(first, 10)
+        await until_equal(first, second, 10)
+    await second.run(
+        "update snk.marks set boot = '00000009/1/1', safe = 10, high = 10", "delete from records where id = 4"
+    )
+    monkeypatch.setattr(sweeper_module, "FIRST_SECONDS", 3600.0)
+    async with running(sweeps=Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)) as daemon:
+        await until_equal(first, second, 10)
+        assert daemon.status().sweeps[0].found == 1
