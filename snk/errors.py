@@ -5,7 +5,8 @@
     SnkError                 carries a message and a hint: what would be right
     ├── Wait                 try again by itself, with backoff; nothing is lost meanwhile
     │   ├── Unavailable      a server cannot be reached, went away, or asked to be tried again
-    │   │   └── TooLarge     a batch is more than it can hold at once
+    │   │   ├── TooLarge     a batch is more than it can hold at once
+    │   │   └── TooSlow      a batch takes it longer than a statement may take
     │   ├── MarkMoved        the mark in the destination is not the one last written here
     │   ├── LeaseLost        another daemon has the lease of the table
     │   └── TableChanged     the table is no longer the one that was looked at
@@ -47,6 +48,10 @@ class Unavailable(Wait):
 
 class TooLarge(Unavailable):
     """A batch is more than a server can hold at once."""
+
+
+class TooSlow(Unavailable):
+    """A server works on a batch for longer than a statement may take."""
 
 
 class TableChanged(Wait):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 MOST_GATHER_MS = 30.0
 GATHER_MS_PER_ROW = 0.02
 GATHER_MEMORY = 0.8
+SMALLER = 8
+HELD_BATCHES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,37 @@ class Gather:
     def wait_ms(self) -> float:
         """Milliseconds to wait."""
         return min(MOST_GATHER_MS, self.rows * GATHER_MS_PER_ROW)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSize:
+    """How many rows to take at once: fewer after a batch that was too much, and more again after those that were not.
+
+    Attributes:
+        most: as many as the settings allow.
+        rows: as many as may be taken now.
+        held: how many batches of this size went well, one after the other.
+    """
+
+    most: int
+    rows: int
+    held: int = 0
+
+    def too_much(self) -> "BatchSize":
+        """After a batch that a server could not hold, or not in time."""
+        return BatchSize(self.most, max(1, self.rows // SMALLER))
+
+    def share_of(self, most: int) -> int:
+        """Of something else that a batch may hold at most, as large a part as of the rows."""
+        return max(1, most * self.rows // self.most)
+
+    def went_well(self) -> "BatchSize":
+        """After a full batch. Only a full one tells that there is room for more."""
+        if self.rows >= self.most:
+            return self
+        if self.held + 1 < HELD_BATCHES:
+            return replace(self, held=self.held + 1)
+        return BatchSize(self.most, min(self.most, self.rows * 2))
 
 
 @dataclass(frozen=True, slots=True)

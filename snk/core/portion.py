@@ -29,6 +29,10 @@ class Portion:
         """A first one, where nothing was read yet."""
         return cls(most_rows, most_bytes, most_rows)
 
+    def bounded(self, most_rows: int, most_bytes: int) -> "Portion":
+        """The same with other bounds."""
+        return Portion(most_rows, most_bytes, min(self.rows, most_rows))
+
     @property
     def widest(self) -> int:
         """The bytes that one row may have."""

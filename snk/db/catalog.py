@@ -138,6 +138,8 @@ _WRITERS_OF = """
 """
 _WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
 
+_STATE = sa.text("select coalesce(state, 'unknown') from pg_stat_activity where pid = :pid")
+
 _BLOCKERS = sa.text(f"""
     select l.virtualtransaction as writer, l.pid, a.usename as "user", a.application_name as application, a.state,
            extract(epoch from clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 as age_seconds,
@@ -148,6 +150,11 @@ _BLOCKERS = sa.text(f"""
       on l.pid is null and x.pid is null and x.virtualtransaction = l.virtualtransaction
     where l.virtualtransaction = any(cast(:writers as text[]))
 """)  # noqa: S608 - as _WRITERS
+
+
+async def state_of(connection: AsyncConnection, pid: int) -> str | None:
+    """What a backend of this role's does, such as ``active`` or ``idle``; None for one that is not there."""
+    return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
 
 
 async def server_facts(connection: AsyncConnection) -> ServerFacts:

@@ -6,25 +6,36 @@ protocol: a connection does not outlive a crash of its server, so what was learn
 long as that connection lives.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
+from typing import Literal
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, Unavailable
+from snk.db import catalog
+from snk.db.watch import watched
+from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unavailable
 
 CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
+# A server that is idle may still be receiving a batch; it is not believed to before it was found so this often.
+MOST_IDLE_LOOKS = 3
+PID = "snk_pid"
 
 # Values travel as text where they have no plain type of their own, so both servers are to write and read that text
 # alike, and without loss. Rows of SNK's own need not wait for the disk: a crash takes back rows and mark together.
+# They are set by a statement, for a pooler such as PgBouncer refuses a connection that asks for them at its start.
+# Should SNK vanish without a word, the server is to notice, and give back the locks of what was under way.
 SESSION = {
-    "application_name": "snk",
     "bytea_output": "hex",
     "datestyle": "ISO, YMD",
     "extra_float_digits": "3",
@@ -32,10 +43,15 @@ SESSION = {
     "jit": "off",
     "lc_monetary": "C",
     "synchronous_commit": "off",
+    "tcp_keepalives_count": "3",
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "10",
     "timezone": "UTC",
     # A daemon that was paused in the middle of a transaction is not to keep its locks from the one that takes over.
     "idle_in_transaction_session_timeout": "5s",
 }
+
+Kind = Literal["look", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +61,17 @@ class Server:
     Attributes:
         label: ``first`` or ``second``, as in the settings.
         dsn: a PostgreSQL URL, with its password.
-        command_seconds: how long a statement may take before the server is taken for lost; None for ever.
+        command_seconds: how long a statement may take before it is given up; None for ever.
+        answer_seconds: after how long without an answer the server is asked, over another connection, whether it is
+            still at work on a statement.
+        connect_seconds: how long it may take until a connection can be used.
     """
 
     label: str
     dsn: str
     command_seconds: float | None = COMMAND_SECONDS
+    answer_seconds: float = ANSWER_SECONDS
+    connect_seconds: float = CONNECT_SECONDS
 
     @cached_property
     def address(self) -> str:
@@ -68,9 +89,9 @@ class Server:
             hide_parameters=True,
             connect_args={
                 "dsn": self.dsn,
-                "timeout": CONNECT_SECONDS,
+                "timeout": self.connect_seconds,
                 "command_timeout": self.command_seconds,
-                "server_settings": SESSION,
+                "server_settings": {"application_name": "snk"},
             },
         )
 
@@ -84,7 +105,7 @@ class Server:
             PairUnfit: it refuses this user, this database or this statement.
         """
         with self.translated():
-            async with self.engine.connect() as connection:
+            async with self._opened(self.engine) as connection:
                 yield connection
 
     @asynccontextmanager
@@ -92,8 +113,77 @@ class Server:
         """A connection in a transaction, committed at the end of the block."""
         with self.translated():
             engine = self.engine.execution_options(isolation_level="READ COMMITTED")
-            async with engine.begin() as connection:
+            async with self._opened(engine) as connection, _transaction(connection):
                 yield connection
+
+    @asynccontextmanager
+    async def answering(self, connection: AsyncConnection, kind: Kind = "look") -> AsyncIterator[None]:
+        """Wait inside the block for the answer to one statement, as long as somebody is at work on it.
+
+        A connection can die without a word: then nobody closes it, and nothing ever comes. So where an answer is late,
+        the server is asked about the statement over another connection. One that is at work may take its time, up to
+        ``command_seconds``.
+
+        Args:
+            connection: one of this server's.
+            kind: ``read`` or ``write`` for a statement that takes the longer the more rows there are. A server that
+                waits for a ``write`` may still be receiving it.
+
+        Raises:
+            Unavailable: the server does not answer any more, or knows nothing of the statement.
+            TooSlow: a statement that reads or writes rows took too long.
+        """
+        pid: int = connection.info[PID]
+        with self.translated():
+            try:
+                looks = count(1)
+                async with watched(self.answer_seconds, lambda: self._lost(pid, kind, next(looks))):
+                    yield
+            except TimeoutError as error:
+                too_late = Unavailable if kind == "look" else TooSlow
+                raise too_late(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
+
+    @asynccontextmanager
+    async def _opened(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        connection = engine.connect()
+        try:
+            async with asyncio.timeout(self.connect_seconds):
+                await connection
+                await self._set_up(connection)
+        except TimeoutError as error:
+            await _hang_up(connection)
+            raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
+        except BaseException:
+            await _hang_up(connection)
+            raise
+        try:
+            yield connection
+        finally:
+            await _hang_up(connection)
+
+    async def _set_up(self, connection: AsyncConnection) -> None:
+        limit = str(int((self.command_seconds or 0) * 1000))
+        settings = {**SESSION, "statement_timeout": limit}
+        set_them = (sa.func.set_config(name, value, False) for name, value in settings.items())  # noqa: FBT003
+        row = (await connection.execute(sa.select(sa.func.pg_backend_pid(), *set_them))).one()
+        connection.info[PID] = row[0]
+
+    async def _lost(self, pid: int, kind: Kind, look: int) -> Unavailable | None:
+        """Why no answer will come from a backend, or None where that cannot be told."""
+        try:
+            async with self.connect() as other:
+                state = await catalog.state_of(other, pid)
+        except SnkError as error:
+            # A server that refuses a connection is alive, and may well be at work.
+            refused = isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__)
+            return None if refused else Unavailable(str(error))
+        if state is None:
+            return Unavailable(f"{self.address}: the connection is gone, and nobody said so")
+        if not state.startswith("idle") or (kind == "write" and look < MOST_IDLE_LOOKS):
+            return None
+        # A batch that is still on its way to the server after so long is to be a smaller one.
+        lost = TooSlow if kind == "write" else Unavailable
+        return lost(f"{self.address}: the statement or its answer was lost on the way")
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -104,14 +194,19 @@ class Server:
             raise
         except DBAPIError as error:
             raise self._from_server(error) from error
-        except (OSError, TimeoutError, SQLAlchemyError, EOFError) as error:
+        except TimeoutError as error:
+            raise Unavailable(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
+        except (OSError, SQLAlchemyError, EOFError) as error:
             raise Unavailable(f"{self.address}: {plain(error)}") from error
 
     def _from_server(self, error: DBAPIError) -> SnkError:
         state = sqlstate(error)
         words = f"{self.address}: {plain(error.orig or error)}"
-        if state in _TOO_LARGE:
-            return TooLarge(words)
+        if state in _WAITED_FOR:
+            family, hint = _WAITED_FOR[state]
+            return family(words, hint=hint)
+        if state in _POOLED or "unsupported startup parameter" in words:
+            return PairUnfit(words, hint=POOLED_HINT)
         if state[:2] in _UNFIT:
             return PairUnfit(words, hint=_UNFIT[state[:2]])
         if is_refusal(error):
@@ -119,8 +214,19 @@ class Server:
         return Unavailable(words)
 
 
-# A limit of the program, such as the size of an array; memory.
-_TOO_LARGE = ("54000", "53200")
+# What passes by itself, and what there is to say of it.
+_WAITED_FOR: dict[str, tuple[type[Unavailable], str]] = {
+    "54000": (TooLarge, ""),  # a limit of the program, such as the size of an array
+    "53200": (TooLarge, ""),  # memory
+    "57014": (TooSlow, ""),  # statement_timeout, or a person who cancels
+    "25006": (Unavailable, "It is in read-only mode; SNK goes on by itself when that ends"),
+    "53100": (Unavailable, "SNK goes on by itself when there is room again"),
+    "53300": (Unavailable, "SNK goes on by itself when it may connect: four connections a table, and two more"),
+}
+
+# A prepared statement that is gone, or there before it was made: another session than the one it was made in.
+_POOLED = ("26000", "42P05")
+POOLED_HINT = "SNK needs a connection of its own: to PostgreSQL itself, or through a pooler in session mode"
 
 # Classes of SQLSTATE that pass only when a person changes something.
 _UNFIT = {
@@ -133,6 +239,28 @@ _UNFIT = {
 # Classes that speak of the server, the connection or the transaction, not of what a row holds. A trigger may refuse a
 # row with any code of its own, so what is not listed is a refusal.
 _PASSING = ("08", "0A", "24", "25", "26", "2D", "34", "3B", "40", "53", "55", "57", "58", "72", "F0", "HV", "XX")
+
+
+@asynccontextmanager
+async def _transaction(connection: AsyncConnection) -> AsyncIterator[None]:
+    """As ``connection.begin()``, but a failed transaction ends with its connection: ROLLBACK may never be answered."""
+    # The settings of the session were a transaction of their own.
+    await connection.commit()
+    async with connection.begin():
+        try:
+            yield
+        except BaseException:
+            await connection.invalidate()
+            raise
+
+
+async def _hang_up(connection: AsyncConnection) -> None:
+    """Close a connection, for which SQLAlchemy waits without end, or invalidate it first, for which it waits 2 s."""
+    if connection.sync_connection is None:
+        return
+    if not connection.closed:
+        await connection.invalidate()
+    await connection.close()
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -54,14 +54,14 @@ class LeaseBook:
 
     async def enter(self) -> None:
         """Show that this connection lives."""
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await self._connection.execute(sa.select(sa.func.pg_advisory_lock(sa.literal(self._alive, sa.BigInteger))))
 
     async def look(self, tables: Collection[str]) -> dict[str, LeaseState]:
         """All leases, by table; those of the given tables are made where they are missing."""
         found = await self._all()
         if missing := [{"table_name": table} for table in tables if table not in found]:
-            with self._server.translated():
+            async with self._server.answering(self._connection):
                 await self._connection.execute(insert(Lease).on_conflict_do_nothing(), missing)
             found = await self._all()
         return found
@@ -70,7 +70,7 @@ class LeaseBook:
         now = sa.func.clock_timestamp()
         fresh = Lease.wanted_at > now - sa.func.make_interval(0, 0, 0, 0, 0, 0, REQUEST_SECONDS)
         columns = (Lease.table_name, Lease.epoch, Lease.holder, Lease.alive, Lease.until < now, fresh, Lease.wanted_by)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             rows = (await self._connection.execute(sa.select(*columns))).all()
             alive = await catalog.advisory_locks(self._connection)
         return {
@@ -90,19 +90,19 @@ class LeaseBook:
         """Hold on to leases of these epochs; the tables of those that are still ours."""
         pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
         renew = sa.update(Lease).where(pairs).values(self._held()).returning(Lease.table_name)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return frozenset((await self._connection.execute(renew)).scalars())
 
     async def release(self, table: str, epoch: int) -> None:
         """Give a lease back, if it is still ours."""
         release = sa.update(Lease).where(Lease.table_name == table, Lease.epoch == epoch)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await self._connection.execute(release.values(holder=""))
 
     async def ask_for(self, table: str) -> None:
         """Ask the holder to hand a table over."""
         ask = sa.update(Lease).where(Lease.table_name == table)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await self._connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
 
     def _held(self) -> dict[str, object]:

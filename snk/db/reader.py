@@ -12,7 +12,7 @@ from snk.core.intervals import Intervals
 from snk.core.portion import Portion
 from snk.core.report import Blocker
 from snk.db import catalog, schema
-from snk.db.engine import Server
+from snk.db.engine import Kind, Server
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Rows, SyncedTable
 from snk.errors import TableChanged
 
@@ -95,7 +95,7 @@ class Reader:
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Which of these uuids the table holds."""
-        with self._server.translated():
+        async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
     async def named(self, uuids: Sequence[str]) -> Rows:
@@ -111,34 +111,36 @@ class Reader:
             Whether that can be done: the server may lack the function.
         """
         if self._can_wait is None:
-            with self._server.translated():
+            async with self._server.answering(self._connection):
                 self._can_wait = await catalog.exists(self._connection, schema.WAIT)
         if self._can_wait:
             sleeps = {"high": high, "most": most_seconds, "every": every_seconds}
-            await self._row(self._wait, sleeps)
+            await self._row(self._wait, sleeps, "look")
         return self._can_wait
 
     async def writers(self) -> frozenset[str]:
         """Every transaction that could still fill a hole."""
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return await catalog.writers(self._connection, self._table.shape.lockable)
 
     async def blockers(self, names: frozenset[str]) -> list[Blocker]:
         """Who the named writers are."""
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return await catalog.blockers(self._connection, self._table.shape.lockable, names)
 
     async def bounds(self) -> tuple[int | None, int | None]:
         """The least and the greatest id in the table; None for an empty one."""
-        low, high = await self._row(self._bounds)
+        low, high = await self._row(self._bounds, kind="look")
         return low, high
 
     def _check(self, stamp: str | None) -> None:
         if stamp != self._table.shape.stamp:
             raise TableChanged(f"{self._server.label}: {self._table.shape.full_name} is not as it was: looking again")
 
-    async def _row(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
-        with self._server.translated():
+    async def _row(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"
+    ) -> list[Any]:
+        async with self._server.answering(self._connection, kind):
             return list((await self._connection.execute(statement, parameters)).one())
 
 

@@ -86,7 +86,7 @@ class Writer:
     async def load_mark(self) -> MarkState | None:
         """The mark as it stands, or None where this table was never written by SNK."""
         found = sa.select(Mark.__table__).where(Mark.table_name == self._key)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             row = (await self._connection.execute(found)).mappings().one_or_none()
         if row is None:
             return None
@@ -96,7 +96,7 @@ class Writer:
     async def create_mark(self, state: MarkState) -> None:
         """Write the first mark of a table, unless somebody else was faster."""
         first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version, epoch=state.epoch)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await self._connection.execute(first.on_conflict_do_nothing())
 
     async def claim(self, state: MarkState, epoch: int) -> MarkState:
@@ -113,7 +113,7 @@ class Writer:
         if state.epoch == epoch:
             return state
         claim = sa.update(Mark).where(Mark.table_name == self._key, Mark.version == state.version, Mark.epoch < epoch)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             result = await self._connection.execute(claim.values(epoch=epoch, version=Mark.version + 1))
         self._check_moved(result.rowcount)
         return replace(state, epoch=epoch, version=state.version + 1)
@@ -121,19 +121,19 @@ class Writer:
     async def version(self) -> int | None:
         """The version of the mark as it stands."""
         found = sa.select(Mark.version).where(Mark.table_name == self._key)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return (await self._connection.execute(found)).scalar_one_or_none()
 
     async def conflicts(self) -> int:
         """How many conflicts of this table are recorded here."""
         count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return (await self._connection.execute(count)).scalar_one()
 
     async def load_ledger(self) -> Ledger:
         """The ledger as it was kept last."""
         found = sa.select(LedgerKept.lows, LedgerKept.highs).where(LedgerKept.table_name == self._key)
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             row = (await self._connection.execute(found)).one_or_none()
         return Ledger(Intervals.of(zip(row.lows, row.highs, strict=True))) if row else Ledger()
 
@@ -142,17 +142,17 @@ class Writer:
         lows, highs = ([pair[end] for pair in ledger.finished.pairs] for end in (0, 1))
         keep = insert(LedgerKept).values(table_name=self._key, lows=lows, highs=highs)
         keep = keep.on_conflict_do_update(index_elements=[LedgerKept.table_name], set_={"lows": lows, "highs": highs})
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await self._connection.execute(keep)
 
     async def rejected(self) -> int:
         """How many rows of this table are set aside here."""
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return await self._rejects.count()
 
     async def due(self, limit: int) -> list[str]:
         """The uuids of rows that were set aside and are to be tried again now."""
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             return await self._rejects.due(limit)
 
     async def move(self, state: MarkState) -> MarkState:
@@ -164,7 +164,7 @@ class Writer:
         Raises:
             MarkMoved: it was not at ``state.version``.
         """
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             result = await self._connection.execute(_MOVE, self._moved(state))
         self._check_moved(result.rowcount)
         return replace(state, version=state.version + 1)
@@ -186,7 +186,7 @@ class Writer:
         """
         if not rows and not again:
             return Delivered(0), await self.move(state)
-        with self._server.translated():
+        async with self._server.answering(self._connection, "write"):
             careful = self._careful or again
             delivered = None if careful else await self._deliver_plainly(rows, state)
             if delivered is None:

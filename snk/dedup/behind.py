@@ -5,17 +5,22 @@ sent. One hash per table and database holds a field per batch, the uuids end to 
 server's start, so notes of an earlier start are never read, and expires a day after it was last used.
 
 No decision rests on what Redis says: what it returns at a start is looked up in the database it speaks of, and only
-uuids that are really there are taken up. It may lie, lose everything, or be away; then it says so once, and goes on.
+uuids that are really there are taken up. It may lie, lose everything, refuse to write, or never answer; then it says
+so, and goes on.
 """
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from snk.dedup.known import Known
@@ -23,7 +28,12 @@ from snk.dedup.known import Known
 DAY_SECONDS = 86_400
 FLUSH_SECONDS = 0.1
 RETRY_SECONDS = 2.0
+# Rows wait for what Redis remembers, once for each start of their server; so they wait no longer than this.
+RESTORE_SECONDS = 0.5
+STOP_SECONDS = 1.0
+REMIND_SECONDS = 60.0
 UUID_BYTES = 16
+PROOF = "0"  # no batch has this number
 
 Holds = Callable[[Sequence[str]], Awaitable[frozenset[str]]]
 """Which of some uuids the database really holds."""
@@ -41,8 +51,14 @@ class Behind:
     def __init__(self, dsn: str) -> None:
         self.error = ""
         self._redis = Redis.from_url(
-            dsn, socket_timeout=RETRY_SECONDS, socket_connect_timeout=RETRY_SECONDS, decode_responses=False
+            dsn,
+            socket_timeout=RETRY_SECONDS,
+            socket_connect_timeout=RETRY_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # it is tried again here, and told of before
+            decode_responses=False,
         )
+        self._told_at = float("-inf")
+        self._told = False
         self._sets: dict[str, Known] = {}
         self._stale: set[str] = set()
 
@@ -58,11 +74,11 @@ class Behind:
         """
         known = self._sets[name]
         try:
-            fields = await self._redis.hgetall(self._key(name))
+            async with asyncio.timeout(RESTORE_SECONDS):
+                fields = await self._redis.hgetall(self._key(name))
         except (RedisError, OSError) as error:
             self._failed(error)
             return 0
-        self._worked()
         restored = 0
         for uuids in _readable(fields):
             held = await holds(uuids)
@@ -88,14 +104,16 @@ class Behind:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write what is left, if Redis is there, and hang up."""
+        """Write what is left, if Redis is there, and hang up, soon."""
         try:
-            for name, known in self._sets.items():
-                await self._flush(name, known)
+            async with asyncio.timeout(STOP_SECONDS):
+                for name, known in self._sets.items():
+                    await self._flush(name, known)
         except (RedisError, OSError) as error:
             self._failed(error)
         finally:
-            await self._redis.aclose()
+            with suppress(RedisError, OSError):
+                await self._redis.aclose()
 
     async def _flush(self, name: str, known: Known) -> None:
         if name in self._stale:
@@ -110,6 +128,9 @@ class Behind:
         commands = self._redis.pipeline(transaction=False)
         if name in self._stale:
             commands.delete(key)
+            # A Redis that is full, or a replica, reads and may delete; only this shows that it takes notes again.
+            commands.hset(key, PROOF, b"")
+            commands.hdel(key, PROOF)
         if added:
             commands.hset(key, mapping={str(number): _packed(uuids) for number, uuids in added.items()})
         if dropped:
@@ -127,14 +148,16 @@ class Behind:
 
     def _failed(self, error: Exception) -> None:
         """Redis is away: whatever it holds may be old when it returns, so it is written afresh then."""
-        if not self.error:
-            log.warning("redis_lost", error=str(error), effect="echoes are known in memory only")
-        self.error = str(error) or type(error).__name__
+        self.error = str(error) or "no answer in time"
         self._stale.update(self._sets)
+        if time.monotonic() - self._told_at > REMIND_SECONDS:
+            self._told_at, self._told = time.monotonic(), True
+            log.warning("redis_lost", error=self.error, effect="echoes are known in memory only")
 
     def _worked(self) -> None:
-        if self.error:
+        if self.error and self._told:
             log.info("redis_found")
+            self._told = False
         self.error = ""
 
 

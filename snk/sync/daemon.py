@@ -18,8 +18,8 @@ from snk.core.report import STUCK_SECONDS, DaemonStatus, DedupStatus, FlowStatus
 from snk.db.engine import Server
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
-from snk.errors import SnkError, Wait
-from snk.sync.flow import Echoes, Flow, Limits, pause
+from snk.errors import SnkError, Stop, Wait
+from snk.sync.flow import REMIND_SECONDS, Echoes, Flow, Limits, pause
 from snk.sync.job import STOP_SECONDS, TableJob
 from snk.sync.lease import Leases
 from snk.sync.link import check_pair
@@ -73,15 +73,13 @@ class Daemon:
         Raises:
             PairUnfit, TableUnfit: they can't; a person has to change something.
         """
-        pair, told = self._pair, ""
+        told, told_at = "", 0.0
         while not stop.is_set():
             try:
-                if init:
-                    await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
-                faults = await check_pair(pair.first, pair.second, pair.tables)
+                faults = await self._faults(init=init)
             except Wait as error:
-                if str(error) != told:
-                    told = str(error)
+                if str(error) != told or time.monotonic() - told_at > REMIND_SECONDS:
+                    told, told_at = str(error), time.monotonic()
                     log.warning("server_awaited", error=told)
                 for flow in self.flows:
                     flow.meter.failed(error)
@@ -123,6 +121,12 @@ class Daemon:
             dedup=DedupStatus(sum(map(len, self._notes)), redis=not self._behind.error, error=self._behind.error),
             troubles=tuple(trouble for flow in flows if (trouble := _trouble(flow))),
         )
+
+    async def _faults(self, *, init: bool) -> list[Stop]:
+        pair = self._pair
+        if init:
+            await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
+        return await check_pair(pair.first, pair.second, pair.tables)
 
     def _job(self, table: str, limits: Limits, sweeps: Pace) -> TableJob:
         first, second = self._pair.first, self._pair.second

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from snk.db import catalog, schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.pooler import refuse_shared_sessions
 from snk.db.shape import Shape, differences, faults
 from snk.errors import SnkError, TableUnfit
 from snk.sync.daemon import Pair
@@ -80,6 +81,7 @@ async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
 
 
 async def _facts(server: Server) -> ServerFacts:
+    await refuse_shared_sessions(server)
     async with server.connect() as connection:
         return await catalog.server_facts(connection)
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from snk.core.pace import Backoff, PollPace
-from snk.core.portion import Portion
+from snk.core.pace import Backoff, BatchSize, PollPace
 from snk.core.report import FlowState
 from snk.db.catalog import timeline
 from snk.db.engine import Server
 from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
-from snk.errors import LeaseLost, SnkError, TooLarge, Wait
+from snk.errors import LeaseLost, SnkError, TooLarge, TooSlow, Wait
 from snk.sync.lease import Term
 from snk.sync.link import Link, linked
 from snk.sync.meter import Meter
@@ -31,7 +30,6 @@ from snk.sync.session import Session
 REMIND_SECONDS = 60.0
 SHORT_WAIT_SECONDS = 0.05
 TURN_SECONDS = 0.1
-SMALLER = 8
 
 log = structlog.get_logger()
 
@@ -43,11 +41,6 @@ class Limits:
     batch_rows: int = 10000
     batch_bytes: int = 16 * 2**20
     poll_max_ms: float = 20.0
-
-    def smaller(self) -> "Limits":
-        """Smaller batches, where these were more than a server could hold."""
-        rows, size = max(1, self.batch_rows // SMALLER), max(1, self.batch_bytes // SMALLER)
-        return replace(self, batch_rows=rows, batch_bytes=size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +78,7 @@ class Flow:
         self._table = table
         self._echoes = echoes
         self._limits = limits
+        self._size = BatchSize(limits.batch_rows, limits.batch_rows)
         self._turns = turns
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._told_at = 0.0
@@ -123,11 +117,9 @@ class Flow:
                 return
             except SnkError as error:
                 self._lost(error)
-                if isinstance(error, TooLarge):
-                    self._limits = self._limits.smaller()
-                    self._log.warning(
-                        "batches_made_smaller", rows=self._limits.batch_rows, bytes=self._limits.batch_bytes
-                    )
+                if isinstance(error, TooLarge | TooSlow) and self._size.rows > 1:
+                    self._size = self._size.too_much()
+                    self._log.warning("batches_made_smaller", rows=self._size.rows)
                 backoff = Backoff() if time.monotonic() - started > backoff.most_seconds else backoff.failed()
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
 
@@ -139,7 +131,8 @@ class Flow:
                 began = time.monotonic()
                 moved = await session.step()
             took = time.monotonic() - began
-            if self.meter.state != "running":
+            self._size = session.size
+            if self.meter.state != "running" and (session.proven or not self._failures):
                 self._found()
             pace = pace.after(moved=moved)
             asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
@@ -181,7 +174,8 @@ class Flow:
                 wanted=self._wanted,
                 ledger=await link.destination.writer.load_ledger(),
                 meter=self.meter,
-                portion=Portion.of(self._limits.batch_rows, self._limits.batch_bytes),
+                size=self._size,
+                batch_bytes=self._limits.batch_bytes,
             )
 
     async def _start_at(self, link: Link, epoch: int) -> MarkState:

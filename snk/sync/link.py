@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.pooler import refuse_shared_sessions
 from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
@@ -63,10 +64,12 @@ async def linked(source: Server, destination: Server, table: str) -> AsyncIterat
 async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
     """Ask a server about itself and one table, in a transaction of its own."""
     async with server.begin() as connection:
-        facts = await catalog.server_facts(connection)
+        async with server.answering(connection):
+            facts = await catalog.server_facts(connection)
         if facts.standby:
             raise PairUnfit(f"{server.address} is a standby", hint="Only a primary can be tailed and written")
-        return facts, await catalog.table_shape(connection, table, server.label)
+        async with server.answering(connection):
+            return facts, await catalog.table_shape(connection, table, server.label)
 
 
 async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
@@ -74,8 +77,11 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
 
     Raises:
         Unavailable: a server cannot be reached, so nobody can tell.
+        PairUnfit: a server cannot be asked: it refuses us, or a pooler stands before it.
     """
     found: list[Stop] = []
+    for server in (first, second):
+        await refuse_shared_sessions(server)
     async with first.connect() as one, second.connect() as other:
         if await same_database(one, other):
             hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
@@ -100,8 +106,9 @@ async def _faults_of(first: Server, second: Server, table: str) -> list[Stop]:
 
 
 async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End:
-    await plan_by_index(connection)
-    facts = await catalog.server_facts(connection)
+    async with server.answering(connection):
+        await plan_by_index(connection)
+        facts = await catalog.server_facts(connection)
     table = SyncedTable.of(shape)
     return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))
 

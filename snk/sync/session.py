@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from snk.core.ledger import Ledger
-from snk.core.pace import Gather
+from snk.core.pace import BatchSize, Gather
 from snk.core.portion import Portion
 from snk.core.tail import Tail
 from snk.db.table import Rows
@@ -58,6 +58,10 @@ class Session:
 
     A step writes what it reads; where more is waiting, it reads the next batch while it writes the last one. Only one
     batch is ahead of the mark at any time.
+
+    Attributes:
+        size: how many rows to take at once.
+        proven: the destination took a batch, or a beat went well: both servers do what is asked of them.
     """
 
     def __init__(
@@ -70,8 +74,11 @@ class Session:
         wanted: list[str],
         ledger: Ledger,
         meter: Meter,
-        portion: Portion,
+        size: BatchSize,
+        batch_bytes: int,
     ) -> None:
+        self.size = size
+        self.proven = False
         self._link = link
         self._state = state
         self._met = met  # what the destination is known to hold: echoes, when they are met at the source
@@ -80,7 +87,8 @@ class Session:
         self._ledger = self._kept_ledger = ledger
         self._looked_late = time.monotonic()
         self._meter = meter
-        self._portion = portion
+        self._portion = Portion.of(size.rows, size.share_of(batch_bytes))
+        self._batch_bytes = batch_bytes
         self._tail = Tail.resumed(state.high, state.holes)
         self._safe = state.safe
         self._unflushed: tuple[int, int] | None = None
@@ -99,6 +107,8 @@ class Session:
             self._ahead = await self._read_while_writing(batch)
         else:
             await self._write(batch)
+        if batch.full:
+            self._take_more()
         self._meter.stepped()
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             await self._beat()
@@ -131,6 +141,12 @@ class Session:
         if batch:
             await self._write(batch)
         await self._save_mark()
+
+    def _take_more(self) -> None:
+        """A full batch went well; after some of them there may be more in one."""
+        before, self.size = self.size, self.size.went_well()
+        if self.size.rows != before.rows:
+            self._portion = self._portion.bounded(self.size.rows, self.size.share_of(self._batch_bytes))
 
     async def _read_while_writing(self, batch: Batch) -> Batch:
         # No TaskGroup: before Python 3.11.4 a failed one leaves its parent marked as cancelled, and the next
@@ -203,6 +219,7 @@ class Session:
             absent = delivered.absent
         finally:
             self._noted.land(number, absent)
+        self.proven = True
         self._meter.wrote(delivered)
         if delivered.refused or batch.again:
             self._meter.rejected = await writer.rejected()
@@ -230,6 +247,7 @@ class Session:
         self._meter.looked(
             0 if greatest is None else greatest - high, await reader.blockers(writers) if writers else ()
         )
+        self.proven = True
 
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
@@ -237,9 +255,11 @@ class Session:
         if self._meter.rejected and (due := await destination.due(MOST_NAMED)):
             await self._write(self._batch(await source.named(due), again=due))
         for _ in range(MOST_WANTED):
-            if names := self._wanted[:MOST_NAMED]:
-                await self._write(self._batch(await source.named(names)))
-                del self._wanted[: len(names)]
+            names = self._wanted[:MOST_NAMED]
+            if not names:
+                return
+            await self._write(self._batch(await source.named(names)))
+            del self._wanted[: len(names)]
 
     async def _bring_late(self) -> None:
         """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.core.pace import MOST_GATHER_MS, Backoff, Gather, PollPace
+from snk.core.pace import HELD_BATCHES, MOST_GATHER_MS, SMALLER, Backoff, BatchSize, Gather, PollPace
 
 
 def quiet(pace: PollPace, milliseconds: float) -> PollPace:
@@ -62,3 +62,23 @@ def test_a_lone_row_waits_for_nobody_and_a_load_is_not_over_with_one_empty_read(
     for _ in range(40):
         loaded = loaded.after(0)
     assert loaded.wait_ms < 0.1
+
+
+def test_batches_grow_back_to_their_most_and_no_further() -> None:
+    size = BatchSize(1000, 1000).too_much()
+    assert size.rows == 1000 // SMALLER
+    for _ in range(HELD_BATCHES):
+        assert size.rows == 1000 // SMALLER
+        size = size.went_well()
+    assert size.rows == 2 * (1000 // SMALLER)
+    for _ in range(20 * HELD_BATCHES):
+        size = size.went_well()
+    assert size.rows == 1000
+
+
+@given(st.integers(1, 100_000), st.lists(st.booleans(), max_size=300))
+def test_a_batch_has_a_row_at_least_and_its_most_at_most(most: int, history: list[bool]) -> None:
+    size = BatchSize(most, most)
+    for well in history:
+        size = size.went_well() if well else size.too_much()
+        assert 1 <= size.rows <= most

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core import tail as tail_module
 from snk.core.intervals import Intervals
 from snk.core.ledger import Ledger
+from snk.core.pace import BatchSize
 from snk.core.portion import Portion
 from snk.core.tail import Fenced
 from snk.db.engine import Server
@@ -129,7 +130,8 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
     link = Link(link.table, source, link.destination)
     meter = Meter(link.table, "first", "second")
     notes = {"met": Known(1000), "noted": Known(1000)}
-    return Session(link, state, **notes, wanted=[], ledger=Ledger(), meter=meter, portion=Portion.of(batch_rows, 2**24))
+    size = BatchSize(batch_rows, batch_rows)
+    return Session(link, state, **notes, wanted=[], ledger=Ledger(), meter=meter, size=size, batch_bytes=2**24)
 
 
 async def forever(session: Session) -> None:

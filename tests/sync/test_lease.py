@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from snk.core.portion import Portion
 from snk.db import writer as writer_module
 from snk.db.engine import Server
 from snk.db.table import Rows
@@ -102,7 +103,7 @@ async def with_two_leases(pair: Any, first: Database, second: Database) -> None:
         await prepare(server, ("records",))
     await insert(first, 1)
     async with linked(*servers, "records") as old, linked(*servers, "records") as new:
-        rows = (await old.source.reader.above(0, 10)).rows
+        rows = (await old.source.reader.above(0, Portion.of(10, 2**20))).rows
         late, present = old.destination.writer, new.destination.writer
         await late.create_mark(MarkState(source="x", boot="y", epoch=1))
         state = await loaded(late)
