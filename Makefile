@@ -17,11 +17,12 @@ up: $(INSTALLED)  ## two embedded servers, loaded by TST and kept equal by SNK (
 test: $(INSTALLED)  ## all tests, on real embedded servers
 	$(BIN)/pytest $(ARGS)
 
-check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, tests
+check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit
 	$(BIN)/pytest $(ARGS)
 
 format: $(INSTALLED)  ## format the code and mend what the linter can

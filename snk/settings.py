@@ -8,19 +8,22 @@ import difflib
 import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from snk.core.names import split_list
 from snk.errors import SettingsError
+from snk.urls import check_host, check_postgres_url, check_redis_url
 
 ENV_FILE = Path(".env")
-_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
+# What container platforms put into every environment for a service called first-db, snk or snk-redis.
+_INJECTED = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP)(_\w+)?")
+_OURS = ("SNK_", "FIRST_DB_", "SECOND_DB_")
 
 
 class Settings(BaseSettings):
@@ -52,6 +55,7 @@ class Settings(BaseSettings):
     snk_sweep_seconds: int = Field(300, ge=0)
     snk_http_host: str = "127.0.0.1"
     snk_http_port: int = Field(8089, ge=0, le=65535)
+    snk_http_token: SecretStr | None = Field(None, min_length=16)
     snk_log_format: Literal["console", "json"] = "console"
     snk_log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -74,9 +78,13 @@ class Settings(BaseSettings):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names in SNK_TABLES, in their order, each once."""
-        names = (name.strip() for name in self.snk_tables.split(","))
-        return tuple(dict.fromkeys(name for name in names if name))
+        """The names in SNK_TABLES, in their order, each once; `snk.core.names` tells how they are written."""
+        return split_list(self.snk_tables)
+
+    @property
+    def http_token(self) -> str | None:
+        """What asks the daemon over HTTP has to know it, if set."""
+        return self.snk_http_token.get_secret_value() if self.snk_http_token else None
 
     def _dsn(self, url: SecretStr | None, host: str, port: int | None) -> str:
         if url:
@@ -95,18 +103,30 @@ def load_settings(env_file: Path = ENV_FILE) -> Settings:
         settings = Settings(_env_file=env_file)
     except ValidationError as error:
         raise SettingsError("; ".join(_explain(error))) from None
-    _refuse_foreign_urls(settings)
-    if not settings.tables:
+    _check_urls(settings)
+    try:
+        tables = settings.tables
+    except ValueError as error:
+        hint = 'It is to be like orders, sales.lines, "with, comma"."and.dot"'
+        raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: {error}", hint=hint) from None
+    if not tables:
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="Name at least one table")
+    if settings.http_token and not re.fullmatch(r"[!-~]+", settings.http_token):
+        hint = "It is to be of letters, digits and signs of ASCII: `openssl rand -hex 32` makes one"
+        raise SettingsError("SNK_HTTP_TOKEN cannot be sent in a header", hint=hint)
     return settings
 
 
 def _refuse_unknown(env_file: Path) -> None:
-    """A mistyped SNK_* name would otherwise be a setting silently left at its default."""
-    known = [name.upper() for name in Settings.model_fields if name.startswith("snk_")]
+    """A mistyped name would otherwise be a setting silently left at its default.
+
+    Only names that begin as no others do are sure to be meant for SNK; ``POSTGRES_*`` and ``REDIS_*`` are not.
+    """
+    known = [name.upper() for name in Settings.model_fields]
     given: Iterable[str] = {*os.environ, *dotenv_values(env_file)}
     for name in sorted(given):
-        if name.upper().startswith("SNK_") and name.upper() not in known:
+        ours = name.upper().startswith(_OURS) and not _INJECTED.search(name.upper())
+        if ours and name.upper() not in known:
             nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0]
             raise SettingsError(f"There is no setting {name}", hint=f"The nearest one is {nearest}")
 
@@ -119,30 +139,15 @@ def _explain(error: ValidationError) -> Iterable[str]:
         yield f"{name.upper()}{value}: {fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
-def _refuse_foreign_urls(settings: Settings) -> None:
-    for name, schemes in (
-        ("first_db_url", ("postgresql", "postgres")),
-        ("second_db_url", ("postgresql", "postgres")),
-        ("redis_url", ("redis", "rediss", "unix")),
-    ):
-        url: SecretStr | None = getattr(settings, name)
-        if url is None:
-            continue
-        scheme = _scheme(name, url.get_secret_value())
-        if scheme not in schemes:
-            hint = f"It is to begin with {schemes[0]}://"
-            raise SettingsError(f"{name.upper()} has the scheme {scheme!r}", hint=hint)
-
-
-def _scheme(name: str, url: str) -> str:
-    """The scheme of a URL, if the rest of it can be read. The error never quotes it: it may hold a password."""
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        hosts = parts.netloc.rpartition("@")[2].split(",")
-        if not parts.fragment and all(_HOST.fullmatch(host) for host in hosts):
-            return parts.scheme
-    hint = "It is scheme://user:password@host:port/..., with / # ? @ : % in a password percent-encoded"
-    raise SettingsError(f"{name.upper()} is not a URL that can be read", hint=hint)
+def _check_urls(settings: Settings) -> None:
+    for name in ("first_db_host", "second_db_host", "redis_host"):
+        check_host(name.upper(), getattr(settings, name))
+    if settings.first_db_url:
+        check_postgres_url("FIRST_DB_URL", settings.first_dsn)
+    if settings.second_db_url:
+        check_postgres_url("SECOND_DB_URL", settings.second_dsn)
+    if settings.redis_url:
+        check_redis_url("REDIS_URL", settings.redis_dsn)
 
 
 def _bracketed(host: str) -> str:

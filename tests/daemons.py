@@ -55,6 +55,11 @@ class DaemonProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    @property
     def peak_mib(self) -> float:
         """The most memory the process ever held; where the system does not tell, the test is skipped."""
         assert self._process

@@ -60,9 +60,10 @@ class Database:
 
     async def contents(self, table: str = "records") -> Counter[str]:
         """Every row but for its id, as PostgreSQL writes it, and how often it is there."""
+        literal = table.replace("'", "''")
         columns = await self.rows(
             "select quote_ident(attname) from pg_attribute"
-            f" where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped and attname <> 'id'"
+            f" where attrelid = '{literal}'::regclass and attnum > 0 and not attisdropped and attname <> 'id'"
             " order by attname"
         )
         names = ", ".join(name for (name,) in columns)

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +83,13 @@ def test_lock_holds_names_versions_and_hashes_only() -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert len(lines) > 100
     assert not [line for line in lines if "://" in line or line.startswith(("-", "--index", "--find"))]
+
+
+def test_a_package_without_a_hash_fails_the_audit(tmp_path: Path) -> None:
+    program = tmp_path / ".ci" / "audit"
+    program.parent.mkdir()
+    program.write_text((ROOT / ".ci" / "audit").read_text())
+    (tmp_path / "requirements.lock").write_text("one==1.0 \\\n    --hash=sha256:00\ntwo==2.0\n")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "not pinned by version and hash: two==2.0" in done.stderr

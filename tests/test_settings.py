@@ -62,13 +62,24 @@ def test_a_whole_url_wins_over_its_parts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "url", ["u:s%40c/ret@h/x", "u:sec#ret@h/x", "u:secret@h:port/x", "u:secret@[::1/x", "u:sec?ret@h/x"]
+    "url",
+    [
+        "u:s@c/ret@h/x",
+        "u:sec@ret@h/x",
+        "h/x?password=u@ret",
+        "h/x?sec&ret",
+        "u:s%40c/ret@h/x",
+        "u:sec#ret@h/x",
+        "u:secret@h:port/x",
+        "u:secret@[::1/x",
+        "u:sec?ret@h/x",
+    ],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_being_quoted(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, scheme in (("FIRST_DB_URL", "postgresql"), ("SECOND_DB_URL", "postgres"), ("REDIS_URL", "redis")):
         with monkeypatch.context() as patched:
             patched.setenv(name, f"{scheme}://{url}")
-            with pytest.raises(SettingsError, match=f"{name} is not a URL") as raised:
+            with pytest.raises(SettingsError, match=f"{name} (is not a URL|has parameters)") as raised:
                 load_settings(NONE)
         assert "ret" not in str(raised.value)
 
@@ -130,3 +141,62 @@ def test_secrets_are_not_in_what_settings_show() -> None:
 
 def test_tables_are_listed_once_in_their_order() -> None:
     assert Settings(snk_tables="b, a ,b,s.t", _env_file=None).tables == ("b", "a", "s.t")
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql:/u:secret@h/x", "postgresql:u:secret@h/x", "u:secret@h/x", "secret", "//u:secret@h/x"]
+)
+def test_what_is_no_url_is_not_quoted(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_DB_URL", text)
+    with pytest.raises(SettingsError, match="FIRST_DB_URL is not a URL") as raised:
+        load_settings(NONE)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "words"),
+    [
+        ("FIRST_DB_URL", "postgresql://h/x?sslmode=verify", "has the sslmode 'verify'.*verify-full"),
+        ("SECOND_DB_URL", "postgresql://h/x?sslrootcert=/ca", "sslmode prefer would not look at it"),
+        ("REDIS_URL", "redis://h/0?ssl_ca_certs=/ca", "redis:// has none.*rediss://"),
+        ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=never", "REDIS_URL is not a URL|ssl_cert_reqs"),
+        ("REDIS_URL", "redis://h/0?socket_timeout=long", "has a socket_timeout that cannot be"),
+        ("REDIS_URL", "redis://h/0?colour=red", "has a colour that cannot be"),
+    ],
+)
+def test_parameters_of_urls_are_looked_at(name: str, url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    monkeypatch.setenv(name, url)
+    with pytest.raises(SettingsError, match=words):
+        load_settings(NONE)
+
+
+@pytest.mark.parametrize("name", ["FIRST_DB_PROT", "SECOND_DB_PASSWORD", "FIRST_DB_NAME"])
+def test_a_mistyped_name_of_a_database_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(SettingsError, match=f"no setting {name}"):
+        load_settings(NONE)
+
+
+@pytest.mark.parametrize("name", ["FIRST_DB_SERVICE_HOST", "SNK_REDIS_PORT_6379_TCP_ADDR", "SNK_SERVICE_PORT_HTTP"])
+def test_what_a_container_platform_adds_is_let_be(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    load_settings(NONE)
+
+
+@pytest.mark.parametrize("host", ["u:secret@h", "h/x", "h?x", "a b", ""])
+def test_a_host_is_a_host(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_HOST", host or "/")
+    with pytest.raises(SettingsError, match="REDIS_HOST is not the name") as raised:
+        load_settings(NONE)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "words"), [("short", "at least 16"), ("é" * 16, "cannot be sent"), ("a b" * 9, "cannot")]
+)
+def test_a_token_is_long_and_can_be_sent(token: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNK_HTTP_TOKEN", token)
+    with pytest.raises(SettingsError, match=words) as raised:
+        load_settings(NONE)
+    assert token not in str(raised.value)

@@ -7,8 +7,9 @@ import uvloop
 
 from snk.cli.common import pair_of, start
 from snk.db import schema
+from snk.db.grants import granted
 from snk.sync.daemon import Pair
-from snk.sync.prepare import prepare
+from snk.sync.prepare import grant, prepare
 
 
 def init(
@@ -16,16 +17,24 @@ def init(
     print_only: Annotated[
         bool, typer.Option("--print", help="Only print the statements, for whoever runs them by hand.")
     ] = False,
+    role: Annotated[
+        str | None, typer.Option(help="Also grant this role what SNK needs to log in as it, and no more.")
+    ] = None,
 ) -> None:
     """Create SNK's schema, and the default table if it is to be synced, where they are missing, in both databases."""
     settings = start()
     if print_only:
         print(schema.printed(default_table=schema.DEFAULT_TABLE in settings.tables), end="")
+        if role is not None:
+            print("\n" + "".join(f"{statement};\n" for statement in granted(role, settings.tables)), end="")
         return
-    uvloop.run(_init(pair_of(settings)))
+    uvloop.run(_init(pair_of(settings), role))
 
 
-async def _init(pair: Pair) -> None:
+async def _init(pair: Pair, role: str | None) -> None:
     for server in (pair.first, pair.second):
         made = await prepare(server, pair.tables)
         print(f"{server.address}: " + (f"created {', '.join(made)}" if made else "nothing was missing"))
+        if role is not None:
+            await grant(server, role, pair.tables)
+            print(f"{server.address}: granted to {role} what SNK needs")

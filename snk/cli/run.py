@@ -12,6 +12,7 @@ import uvloop
 from snk.cli.common import pair_of, start
 from snk.core.report import DaemonStatus
 from snk.settings import Settings
+from snk.status.guard import Door
 from snk.status.http import listening, serve
 from snk.status.notify import Notifier
 from snk.sync.daemon import Daemon
@@ -29,7 +30,8 @@ def run(
 ) -> None:
     """Keep the tables equal until told to stop by SIGTERM or Ctrl-C."""
     settings = start()
-    with listening(settings.snk_http_host, settings.snk_http_port) as bound:
+    guarded = settings.http_token is not None
+    with listening(settings.snk_http_host, settings.snk_http_port, guarded=guarded) as bound:
         uvloop.run(_run(settings, bound, init=init))
 
 
@@ -40,8 +42,9 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
     sweeps = Pace(every_seconds=settings.snk_sweep_seconds)
     daemon = Daemon(pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps)
+    serving = serve(daemon.status, bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
-        for part in (_sync(daemon, stop, init=init), serve(daemon.status, bound, stop), notify(daemon, stop)):
+        for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):
             group.create_task(_to_the_end(part, stop))
 
 

@@ -1,17 +1,18 @@
 """``snk status``: what the running daemon tells of itself."""
 
 import json
-import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Annotated, Any
+from urllib.error import HTTPError
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from snk.cli.ask import ask, daemon_url
+from snk.cli.ask import ask, check_url, daemon_url
 from snk.errors import ServiceUnfit
 from snk.settings import load_settings
 
@@ -26,13 +27,19 @@ def status(
     url: Annotated[str | None, typer.Option(help="Where the daemon is, such as http://127.0.0.1:8089.")] = None,
 ) -> None:
     """Show how every flow is, and who holds rows back; exit code 0 if all is well, 1 if not, 2 without an answer."""
+    settings = load_settings()
+    token = settings.http_token
     if url is None:
-        settings = load_settings()
         url = daemon_url(settings.snk_http_host, settings.snk_http_port)
+    else:
+        check_url(url, token)
     try:
-        told = ask(url.rstrip("/").removesuffix("/status"))
+        told = ask(url.rstrip("/").removesuffix("/status"), token)
+    except HTTPError as error:
+        with error:
+            hint = "SNK_HTTP_TOKEN is to be the daemon's" if error.code == HTTPStatus.UNAUTHORIZED else ""
+            raise ServiceUnfit(f"The daemon at {url} refuses to tell: {error.reason}", hint=hint) from error
     except (OSError, ValueError, HTTPException) as error:
-        url = re.sub("//[^/]*@", "//", url)  # whatever stands there may be a password
         hint = "Start it with `snk run`, or name its address with --url"
         raise ServiceUnfit(f"No daemon answers at {url}: {getattr(error, 'reason', error)}", hint=hint) from error
     if as_json:

@@ -48,7 +48,7 @@ def up(
     configure_log(settings.snk_log_format, "warning")
     password = settings.postgres_password.get_secret_value()
     with embedded_pair(state or default_state(), user=settings.postgres_user, password=password) as pair:
-        job = Job(pair, settings.tables, rows)
+        job = Job(pair, settings.tables, rows, settings.http_token)
         equal = uvloop.run(job.run(load=tst))
     raise typer.Exit(0 if equal else 1)
 
@@ -56,10 +56,11 @@ def up(
 class Job:
     """One run: daemon and load as child processes, and somebody who watches them."""
 
-    def __init__(self, pair: EmbeddedPair, tables: tuple[str, ...], rows: int | None) -> None:
+    def __init__(self, pair: EmbeddedPair, tables: tuple[str, ...], rows: int | None, token: str | None) -> None:
         self._pair = pair
         self._tables = tables
         self._rows = rows
+        self._token = token
         self._http_port = free_port()
         self._sides = (Server("first", pair.first.dsn), Server("second", pair.second.dsn))
         self._stop = asyncio.Event()
@@ -186,7 +187,7 @@ class Job:
     async def _ask(self) -> dict[str, Any] | None:
         """What the daemon says of itself, or None when it does not answer."""
         try:
-            return await asyncio.to_thread(ask, daemon_url("127.0.0.1", self._http_port))
+            return await asyncio.to_thread(ask, daemon_url("127.0.0.1", self._http_port), self._token)
         except OSError:
             return None
 

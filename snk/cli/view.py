@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -55,7 +56,7 @@ def panel(moment: Moment, title: str) -> Panel:
         table.add_column(heading, justify="left" if heading in ("", "state") else "right")
     for flow in moment.flows:
         table.add_row(
-            f"[bold]{flow['source']} → {flow['destination']}[/]  [dim]{flow['table']}[/]",
+            f"[bold]{flow['source']} → {flow['destination']}[/]  [dim]{escape(flow['table'])}[/]",
             f"{flow['rows_per_second']:,.0f}",
             f"{flow['delivered']:,}",
             f"{flow['lag_seconds'] * 1000:,.0f} ms",

@@ -11,7 +11,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.core.names import quoted, split_name, written
 from snk.core.report import Blocker
+from snk.db.schema import Kind
 from snk.db.shape import Column, Sequence, Shape
 from snk.errors import TableUnfit
 
@@ -53,25 +55,41 @@ _SERVER = sa.text("""
 
 _STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
 
-_TABLE = sa.text(f"""
-    select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
-           {_STAMP} as stamp,
-           has_table_privilege(c.oid, 'SELECT') as may_select,
-           has_table_privilege(c.oid, 'INSERT') as may_insert,
-           row_security_active(c.oid) as hidden,
+_FAMILY = """
            (with recursive family(oid) as (
               select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
-            select array_agg(oid::bigint) from family) as relations
+            select array_agg(oid::bigint order by oid) from family)"""
+
+_FORM = f"""
+           concat_ws('/', c.oid, c.relfilenode, c.relrowsecurity, {_FAMILY}::text,
+             (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' order by a.attnum)
+              from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+             (select string_agg(i.indexrelid::text, ',' order by i.indexrelid)
+              from pg_index i where i.indrelid = c.oid and i.indisvalid))"""  # noqa: S608 - of constants
+
+_FORM_OF = sa.text(f"""
+    select {_FORM} from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relname = :name and n.nspname = :schema
+""")  # noqa: S608 - as _FORM
+
+_TABLE = sa.text(f"""
+    select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
+           {_STAMP} as stamp, {_FORM} as form, concat_ws('/', c.oid, c.relfilenode) as body,
+           has_table_privilege(c.oid, 'SELECT') as may_select,
+           has_table_privilege(c.oid, 'INSERT') as may_insert,
+           row_security_active(c.oid) as hidden, {_FAMILY} as relations
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
 """)  # noqa: S608 - the stamp is a constant
 
-_EXISTS = sa.text(
-    "select coalesce(to_regclass(:name)::oid, to_regnamespace(:name)::oid, to_regproc(:name)::oid) is not null"
-)
+_EXISTS = {
+    "schema": sa.text("select to_regnamespace(:name) is not null"),
+    "table": sa.text("select to_regclass(:name) is not null"),
+    "function": sa.text("select to_regproc(:name) is not null"),
+}
 
 _FULL_NAME = sa.text("""
-    select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
 """)
 
@@ -87,6 +105,10 @@ _RIGHTS_LACKING = sa.text("""
     from pg_class c join pg_namespace n on n.oid = c.relnamespace,
          unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) right_wanted
     where n.nspname = :schema and c.relkind = 'r' and not has_table_privilege(c.oid, right_wanted)
+    union all
+    select 'EXECUTE on function ' || p.oid::regprocedure
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    where n.nspname = :schema and not has_function_privilege(p.oid, 'EXECUTE')
 """)
 
 # With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
@@ -167,18 +189,20 @@ def timeline(boot: str) -> str:
     return boot.partition("/")[0]
 
 
-async def exists(connection: AsyncConnection, name: str) -> bool:
+async def exists(connection: AsyncConnection, name: str, kind: Kind) -> bool:
     """Whether there is a table, a schema or a function of this name, or a column: ``schema.table.column``."""
-    table, dot, column = name.rpartition(".")
-    if dot and "." in table:
+    if kind == "column":
+        table, _, column = name.rpartition(".")
         found = await connection.execute(_HAS_COLUMN, {"table": _as_identifier(table), "column": column})
-        return bool(found.scalar_one())
-    return bool((await connection.execute(_EXISTS, {"name": _as_identifier(name)})).scalar_one())
+    else:
+        found = await connection.execute(_EXISTS[kind], {"name": _as_identifier(name)})
+    return bool(found.scalar_one())
 
 
 async def full_name(connection: AsyncConnection, name: str) -> str | None:
-    """Schema and name of a table by the name in the settings; None where there is none."""
-    return (await connection.execute(_FULL_NAME, {"name": _as_identifier(name)})).scalar_one_or_none()
+    """`Shape.full_name` of a table by the name in the settings; None where there is none."""
+    row = (await connection.execute(_FULL_NAME, {"name": _as_identifier(name)})).one_or_none()
+    return None if row is None else written((row.nspname, row.relname))
 
 
 async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
@@ -216,6 +240,11 @@ def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
     )
 
 
+async def form(connection: AsyncConnection, shape: Shape) -> str | None:
+    """`Shape.form` as it is now; None where no table has the name any more."""
+    return (await connection.execute(_FORM_OF, {"schema": shape.schema, "name": shape.name})).scalar_one_or_none()
+
+
 async def advisory_locks(connection: AsyncConnection) -> frozenset[int]:
     """The keys of the advisory locks that anybody holds in this database."""
     return frozenset((await connection.execute(_ADVISORY)).scalars())
@@ -249,7 +278,5 @@ def _column(row: sa.RowMapping) -> Column:
 
 
 def _as_identifier(name: str) -> str:
-    """``schema.table`` or ``table`` as an SQL identifier; a name that is quoted already stays as it is."""
-    if '"' in name:
-        return name
-    return ".".join(f'"{part}"' for part in name.split(".", 1))
+    """``schema.table`` or ``table`` as an SQL identifier, all of it quoted."""
+    return ".".join(quoted(part) for part in split_name(name))

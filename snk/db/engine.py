@@ -9,9 +9,10 @@ long as that connection lives.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from ssl import SSLCertVerificationError
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -68,7 +69,7 @@ class Server:
     """
 
     label: str
-    dsn: str
+    dsn: str = field(repr=False)
     command_seconds: float | None = COMMAND_SECONDS
     answer_seconds: float = ANSWER_SECONDS
     connect_seconds: float = CONNECT_SECONDS
@@ -196,7 +197,14 @@ class Server:
             raise self._from_server(error) from error
         except TimeoutError as error:
             raise Unavailable(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
+        except SSLCertVerificationError as error:
+            words = f"{self.address}: its certificate is refused: {error.verify_message.rstrip('.')}"
+            hint = "It is to be valid today, for this host, and signed by an authority in the URL's sslrootcert"
+            raise PairUnfit(words, hint=hint) from error
         except (OSError, SQLAlchemyError, EOFError) as error:
+            if "rejected SSL upgrade" in str(error):
+                hint = "It is to have TLS, or the URL an sslmode that goes without"
+                raise PairUnfit(f"{self.address}: it does not speak TLS", hint=hint) from error
             raise Unavailable(f"{self.address}: {plain(error)}") from error
 
     def _from_server(self, error: DBAPIError) -> SnkError:
@@ -207,6 +215,8 @@ class Server:
             return family(words, hint=hint)
         if state in _POOLED or "unsupported startup parameter" in words:
             return PairUnfit(words, hint=POOLED_HINT)
+        if type(getattr(error.orig, "__cause__", None)).__name__ == "ClientConfigurationError":
+            return PairUnfit(words, hint="The parameters of its URL are to be as PostgreSQL's own clients know them")
         if state[:2] in _UNFIT:
             return PairUnfit(words, hint=_UNFIT[state[:2]])
         if is_refusal(error):

@@ -112,7 +112,7 @@ class Reader:
         """
         if self._can_wait is None:
             async with self._server.answering(self._connection):
-                self._can_wait = await catalog.exists(self._connection, schema.WAIT)
+                self._can_wait = await catalog.exists(self._connection, schema.WAIT, "function")
         if self._can_wait:
             sleeps = {"high": high, "most": most_seconds, "every": every_seconds}
             await self._row(self._wait, sleeps, "look")
@@ -133,9 +133,28 @@ class Reader:
         low, high = await self._row(self._bounds, kind="look")
         return low, high
 
+    async def see_unchanged(self) -> None:
+        """See that the table is as it was when the connection was made.
+
+        Raises:
+            TableChanged: it is not.
+        """
+        async with self._server.answering(self._connection):
+            form = await catalog.form(self._connection, self._table.shape)
+        if form != self._table.shape.form:
+            raise self._changed()
+
+    @property
+    def body(self) -> str:
+        """`Shape.body` when the connection was made."""
+        return self._table.shape.body
+
     def _check(self, stamp: str | None) -> None:
         if stamp != self._table.shape.stamp:
-            raise TableChanged(f"{self._server.label}: {self._table.shape.full_name} is not as it was: looking again")
+            raise self._changed()
+
+    def _changed(self) -> TableChanged:
+        return TableChanged(f"{self._server.label}: {self._table.shape.full_name} is not as it was: looking again")
 
     async def _row(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"

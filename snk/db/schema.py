@@ -1,6 +1,7 @@
 """SNK's own schema, kept in both databases: what it must remember lives with the rows it describes."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,6 +11,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA = "snk"
 DEFAULT_TABLE = "records"
+
+Kind = Literal["schema", "table", "column", "function"]
 
 
 class Own(DeclarativeBase):
@@ -141,6 +144,8 @@ class Record(Default):
 # second. The function looks as often as it is told to and returns as soon as there is a row above the mark. It returns
 # soon enough that its snapshot holds no VACUUM up.
 WAIT = f"{SCHEMA}.wait_for_rows"
+# What earlier versions made without.
+EPOCH = f"{SCHEMA}.marks.epoch"
 _CREATE_WAIT = f"""
 CREATE OR REPLACE FUNCTION {WAIT}(
   table_oid oid, id_column text, high bigint, most_seconds float8, every_seconds float8
@@ -171,13 +176,20 @@ def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
         table = mapped.__table__
         assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)
-    made[f"{SCHEMA}.marks.epoch"] = sa.DDL(  # type: ignore[no-untyped-call]
+    made[EPOCH] = sa.DDL(  # type: ignore[no-untyped-call]
         f"ALTER TABLE {SCHEMA}.marks ADD COLUMN IF NOT EXISTS epoch BIGINT DEFAULT '0' NOT NULL"
     )
     made[WAIT] = sa.DDL(  # type: ignore[no-untyped-call]
         _CREATE_WAIT.replace("%", "%%")
     )
     return made
+
+
+def kind_of(name: str) -> Kind:
+    """What one of the wanted names belongs to."""
+    if name == EPOCH:
+        return "column"
+    return "schema" if name == SCHEMA else "function" if name == WAIT else "table"
 
 
 def printed(*, default_table: bool) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from snk.core.names import written
+from snk.db.identifiers import identifier
 from snk.errors import TableUnfit
 
 PLAIN: dict[str, type[sa.types.TypeEngine[Any]]] = {
@@ -90,6 +92,8 @@ class Shape:
         kind: PostgreSQL's ``relkind``: ``r`` for a table, ``p`` for a partitioned one.
         relations: the oids of the table and of all its partitions and children.
         stamp: changes when a column is added, when another table takes the name, and with row-level security.
+        form: changes with everything that may make the table unfit: columns, types, indexes, partitions, its body.
+        body: changes when the table is emptied, rewritten or made anew: its rows may be other ones.
         hidden: row-level security hides rows from SNK's role.
     """
 
@@ -100,14 +104,21 @@ class Shape:
     columns: tuple[Column, ...]
     relations: tuple[int, ...]
     stamp: str
+    form: str
+    body: str
     may_select: bool
     may_insert: bool
     hidden: bool
 
     @property
     def full_name(self) -> str:
-        """Schema and table."""
-        return f"{self.schema}.{self.name}"
+        """Schema and table as they may stand in the settings: no two tables share one."""
+        return written((self.schema, self.name))
+
+    @property
+    def sql_name(self) -> str:
+        """Schema and table as SQL has them."""
+        return identifier(self.schema, self.name)
 
     @property
     def lockable(self) -> tuple[int, ...]:
@@ -169,7 +180,7 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
     for right, granted in (("SELECT", shape.may_select), ("INSERT", shape.may_insert)):
         if not granted:
             yield TableUnfit(
-                f"{where} lacks the right to {right}", hint=f"GRANT {right} ON {shape.full_name} to this role"
+                f"{where} lacks the right to {right}", hint=f"GRANT {right} ON {shape.sql_name} to this role"
             )
     if shape.hidden:
         yield TableUnfit(

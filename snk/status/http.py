@@ -9,16 +9,14 @@ from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from snk.core.report import DaemonStatus
-from snk.errors import ServiceUnfit
+from snk.errors import ServiceUnfit, SettingsError
+from snk.status.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
 from snk.status.metrics import exposition
-
-KEEP_ALIVE_SECONDS = 5
-MOST_CONNECTIONS = 50
 
 log = structlog.get_logger()
 
@@ -33,14 +31,16 @@ def as_json(status: DaemonStatus) -> dict[str, Any]:
 
 def application(status: Callable[[], DaemonStatus]) -> FastAPI:
     """The three pages, each made from a fresh status."""
-    app = FastAPI(title="SNK", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="SNK", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     @app.get("/health")
-    async def health() -> JSONResponse:
+    async def health(request: Request) -> JSONResponse:
         now = status()
         if now.healthy:
             return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "not healthy", "reasons": now.troubles}, status_code=503)
+        # Whoever may not know more hears the verdict, and no names or addresses.
+        reasons = {"reasons": now.troubles} if request.state.trusted else {}
+        return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
 
     @app.get("/status")
     async def whole() -> JSONResponse:
@@ -53,11 +53,17 @@ def application(status: Callable[[], DaemonStatus]) -> FastAPI:
     return app
 
 
-def listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
     """A socket bound to this address, port 0 for any free one.
+
+    Args:
+        host: its name or address.
+        port: its number.
+        guarded: whether who asks has to know a token.
 
     Raises:
         ServiceUnfit: the address cannot be had.
+        SettingsError: others than this machine could ask there, and no token is set.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
@@ -68,19 +74,25 @@ def listening(host: str, port: int) -> socket.socket:
         bound.close()
         hint = "SNK_HTTP_HOST and SNK_HTTP_PORT are to name an address of this machine that nobody else listens on"
         raise ServiceUnfit(f"Cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
+    if not guarded and not is_loopback(bound.getsockname()[0]):
+        bound.close()
+        hint = "Set SNK_HTTP_TOKEN to what `openssl rand -hex 32` prints, or SNK_HTTP_HOST to 127.0.0.1"
+        raise SettingsError(f"SNK_HTTP_HOST is {host!r}, which others than this machine can reach", hint=hint)
     return bound
 
 
-async def serve(status: Callable[[], DaemonStatus], bound: socket.socket, stop: asyncio.Event) -> None:
+async def serve(status: Callable[[], DaemonStatus], bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
     """Serve on a bound socket until ``stop`` is set."""
     config = uvicorn.Config(
-        application(status),
+        Guard(application(status), door),
+        http=BriefProtocol,
+        ws="none",
         log_config=None,
+        log_level="error",  # below it, strangers could fill the log
         access_log=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
         timeout_graceful_shutdown=1,
-        limit_concurrency=MOST_CONNECTIONS,
         lifespan="off",
     )
     server = _Server(config)

@@ -1,6 +1,6 @@
 """Looking a pair over before the first run: what is wrong, what will be slow, what tailing cannot see."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -11,11 +11,13 @@ from redis.exceptions import RedisError
 from snk.db import catalog, schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.identifiers import identifier
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.shape import Shape, differences, faults
 from snk.errors import SnkError, TableUnfit
 from snk.sync.daemon import Pair
-from snk.sync.link import same_database
+from snk.sync.link import same_database, twice
+from snk.sync.prepare import missing
 
 OLDEST = 140_000
 LONG_SECONDS = 60.0
@@ -43,18 +45,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One server that could be reached."""
+    """One server that could be reached, and its tables by their names in the settings."""
 
     server: Server
     facts: ServerFacts
-    shapes: tuple[Shape, ...]
+    shapes: Mapping[str, Shape]
 
 
 async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
     """Everything that can be said of a pair, one finding after the other; nothing is changed."""
     found: list[Looked] = []
     for server in (pair.first, pair.second):
-        shapes: list[Shape] = []
+        shapes: dict[str, Shape] = {}
         try:
             facts = await _facts(server)
             yield Finding("ok", server.label, f"PostgreSQL {facts.version} answers at {server.address}")
@@ -68,10 +70,10 @@ async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
                 except TableUnfit as error:
                     yield Finding("error", table, error.args[0], error.hint)
                     continue
-                shapes.append(shape)
+                shapes[table] = shape
                 async for finding in _of_table(server, shape):
                     yield finding
-            found.append(Looked(server, facts, tuple(shapes)))
+            found.append(Looked(server, facts, shapes))
         except SnkError as error:
             yield Finding("error", server.label, error.args[0], error.hint or "It is to be reachable from here")
     if len(found) == 2:  # noqa: PLR2004 - first and second
@@ -104,12 +106,12 @@ def _of_server(label: str, facts: ServerFacts) -> Iterator[Finding]:
 
 async def _of_schema(server: Server) -> AsyncIterator[Finding]:
     async with server.connect() as connection:
-        lacking = [name for name in schema.wanted(default_table=False) if not await catalog.exists(connection, name)]
+        lacking = await missing(connection, default_table=False)
         refused = [] if lacking else await catalog.rights_lacking(connection, schema.SCHEMA)
     if lacking:
         yield Finding("error", server.label, f"{', '.join(lacking)} missing", "Run `snk init`")
     elif refused:
-        advice = "GRANT them to this role"
+        advice = "GRANT them to this role; `snk init --print --role NAME` prints how"
         yield Finding("error", server.label, f"rights missing in SNK's schema: {', '.join(refused)}", advice)
     else:
         yield Finding("ok", server.label, "SNK's schema is there")
@@ -131,7 +133,7 @@ async def _of_table(server: Server, shape: Shape) -> AsyncIterator[Finding]:
         message = (
             f"{server.label}: {shape.id_column.name} has no unique index of its own: polling reads the whole table"
         )
-        advice = f"CREATE UNIQUE INDEX CONCURRENTLY ON {shape.full_name} ({shape.id_column.name})"
+        advice = f"CREATE UNIQUE INDEX CONCURRENTLY ON {shape.sql_name} ({identifier(shape.id_column.name)})"
         yield Finding("warning", shape.full_name, message, advice)
     async with server.connect() as connection:
         names = await catalog.writers(connection, shape.lockable)
@@ -152,8 +154,11 @@ async def _of_pair(first: Looked, second: Looked) -> AsyncIterator[Finding]:
     if first.facts.number // 10_000 != second.facts.number // 10_000:
         message = f"versions differ: {first.facts.version} and {second.facts.version}"
         yield Finding("warning", "pair", message, "A value that one of them cannot hold will be refused there")
-    for ours in first.shapes:
-        theirs = next((shape for shape in second.shapes if shape.full_name == ours.full_name), None)
+    for looked in (first, second):
+        for fault in twice(looked.shapes, looked.server.label):
+            yield Finding("error", looked.server.label, fault.args[0], fault.hint)
+    for name, ours in first.shapes.items():
+        theirs = second.shapes.get(name)
         if theirs and not [*faults(ours, "first"), *faults(theirs, "second")]:
             for finding in _of_both(ours, theirs):
                 yield finding

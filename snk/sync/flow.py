@@ -84,6 +84,7 @@ class Flow:
         self._told_at = 0.0
         self._failures = 0
         self._wanted: list[str] = []
+        self._bodies: tuple[str, str] | None = None
         self.doubt = (
             asyncio.Event()
         )  # set where the mark may promise more than is true: the whole table is to be compared
@@ -164,6 +165,7 @@ class Flow:
         async with linked(source, destination, self._table) as link:
             state = await self._start_at(link, epoch)
             await self._anchor_echoes(link)
+            self._see_bodies(link)
             self.meter.conflicts = await link.destination.writer.conflicts()
             self.meter.rejected = await link.destination.writer.rejected()
             yield Session(
@@ -209,6 +211,14 @@ class Flow:
             return await link.destination.writer.move(anew)
         return mark
 
+    def _see_bodies(self, link: Link) -> None:
+        """A table that was emptied or made anew since this daemon saw it last may lack rows that the marks speak of."""
+        bodies = (link.source.reader.body, link.destination.reader.body)
+        if self._bodies not in (None, bodies):
+            self._log.warning("table_rewritten", effect="the whole table is compared")
+            self.doubt.set()
+        self._bodies = bodies
+
     async def _anchor_echoes(self, link: Link) -> None:
         """Notes about the destination count only for its present start; after one, take up what Redis still knows."""
         met = self._echoes.met
@@ -229,11 +239,14 @@ class Flow:
         self.meter.state = "running"
 
     def _lost(self, error: SnkError) -> None:
-        """Say so at once, and then once a minute: a flow that fails on and on must not fill the log."""
+        """Say so at once, and then once a minute: a flow that fails on and on must not fill the log.
+
+        A flow that waited for a server, and now needs a person, says that at once too.
+        """
         self.meter.failed(error)
-        self.meter.state = _state_after(error)
+        was, self.meter.state = self.meter.state, _state_after(error)
         self._failures += 1
-        if self._failures == 1 or time.monotonic() - self._told_at > REMIND_SECONDS:
+        if self._failures == 1 or was != self.meter.state or time.monotonic() - self._told_at > REMIND_SECONDS:
             self._told_at = time.monotonic()
             self._log.warning(f"flow_{self.meter.state}", error=str(error), failures=self._failures)
 

@@ -1,7 +1,7 @@
 """Both ends of one direction of one table, looked at and found fit."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
-from snk.errors import PairUnfit, Stop
+from snk.errors import PairUnfit, Stop, TableUnfit
 
 ADVISORY_KEYS = 2**62
 
@@ -86,12 +86,25 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
         if await same_database(one, other):
             hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
             found.append(PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint))
+    seen: dict[str, dict[str, Shape]] = {first.label: {}, second.label: {}}
     for table in tables:
-        found += await _faults_of(first, second, table)
+        found += await _faults_of(first, second, table, seen)
+    for label, shapes in seen.items():
+        found += twice(shapes, label)
     return found
 
 
-async def _faults_of(first: Server, second: Server, table: str) -> list[Stop]:
+def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
+    """Every two names in the settings that lead to one table."""
+    named: dict[int, str] = {}
+    for name, shape in shapes.items():
+        other = named.setdefault(shape.oid, name)
+        if other != name:
+            message = f"{side}: {other} and {name} are one table, {shape.full_name}"
+            yield TableUnfit(message, hint="Name it once in SNK_TABLES")
+
+
+async def _faults_of(first: Server, second: Server, table: str, seen: Mapping[str, dict[str, Shape]]) -> list[Stop]:
     found: list[Stop] = []
     shapes: list[Shape] = []
     for server in (first, second):
@@ -101,6 +114,7 @@ async def _faults_of(first: Server, second: Server, table: str) -> list[Stop]:
             found.append(error)
         else:
             shapes.append(shape)
+            seen[server.label][table] = shape
             found += faults(shape, server.label)
     return found or list(differences(*shapes))
 

@@ -1,9 +1,18 @@
-"""Making what SNK needs in a database, where it is missing."""
+"""Making what SNK needs in a database, where it is missing, and granting it to SNK's role."""
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog, schema
 from snk.db.engine import Server
+from snk.db.grants import granted
+
+
+async def missing(connection: AsyncConnection, *, default_table: bool) -> list[str]:
+    """The names of what SNK needs in this database and does not find."""
+    names = schema.wanted(default_table=default_table)
+    return [name for name in names if not await catalog.exists(connection, name, schema.kind_of(name))]
+
 
 ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
 
@@ -16,7 +25,8 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
     Returns:
         The names of what was made.
     """
-    wanted = schema.wanted(default_table=schema.DEFAULT_TABLE in tables)
+    default_table = schema.DEFAULT_TABLE in tables
+    wanted = schema.wanted(default_table=default_table)
     async with server.begin() as connection:
         # Several daemons may start at once, and IF NOT EXISTS does not spare them each other's new names.
         await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(ONE_AT_A_TIME, sa.BigInteger))))
@@ -24,7 +34,20 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
         await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
         made: list[str] = []
         for name, statement in wanted.items():
-            if not await catalog.exists(connection, name):
+            if not await catalog.exists(connection, name, schema.kind_of(name)):
                 await connection.execute(statement)
                 made.append(name)
     return made
+
+
+async def grant(server: Server, role: str, tables: tuple[str, ...]) -> None:
+    """Give a role what SNK needs here, all of it or nothing; to be done by an owner.
+
+    Raises:
+        SettingsError: the name of the role cannot be meant.
+        PairUnfit: there is no such role, or who asks may not grant.
+    """
+    statements = list(granted(role, tables))
+    async with server.begin() as connection:
+        for statement in statements:
+            await connection.execute(sa.DDL(statement.replace("%", "%%")))  # type: ignore[no-untyped-call]

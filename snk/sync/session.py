@@ -25,6 +25,7 @@ from snk.sync.meter import Meter
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
 LATE_SECONDS = 5.0
+UNCHANGED_SECONDS = 2.0
 MOST_NAMED = 100
 MOST_WANTED = 20  # so many times as many, of one beat
 MOST_RANGES = 10_000  # intervals of holes in one statement
@@ -85,7 +86,7 @@ class Session:
         self._noted = noted  # what the source is known to hold: to be met by the opposite flow
         self._wanted = wanted  # rows to be brought over by name
         self._ledger = self._kept_ledger = ledger
-        self._looked_late = time.monotonic()
+        self._looked_late = self._seen_unchanged = time.monotonic()
         self._meter = meter
         self._portion = Portion.of(size.rows, size.share_of(batch_bytes))
         self._batch_bytes = batch_bytes
@@ -236,6 +237,7 @@ class Session:
         self._beaten = time.monotonic()
         await self._save_mark()
         if self._ahead is None:
+            await self._see_unchanged()
             await self._bring_named()
             await self._bring_late()
         reader = self._link.source.reader
@@ -248,6 +250,13 @@ class Session:
             0 if greatest is None else greatest - high, await reader.blockers(writers) if writers else ()
         )
         self.proven = True
+
+    async def _see_unchanged(self) -> None:
+        """See now and then that both tables are as they were; nothing that is missed until then gets lost."""
+        if time.monotonic() - self._seen_unchanged > UNCHANGED_SECONDS:
+            self._seen_unchanged = time.monotonic()
+            for end in (self._link.source, self._link.destination):
+                await end.reader.see_unchanged()
 
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""

@@ -77,6 +77,13 @@ def test_only_the_status_is_published_and_on_this_machine_only(found: dict[str, 
     assert published == ["127.0.0.1:8089:8089"]
 
 
+def test_status_is_for_the_container_only_until_a_token_is_set(found: dict[str, Any]) -> None:
+    assert "SNK_HTTP_HOST" not in found["snk_service"]["environment"], "so it is 127.0.0.1"
+    opened = services({**dotenv(), "SNK_HTTP_HOST": "0.0.0.0", "SNK_HTTP_TOKEN": "t" * 16})
+    environment = opened["snk_service"]["environment"]
+    assert (environment["SNK_HTTP_HOST"], environment["SNK_HTTP_TOKEN"]) == ("0.0.0.0", "t" * 16)
+
+
 def test_data_is_kept_where_postgres_18_has_it(found: dict[str, Any]) -> None:
     for name in ("first_db", "second_db"):
         (volume,) = found[name]["volumes"]

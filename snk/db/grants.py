@@ -1,0 +1,60 @@
+"""The rights that SNK's role needs, and no others, as statements for whoever may grant them."""
+
+from collections.abc import Iterator
+
+from snk.core.names import quoted, split_name
+from snk.db.identifiers import identifier
+from snk.db.schema import SCHEMA, WAIT
+from snk.errors import SettingsError
+
+# Who inserts into a serial column draws from its sequence and needs a right to that; an identity column needs none.
+_GRANT_SEQUENCES = """
+DECLARE
+  behind text;
+BEGIN
+  FOR behind IN
+    SELECT s.seqrelid::regclass::text
+    FROM pg_attrdef d
+    JOIN pg_depend p ON p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid AND p.refclassid = 'pg_class'::regclass
+    JOIN pg_sequence s ON s.seqrelid = p.refobjid
+    WHERE d.adrelid = ANY (ARRAY[{tables}]::regclass[])
+  LOOP
+    EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %I', behind, {role});
+  END LOOP;
+END
+"""
+
+
+def granted(role: str, tables: tuple[str, ...]) -> Iterator[str]:
+    """The statements that give a role what SNK needs in one database, each without its semicolon.
+
+    Raises:
+        SettingsError: the name means everybody, or nobody.
+    """
+    if role in ("public", "") or "\0" in role:
+        raise SettingsError(f"--role is {role!r}", hint="Name the one role that SNK logs in as")
+    to = f"TO {quoted(role)}"
+    names = [split_name(table) for table in tables]
+    yield f"GRANT USAGE ON SCHEMA {SCHEMA} {to}"
+    yield f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {SCHEMA} {to}"
+    yield f"GRANT EXECUTE ON FUNCTION {WAIT} {to}"
+    for schema in dict.fromkeys(name[0] for name in names if len(name) > 1):
+        yield f"GRANT USAGE ON SCHEMA {identifier(schema)} {to}"
+    for name in names:
+        yield f"GRANT SELECT, INSERT ON TABLE {identifier(*name)} {to}"
+    listed = ", ".join(_literal(".".join(map(quoted, name))) for name in names)
+    yield _block(_GRANT_SEQUENCES.format(tables=listed, role=_literal(role)))
+
+
+def _literal(text: str) -> str:
+    """A string as SQL has it, whether or not backslashes mean something there."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+
+
+def _block(body: str) -> str:
+    """An anonymous block, in dollar quotes that do not occur in it."""
+    tag = "$"
+    while f"{tag}$" in body:
+        tag += "_"
+    return f"DO {tag}${body}{tag}$"

@@ -1,0 +1,120 @@
+"""Who may ask the daemon over HTTP, and how much of it one client can hold.
+
+Every request is checked before a page is made: it brings no body; it knows the token, if there is one; without one it
+names a host of this machine, so that no web site can have a browser ask in its name (DNS rebinding). Every connection
+carries one request and ends after ten seconds, however slowly the client speaks or listens.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+OPEN_PATH = "/health"
+CONNECTION_SECONDS = 10.0
+MOST_CONNECTIONS = 50
+MOST_HEAD_BYTES = 8192
+HEADERS = [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What a request has to know or to name.
+
+    Attributes:
+        token: to be sent as ``Authorization: Bearer ...``; None where only this machine can ask.
+        host: what the service is called in the settings.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    host: str = "127.0.0.1"
+
+    def knows(self, authorizations: list[bytes]) -> bool:
+        """Whether a request may see everything."""
+        if self.token is None:
+            return True
+        if len(authorizations) != 1:
+            return False
+        scheme, _, given = authorizations[0].partition(b" ")
+        return hmac.compare_digest(given.strip(), self.token.encode()) and scheme.lower() == b"bearer"
+
+    def admits(self, hosts: list[bytes]) -> bool:
+        """Whether a request without a token was meant for this machine."""
+        if self.token is not None:
+            return True
+        names = [_without_port(host.decode("latin-1")) for host in hosts]
+        return all(name == self.host.lower() or is_loopback(name) for name in names)
+
+
+class Guard:
+    """The pages, behind the door."""
+
+    def __init__(self, pages: ASGIApp, door: Door) -> None:
+        self._pages = pages
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        app = self._pages if scope["type"] != "http" else self._refusal(scope) or self._pages
+        await app(scope, receive, _with_headers(send))
+
+    def _refusal(self, scope: Scope) -> ASGIApp | None:
+        def all_of(name: bytes) -> list[bytes]:
+            return [value for key, value in scope["headers"] if key == name]
+
+        head = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) for k, v in scope["headers"])
+        if head > MOST_HEAD_BYTES:
+            return PlainTextResponse("too long a question\n", 431)
+        if all_of(b"transfer-encoding") or any(value.strip() != b"0" for value in all_of(b"content-length")):
+            return PlainTextResponse("no bodies here\n", 413)
+        if not self._door.admits(all_of(b"host")):
+            return PlainTextResponse("this service is for its own machine only\n", 403)
+        trusted = self._door.knows(all_of(b"authorization"))
+        scope["state"] = {**scope.get("state", {}), "trusted": trusted}
+        if trusted or scope["path"] == OPEN_PATH:
+            return None
+        return PlainTextResponse("the token is missing or wrong\n", 401, {"www-authenticate": "Bearer"})
+
+
+class BriefProtocol(H11Protocol):
+    """HTTP/1.1 on a connection that ends soon. More connections than are wanted are not even listened to."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Set the clock."""
+        super().connection_made(transport)
+        self._end = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._end.cancel()
+        super().connection_lost(exc)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address; of names, only localhost is known to be one."""
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        return host.partition("]")[0].lstrip("[").lower()
+    return host.partition(":")[0].lower()
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
+        await send(message)
+
+    return sending

@@ -1,0 +1,100 @@
+"""URLs in the settings: whether they can be read, and whether what they ask of TLS is what they get.
+
+No error quotes a URL, for it may hold a password, and what cannot be read may hold it anywhere.
+"""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+from snk.errors import SettingsError
+
+_HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
+_PLAIN_HOST = re.compile(r"[^\s/?#@\[\],%]+")
+_FILES = {
+    "postgresql": ("sslrootcert", "sslcert", "sslkey", "sslcrl"),
+    "redis": ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
+}
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+CHECKING_MODES = SSL_MODES[3:]
+
+
+def check_postgres_url(name: str, url: str) -> None:
+    """Refuse a URL that does not lead to a PostgreSQL server, or that asks for certificates to no effect.
+
+    Raises:
+        SettingsError: what is wrong with the setting of this name.
+    """
+    given = _query(name, _read(name, url, ("postgresql", "postgres")))
+    mode = given.get("sslmode") or os.environ.get("PGSSLMODE") or "prefer"
+    if mode not in SSL_MODES:
+        raise SettingsError(f"{name} has the sslmode {mode!r}", hint=f"It is to be one of {', '.join(SSL_MODES)}")
+    if given.get("sslrootcert") and mode not in CHECKING_MODES:
+        hint = "With sslmode=verify-full the server is checked; with verify-ca or require, all but its name"
+        raise SettingsError(f"{name} has an sslrootcert, and sslmode {mode} would not look at it", hint=hint)
+
+
+def check_redis_url(name: str, url: str) -> None:
+    """Refuse a URL that does not lead to a Redis.
+
+    Raises:
+        SettingsError: what is wrong with the setting of this name.
+    """
+    parts = _read(name, url, ("redis", "rediss", "unix"))
+    given = _query(name, parts)
+    if parts.scheme != "rediss" and any(key.startswith("ssl_") for key in given):
+        raise SettingsError(f"{name} speaks of TLS, and {parts.scheme}:// has none", hint="It is to be rediss://")
+    try:
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+    except (RedisError, ValueError, TypeError) as error:
+        wrong = [key for key in given if f"'{key}'" in str(error)] or [key for key in given if key in str(error)]
+        what = f"has a {wrong[0]} that cannot be" if wrong else "is not a URL that can be read"
+        raise SettingsError(f"{name} {what}", hint="Its parameters are those of redis-py's from_url") from None
+
+
+def check_host(name: str, host: str) -> None:
+    """Refuse a host that would mean something else inside a URL."""
+    if not _PLAIN_HOST.fullmatch(host):
+        raise SettingsError(f"{name} is not the name or the address of a host", hint=f"{name[:-5]}_URL takes more")
+
+
+def check_files(name: str, url: str) -> None:
+    """Refuse a URL that names a file of certificates which is not there.
+
+    Raises:
+        SettingsError: which parameter, and which file.
+    """
+    parts = urlsplit(url)
+    given = dict(parse_qsl(parts.query))
+    for key in _FILES["redis" if parts.scheme == "rediss" else "postgresql"]:
+        if key in given and not os.access(path := Path(given[key]), os.R_OK):
+            hint = "It is to be a file of PEM certificates that this user may read"
+            raise SettingsError(f"{name}: {key} is {str(path)!r}, which cannot be read", hint=hint)
+
+
+def _read(name: str, url: str, schemes: tuple[str, ...]) -> SplitResult:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        login, _, address = parts.netloc.rpartition("@")
+        elsewhere = f"{login}{parts.path}{parts.query}"
+        readable = parts.scheme and url[len(parts.scheme) :].startswith("://") and not parts.fragment
+        if readable and "@" not in elsewhere and all(_HOST.fullmatch(host) for host in address.split(",")):
+            if parts.scheme in schemes:
+                return parts
+            hint = f"It is to begin with {schemes[0]}://"
+            raise SettingsError(f"{name} has the scheme {parts.scheme!r}", hint=hint)
+    hint = "It is scheme://user:password@host:port/..., with / # ? @ : % in a password percent-encoded"
+    raise SettingsError(f"{name} is not a URL that can be read", hint=hint)
+
+
+def _query(name: str, parts: SplitResult) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)) if parts.query else {}
+    except ValueError:
+        hint = "They are ?name=value&name=value, with & and = in a value percent-encoded"
+        raise SettingsError(f"{name} has parameters that cannot be read", hint=hint) from None
