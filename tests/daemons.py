@@ -15,6 +15,9 @@ from snk.embedded.process import free_port
 from tests.databases import until
 
 STOP_SECONDS = 10.0
+OWN_TABLES = ("marks", "conflicts", "rejected", "ledgers", "leases", "canaries")
+# What `snk init` says of an empty database.
+CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, records, snk.wait_for_rows"
 
 
 class DaemonProcess:

@@ -41,7 +41,9 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
     sweeps = Pace(every_seconds=settings.snk_sweep_seconds)
-    daemon = Daemon(pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps)
+    daemon = Daemon(
+        pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
+    )
     serving = serve(daemon.status, bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):

@@ -62,10 +62,13 @@ def show(told: dict[str, Any], console: Console) -> None:
     console.print(f"echoes awaited: {dedup['size']:,}, {behind}", soft_wrap=True)
     for text in (
         *_troubles(told),
+        *_locked_out(told["lockers"]),
         *_held_back(told["flows"]),
         *_conflicts(told["flows"]),
         *_rejected(told["flows"]),
         *_leaders(told),
+        *_sweeps(told["sweeps"]),
+        *_canaries(told["canaries"]),
     ):
         console.print(text, soft_wrap=True)
 
@@ -136,6 +139,35 @@ def _conflicts(flows: list[dict[str, Any]]) -> Iterator[str]:
         if flow["conflicts"]:
             where = f"table snk.conflicts in {flow['destination']}"
             yield f"[yellow]{flow['conflicts']:,} conflicts[/] of {escape(flow['name'])}: both rows are in {where}"
+
+
+def _locked_out(lockers: list[dict[str, Any]]) -> Iterator[str]:
+    for locker in lockers:
+        waiting = _span(locker["waiting_seconds"])
+        yield f"[red]SNK waits in {locker['side']}[/], since {waiting}, for a lock that is held by"
+        yield "  " + escape(_blocker({**locker, "prepared": None}))
+
+
+def _sweeps(sweeps: list[dict[str, Any]]) -> Iterator[str]:
+    for sweep in sweeps:
+        table = escape(sweep["table"])
+        if sweep["found"]:
+            yield f"[yellow]{sweep['found']:,} rows[/] of {table} were found by a sweep only, and brought over"
+        if sweep["error"]:
+            yield f"[yellow]the last sweep of {table} failed:[/] {escape(sweep['error'])}"
+        if sweep["proven_seconds"] is not None:
+            marks = f"up to {sweep['up_to_first']:,} in first and {sweep['up_to_second']:,} in second"
+            aside = f", but for {sweep['set_aside']:,} that are set aside" if sweep["set_aside"] else ""
+            yield f"[dim]{table}: both sides proven equal {_span(sweep['proven_seconds'])} ago, {marks}{aside}[/]"
+        elif sweep["state"] != "off":
+            yield f"[dim]{table}: not yet proven equal; a sweep is {sweep['state']}[/]"
+
+
+def _canaries(canaries: list[dict[str, Any]]) -> Iterator[str]:
+    for canary in canaries:
+        if canary["trip_seconds"] is not None:
+            way, ago = f"{canary['source']}→{canary['destination']}", _span(canary["landed_seconds"])
+            yield f"[dim]canary {way}: {_span(canary['trip_seconds'])}, {ago} ago[/]"
 
 
 def _rejected(flows: list[dict[str, Any]]) -> Iterator[str]:

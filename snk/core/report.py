@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-STUCK_SECONDS = 30.0
-"""A flow that did nothing for so long hangs: it looks at its mark twice a second, and tries again every few seconds."""
+STANDING_SECONDS = 30.0
+"""A flow that did nothing for so long is not healthy: it looks at its mark twice a second, and tries again soon."""
+
+STUCK_SECONDS = 90.0
+"""A flow that did nothing for so long hangs: no statement may take as long."""
 
 FlowState = Literal["starting", "standby", "running", "waiting", "paused", "stopped"]
 
@@ -90,6 +93,44 @@ class FlowStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Locker:
+    """A session or prepared transaction that holds a lock for which SNK waits.
+
+    Attributes:
+        side: ``first`` or ``second``.
+        waiting_seconds: for how long SNK's statement has been at work.
+        age_seconds: how long the holder's transaction has been open, where SNK's role may see it.
+    """
+
+    side: str
+    pid: int
+    user: str | None
+    application: str | None
+    state: str | None
+    age_seconds: float | None
+    waiting_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryStatus:
+    """A heartbeat in one direction.
+
+    Attributes:
+        trip_seconds: how long the last one took from one side to the other; None before the first landed.
+        landed_seconds: how long ago it landed.
+        late: the next one should have landed by now.
+        error: why the last one could not be sent, or an empty string.
+    """
+
+    source: str
+    destination: str
+    trip_seconds: float | None
+    landed_seconds: float
+    late: bool
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class DedupStatus:
     """The set of uuids by which echoes are recognised.
 
@@ -141,6 +182,8 @@ class DaemonStatus:
         name: its host and process.
         first: where database A is, without user and password.
         second: where database B is.
+        canaries: heartbeats, there and back; empty where the settings ask for none.
+        lockers: who holds locks for which SNK waits.
         troubles: why the daemon is not healthy; empty when it is.
     """
 
@@ -151,6 +194,8 @@ class DaemonStatus:
     second: str
     flows: tuple[FlowStatus, ...]
     sweeps: tuple[SweepStatus, ...]
+    canaries: tuple[CanaryStatus, ...]
+    lockers: tuple[Locker, ...]
     dedup: DedupStatus
     troubles: tuple[str, ...]
 

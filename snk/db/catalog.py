@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
-from snk.core.report import Blocker
+from snk.core.report import Blocker, Locker
 from snk.db.schema import Kind
 from snk.db.shape import Column, Sequence, Shape
 from snk.errors import TableUnfit
@@ -179,6 +179,17 @@ async def state_of(connection: AsyncConnection, pid: int) -> str | None:
     return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
 
 
+_LOCKERS = sa.text("""
+    select distinct b.pid, b.usename as "user", b.application_name as application, b.state,
+           extract(epoch from clock_timestamp() - b.xact_start)::float8 as age_seconds,
+           extract(epoch from clock_timestamp() - w.query_start)::float8 as waiting_seconds
+    from pg_stat_activity w
+    cross join lateral unnest(pg_blocking_pids(w.pid)) blocking(pid)
+    join pg_stat_activity b on b.pid = blocking.pid
+    where w.application_name = 'snk' and w.wait_event_type = 'Lock' and w.datname = current_database()
+""")
+
+
 async def server_facts(connection: AsyncConnection) -> ServerFacts:
     """Ask the server about itself."""
     return ServerFacts(**(await connection.execute(_SERVER)).mappings().one())
@@ -243,6 +254,11 @@ def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
 async def form(connection: AsyncConnection, shape: Shape) -> str | None:
     """`Shape.form` as it is now; None where no table has the name any more."""
     return (await connection.execute(_FORM_OF, {"schema": shape.schema, "name": shape.name})).scalar_one_or_none()
+
+
+async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
+    """Who holds locks for which SNK's sessions wait in this database."""
+    return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
 
 
 async def advisory_locks(connection: AsyncConnection) -> frozenset[int]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA = "snk"
 DEFAULT_TABLE = "records"
+CANARIES = f"{SCHEMA}.canaries"
 
 Kind = Literal["schema", "table", "column", "function"]
 
@@ -103,6 +104,16 @@ class LedgerKept(Own):
     highs: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
 
 
+class Canary(Own):
+    """A heartbeat, synced like any other table where the settings ask for it (SNK_CANARY_SECONDS)."""
+
+    __tablename__ = "canaries"
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=False), primary_key=True)
+    uuid: Mapped[str] = mapped_column(sa.Uuid(as_uuid=False), unique=True)
+    sent_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())
+
+
 class Lease(Own):
     """Which daemon works on a table, both ways. Those in the first database count; the second's stay empty.
 
@@ -172,7 +183,7 @@ END $$
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
     """What SNK needs in each database, by name, in the order of making; each statement spares what exists."""
     made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
-    for mapped in (Mark, Conflict, Rejected, LedgerKept, Lease, *((Record,) if default_table else ())):
+    for mapped in (Mark, Conflict, Rejected, LedgerKept, Lease, Canary, *((Record,) if default_table else ())):
         table = mapped.__table__
         assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)

@@ -13,6 +13,7 @@ Value = Callable[[FlowStatus], float]
 COUNTERS: dict[str, tuple[str, Value]] = {
     "snk_rows_delivered": ("Rows inserted into the destination.", lambda flow: flow.delivered),
     "snk_rows_echoed": ("Rows recognised as written by SNK itself.", lambda flow: flow.echoes),
+    "snk_rows_late": ("Rows that came into holes given up, brought all the same.", lambda flow: flow.late),
     "snk_rows_present": ("Rows that the destination held already.", lambda flow: flow.present),
 }
 GAUGES: dict[str, tuple[str, Value]] = {
@@ -56,7 +57,26 @@ class _Moment(Collector):
             for flow in self._status.flows:
                 gauge.add_metric([flow.table, flow.source, flow.destination], value(flow))
             yield gauge
+        yield from self._sweeps()
+        yield self._canaries()
         yield GaugeMetricFamily("snk_healthy", "1 while rows flow in every direction.", value=self._status.healthy)
         yield GaugeMetricFamily("snk_uptime_seconds", "Since the daemon started.", value=self._status.uptime_seconds)
         yield GaugeMetricFamily("snk_dedup_entries", "Echoes awaited, in memory.", value=self._status.dedup.size)
         yield GaugeMetricFamily("snk_redis_up", "1 while Redis stands behind them.", value=self._status.dedup.redis)
+
+    def _sweeps(self) -> Iterable[Metric]:
+        found = CounterMetricFamily("snk_rows_swept", "Rows that only a sweep found.", labels=("table",))
+        proven = GaugeMetricFamily("snk_proven_seconds", "Since both sides were proven equal.", labels=("table",))
+        for sweep in self._status.sweeps:
+            found.add_metric([sweep.table], sweep.found)
+            if sweep.proven_seconds is not None:
+                proven.add_metric([sweep.table], sweep.proven_seconds)
+        yield from (found, proven)
+
+    def _canaries(self) -> Metric:
+        labels = ("source", "destination")
+        trips = GaugeMetricFamily("snk_canary_trip_seconds", "How long the last canary took.", labels=labels)
+        for canary in self._status.canaries:
+            if canary.trip_seconds is not None:
+                trips.add_metric([canary.source, canary.destination], canary.trip_seconds)
+        return trips

@@ -9,25 +9,29 @@ import hashlib
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from snk import __version__
-from snk.core.report import STUCK_SECONDS, DaemonStatus, DedupStatus, FlowStatus
+from snk.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
 from snk.db.engine import Server
+from snk.db.schema import CANARIES
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import SnkError, Stop, Wait
+from snk.sync.canary import Flight
 from snk.sync.flow import REMIND_SECONDS, Echoes, Flow, Limits, pause
 from snk.sync.job import STOP_SECONDS, TableJob
 from snk.sync.lease import Leases
 from snk.sync.link import check_pair
+from snk.sync.locks import LockWatch
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
 
 MOST_NOTES = 200_000
 RETRY_SECONDS = 1.0
+SLOW_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -45,8 +49,17 @@ class Daemon:
     """Keeps the tables of a pair equal until told to stop."""
 
     def __init__(
-        self, pair: Pair, limits: Limits, redis_dsn: str, *, name: str = "", sweeps: Pace | None = None
+        self,
+        pair: Pair,
+        limits: Limits,
+        redis_dsn: str,
+        *,
+        name: str = "",
+        sweeps: Pace | None = None,
+        canary_seconds: float = 0,
     ) -> None:
+        if canary_seconds:
+            pair = replace(pair, tables=(*pair.tables, CANARIES))
         self._pair = pair
         self._name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._started = time.monotonic()
@@ -56,6 +69,9 @@ class Daemon:
         self._flows: dict[str, list[Flow]] = {}
         self._leases = Leases(pair.first, self._name, pair.tables, self._not_ours)
         self._sweepers: list[Sweeper] = []
+        there, back = (pair.first, pair.second), (pair.second, pair.first)
+        self._flights = [Flight(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
+        self._locks = LockWatch(pair.first, pair.second)
         self._jobs = [self._job(table, limits, sweeps or Pace()) for table in pair.tables]
 
     @property
@@ -96,6 +112,8 @@ class Daemon:
         async with self._behind, asyncio.TaskGroup() as group:
             behind = group.create_task(self._behind.run())
             leases = group.create_task(self._leases.run())
+            helpers = [group.create_task(flight.run(stop, self._flies)) for flight in self._flights]
+            helpers.append(group.create_task(self._locks.run(stop, self._stands)))
             jobs = [group.create_task(job.run(stop)) for job in self._jobs]
             await stop.wait()
             log.info("daemon_stopping")
@@ -103,13 +121,14 @@ class Daemon:
             await asyncio.wait(jobs)
             self._leases.close()
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
-            for service in (behind, leases):
+            for service in (behind, leases, *helpers):
                 service.cancel()
         log.info("daemon_stopped")
 
     def status(self) -> DaemonStatus:
         """Everything the outside may know, at this moment."""
         flows = tuple(flow.meter.status() for flow in self.flows)
+        canaries = tuple(flight.status() for flight in self._flights)
         return DaemonStatus(
             version=__version__,
             name=self._name,
@@ -118,9 +137,19 @@ class Daemon:
             second=self._pair.second.address,
             flows=flows,
             sweeps=tuple(sweeper.status() for sweeper in self._sweepers),
+            canaries=canaries,
+            lockers=self._locks.lockers,
             dedup=DedupStatus(sum(map(len, self._notes)), redis=not self._behind.error, error=self._behind.error),
-            troubles=tuple(trouble for flow in flows if (trouble := _trouble(flow))),
+            troubles=(*filter(None, map(_trouble, flows)), *filter(None, map(_silence, canaries))),
         )
+
+    def _flies(self) -> bool:
+        """Whether the canaries are this daemon's."""
+        return all(flow.meter.state not in ("standby", "starting") for flow in self._flows[CANARIES])
+
+    def _stands(self) -> bool:
+        """Whether a flow has not moved for a while."""
+        return any(flow.meter.status().progress_seconds > SLOW_SECONDS for flow in self.flows)
 
     async def _faults(self, *, init: bool) -> list[Stop]:
         pair = self._pair
@@ -146,6 +175,8 @@ class Daemon:
             )
             for source, destination in ((first, second), (second, first))
         ]
+        if table == CANARIES:
+            sweeps = replace(sweeps, every_seconds=0)  # old ones are deleted on one side before the other
         sweeper = Sweeper(first, second, table, self._flows[table], sweeps)
         self._sweepers.append(sweeper)
         return TableJob(table, self._flows[table], sweeper, tuple(known.values()), self._leases)
@@ -165,6 +196,15 @@ def _trouble(flow: FlowStatus) -> str:
     """Why a flow is not healthy, or an empty string."""
     if flow.state not in ("running", "standby"):
         return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
-    if flow.progress_seconds > STUCK_SECONDS:
+    if flow.progress_seconds > STANDING_SECONDS:
         return f"{flow.name} has not moved for {flow.progress_seconds:.0f} s"
     return ""
+
+
+def _silence(canary: CanaryStatus) -> str:
+    """Why a canary is not healthy, or an empty string."""
+    if not canary.late:
+        return ""
+    why = f": {canary.error}" if canary.error else ""
+    way = f"{canary.source}→{canary.destination}"
+    return f"no canary has come through {way} for {canary.landed_seconds:.0f} s{why}"

@@ -40,11 +40,12 @@ def running(pair: Any) -> Running:
         init: bool = True,
         name: str = "tested",
         sweeps: Pace = NO_SWEEPS,
+        canary_seconds: float = 0,
         **limits: float,
     ) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
-        daemon = Daemon(servers, Limits(**limits), redis, name=name, sweeps=sweeps)
+        daemon = Daemon(servers, Limits(**limits), redis, name=name, sweeps=sweeps, canary_seconds=canary_seconds)
         await daemon.wait_until_fit(stop, init=init)
         async with asyncio.TaskGroup() as group:
             group.create_task(daemon.run(stop))

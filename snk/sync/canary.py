@@ -1,0 +1,87 @@
+"""A heartbeat through SNK itself: no errors is not health, a row that arrives is.
+
+Every few seconds a row goes into a table of SNK's own on each side. Two ordinary flows bring it to the other side, as
+they bring all rows, and how long that took is the lag that ``health`` believes.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.report import CanaryStatus
+from snk.db.engine import Server
+from snk.db.schema import Canary
+from snk.errors import SnkError
+from snk.sync.flow import pause
+
+LOOK_SECONDS = 0.01
+KEPT_SECONDS = 3600.0
+# A canary is late after three of its intervals, and never sooner than this.
+LATE_SECONDS = 10.0
+LATE_INTERVALS = 3
+
+log = structlog.get_logger()
+
+
+class Flight:
+    """Canaries in one direction."""
+
+    def __init__(self, source: Server, destination: Server, every_seconds: float) -> None:
+        self._ends = (source, destination)
+        self._every_seconds = every_seconds
+        self._trip: float | None = None
+        self._sent_at: float | None = None
+        self._landed_at = time.monotonic()
+        self._error = ""
+
+    async def run(self, stop: asyncio.Event, active: Callable[[], bool]) -> None:
+        """Send one after the other until ``stop`` is set; only while ``active`` says that it is for us to do."""
+        while not stop.is_set():
+            if not active():
+                self._landed_at, self._sent_at = time.monotonic(), None
+                await pause(stop, self._every_seconds)
+                continue
+            try:
+                await self._fly(stop)
+                self._error = ""
+            except SnkError as error:
+                self._error = str(error)
+            await pause(stop, self._every_seconds)
+
+    def status(self) -> CanaryStatus:
+        """How the last one fared."""
+        now = time.monotonic()
+        landed = now - self._landed_at
+        return CanaryStatus(
+            source=self._ends[0].label,
+            destination=self._ends[1].label,
+            trip_seconds=self._trip,
+            landed_seconds=landed,
+            late=landed > max(LATE_SECONDS, LATE_INTERVALS * self._every_seconds),
+            error=self._error,
+        )
+
+    async def _fly(self, stop: asyncio.Event) -> None:
+        source, destination = self._ends
+        name = str(uuid4())
+        arrived = sa.select(sa.exists().where(Canary.uuid == name))
+        async with source.connect() as here, destination.connect() as there:
+            await here.execute(sa.insert(Canary).values(uuid=name))
+            began = time.monotonic()
+            while not (await there.execute(arrived)).scalar_one():
+                if stop.is_set():
+                    return
+                await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / 20))
+            self._landed_at = time.monotonic()
+            self._trip = self._landed_at - began
+            await _forget_old(here)
+
+
+async def _forget_old(connection: AsyncConnection) -> None:
+    old = Canary.sent_at < sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, KEPT_SECONDS)
+    await connection.execute(sa.delete(Canary).where(old))

@@ -1,0 +1,41 @@
+"""Who holds a lock that SNK waits for, looked up when a flow stands still."""
+
+import asyncio
+from collections.abc import Callable
+
+from snk.core.report import Locker
+from snk.db import catalog
+from snk.db.engine import Server
+from snk.errors import SnkError
+from snk.sync.flow import pause
+
+LOOK_SECONDS = 1.0
+
+
+class LockWatch:
+    """Names whoever keeps SNK waiting.
+
+    Attributes:
+        lockers: as of the last look; empty while everything moves.
+    """
+
+    def __init__(self, *servers: Server) -> None:
+        self._servers = servers
+        self.lockers: tuple[Locker, ...] = ()
+
+    async def run(self, stop: asyncio.Event, standing: Callable[[], bool]) -> None:
+        """Look, while a flow is ``standing`` still, until ``stop`` is set."""
+        while not stop.is_set():
+            if standing():
+                self.lockers = tuple([locker for server in self._servers for locker in await _look(server)])
+            else:
+                self.lockers = ()
+            await pause(stop, LOOK_SECONDS)
+
+
+async def _look(server: Server) -> list[Locker]:
+    try:
+        async with server.connect() as connection:
+            return await catalog.lockers(connection, server.label)
+    except SnkError:
+        return []  # the flows tell that it cannot be reached
