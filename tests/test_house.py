@@ -93,3 +93,13 @@ def test_a_package_without_a_hash_fails_the_audit(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "not pinned by version and hash: two==2.0" in done.stderr
+
+
+def test_every_test_that_the_table_of_faults_names_is_there() -> None:
+    named = re.findall(r"`[^`]*`", (ROOT / "docs/faults.md").read_text())
+    files = {path for name in named for path in re.findall(r"tests/[\w/]+\.py", name)}
+    tests = {test for name in named for test in re.findall(r"\btest_\w+(?![\w.])", name.replace(".py", ".py "))}
+    written = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    assert len(tests) > 50
+    assert not {path for path in files if not (ROOT / path).exists()}
+    assert not {test for test in tests if f"def {test}(" not in written and f"{test}.py" not in str(named)}

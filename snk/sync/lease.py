@@ -56,7 +56,7 @@ Seen = Callable[[str, str, SnkError | None], None]
 
 
 class Leases:
-    """The leases of one daemon on one pair."""
+    """The leases of one daemon on one pair. Tables that it does not know are no concern of its."""
 
     def __init__(self, server: Server, name: str, tables: tuple[str, ...], seen: Seen) -> None:
         self._server = server
@@ -120,7 +120,8 @@ class Leases:
     async def _round(self, book: LeaseBook) -> None:
         await self._release(book)
         await self._renew(book)
-        leases = await book.look(self._full_names.values())
+        everybodys = await book.look(self._full_names.values())
+        leases = {name: everybodys[name] for name in self._full_names.values()}
         for table, name in self._full_names.items():
             lease = leases[name]
             if term := self._terms.get(table):

@@ -157,3 +157,17 @@ async def test_a_lease_set_back_with_the_first_database_is_outdone(
         await until_equal(first, second, 6)
         assert await second.value("select epoch from snk.marks") == 8
         await until_state(daemon, "running")
+
+
+async def test_tables_of_other_daemons_are_not_asked_for(running: Running, first: Database, second: Database) -> None:
+    for side in (first, second):
+        for table in TABLES:
+            await side.run(f"create table {table} (id bigserial primary key, uuid uuid not null unique, data text)")
+    async with running(*TABLES[:3], name="one") as one, running(TABLES[4], name="other") as other:
+        await until_state(one, "running")
+        await until_state(other, "running")
+        for table in TABLES[:3]:
+            await insert(first, 3, table)
+            await until_equal(first, second, 3, table)
+        assert await first.value("select count(*) from snk.leases where wanted_by <> ''") == 0
+        assert await first.value("select max(epoch) from snk.leases") == 1
