@@ -19,7 +19,19 @@ Serving = Callable[..., AbstractAsyncContextManager[int]]
 
 
 def status() -> DaemonStatus:
-    return DaemonStatus("0", 1.0, "first (a)", "second (b)", (), DedupStatus(0, redis=True, error=""), (TROUBLE,))
+    return DaemonStatus(
+        version="0",
+        name="host:1",
+        uptime_seconds=1.0,
+        first="first (a)",
+        second="second (b)",
+        flows=(),
+        sweeps=(),
+        canaries=(),
+        lockers=(),
+        dedup=DedupStatus(0, redis=True, error=""),
+        troubles=(TROUBLE,),
+    )
 
 
 @pytest.fixture
