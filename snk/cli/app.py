@@ -47,7 +47,7 @@ def main() -> None:
     """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
     try:
         app()
-    except (SnkError, ExceptionGroup) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, 1 would mean "different"
         known = list(_known(error))
         if not known:
             traceback.print_exception(error)  # a defect, so all of it is wanted

@@ -28,7 +28,7 @@ def run(
     *,
     init: Annotated[bool, typer.Option("--init", help="First do what `snk init` does.")] = False,
 ) -> None:
-    """Keep the tables equal until told to stop by SIGTERM or Ctrl-C."""
+    """Keep the tables equal until told to stop by SIGTERM, Ctrl-C, or the end of the terminal."""
     settings = start()
     guarded = settings.http_token is not None
     with listening(settings.snk_http_host, settings.snk_http_port, guarded=guarded) as bound:
@@ -37,7 +37,7 @@ def run(
 
 async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
     sweeps = Pace(every_seconds=settings.snk_sweep_seconds)

@@ -28,7 +28,7 @@ def get(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int) -> None:
     with DaemonProcess(pair) as daemon:
         await daemon.until_flowing()
