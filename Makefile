@@ -6,13 +6,16 @@ ROWS ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check format lock clean
+.PHONY: help up drill test check format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 up: $(INSTALLED)  ## two embedded servers, loaded by TST and kept equal by SNK (ROWS=200000 stops after so many)
 	@$(BIN)/snk up $(if $(ROWS),--rows $(ROWS)) $(ARGS)
+
+drill: $(INSTALLED)  ## kill, crash, cut and silence an embedded pair under load, and count what is lost (ARGS=--list)
+	@$(BIN)/snk drill $(ARGS)
 
 test: $(INSTALLED)  ## all tests, on real embedded servers
 	$(BIN)/pytest $(ARGS)

@@ -9,6 +9,7 @@ import typer
 
 from snk import __version__
 from snk.cli.doctor import doctor
+from snk.cli.drill import drill
 from snk.cli.init import init
 from snk.cli.rejected import rejected, retry
 from snk.cli.run import run
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, doctor, init, run, status, verify, rejected, retry):
+for command in (up, drill, doctor, init, run, status, verify, rejected, retry):
     app.command()(command)
 
 

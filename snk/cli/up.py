@@ -13,7 +13,6 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from snk.cli.ask import ask, daemon_url
 from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
 from snk.db.rows import count_rows
@@ -24,6 +23,7 @@ from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
 from snk.settings import load_settings
+from snk.status.ask import ask, daemon_url
 from snk.verify.compare import KINDS, Comparison, compare
 
 LOOK_SECONDS = 0.5

@@ -14,7 +14,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import structlog
@@ -35,6 +35,7 @@ REMIND_SECONDS = 60.0
 UUID_BYTES = 16
 PROOF = "0"  # no batch has this number
 
+Answer = TypeVar("Answer")
 Holds = Callable[[Sequence[str]], Awaitable[frozenset[str]]]
 """Which of some uuids the database really holds."""
 
@@ -75,7 +76,7 @@ class Behind:
         known = self._sets[name]
         try:
             async with asyncio.timeout(RESTORE_SECONDS):
-                fields = await self._redis.hgetall(self._key(name))
+                fields = await _answered(self._redis.hgetall(self._key(name)))
         except (RedisError, OSError) as error:
             self._failed(error)
             return 0
@@ -137,7 +138,7 @@ class Behind:
             commands.hdel(key, *(str(number) for number in dropped))
         commands.expire(key, DAY_SECONDS)
         try:
-            await commands.execute()
+            await _answered(commands.execute())
         except (RedisError, OSError):
             self._stale.add(name)
             raise
@@ -159,6 +160,14 @@ class Behind:
             log.info("redis_found")
             self._told = False
         self.error = ""
+
+
+async def _answered(question: Awaitable[Answer]) -> Answer:
+    """What Redis answers. A connection that was reset since the last question is a RuntimeError to uvloop."""
+    try:
+        return await question
+    except RuntimeError as error:
+        raise ConnectionResetError(str(error)) from error
 
 
 def _packed(uuids: Sequence[str]) -> bytes:

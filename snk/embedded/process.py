@@ -95,6 +95,11 @@ class Child:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
+    def send(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.running:
+            self._process.send_signal(number)
+
     def end(self, how: int, seconds: float) -> None:
         """Send a signal, wait until it has ended, and kill it if that takes longer."""
         if not self.running:

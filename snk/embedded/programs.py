@@ -25,7 +25,18 @@ def environment(pair: EmbeddedPair, http_port: int) -> dict[str, str]:
 
 def start_daemon(pair: EmbeddedPair, values: Mapping[str, str]) -> Child:
     """``snk run --init``, logging into the state folder."""
-    return _python("snk", ["run", "--init"], pair.state / "daemon.log", values)
+    return daemon_logging_to(pair.state / "daemon.log", values)
+
+
+def daemon_logging_to(log: Path, values: Mapping[str, str], last_word: int = signal.SIGTERM) -> Child:
+    """``snk run --init``, logging into a file of its own.
+
+    Args:
+        log: begun anew.
+        values: the environment.
+        last_word: what ends it when its parent is gone; one that may be stopped by then obeys only SIGKILL.
+    """
+    return _python("snk", ["run", "--init"], log, values, last_word)
 
 
 def start_tst(pair: EmbeddedPair, values: Mapping[str, str], rows: int | None) -> Child:
@@ -33,7 +44,9 @@ def start_tst(pair: EmbeddedPair, values: Mapping[str, str], rows: int | None) -
     return _python("tst", ["--quiet", *(["--rows", str(rows)] if rows else [])], pair.state / "tst.log", values)
 
 
-def _python(module: str, arguments: list[str], log: Path, values: Mapping[str, str]) -> Child:
+def _python(
+    module: str, arguments: list[str], log: Path, values: Mapping[str, str], last_word: int = signal.SIGTERM
+) -> Child:
     log.write_bytes(b"")
     command = [sys.executable, "-m", module, *arguments]
-    return spawn(command, Path.cwd(), log, None, signal.SIGTERM, environment=values)
+    return spawn(command, Path.cwd(), log, None, last_word, environment=values)

@@ -9,10 +9,12 @@ import pytest
 from snk.core.portion import Portion
 from snk.db import writer as writer_module
 from snk.db.engine import Server
+from snk.db.leases import LeaseState
 from snk.db.table import Rows
 from snk.db.writer import MarkState, Writer
 from snk.errors import LeaseLost, MarkMoved
 from snk.sync.daemon import Daemon
+from snk.sync.lease import Leases
 from snk.sync.link import linked
 from snk.sync.prepare import prepare
 from tests.databases import Database, insert, until, until_equal
@@ -90,6 +92,18 @@ async def test_tables_are_shared_and_move_when_a_daemon_ends(
         for table in TABLES:
             await insert(second, 3, table)
             await until_equal(first, second, 6, table)
+
+
+def test_a_daemon_asks_for_no_table_that_is_not_in_its_settings() -> None:
+    """The other one would let it go, and nobody would take it."""
+    leases = Leases(Server("first", "postgresql://nowhere/x"), "other", ("t1", "t6"), lambda *_: None)
+    leases._full_names = {"t1": "public.t1", "t6": "public.t6"}
+    others = {f"public.t{n}": LeaseState(f"public.t{n}", 1, "one", free=False, wanted_by="") for n in range(2, 6)}
+    ours = LeaseState("public.t6", 1, "other", free=False, wanted_by="")
+    shared = LeaseState("public.t1", 1, "one", free=False, wanted_by="")
+    assert leases._fair_request({**others, "public.t1": shared, "public.t6": ours}) == ""
+    held = replace(ours, holder="one")
+    assert leases._fair_request({**others, "public.t1": shared, "public.t6": held}) in ("public.t1", "public.t6")
 
 
 async def test_who_has_an_older_lease_cannot_write(pair: Any, first: Database, second: Database) -> None:

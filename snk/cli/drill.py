@@ -1,0 +1,186 @@
+"""``snk drill``: one fault after another on a pair under load, and proof that no row was lost or doubled."""
+
+import asyncio
+import difflib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from snk.db.engine import Server
+from snk.drill import table
+from snk.drill.board import Board, conclude, shown
+from snk.drill.fault import Fault
+from snk.drill.faults import all_faults
+from snk.drill.report import Result
+from snk.drill.run import Drill
+from snk.drill.stage import Place
+from snk.embedded.pair import embedded_pair
+from snk.errors import SettingsError
+from snk.log import configure_log
+from snk.settings import Settings, load_settings
+
+LINE_WIDTH = 200
+TROUBLE = 2
+# A statement of the drill's own that takes longer is not waited for.
+COMMAND_SECONDS = 20.0
+
+
+def drill(
+    *,
+    only: Annotated[list[str] | None, typer.Option(help="Inflict this fault only; may be given again.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Name the faults, and do nothing.")] = False,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long each fault lasts.")] = 3.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; how it goes, to stderr.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="On the pair of the settings, not on embedded servers.")] = False,
+    writes: Annotated[
+        bool, typer.Option("--i-know-this-writes", help=f"With --own: yes, make, fill and drop {table.NAME} there.")
+    ] = False,
+    state: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Make the temporary folder in here."),
+    ] = None,
+) -> None:
+    """Load a pair, inflict one fault after another, and prove by books of its own that no row is lost or doubled.
+
+    On embedded servers, made for it and removed at the end. Exit code 0 only if every fault took place and both sides
+    hold every committed row exactly once, and nothing else; 1 if not; 2 if the drill could not be done.
+    """
+    if listed:
+        for fault in all_faults():
+            print(f"{fault.name:16} {fault.sentence}")
+        return
+    faults = _chosen(only)
+    settings = load_settings()
+    configure_log(settings.snk_log_format, "error")
+    _check_consent(settings, own=own, writes=writes)
+    console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=as_json, highlight=False, width=LINE_WIDTH)
+    try:
+        with _terminated(), _place(settings, state, own=own) as place:
+            _introduce(console, place)
+            result = _run(place, faults, seconds, console)
+    except KeyboardInterrupt:
+        print("snk: stopped before the drill began", file=sys.stderr)
+        raise typer.Exit(TROUBLE) from None
+    _tell(result, console, as_json=as_json)
+    raise typer.Exit(_exit_code(result))
+
+
+def _chosen(names: Sequence[str] | None) -> list[Fault]:
+    """The faults of these names, in the order of all; all of them if none is named."""
+    faults = all_faults()
+    known = [fault.name for fault in faults]
+    for name in names or ():
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise SettingsError(f"There is no fault {name!r}", hint=f"The nearest one is {nearest}; --list names all")
+    return [fault for fault in faults if not names or fault.name in names]
+
+
+def _check_consent(settings: Settings, *, own: bool, writes: bool) -> None:
+    if writes and not own:
+        raise SettingsError("--i-know-this-writes is for --own", hint="The embedded servers need no consent")
+    if own and not writes:
+        where = " and ".join(side.address for side in _sides(settings.first_dsn, settings.second_dsn))
+        hint = f"If that is what you want, add --i-know-this-writes; {table.NAME} is made, filled and dropped there"
+        raise SettingsError(f"--own writes into {where}", hint=hint)
+
+
+def _sides(first: str, second: str) -> tuple[Server, Server]:
+    return Server("first", first, COMMAND_SECONDS), Server("second", second, COMMAND_SECONDS)
+
+
+@contextmanager
+def _place(settings: Settings, state: Path | None, *, own: bool) -> Iterator[Place]:
+    """Somebody's pair, or embedded servers in a temporary folder; the folder is removed at the end."""
+    environment = {**os.environ, "SNK_TABLES": table.NAME}
+    with tempfile.TemporaryDirectory(prefix="snk-drill-", dir=state, ignore_cleanup_errors=True) as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        if own:
+            sides = _sides(settings.first_dsn, settings.second_dsn)
+            yield Place(*sides, settings.redis_dsn, None, folder, environment)
+            return
+        with embedded_pair(folder / "pair", user="postgres", password="postgres") as pair:  # noqa: S106 - gone soon
+            sides = _sides(pair.first.dsn, pair.second.dsn)
+            yield Place(*sides, pair.redis.dsn, pair, folder, environment)
+
+
+def _introduce(console: Console, place: Place) -> None:
+    for side in place.sides:
+        where = side.dsn if place.pair else side.address
+        console.print(f"{side.label:8}{where}", soft_wrap=True, markup=False)
+    if not place.pair:
+        console.print(f"the table {table.NAME} is made there, and dropped at the end; SNK's own schema stays")
+
+
+def _run(place: Place, faults: Sequence[Fault], seconds: float, console: Console) -> Result:
+    try:
+        with shown(console, len(faults)) as board:
+            return uvloop.run(_drill(place, faults, seconds, board))
+    finally:
+        # Everything is being ended from here on, which nothing should break off.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+async def _drill(place: Place, faults: Sequence[Fault], seconds: float, board: Board) -> Result:
+    """The drill; SIGINT and SIGTERM break it off in good order."""
+    drill = Drill(place, faults, seconds, board)
+    task = asyncio.create_task(drill.run())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.result()
+    finally:
+        drill.kill_daemons()
+    return drill.result()
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C while servers start and end, so that nothing stays behind."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tell(result: Result, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result.document()))
+        return
+    conclude(console, result.outcomes, told=not console.is_terminal)
+    if not result.complete:
+        console.print("[yellow]the drill was stopped before its end[/]")
+    console.print(f"[{'bold green' if result.held else 'bold red'}]{result.last_line()}[/]")
+
+
+def _exit_code(result: Result) -> int:
+    """0 if everything held, 1 if not, 2 if nobody can tell."""
+    if result.held:
+        return 0
+    if not result.findings.clean or any(o.verdict not in ("held", "skipped") for o in result.outcomes):
+        return 1
+    return TROUBLE

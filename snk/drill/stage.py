@@ -1,0 +1,228 @@
+"""What the faults act on: two servers, the network before them, and daemons as processes of their own."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from snk.db.engine import Server
+from snk.drill.load import Load
+from snk.drill.proxy import Proxy
+from snk.drill.watch import Watch
+from snk.embedded.pair import EmbeddedPair
+from snk.embedded.process import Child, free_port
+from snk.embedded.programs import daemon_logging_to
+from snk.status.ask import ask, daemon_url
+
+LOOK_SECONDS = 0.05
+WAIT_SECONDS = 30.0
+STOP_SECONDS = 10.0
+PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379}
+
+Found = TypeVar("Found")
+
+
+class NotSeen(Exception):  # noqa: N818 - it says what was awaited in vain
+    """Something that a fault is to bring about, or its end, did not come in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the drill takes place.
+
+    Attributes:
+        first: database A, as the drill's own writers and its books reach it.
+        second: database B.
+        redis_dsn: the Redis of the daemons.
+        pair: the servers, where they are the drill's own and may be crashed; None for somebody's staging pair.
+        folder: for the daemons' logs.
+        environment: of the daemons; where the servers are is added to it.
+    """
+
+    first: Server
+    second: Server
+    redis_dsn: str
+    pair: EmbeddedPair | None
+    folder: Path
+    environment: Mapping[str, str]
+
+    @property
+    def sides(self) -> tuple[Server, Server]:
+        """Both databases."""
+        return self.first, self.second
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """One daemon, and where it is asked."""
+
+    child: Child
+    url: str
+
+    async def status(self) -> dict[str, Any] | None:
+        """What it says of itself, or None when it does not answer."""
+        try:
+            return await asyncio.to_thread(ask, self.url)
+        except (OSError, HTTPException):
+            return None
+
+    async def states(self) -> set[str]:
+        """The states of its flows; none when it does not answer."""
+        status = await self.status()
+        return {flow["state"] for flow in status["flows"]} if status else set()
+
+
+@dataclass(slots=True)
+class Stage:
+    """The place, with everything that runs on it.
+
+    Attributes:
+        network: a proxy before each server that can have one, by its label: ``first``, ``second``, ``redis``.
+        daemons: those that were started and not killed, the oldest first.
+        cleanup: ends what a fault holds open, should the drill be broken off.
+    """
+
+    place: Place
+    load: Load
+    watch: Watch
+    network: dict[str, Proxy] = field(default_factory=dict)
+    daemons: list[Daemon] = field(default_factory=list)
+    cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _started: int = 0
+
+    async def open_network(self) -> None:
+        """Put a proxy before every server that lets one stand there."""
+        dsns = {**{side.label: side.dsn for side in self.place.sides}, "redis": self.place.redis_dsn}
+        for label, dsn in dsns.items():
+            if target := address_of(dsn):
+                self.network[label] = await self.cleanup.enter_async_context(Proxy(*target))
+
+    def start_daemon(self) -> Daemon:
+        """Start one more; it stands by if another works."""
+        self._started += 1
+        port = free_port()
+        values = {
+            **self.place.environment,
+            "FIRST_DB_URL": self._through("first", self.place.first.dsn),
+            "SECOND_DB_URL": self._through("second", self.place.second.dsn),
+            "REDIS_URL": self._through("redis", self.place.redis_dsn),
+            "SNK_HTTP_HOST": "127.0.0.1",
+            "SNK_HTTP_PORT": str(port),
+            "PYTHONUNBUFFERED": "1",
+        }
+        # One that is stopped when the drill is killed would never hear SIGTERM.
+        child = daemon_logging_to(self.place.folder / f"daemon-{self._started}.log", values, signal.SIGKILL)
+        daemon = Daemon(child, daemon_url("127.0.0.1", port))
+        self.daemons.append(daemon)
+        return daemon
+
+    def kill(self, daemon: Daemon) -> None:
+        """SIGKILL, at whatever it is doing."""
+        daemon.child.kill()
+        self.daemons.remove(daemon)
+
+    async def end_daemons(self) -> None:
+        """Ask all to stop; whoever does not is killed."""
+        for daemon in self.daemons:
+            daemon.child.send(signal.SIGCONT)
+        await asyncio.gather(*(asyncio.to_thread(d.child.end, signal.SIGTERM, STOP_SECONDS) for d in self.daemons))
+        self.daemons.clear()
+
+    async def leader(self) -> Daemon:
+        """The daemon whose flows run both ways; waits until there is one.
+
+        Raises:
+            NotSeen: none does in time, or all have ended.
+        """
+
+        async def running() -> Daemon | None:
+            if not any(daemon.child.running for daemon in self.daemons):
+                raise NotSeen("every daemon has ended")
+            found = [daemon for daemon in self.daemons if await daemon.states() == {"running"}]
+            return found[0] if found else None
+
+        return await until(running, "rows flow both ways again")
+
+    async def leader_and_standby(self) -> tuple[Daemon, Daemon]:
+        """One daemon that works and one that stands by; a second one is started where there is none."""
+        if len(self.daemons) < 2:  # noqa: PLR2004 - a pair
+            self.start_daemon()
+        leader = await self.leader()
+        (other,) = (daemon for daemon in self.daemons if daemon is not leader)
+
+        async def standing_by() -> bool:
+            return await other.states() == {"standby"}
+
+        await until(standing_by, "the second daemon stands by")
+        return leader, other
+
+    async def until_disturbed(self) -> None:
+        """Wait until the daemon says that rows no longer flow."""
+
+        async def disturbed() -> bool:
+            return not any([await daemon.states() == {"running"} for daemon in self.daemons])
+
+        await until(disturbed, "the daemon notices")
+
+    async def restore(self) -> None:
+        """After a fault that did not heal, give the next one a fair start: everything that runs is started anew."""
+        for proxy in self.network.values():
+            proxy.release()
+        await self.end_daemons()
+        if self.place.pair:
+            self.place.pair.redis.start()
+            for server in (self.place.pair.first, self.place.pair.second):
+                server.launch()
+                await asyncio.to_thread(server.wait_until_ready)
+        self.start_daemon()
+
+    async def last_words(self) -> str:
+        """What the daemons say of themselves, and the end of their logs."""
+        words: list[str] = []
+        for daemon in self.daemons:
+            status = await daemon.status()
+            words.append("; ".join(status["troubles"]) if status else "the daemon does not answer")
+            words.append(f"{daemon.child.log.name} ends with:\n{daemon.child.last_lines()}")
+        return "\n".join(word for word in words if word) or "no daemon runs"
+
+    def _through(self, label: str, dsn: str) -> str:
+        """The URL by which a daemon reaches a server: through the proxy, where there is one."""
+        proxy = self.network.get(label)
+        return _moved(urlsplit(dsn), proxy.port).geturl() if proxy else dsn
+
+
+def address_of(dsn: str) -> tuple[str, int] | None:
+    """Host and port of a server before which a proxy can stand, or None.
+
+    Not where the URL names several hosts, or none, or wants the server's certificate to bear its own name.
+    """
+    parts = urlsplit(dsn)
+    elsewhere = any(word in parts.query for word in ("host=", "hostaddr=", "port=", "verify-full"))
+    if parts.scheme not in PORTS or not parts.hostname or "," in parts.netloc or elsewhere:
+        return None
+    return parts.hostname, parts.port or PORTS[parts.scheme]
+
+
+def _moved(parts: SplitResult, port: int) -> SplitResult:
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}127.0.0.1:{port}")
+
+
+async def until(look: Callable[[], Awaitable[Found | None]], what: str, seconds: float = WAIT_SECONDS) -> Found:
+    """Wait until a look returns something true, and return that.
+
+    Raises:
+        NotSeen: it did not, in time; with what was awaited.
+    """
+    deadline = time.monotonic() + seconds
+    while not (found := await look()):
+        if time.monotonic() > deadline:
+            raise NotSeen(f"waited {seconds:.0f} s in vain until {what}")
+        await asyncio.sleep(LOOK_SECONDS)
+    return found
