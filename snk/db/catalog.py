@@ -179,6 +179,11 @@ async def state_of(connection: AsyncConnection, pid: int) -> str | None:
     return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
 
 
+_DRAWN = sa.text("""
+    select case when has_sequence_privilege(cast(:sequence as bigint)::oid, 'SELECT, USAGE')
+                then pg_sequence_last_value(cast(:sequence as bigint)::oid) end
+""")
+
 _LOCKERS = sa.text("""
     select distinct b.pid, b.usename as "user", b.application_name as application, b.state,
            extract(epoch from clock_timestamp() - b.xact_start)::float8 as age_seconds,
@@ -259,6 +264,12 @@ async def form(connection: AsyncConnection, shape: Shape) -> str | None:
 async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
     """Who holds locks for which SNK's sessions wait in this database."""
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
+
+
+async def drawn(connection: AsyncConnection, sequence: int) -> int | None:
+    """The last id that a sequence gave; None where none was drawn or this role may not know."""
+    found: int | None = (await connection.execute(_DRAWN, {"sequence": sequence})).scalar_one()
+    return found
 
 
 async def advisory_locks(connection: AsyncConnection) -> frozenset[int]:

@@ -137,8 +137,8 @@ class Server:
         pid: int = connection.info[PID]
         with self.translated():
             try:
-                looks = count(1)
-                async with watched(self.answer_seconds, lambda: self._lost(pid, kind, next(looks))):
+                idle = count(1)
+                async with watched(self.answer_seconds, lambda: self._lost(pid, kind, idle)):
                     yield
             except TimeoutError as error:
                 too_late = Unavailable if kind == "look" else TooSlow
@@ -169,7 +169,7 @@ class Server:
         row = (await connection.execute(sa.select(sa.func.pg_backend_pid(), *set_them))).one()
         connection.info[PID] = row[0]
 
-    async def _lost(self, pid: int, kind: Kind, look: int) -> Unavailable | None:
+    async def _lost(self, pid: int, kind: Kind, idle: Iterator[int]) -> Unavailable | None:
         """Why no answer will come from a backend, or None where that cannot be told."""
         try:
             async with self.connect() as other:
@@ -180,7 +180,7 @@ class Server:
             return None if refused else Unavailable(str(error))
         if state is None:
             return Unavailable(f"{self.address}: the connection is gone, and nobody said so")
-        if not state.startswith("idle") or (kind == "write" and look < MOST_IDLE_LOOKS):
+        if not state.startswith("idle") or (kind == "write" and next(idle) < MOST_IDLE_LOOKS):
             return None
         # A batch that is still on its way to the server after so long is to be a smaller one.
         lost = TooSlow if kind == "write" else Unavailable
@@ -231,7 +231,7 @@ _WAITED_FOR: dict[str, tuple[type[Unavailable], str]] = {
     "57014": (TooSlow, ""),  # statement_timeout, or a person who cancels
     "25006": (Unavailable, "It is in read-only mode; SNK goes on by itself when that ends"),
     "53100": (Unavailable, "SNK goes on by itself when there is room again"),
-    "53300": (Unavailable, "SNK goes on by itself when it may connect: four connections a table, and two more"),
+    "53300": (Unavailable, "SNK goes on by itself when it may connect: up to six connections a table, and five more"),
 }
 
 # A prepared statement that is gone, or there before it was made: another session than the one it was made in.
@@ -276,11 +276,6 @@ async def _hang_up(connection: AsyncConnection) -> None:
 def sqlstate(error: DBAPIError) -> str:
     """The five characters by which PostgreSQL names the error, or an empty string for one without."""
     return str(getattr(error.orig, "sqlstate", "") or "")
-
-
-def is_unique_violation(error: DBAPIError) -> bool:
-    """Whether a unique key objected."""
-    return sqlstate(error) == "23505"
 
 
 def is_refusal(error: DBAPIError) -> bool:

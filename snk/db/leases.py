@@ -1,4 +1,4 @@
-"""Who works on which table: leases in the first database, by its clock.
+"""Who works on which table: leases in one of the two databases, by its clock.
 
 A daemon is alive while its connection holds an advisory lock: when it is killed, the lock is free at once, and so are
 its leases. When it is paused or cut off, they end with their time. Either way the next holder gets a greater epoch,
@@ -44,7 +44,7 @@ class LeaseState:
 
 
 class LeaseBook:
-    """The leases, over one connection to the first database."""
+    """The leases, over one connection to the database that keeps them."""
 
     def __init__(self, server: Server, connection: AsyncConnection, name: str) -> None:
         self._server = server
@@ -89,13 +89,14 @@ class LeaseBook:
     async def renew(self, epochs: dict[str, int]) -> frozenset[str]:
         """Hold on to leases of these epochs; the tables of those that are still ours."""
         pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
-        renew = sa.update(Lease).where(pairs).values(self._held()).returning(Lease.table_name)
+        renew = sa.update(Lease).where(pairs, Lease.holder == self._name).values(self._held())
         async with self._server.answering(self._connection):
-            return frozenset((await self._connection.execute(renew)).scalars())
+            return frozenset((await self._connection.execute(renew.returning(Lease.table_name))).scalars())
 
     async def release(self, table: str, epoch: int) -> None:
         """Give a lease back, if it is still ours."""
-        release = sa.update(Lease).where(Lease.table_name == table, Lease.epoch == epoch)
+        ours = (Lease.table_name == table, Lease.epoch == epoch, Lease.holder == self._name)
+        release = sa.update(Lease).where(*ours)
         async with self._server.answering(self._connection):
             await self._connection.execute(release.values(holder=""))
 

@@ -149,6 +149,17 @@ class Reader:
         """`Shape.body` when the connection was made."""
         return self._table.shape.body
 
+    async def went_back(self, high: int, greatest: int | None) -> bool:
+        """Whether ids below the mark may be drawn again: its row is gone, and its sequence does not stand above it."""
+        if high <= (self.floor if greatest is None else greatest):
+            return False
+        sequence = self._table.shape.id_column.sequence
+        if sequence is None:
+            return True
+        async with self._server.answering(self._connection):
+            drawn = await catalog.drawn(self._connection, sequence.oid)
+        return drawn is None or drawn < high
+
     def _check(self, stamp: str | None) -> None:
         if stamp != self._table.shape.stamp:
             raise self._changed()

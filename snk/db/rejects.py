@@ -94,10 +94,12 @@ async def rejected_rows(connection: AsyncConnection, limit: int) -> tuple[int, l
     return int(count), [RejectedRow(**row) for row in (await connection.execute(newest)).mappings()]
 
 
-async def recorded(connection: AsyncConnection, uuids: Sequence[str]) -> frozenset[str]:
-    """Which of these rows this database has set aside, or has recorded as conflicts."""
-    names = sa.literal(list(uuids), UUIDS_ARRAY)
-    known = sa.union(*(sa.select(kind.uuid).where(kind.uuid == sa.any_(names)) for kind in (Rejected, Conflict)))
+async def recorded(
+    connection: AsyncConnection, kind: type[Rejected | Conflict], table_name: str, uuids: Sequence[str]
+) -> frozenset[str]:
+    """Which rows of a table this database has set aside, or has recorded as conflicts."""
+    named = kind.uuid == sa.any_(sa.literal(list(uuids), UUIDS_ARRAY))
+    known = sa.select(kind.uuid).where(kind.table_name == table_name, named)
     return frozenset((await connection.execute(known)).scalars())
 
 

@@ -115,7 +115,7 @@ class Canary(Own):
 
 
 class Lease(Own):
-    """Which daemon works on a table, both ways. Those in the first database count; the second's stay empty.
+    """Which daemon works on a table, both ways. They are kept in the database with the lesser identity.
 
     Attributes:
         epoch: counts the takings; it goes into the marks, where it fences off whoever held the lease before.
@@ -174,7 +174,7 @@ BEGIN
       RETURN found_one;
     END IF;
     -- A look is dear where many rows are not committed yet.
-    PERFORM pg_sleep(greatest(every_seconds, 4 * extract(epoch FROM clock_timestamp() - began)));
+    PERFORM pg_sleep(greatest(least(every_seconds, most_seconds), 4 * extract(epoch FROM clock_timestamp() - began)));
   END LOOP;
 END $$
 """  # noqa: S608 - the name is a constant

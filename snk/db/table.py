@@ -36,10 +36,6 @@ class Rows:
     def __len__(self) -> int:
         return len(self.uuids)
 
-    def first(self, count: int) -> "Rows":
-        """The first rows, so many."""
-        return Rows(self.ids[:count], self.uuids[:count], tuple(column[:count] for column in self.columns))
-
     def __add__(self, other: "Rows") -> "Rows":
         if not other.uuids:
             return self

@@ -197,19 +197,15 @@ class Writer:
 
     async def _deliver_plainly(self, rows: Rows, state: MarkState) -> Delivered | None:
         """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
+        values = {**bound(rows.columns), **self._moved(state), "rows": len(rows)}
         try:
-            result = await self._connection.execute(self._deliver, bound(rows.columns) | self._moved(state))
+            moved = (await self._connection.execute(self._deliver, values)).scalar_one()
         except DBAPIError as error:
             if not is_refusal(error):
                 raise
             return None
-        missing: Sequence[str] = ()
-        if result.rowcount < len(rows):
-            self._check_moved(result.rowcount or await self._has_moved_to(state))
-            held = await self._reader.held(rows.uuids)
-            missing = [uuid for uuid in rows.uuids if uuid not in held]
-            await self._rejects.keep(dict.fromkeys(missing, NOT_TAKEN))
-        return Delivered(len(rows) - len(missing), refused=tuple(missing))
+        self._check_moved(moved)
+        return Delivered(len(rows))
 
     async def _deliver_carefully(self, rows: Rows, state: MarkState, again: Sequence[str]) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
@@ -268,11 +264,6 @@ class Writer:
             self._kept = (holes, holes.coarse(MOST_INTERVALS))
         return self._kept[1]
 
-    async def _has_moved_to(self, state: MarkState) -> bool:
-        """Whether the mark moved though no row was inserted: a trigger may have dropped them all."""
-        mark = await self.load_mark()
-        return mark == replace(state, version=state.version + 1, holes=self._coarse(state.holes))
-
     def _check_moved(self, count: int) -> None:
         if not count:
             raise MarkMoved(f"{self._key}: the mark is not the one last written here")
@@ -322,12 +313,20 @@ def _move() -> sa.Update:
 _MOVE = _move()
 
 
-def _deliver(table: SyncedTable) -> sa.Insert:
-    """Rows and mark in one statement: no row is inserted unless the mark moved."""
+def _deliver(table: SyncedTable) -> sa.Select[Any]:
+    """Rows and mark in one statement: no row is inserted unless the mark moved.
+
+    A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
+    divides by zero.
+    """
     moved = _MOVE.returning(Mark.version).cte("moved")
     rows, values = table.unfolded()
     selected = sa.select(*values).select_from(rows.join(moved, sa.true()))
-    return sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
+    insert_all = sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
+    inserted = insert_all.returning(sa.literal_column("1").label("one")).cte("inserted")
+    has_moved, taken = (sa.select(sa.func.count()).select_from(cte).scalar_subquery() for cte in (moved, inserted))
+    wanted = sa.bindparam("rows", type_=sa.BigInteger)
+    return sa.select(has_moved / sa.case((taken == has_moved * wanted, 1), else_=0))
 
 
 def _insert_missing(table: SyncedTable) -> sa.Executable:

@@ -62,6 +62,7 @@ class Behind:
         self._told = False
         self._sets: dict[str, Known] = {}
         self._stale: set[str] = set()
+        self._closed = False
 
     def attach(self, name: str, known: Known) -> None:
         """Keep this set in Redis too, under this name."""
@@ -89,9 +90,13 @@ class Behind:
             self._stale.add(name)  # the batches have other numbers now
         return restored
 
+    def close(self) -> None:
+        """Have `run` end soon: before Python 3.12 a cancellation can get lost on the way through redis-py."""
+        self._closed = True
+
     async def run(self) -> None:
-        """Write behind until cancelled."""
-        while True:
+        """Write behind until closed."""
+        while not self._closed:
             try:
                 for name, known in self._sets.items():
                     await self._flush(name, known)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.report import CanaryStatus
@@ -25,8 +24,6 @@ KEPT_SECONDS = 3600.0
 LATE_SECONDS = 10.0
 LATE_INTERVALS = 3
 
-log = structlog.get_logger()
-
 
 class Flight:
     """Canaries in one direction."""
@@ -35,7 +32,6 @@ class Flight:
         self._ends = (source, destination)
         self._every_seconds = every_seconds
         self._trip: float | None = None
-        self._sent_at: float | None = None
         self._landed_at = time.monotonic()
         self._error = ""
 
@@ -43,7 +39,7 @@ class Flight:
         """Send one after the other until ``stop`` is set; only while ``active`` says that it is for us to do."""
         while not stop.is_set():
             if not active():
-                self._landed_at, self._sent_at = time.monotonic(), None
+                self._landed_at = time.monotonic()
                 await pause(stop, self._every_seconds)
                 continue
             try:
@@ -62,9 +58,13 @@ class Flight:
             destination=self._ends[1].label,
             trip_seconds=self._trip,
             landed_seconds=landed,
-            late=landed > max(LATE_SECONDS, LATE_INTERVALS * self._every_seconds),
+            late=landed > self._late_seconds,
             error=self._error,
         )
+
+    @property
+    def _late_seconds(self) -> float:
+        return max(LATE_SECONDS, LATE_INTERVALS * self._every_seconds)
 
     async def _fly(self, stop: asyncio.Event) -> None:
         source, destination = self._ends
@@ -74,8 +74,8 @@ class Flight:
             await here.execute(sa.insert(Canary).values(uuid=name))
             began = time.monotonic()
             while not (await there.execute(arrived)).scalar_one():
-                if stop.is_set():
-                    return
+                if stop.is_set() or time.monotonic() - began > self._late_seconds:
+                    return  # a crash may have taken it back
                 await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / 20))
             self._landed_at = time.monotonic()
             self._trip = self._landed_at - began

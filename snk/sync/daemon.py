@@ -7,6 +7,7 @@ one of them is a defect, and ends the process loudly rather than leave half of i
 import asyncio
 import hashlib
 import os
+import secrets
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -61,13 +62,14 @@ class Daemon:
         if canary_seconds:
             pair = replace(pair, tables=(*pair.tables, CANARIES))
         self._pair = pair
-        self._name = name or f"{socket.gethostname()}:{os.getpid()}"
+        # Containers share names and process numbers.
+        self._name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._started = time.monotonic()
         self._behind = Behind(redis_dsn)
         self._notes: list[Known] = []
         self._turns = asyncio.Lock()
         self._flows: dict[str, list[Flow]] = {}
-        self._leases = Leases(pair.first, self._name, pair.tables, self._not_ours)
+        self._leases = Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours)
         self._sweepers: list[Sweeper] = []
         there, back = (pair.first, pair.second), (pair.second, pair.first)
         self._flights = [Flight(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
@@ -120,6 +122,7 @@ class Daemon:
             self._leases.retire()
             await asyncio.wait(jobs)
             self._leases.close()
+            self._behind.close()
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
             for service in (behind, leases, *helpers):
                 service.cancel()

@@ -89,10 +89,16 @@ class Flow:
             asyncio.Event()
         )  # set where the mark may promise more than is true: the whole table is to be compared
 
-    def want(self, uuids: Iterable[str]) -> None:
-        """Bring these rows over by their names, soon: they are in the source, and tailing did not see them."""
+    def want(self, uuids: Iterable[str]) -> int:
+        """Bring these rows over by their names, soon: they are in the source, and tailing did not see them.
+
+        Returns:
+            How many of them are not on their way already.
+        """
         known = set(self._wanted)
-        self._wanted += [uuid for uuid in uuids if uuid not in known]
+        new = [uuid for uuid in uuids if uuid not in known]
+        self._wanted += new
+        return len(new)
 
     def stand_by(self, leader: str, error: SnkError | None) -> None:
         """Another daemon works on the table, or an error keeps this one from knowing who does."""
@@ -205,7 +211,7 @@ class Flow:
                 self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
                 self.doubt.set()
             mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
-        if mark.high > (bottom if greatest is None else greatest):
+        if await link.source.reader.went_back(mark.high, greatest):
             self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
             self.doubt.set()
             return await link.destination.writer.move(anew)

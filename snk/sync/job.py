@@ -58,11 +58,11 @@ class TableJob:
         finish = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             flows = [group.create_task(flow.run(finish, term), name=flow.meter.name) for flow in self._flows]
-            sweeping = group.create_task(self._sweeper.run(finish))
+            sweeping = group.create_task(self._sweeper.run(finish), name=f"the sweeps of {self._table}")
             events = [group.create_task(event.wait()) for event in (stop, term.asked, term.lost)]
-            await asyncio.wait((*flows, *events), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((*flows, sweeping, *events), return_when=asyncio.FIRST_COMPLETED)
             if not (stop.is_set() or term.asked.is_set() or term.lost.is_set()):
-                ended = [task.get_name() for task in flows if task.done()]
+                ended = [task.get_name() for task in (*flows, sweeping) if task.done()]
                 raise RuntimeError(f"ended without being told to: {', '.join(ended)}")
             finish.set()
             _, late = await asyncio.wait(flows, timeout=0 if term.lost.is_set() else STOP_SECONDS)

@@ -58,8 +58,8 @@ Seen = Callable[[str, str, SnkError | None], None]
 class Leases:
     """The leases of one daemon on one pair. Tables that it does not know are no concern of its."""
 
-    def __init__(self, server: Server, name: str, tables: tuple[str, ...], seen: Seen) -> None:
-        self._server = server
+    def __init__(self, servers: tuple[Server, Server], name: str, tables: tuple[str, ...], seen: Seen) -> None:
+        self._servers = servers
         self._name = name
         self._seen = seen
         self._terms: dict[str, Term] = {}
@@ -85,11 +85,12 @@ class Leases:
         """Look after the leases until closed; then they are free, for the connection ends."""
         while not self._closed:
             try:
-                async with self._server.connect() as connection:
-                    book = LeaseBook(self._server, connection, self._name)
+                server = await self._keeper()
+                async with server.connect() as connection:
+                    book = LeaseBook(server, connection, self._name)
                     await book.enter()
                     while not self._closed:
-                        await self._resolve()
+                        await self._resolve(server)
                         await self._round(book)
                         await self._pause(LOOK_SECONDS)
             except SnkError as error:
@@ -105,23 +106,30 @@ class Leases:
         self._closed = True
         self._look_now.set()
 
-    async def _resolve(self) -> None:
+    async def _keeper(self) -> Server:
+        """The database that keeps the leases: the same one for all daemons, whichever of the two they call first."""
+        identities: list[str] = []
+        for server in self._servers:
+            async with server.connect() as connection:
+                identities.append((await catalog.server_facts(connection)).identity)
+        return self._servers[0] if identities[0] <= identities[1] else self._servers[1]
+
+    async def _resolve(self, server: Server) -> None:
         """Leases go by the full name, so that daemons agree whatever the table is called in their settings."""
         missing = self._lead.keys() - self._full_names.keys()
         if not missing:
             return
-        async with self._server.connect() as connection:
+        async with server.connect() as connection:
             for table in missing:
                 if name := await catalog.full_name(connection, table):
                     self._full_names[table] = name
                 else:
-                    self._seen(table, "", TableUnfit(f"{self._server.label}: there is no table {table}"))
+                    self._seen(table, "", TableUnfit(f"{server.label}: there is no table {table}"))
 
     async def _round(self, book: LeaseBook) -> None:
         await self._release(book)
         await self._renew(book)
-        everybodys = await book.look(self._full_names.values())
-        leases = {name: everybodys[name] for name in self._full_names.values()}
+        leases = await book.look(self._full_names.values())
         for table, name in self._full_names.items():
             lease = leases[name]
             if term := self._terms.get(table):
@@ -131,7 +139,7 @@ class Leases:
                 await self._take(book, table, lease)
             else:
                 self._seen(table, "" if lease.free else lease.holder, None)
-        if wanted := self._fair_request(leases):
+        if not self._retired and (wanted := self._fair_request(leases)):
             await book.ask_for(wanted)
         self._told = ("", 0.0)
 
@@ -161,7 +169,11 @@ class Leases:
             self._lead[table].put_nowait(self._terms[table])
 
     def _fair_request(self, leases: dict[str, LeaseState]) -> str:
-        """A table to ask for, of the daemon that has most, or an empty string where nobody has two more than we."""
+        """A table to ask for, of the daemon that has most, or an empty string where nobody has two more than we.
+
+        Only tables of ours count: another daemon's settings may name more, which nobody but it would work on.
+        """
+        leases = {name: leases[name] for name in self._full_names.values()}
         held = Counter(lease.holder for lease in leases.values() if not lease.free)
         busiest, most = max(held.items(), key=lambda entry: entry[1], default=("", 0))
         if busiest == self._name or most < held[self._name] + 2:

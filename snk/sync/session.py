@@ -236,14 +236,14 @@ class Session:
         """Twice a second on a quiet flow: save the mark or see that it is still ours, and look at the source."""
         self._beaten = time.monotonic()
         await self._save_mark()
+        await self._see_unchanged()
         if self._ahead is None:
-            await self._see_unchanged()
             await self._bring_named()
             await self._bring_late()
         reader = self._link.source.reader
         _, greatest = await reader.bounds()
         high = self._tail.high
-        if high > (reader.floor if greatest is None else greatest):
+        if await reader.went_back(high, greatest):
             raise MarkMoved(f"{self._link.table}: the greatest id is {greatest}, below the mark {high}")
         writers = self._tail.writers
         self._meter.looked(
@@ -261,10 +261,11 @@ class Session:
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
         source, destination = self._link.source.reader, self._link.destination.writer
-        if self._meter.rejected and (due := await destination.due(MOST_NAMED)):
+        most = min(MOST_NAMED, self._portion.rows)  # wide rows fewer at a time
+        if self._meter.rejected and (due := await destination.due(most)):
             await self._write(self._batch(await source.named(due), again=due))
         for _ in range(MOST_WANTED):
-            names = self._wanted[:MOST_NAMED]
+            names = self._wanted[:most]
             if not names:
                 return
             await self._write(self._batch(await source.named(names)))

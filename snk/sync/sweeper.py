@@ -14,16 +14,20 @@ from dataclasses import dataclass
 import structlog
 
 from snk.core.report import SweepStatus
+from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.rejects import recorded
+from snk.db.schema import Conflict, Rejected
 from snk.errors import SnkError
 from snk.sync.flow import Flow, pause
-from snk.verify.sweep import Swept, sweep
+from snk.verify.search import Kind
+from snk.verify.sweep import sweep
 
 FIRST_SECONDS = 30.0
 AGAIN_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 LAG_SECONDS = 2.0
+NEVER = float("inf")
 
 log = structlog.get_logger()
 
@@ -33,7 +37,7 @@ class Pace:
     """How often a table is swept, and with how much of a processor on each side.
 
     Attributes:
-        every_seconds: from the end of a sweep to the next; 0 for never.
+        every_seconds: from the end of a sweep to the next; 0 for none but where there is reason for one.
         share: of one processor.
         settle_seconds: what differs for so long is not under way.
     """
@@ -51,7 +55,8 @@ class Sweeper:
         self._table = table
         self._there, self._back = flows
         self._pace = pace
-        self._state: str = "off" if not pace.every_seconds else "waiting"
+        self._every_seconds = pace.every_seconds or NEVER
+        self._state = self._resting = "waiting" if pace.every_seconds else "off"
         self._proven_at: float | None = None
         self._marks = (0, 0)
         self._rows = 0
@@ -64,26 +69,29 @@ class Sweeper:
             flow.doubt = self._doubt
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep until ``stop`` is set; at once where a flow has reason to doubt its mark."""
-        if not self._pace.every_seconds:
-            return
-        wait = min(FIRST_SECONDS, self._pace.every_seconds)
+        """Sweep until ``stop`` is set; at once where a flow has reason to doubt its mark, even if sweeps are off."""
+        wait = min(FIRST_SECONDS, self._every_seconds) if self._pace.every_seconds else NEVER
         while not stop.is_set():
             await self._rest(wait, stop)
             await self._until_caught_up(stop)
             if stop.is_set():
                 return
             self._doubt.clear()
-            self._state = "running"
+            wait = min(AGAIN_SECONDS, self._every_seconds)
             try:
-                found = await self._sweep()
+                self._state = "running"
+                if await self._sweep():
+                    wait = self._every_seconds
             except SnkError as error:
+                self._doubt.set()
                 self._error = str(error)
                 log.warning("sweep_failed", table=self._table, error=str(error))
-                wait = min(AGAIN_SECONDS, self._pace.every_seconds)
-            else:
-                wait = min(AGAIN_SECONDS, self._pace.every_seconds) if found else self._pace.every_seconds
-            self._state = "waiting"
+                await pause(stop, AGAIN_SECONDS)
+            except BaseException:
+                self._doubt.set()  # whoever works here next is to begin with it
+                raise
+            finally:
+                self._state = self._resting
 
     def status(self) -> SweepStatus:
         """What the sweeps of this table have shown."""
@@ -110,47 +118,52 @@ class Sweeper:
         while not stop.is_set() and not all(_caught_up(flow) for flow in (self._there, self._back)):
             await pause(stop, LOOK_SECONDS)
 
-    async def _sweep(self) -> int:
+    async def _sweep(self) -> bool:
         """Sweep once, and have the flows bring what is missing.
 
         Returns:
-            How many rows were found that nobody knew of.
+            Whether both sides are proven equal, but for what is known to differ.
         """
         began = time.monotonic()
         marks = (self._there.meter.status().high, self._back.meter.status().high)
-        pace = self._pace
-        swept = await sweep(*self._servers, self._table, share=pace.share, settle_seconds=pace.settle_seconds)
-        missing = [
-            await self._unknown(flow, server, names)
-            for flow, server, names in (
-                (self._there, self._servers[1], (*swept.only_in_first, *swept.different)),
-                (self._back, self._servers[0], swept.only_in_second),
-            )
-        ]
-        found = sum(map(len, missing))
+        share, settle_seconds = self._pace.share, self._pace.settle_seconds
+        swept = await sweep(
+            *self._servers, self._table, share=share, settle_seconds=settle_seconds, excuse=self._excuse
+        )
+        found = self._want(self._there, (*swept.only_in_first, *swept.different))
+        found += self._want(self._back, swept.only_in_second)
         self._error, self._seconds, self._rows = "", swept.seconds, max(swept.rows)
-        self._aside = _differing(swept) - found
+        self._aside = swept.excused
         self._found += found
-        if found == 0 and swept.complete:
-            self._proven_at, self._marks = began, marks
         log.info("table_swept", table=self._table, rows=swept.rows, found=found, seconds=round(swept.seconds, 1))
-        return found
+        proven = swept.complete and not (swept.only_in_first or swept.only_in_second or swept.different)
+        if proven:
+            self._proven_at, self._marks = began, marks
+        return proven
 
-    async def _unknown(self, flow: Flow, destination: Server, uuids: Sequence[str]) -> list[str]:
-        """Those that are not set aside or recorded as conflicts already; the flow is to bring them."""
-        if not uuids:
-            return []
-        async with destination.connect() as connection:
-            known = await recorded(connection, uuids)
-        unknown = [uuid for uuid in uuids if uuid not in known]
-        if unknown:
-            log.warning("rows_missed", **flow.meter.names, rows=len(unknown), first=unknown[0])
-            flow.want(unknown)
-        return unknown
+    def _want(self, flow: Flow, uuids: Sequence[str]) -> int:
+        """Have a flow bring these rows; how many of them it did not know of."""
+        new = flow.want(uuids)
+        if new:
+            log.warning("rows_missed", **flow.meter.names, rows=new, first=uuids[0])
+        return new
 
-
-def _differing(swept: Swept) -> int:
-    return len(swept.only_in_first) + len(swept.only_in_second) + len(swept.different)
+    async def _excuse(self, suspects: dict[str, Kind]) -> frozenset[str]:
+        """Rows that are set aside on the side that lacks them, and rows that differ and are recorded as conflicts."""
+        first, second = self._servers
+        records: tuple[tuple[Server, Kind, type[Rejected | Conflict]], ...] = (
+            (first, "only_in_second", Rejected),
+            (first, "different", Conflict),
+            (second, "only_in_first", Rejected),
+            (second, "different", Conflict),
+        )
+        excused: frozenset[str] = frozenset()
+        for server, kind, record in records:
+            if named := [uuid for uuid, found in suspects.items() if found == kind]:
+                async with server.connect() as connection:
+                    name = await catalog.full_name(connection, self._table) or self._table
+                    excused |= await recorded(connection, record, name, named)
+        return excused
 
 
 def _caught_up(flow: Flow) -> bool:

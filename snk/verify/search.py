@@ -12,7 +12,7 @@ are many, those at hand are settled before the search goes on.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 Kind = Literal["only_in_first", "only_in_second", "different"]
 
+Excuse = Callable[[dict[str, Kind]], Awaitable[frozenset[str]]]
+"""Which of some rows that differ are known to, and are to be passed over."""
+
 Progress = Callable[[str, int, int], None]
 """Is told what is being done, how many parts of it are done, and of how many."""
 
@@ -42,14 +45,24 @@ class Search:
 
     Attributes:
         found: rows that differ, and lastingly so, by uuid.
+        excused: how many were passed over.
     """
 
-    def __init__(self, sides: Sequence[Side], settle_seconds: float, tell: Progress, most: int | None = None) -> None:
+    def __init__(
+        self,
+        sides: Sequence[Side],
+        settle_seconds: float,
+        tell: Progress,
+        most: int | None = None,
+        excuse: Excuse | None = None,
+    ) -> None:
         self._sides = sides
         self._settle_seconds = settle_seconds
         self._tell = tell
         self._most = MOST_DIFFERENCES if most is None else most
+        self._excuse = excuse
         self._suspects: dict[str, Kind] = {}
+        self.excused = 0
         self.found: dict[str, Kind] = {}
 
     @property
@@ -102,6 +115,10 @@ class Search:
             await self._settle()
 
     async def _settle(self) -> None:
+        if self._excuse and self._suspects:
+            known = await self._excuse(self._suspects)
+            self.excused += len(known)
+            self._suspects = {uuid: kind for uuid, kind in self._suspects.items() if uuid not in known}
         self.found |= await lasting(self._sides, self._suspects, self._settle_seconds, self._tell)
         self._suspects = {}
 
@@ -143,9 +160,13 @@ def unequal_rows(first: dict[str, int], second: dict[str, int]) -> dict[str, Kin
 
 async def both(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Ask both sides at the same time; when one cannot answer, the other is not waited for."""
+    # No TaskGroup: before Python 3.11.4 a failed one leaves its parent marked as cancelled, and the next
+    # asyncio.timeout() of that task would end it silently.
+    tasks = [asyncio.ensure_future(question) for question in questions]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(question) for question in questions]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

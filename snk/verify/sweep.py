@@ -19,7 +19,7 @@ from functools import partial
 from snk.db.engine import Server
 from snk.verify.digest import Digest
 from snk.verify.ranges import ALL, UuidRange
-from snk.verify.search import LOOK_AGAIN_ROWS, Progress, Search, both, unequal_parts
+from snk.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
 from snk.verify.sides import sides_of
 from snk.verify.slices import KEPT_BITS, SlicedSide
 
@@ -40,6 +40,7 @@ class Swept:
         only_in_second: uuids of rows that first lacks.
         different: uuids that both have, with different rows.
         complete: False when so many rows differ that the search was broken off: sweep again when these are copied.
+        excused: how many differ and are known to.
         rows: how many took part, on each side.
         seconds: how long it took.
     """
@@ -49,6 +50,7 @@ class Swept:
     only_in_second: tuple[str, ...]
     different: tuple[str, ...]
     complete: bool
+    excused: int
     rows: tuple[int, int]
     seconds: float
 
@@ -60,6 +62,7 @@ async def sweep(
     *,
     share: float = 0.2,
     settle_seconds: float = 5.0,
+    excuse: Excuse | None = None,
     tell: Progress | None = None,
 ) -> Swept:
     """Find the rows that differ lastingly, of those that were there when it began.
@@ -70,6 +73,7 @@ async def sweep(
         table: by the name in the settings.
         share: the share of one processor, on each side, that it may use; 1 for all of one.
         settle_seconds: a row is reported when it differs for so long; rows under way are to land sooner.
+        excuse: which rows are known to differ.
         tell: is told how it goes.
 
     Raises:
@@ -79,7 +83,7 @@ async def sweep(
     began = time.monotonic()
     tell = tell or (lambda *_: None)
     async with sides_of(first, second, table, partial(SlicedSide, share=share)) as (name, sides):
-        search = Search(sides, settle_seconds, tell, MOST_SWEPT)
+        search = Search(sides, settle_seconds, tell, MOST_SWEPT, excuse)
         await both(side.begin() for side in sides)
         ranges = await _ranges(sides)
         tell("digest", 0, 1)
@@ -94,6 +98,7 @@ async def sweep(
         only_in_second=search.of_kind("only_in_second"),
         different=search.of_kind("different"),
         complete=not search.full,
+        excused=search.excused,
         rows=(rows[0], rows[1]),
         seconds=time.monotonic() - began,
     )

@@ -6,8 +6,10 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+import pytest
 from redis.asyncio import Redis
 
+from snk.dedup import behind as behind_module
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from tests.databases import until
@@ -124,3 +126,24 @@ async def test_redis_that_is_away_is_told_of_once_and_believed_when_back(own_ser
         writing.cancel()
         with suppress(asyncio.CancelledError):
             await writing
+
+
+async def test_writing_behind_ends_when_closed_though_a_cancellation_gets_lost(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """redis-py waits by asyncio.wait_for, which before Python 3.12 forgets a cancellation now and then."""
+    monkeypatch.setattr(behind_module, "FLUSH_SECONDS", 0.0)
+    for turns in range(5):
+        behind, known = attached(pair.redis)
+        async with behind:
+            task = asyncio.create_task(behind.run())
+            known.note([str(uuid4())], "boot")
+            while known.added:
+                await asyncio.sleep(0)
+            known.note([str(uuid4())], "boot")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            behind.close()
+            task.cancel()
+            await asyncio.wait((task,), timeout=10.0)
+            assert task.done()

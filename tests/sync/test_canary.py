@@ -70,3 +70,25 @@ async def test_who_holds_a_lock_that_snk_waits_for_is_named(
             await until(named, "the holder of the lock to be named")
             await holder.rollback()
         await until_equal(first, second, 2)
+
+
+async def test_a_canary_that_a_crash_took_back_is_not_waited_for_for_ever(
+    running: Running, first: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(canary_module, "LATE_SECONDS", 1.0)
+    async with running(canary_seconds=0.1) as daemon:
+        await until(lambda: landed(daemon), "canaries to land")
+        await first.run(
+            "create function lose() returns trigger language plpgsql as $$ begin return null; end $$",
+            "create trigger lose before insert on snk.canaries for each row execute function lose()",
+        )
+
+        async def healthy() -> bool:
+            return daemon.status().healthy
+
+        async def unhealthy() -> bool:
+            return not daemon.status().healthy
+
+        await until(unhealthy, "the canary to be missed")
+        await first.run("drop trigger lose on snk.canaries")
+        await until(healthy, "another one to land")

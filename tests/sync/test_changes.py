@@ -102,3 +102,17 @@ async def test_ids_that_occur_twice_hide_no_hole(first: Database, second: Databa
             await until_equal(first, second, 3, "t")
             await late.commit()
         await until_equal(first, second, 4, "t")
+
+
+async def test_deleting_the_newest_rows_has_nothing_read_again(
+    running: Running, first: Database, second: Database
+) -> None:
+    """The sequence stands above them, so no id is drawn twice."""
+    async with running() as daemon:
+        await insert(first, 10)
+        await until_equal(first, second, 10)
+        for side in (first, second):
+            await side.run("delete from records where id > 5")
+        await insert(first, 1)
+        await until_equal(first, second, 6)
+        assert [(flow.error, flow.present) for flow in daemon.status().flows] == [("", 0), ("", 0)]

@@ -1,5 +1,6 @@
 """Of several daemons on a pair one works on each table; who comes late cannot write."""
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -9,16 +10,17 @@ import pytest
 from snk.core.portion import Portion
 from snk.db import writer as writer_module
 from snk.db.engine import Server
-from snk.db.leases import LeaseState
+from snk.db.leases import LeaseBook, LeaseState
 from snk.db.table import Rows
 from snk.db.writer import MarkState, Writer
 from snk.errors import LeaseLost, MarkMoved
-from snk.sync.daemon import Daemon
+from snk.sync.daemon import Daemon, Pair
+from snk.sync.flow import Limits
 from snk.sync.lease import Leases
 from snk.sync.link import linked
 from snk.sync.prepare import prepare
 from tests.databases import Database, insert, until, until_equal
-from tests.sync.conftest import Running
+from tests.sync.conftest import NO_SWEEPS, Running
 
 TABLES = ("t1", "t2", "t3", "t4", "t5")
 
@@ -96,7 +98,8 @@ async def test_tables_are_shared_and_move_when_a_daemon_ends(
 
 def test_a_daemon_asks_for_no_table_that_is_not_in_its_settings() -> None:
     """The other one would let it go, and nobody would take it."""
-    leases = Leases(Server("first", "postgresql://nowhere/x"), "other", ("t1", "t6"), lambda *_: None)
+    nowhere = Server("first", "postgresql://nowhere/x")
+    leases = Leases((nowhere, nowhere), "other", ("t1", "t6"), lambda *_: None)
     leases._full_names = {"t1": "public.t1", "t6": "public.t6"}
     others = {f"public.t{n}": LeaseState(f"public.t{n}", 1, "one", free=False, wanted_by="") for n in range(2, 6)}
     ours = LeaseState("public.t6", 1, "other", free=False, wanted_by="")
@@ -185,3 +188,39 @@ async def test_tables_of_other_daemons_are_not_asked_for(running: Running, first
             await until_equal(first, second, 3, table)
         assert await first.value("select count(*) from snk.leases where wanted_by <> ''") == 0
         assert await first.value("select max(epoch) from snk.leases") == 1
+
+
+async def test_daemons_that_call_the_databases_the_other_way_round_have_one_lease(
+    running: Running, pair: Any, first: Database, second: Database
+) -> None:
+    stop = asyncio.Event()
+    servers = Server("first", pair.second), Server("second", pair.first)
+    other = Daemon(Pair(*servers, ("records",)), Limits(), pair.redis, name="other", sweeps=NO_SWEEPS)
+    async with running(name="one") as one, asyncio.TaskGroup() as group:
+        await until_state(one, "running")
+        group.create_task(other.run(stop))
+        await until_state(other, "standby")
+        await insert(first, 5)
+        await insert(second, 5)
+        await until_equal(first, second, 10)
+        assert states(one) == {"running"}
+        stop.set()
+
+
+async def test_a_lease_taken_by_another_at_the_same_epoch_is_not_renewed(pair: Any, first: Database) -> None:
+    """The database that keeps the leases was set back to before it was taken."""
+    server = Server("first", pair.first)
+    await prepare(server, ("records",))
+    async with server.connect() as one, server.connect() as other:
+        ours, theirs = LeaseBook(server, one, "one"), LeaseBook(server, other, "other")
+        for book in (ours, theirs):
+            await book.enter()
+            lease = (await book.look(["t"]))["t"]
+            assert lease.free
+            assert await book.take(lease, 1)
+            if book is ours:
+                await first.run("update snk.leases set epoch = 0, holder = ''")
+        assert await theirs.renew({"t": 1}) == {"t"}
+        assert await ours.renew({"t": 1}) == frozenset()
+        await ours.release("t", 1)
+        assert await theirs.renew({"t": 1}) == {"t"}

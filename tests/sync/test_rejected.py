@@ -185,3 +185,24 @@ async def test_a_refused_row_forgotten_would_be_lost(
         await second.run("alter table records drop constraint good")
         with pytest.raises(AssertionError, match="waited in vain"):
             await until_equal(first, second, 2, deadline_seconds=3.0)
+
+
+async def test_a_row_that_a_trigger_drops_is_not_stepped_over_when_the_connection_dies(
+    running: Running, first: Database, second: Database
+) -> None:
+    """The mark does not move before the row is set aside."""
+    waits = "select pid from pg_locks where relation = 'snk.rejected'::regclass and not granted"
+
+    async def waiting() -> bool:
+        return bool(await second.rows(waits))
+
+    async with running():
+        await insert(first, 1)
+        await until_equal(first, second, 1)
+        await second.run(DROPS, BEFORE)
+        async with second.connect() as holder:
+            await holder.exec_driver_sql("lock table snk.rejected in access exclusive mode")
+            await first.run(BAD.format(1))
+            await until(waiting, "SNK to set the row aside")
+            await second.run(f"select pg_terminate_backend(pid) from ({waits}) w", "drop trigger refuse on records")
+        await until_equal(first, second, 2)

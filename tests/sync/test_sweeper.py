@@ -7,6 +7,8 @@ from snk.sync import session as session_module
 from snk.sync import sweeper as sweeper_module
 from snk.sync.daemon import Daemon
 from snk.sync.sweeper import Pace
+from snk.verify import search as search_module
+from snk.verify import sweep as sweep_module
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 
@@ -162,3 +164,60 @@ async def test_a_fail_over_has_the_whole_table_compared_at_once(
     async with running(sweeps=Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)) as daemon:
         await until_equal(first, second, 10)
         assert daemon.status().sweeps[0].found == 1
+
+
+UUID = "00000000-0000-4000-8000-000000000001"
+TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
+
+
+async def with_a_conflict(first: Database, second: Database, *tables: str) -> None:
+    """Both sides have a row of one uuid before SNK starts, and they differ."""
+    for side, data in ((first, "one"), (second, "other")):
+        for table in tables:
+            await side.run(TABLE.format(table))
+        await side.run(f"insert into records (uuid, data) values ('{UUID}', '{data}')")
+
+
+async def recorded(first: Database, second: Database) -> bool:
+    return bool(sum([await side.value("select count(*) from snk.conflicts") for side in (first, second)]))
+
+
+async def test_a_conflict_of_another_table_excuses_nothing(running: Running, first: Database, second: Database) -> None:
+    await with_a_conflict(first, second, "records", "others")
+    await first.run(f"insert into others (uuid, data) values ('{UUID}', 'x')")
+    async with running("records", "others", sweeps=OFTEN):
+        await until(lambda: recorded(first, second), "the conflict to be recorded")
+        await until_equal(first, second, 1, "others")
+        await second.run("delete from others")
+        await until_equal(first, second, 1, "others")
+
+
+async def test_a_conflict_that_was_settled_by_deleting_one_row_excuses_nothing(
+    running: Running, first: Database, second: Database
+) -> None:
+    await with_a_conflict(first, second, "records")
+    async with running(sweeps=OFTEN):
+        await until(lambda: recorded(first, second), "the conflict to be recorded")
+        await second.run("delete from records")
+        await until_equal(first, second, 1)
+
+
+async def test_a_sweep_looks_beyond_what_is_known_to_differ(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "MOST_SWEPT", 3)
+    monkeypatch.setattr(search_module, "MOST_ROWS_FETCHED", 4)
+    async with running(sweeps=OFTEN):
+        await first.run(
+            "insert into records (uuid, data) select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'x'"
+            " from generate_series(1, 8) n"
+        )
+        await until_equal(first, second, 8)
+        await second.run("update records set data = 'y' where uuid::text like '%00000000000_'")
+        await until(lambda: so_many_conflicts(second, 8), "all conflicts")
+        await first.run("insert into records (id, uuid, data) values (-5, 'ffffffff-0000-4000-8000-000000000001', 'z')")
+        await until(lambda: holds(second, "ffffffff-0000-4000-8000-000000000001"), "the row behind them")
+
+
+async def so_many_conflicts(side: Database, count: int) -> bool:
+    return bool(await side.value("select count(*) from snk.conflicts") == count)
