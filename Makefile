@@ -4,6 +4,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 ROWS ?=
 ARGS ?=
+# Most tests wait for servers most of the time. ARGS='-n 0' runs them one after the other.
+SIDE_BY_SIDE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help up drill test check format lock clean
@@ -18,7 +20,7 @@ drill: $(INSTALLED)  ## kill, crash, cut and silence an embedded pair under load
 	@$(BIN)/snk drill $(ARGS)
 
 test: $(INSTALLED)  ## all tests, on real embedded servers
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests
 	$(BIN)/ruff format --check .
@@ -26,7 +28,7 @@ check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, kno
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/audit
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 format: $(INSTALLED)  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
