@@ -68,6 +68,7 @@ class Leases:
         self._let_go: list[Term] = []
         self._beaten_by: dict[str, int] = {}
         self._look_now = asyncio.Event()
+        self._home: Server | None = None
         self._closed = False
         self._retired = False
         self._told = ("", 0.0)
@@ -109,10 +110,16 @@ class Leases:
     async def _keeper(self) -> Server:
         """The database that keeps the leases: the same one for all daemons, whichever of the two they call first."""
         identities: list[str] = []
-        for server in self._servers:
-            async with server.connect() as connection:
-                identities.append((await catalog.server_facts(connection)).identity)
-        return self._servers[0] if identities[0] <= identities[1] else self._servers[1]
+        try:
+            for server in self._servers:
+                async with server.connect() as connection:
+                    identities.append((await catalog.server_facts(connection)).identity)
+        except SnkError:
+            if self._home is None:
+                raise
+        else:
+            self._home = self._servers[0] if identities[0] <= identities[1] else self._servers[1]
+        return self._home
 
     async def _resolve(self, server: Server) -> None:
         """Leases go by the full name, so that daemons agree whatever the table is called in their settings."""
