@@ -3,12 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 ROWS ?=
+MINUTES ?= 20
+SEED ?=
 ARGS ?=
 # Most tests wait for servers most of the time. ARGS='-n 0' runs them one after the other.
 SIDE_BY_SIDE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up drill test check format lock clean
+.PHONY: help up drill test soak check format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +23,9 @@ drill: $(INSTALLED)  ## kill, crash, cut and silence an embedded pair under load
 
 test: $(INSTALLED)  ## all tests, on real embedded servers
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+
+soak: $(INSTALLED)  ## hostile writers and faults of all kinds for MINUTES=20, to the exact end (SEED= does it again)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests
 	$(BIN)/ruff format --check .

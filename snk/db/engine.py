@@ -151,6 +151,9 @@ class Server:
             async with asyncio.timeout(self.connect_seconds):
                 await connection
                 await self._set_up(connection)
+                # Each session looks at its table anew, so its statements are new to the engine's cache, and would fill
+                # it with those of sessions that are gone.
+                await connection.execution_options(compiled_cache={})
         except TimeoutError as error:
             await _hang_up(connection)
             raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error

@@ -106,9 +106,12 @@ class Flow:
         if error:
             self.meter.failed(error)
             self.meter.state = _state_after(error)
+        elif leader:
+            self.meter.stood_by()
+            self.meter.state = "standby"
         else:
             self.meter.stepped()
-            self.meter.state = "standby" if leader else "starting"
+            self.meter.state = "starting"
 
     async def run(self, stop: asyncio.Event, term: Term) -> None:
         """Keep a session going until ``stop`` is set, then finish the batch in hand; or until the lease is lost."""

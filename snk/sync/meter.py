@@ -46,6 +46,11 @@ class Meter:
         """A step was finished."""
         self._stepped_at = time.monotonic()
 
+    def stood_by(self) -> None:
+        """Another daemon leads, and its lag counts: this one's begins when it takes over, as at a start."""
+        now = time.monotonic()
+        self._stepped_at = self._caught_up_at = self._whole_at = now
+
     def wrote(self, delivered: Delivered) -> None:
         """A batch was written."""
         self._delivered += delivered.inserted

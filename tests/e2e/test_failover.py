@@ -85,3 +85,14 @@ async def test_a_daemon_that_slept_while_another_took_over_changes_nothing(
     await insert(second, 100)
     await until_equal(first, second, 400)
     assert "lease_lost" in leader.log or "lease_ended" in leader.log
+
+
+async def test_a_daemon_that_stands_by_does_not_fall_behind(daemons: tuple[DaemonProcess, DaemonProcess]) -> None:
+    _, other = await the_leader(daemons)
+
+    async def in_step() -> bool:
+        with urllib.request.urlopen(f"{other.url}/status", timeout=5) as answer:
+            told = json.load(answer)
+        return max(flow["lag_seconds"] for flow in told["flows"]) < told["uptime_seconds"] / 4
+
+    await until(in_step, "a standby that claims no lag, for it has none of its own")
