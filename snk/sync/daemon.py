@@ -91,7 +91,7 @@ class Daemon:
         Raises:
             PairUnfit, TableUnfit: they can't; a person has to change something.
         """
-        told, told_at = "", 0.0
+        told, told_at, looked_twice = "", 0.0, False
         while not stop.is_set():
             try:
                 faults = await self._faults(init=init)
@@ -101,6 +101,10 @@ class Daemon:
                     log.warning("server_awaited", error=told)
                 for flow in self.flows:
                     flow.meter.failed(error)
+                await pause(stop, RETRY_SECONDS)
+                continue
+            if faults and not looked_twice:
+                looked_twice = True  # a table may have been looked at before and after it was altered
                 await pause(stop, RETRY_SECONDS)
                 continue
             for fault in faults[1:]:

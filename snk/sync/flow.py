@@ -191,15 +191,17 @@ class Flow:
 
     async def _start_at(self, link: Link, epoch: int) -> MarkState:
         """Where to go on: at the destination's mark, or before it where the source may have gone back."""
+        mark = await link.destination.writer.load_mark()
+        if mark:
+            mark = await link.destination.writer.claim(mark, epoch)
+        # Only now: until it was claimed, the daemon before us might have moved it past what we had seen.
         lowest, greatest = await link.source.reader.bounds()
         floor, facts = link.source.reader.floor, link.source.facts
         bottom = floor if lowest is None else min(floor, lowest - 1)
         fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot, epoch=epoch)
-        mark = await link.destination.writer.load_mark()
         if mark is None:
             await link.destination.writer.create_mark(fresh)
             return fresh
-        mark = await link.destination.writer.claim(mark, epoch)
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)

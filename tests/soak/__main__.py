@@ -30,6 +30,9 @@ def main() -> int:
     parser.add_argument("--gap-seconds", type=float, default=8.0, help="from one fault to the next, on average")
     parser.add_argument("--rows-per-second", type=float, default=1500.0, help="what the writers do at most")
     parser.add_argument(
+        "--sweep-seconds", type=int, default=60, help="0: no sweeps, and no ids of earlier transactions"
+    )
+    parser.add_argument(
         "--keep", type=Path, help="a folder for the plot, the faults, the samples and the daemons' logs"
     )
     given = parser.parse_args()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from snk.db.engine import Server
 from snk.db.table import Rows
@@ -169,3 +170,32 @@ async def test_a_server_that_restarts_is_waited_for(own_pair: Any, own_servers: 
         await until_equal(first, second, 30)
         assert daemon.status().healthy
         stop.set()
+
+
+async def test_a_mark_moved_while_the_table_is_taken_over_is_no_source_that_went_back(
+    first: Database, second: Database, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running():
+        await insert(first, 10)
+        await until_equal(first, second, 10)
+    load_mark = Writer.load_mark
+    moved, done = asyncio.Event(), asyncio.Event()
+
+    async def moved_by_the_other(writer: Writer) -> Any:
+        if not moved.is_set():
+            moved.set()
+            row = "insert into records (uuid, data) values (md5('moved')::uuid, 'moved')"
+            for side, other in ((first, second), (second, first)):
+                await side.run(row)
+                high = await side.value("select max(id) from records")
+                await other.run(f"update snk.marks set high = {high}, version = version + 1")
+            done.set()
+        return await load_mark(writer)
+
+    monkeypatch.setattr(Writer, "load_mark", moved_by_the_other)
+    with capture_logs() as logs:
+        async with running():
+            await done.wait()
+            await insert(first, 5)
+            await until_equal(first, second, 16)
+    assert "source_went_back" not in {entry["event"] for entry in logs}
