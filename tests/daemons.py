@@ -1,6 +1,7 @@
 """The daemon as a process of its own, to be stopped, killed and started again."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from snk.embedded.process import free_port
 from tests.databases import until
 
 STOP_SECONDS = 10.0
+# A flow that failed before its first step says that it goes on, when it begins.
+BEGAN = re.compile(r"flow_started|flow_resumed")
+DIRECTION = re.compile(r"(?:source|destination)=\w+")
 OWN_TABLES = ("marks", "conflicts", "rejected", "ledgers", "leases", "canaries")
 # What `snk init` says of an empty database.
 CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, records, snk.wait_for_rows"
@@ -81,7 +85,8 @@ class DaemonProcess:
 
         async def flowing() -> bool:
             assert self.running, self.log
-            return self._log.read_text()[self._before :].count("flow_started") >= 2
+            began = [line for line in self._log.read_text()[self._before :].splitlines() if BEGAN.search(line)]
+            return len({tuple(DIRECTION.findall(line)) for line in began}) >= 2
 
         await until(flowing, "the daemon to start")
 
