@@ -152,12 +152,12 @@ def _sweeps(sweeps: list[dict[str, Any]]) -> Iterator[str]:
     for sweep in sweeps:
         table = escape(sweep["table"])
         if sweep["found"]:
-            yield f"[yellow]{sweep['found']:,} rows[/] of {table} were found by a sweep only, and brought over"
+            yield f"[yellow]{sweep['found']:,} rows[/] of {table} were missing until a sweep found them"
         if sweep["error"]:
             yield f"[yellow]the last sweep of {table} failed:[/] {escape(sweep['error'])}"
         if sweep["proven_seconds"] is not None:
             marks = f"up to {sweep['up_to_first']:,} in first and {sweep['up_to_second']:,} in second"
-            aside = f", but for {sweep['set_aside']:,} that are set aside" if sweep["set_aside"] else ""
+            aside = f", but for {sweep['set_aside']:,} that are refused or in conflict" if sweep["set_aside"] else ""
             yield f"[dim]{table}: both sides proven equal {_span(sweep['proven_seconds'])} ago, {marks}{aside}[/]"
         elif sweep["state"] != "off":
             yield f"[dim]{table}: not yet proven equal; a sweep is {sweep['state']}[/]"

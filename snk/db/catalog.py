@@ -179,6 +179,17 @@ async def state_of(connection: AsyncConnection, pid: int) -> str | None:
     return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
 
 
+# A column that a sequence feeds: an identity, or a default that depends on one.
+_KEYS_ONTO_IDS = sa.text("""
+    select distinct k.conname, k.confrelid::regclass::text
+    from pg_constraint k join pg_attribute a on a.attrelid = k.confrelid and a.attnum = any(k.confkey)
+    where k.contype = 'f' and k.conrelid = cast(:oid as bigint)::oid
+      and (a.attidentity <> '' or exists (
+        select from pg_attrdef d join pg_depend p on p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
+        join pg_sequence s on s.seqrelid = p.refobjid
+        where d.adrelid = a.attrelid and d.adnum = a.attnum))
+""")
+
 _DRAWN = sa.text("""
     select case when has_sequence_privilege(cast(:sequence as bigint)::oid, 'SELECT, USAGE')
                 then pg_sequence_last_value(cast(:sequence as bigint)::oid) end
@@ -264,6 +275,11 @@ async def form(connection: AsyncConnection, shape: Shape) -> str | None:
 async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
     """Who holds locks for which SNK's sessions wait in this database."""
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
+
+
+async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
+    """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
+    return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
 
 
 async def drawn(connection: AsyncConnection, sequence: int) -> int | None:

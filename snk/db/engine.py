@@ -220,8 +220,8 @@ class Server:
             return PairUnfit(words, hint=POOLED_HINT)
         if type(getattr(error.orig, "__cause__", None)).__name__ == "ClientConfigurationError":
             return PairUnfit(words, hint="The parameters of its URL are to be as PostgreSQL's own clients know them")
-        if state[:2] in _UNFIT:
-            return PairUnfit(words, hint=_UNFIT[state[:2]])
+        if advice := _UNFIT.get(state) or _UNFIT.get(state[:2]):
+            return PairUnfit(words, hint=advice)
         if is_refusal(error):
             return RowRefused(words)
         return Unavailable(words)
@@ -246,6 +246,7 @@ _UNFIT = {
     "28": "The user and its password are to be those the server knows",
     "3D": "The database is to exist",
     "3F": "Run `snk init`",
+    "42501": "An owner of the tables grants what is needed by `snk init --role NAME`",
     "42": "The table, its columns and the user's rights are to be as `snk doctor` wants them",
 }
 

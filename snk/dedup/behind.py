@@ -96,8 +96,12 @@ class Behind:
 
     async def run(self) -> None:
         """Write behind until closed."""
+        asked = False
         while not self._closed:
             try:
+                if not asked:
+                    await _answered(self._redis.ping())
+                    asked = True
                 for name, known in self._sets.items():
                     await self._flush(name, known)
                 self._worked()

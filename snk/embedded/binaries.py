@@ -11,7 +11,7 @@ from pathlib import Path
 from snk.embedded.process import Account
 from snk.errors import ServersUnfit
 
-HINT = "Install them with `pip install snk[embedded]`"
+HINT = "Install SNK with them: `pip install '/path/to/the/checkout[embedded]'`"
 
 
 def postgres_folder(state: Path, account: Account | None) -> Path:

@@ -106,8 +106,10 @@ def _of_server(label: str, facts: ServerFacts) -> Iterator[Finding]:
 
 async def _of_schema(server: Server) -> AsyncIterator[Finding]:
     async with server.connect() as connection:
-        lacking = await missing(connection, default_table=False)
-        refused = [] if lacking else await catalog.rights_lacking(connection, schema.SCHEMA)
+        # Without USAGE nobody can tell what is in the schema.
+        refused = await catalog.rights_lacking(connection, schema.SCHEMA)
+        hidden = any(right.startswith("USAGE on schema") for right in refused)
+        lacking = [] if hidden else await missing(connection, default_table=False)
     if lacking:
         yield Finding("error", server.label, f"{', '.join(lacking)} missing", "Run `snk init`")
     elif refused:
@@ -129,6 +131,12 @@ async def _of_table(server: Server, shape: Shape) -> AsyncIterator[Finding]:
         message = f"{server.label}: sequence {sequence.name} has CACHE {sequence.cache}"
         message += ", so ids drawn in one transaction may be used in a later one, out of reach of tailing"
         yield Finding("warning", shape.full_name, message, f"ALTER SEQUENCE {sequence.name} CACHE 1")
+    async with server.connect() as connection:
+        for key, target in await catalog.keys_onto_ids(connection, shape.oid):
+            message = (
+                f"{server.label}: foreign key {key} refers to ids of {target}, and the same id is another row there"
+            )
+            yield Finding("warning", shape.full_name, message, "Refer to the uuid: each side counts ids for itself")
     if not shape.id_column.unique:
         message = (
             f"{server.label}: {shape.id_column.name} has no unique index of its own: polling reads the whole table"

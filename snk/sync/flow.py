@@ -102,6 +102,8 @@ class Flow:
 
     def stand_by(self, leader: str, error: SnkError | None) -> None:
         """Another daemon works on the table, or an error keeps this one from knowing who does."""
+        if leader and leader != self.meter.leader:
+            self._log.info("flow_standing_by", leader=leader)
         self.meter.leader = leader
         if error:
             self.meter.failed(error)

@@ -257,6 +257,8 @@ class Session:
             self._seen_unchanged = time.monotonic()
             for end in (self._link.source, self._link.destination):
                 await end.reader.see_unchanged()
+            if self._meter.conflicts:  # a person may have settled some
+                self._meter.conflicts = await self._link.destination.writer.conflicts()
 
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""

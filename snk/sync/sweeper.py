@@ -130,8 +130,8 @@ class Sweeper:
         swept = await sweep(
             *self._servers, self._table, share=share, settle_seconds=settle_seconds, excuse=self._excuse
         )
-        found = self._want(self._there, (*swept.only_in_first, *swept.different))
-        found += self._want(self._back, swept.only_in_second)
+        found = self._want(self._there, swept.only_in_first) + self._want(self._back, swept.only_in_second)
+        self._there.want(swept.different)  # to be recorded as conflicts
         self._error, self._seconds, self._rows = "", swept.seconds, max(swept.rows)
         self._aside = swept.excused
         self._found += found

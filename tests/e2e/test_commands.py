@@ -234,3 +234,33 @@ async def test_init_brings_a_schema_of_an_earlier_version_up_to_date(pair: Any) 
     with DaemonProcess(pair):
         await insert(first, 1)
         await until_equal(first, second, 1)
+
+
+async def test_doctor_names_foreign_keys_onto_ids(pair: Any) -> None:
+    assert run_snk(settings(pair), "init").returncode == 0
+    for url in (pair.first, pair.second):
+        await Database(url).run(
+            "create table lines (id bigserial primary key, uuid uuid not null unique,"
+            " record bigint references records (id), better uuid references records (uuid))"
+        )
+    told = run_snk(settings(pair, SNK_TABLES="records,lines"), "doctor")
+    assert "foreign key lines_record_fkey refers to ids of records" in told.stdout
+    assert "lines_better_fkey" not in told.stdout
+
+
+async def test_doctor_tells_a_role_without_any_right_what_it_lacks(pair: Any) -> None:
+    assert run_snk(settings(pair), "init").returncode == 0
+    for url in (pair.first, pair.second):
+        await Database(url).run("create role bare login password 'bare'")
+    try:
+        values = {
+            name: getattr(pair, side).replace("postgres:postgres@", "bare:bare@")
+            for name, side in (("FIRST_DB_URL", "first"), ("SECOND_DB_URL", "second"))
+        }
+        told = run_snk({**settings(pair), **values}, "doctor")
+        assert told.returncode == 1
+        assert told.stdout.count("USAGE on schema snk") == 2
+        assert told.stdout.count("lacks the right to SELECT") == 2
+    finally:
+        for url in (pair.first, pair.second):
+            await Database(url).run("drop role bare")

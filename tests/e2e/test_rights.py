@@ -107,7 +107,7 @@ async def test_each_right_that_is_missing_is_named(limited: Limited) -> None:
     first, _ = limited.sides
     to = '"' + limited.role.replace('"', '""') + '"'
     for right, named in {
-        "usage on schema snk": "permission denied for schema snk",
+        "usage on schema snk": "USAGE on schema snk",
         "select on snk.marks": "SELECT on snk.marks",
         "insert on snk.conflicts": "INSERT on snk.conflicts",
         "update on snk.marks": "UPDATE on snk.marks",
