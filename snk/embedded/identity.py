@@ -71,7 +71,7 @@ def end_leftover(pid: int, mark: str, how: int, seconds: float) -> bool:
 
 
 def kill_family(pid: int) -> None:
-    """SIGKILL a process and its children at one instant, and wait until the children are gone.
+    """SIGKILL a process and its children at one instant, and wait until they are gone.
 
     PostgreSQL's children would end by themselves, but not before they look up from what they compute; until then they
     hold the cluster, and the next start is refused.
@@ -84,7 +84,7 @@ def kill_family(pid: int) -> None:
     for child in children:
         _signal(child, signal.SIGKILL)
     deadline = time.monotonic() + KILLED_SECONDS
-    while any(process_of(child) for child in children) and time.monotonic() < deadline:
+    while any(process_of(each) for each in (pid, *children)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
