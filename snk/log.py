@@ -2,9 +2,12 @@
 
 import logging
 import sys
+import time
 from typing import Literal
 
 import structlog
+
+REMIND_SECONDS = 60.0
 
 
 def configure_log(form: Literal["console", "json"], level: str) -> None:
@@ -29,3 +32,23 @@ def configure_log(form: Literal["console", "json"], level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+class Reminder:
+    """When to tell of something that lasts: at once, and then once a minute. A log must not fill with one sentence."""
+
+    def __init__(self) -> None:
+        self._told = ""
+        self._told_at = float("-inf")
+
+    def due(self, what: str) -> bool:
+        """Whether to tell of it now; it counts as told then."""
+        now = time.monotonic()
+        if what == self._told and now - self._told_at <= REMIND_SECONDS:
+            return False
+        self._told, self._told_at = what, now
+        return True
+
+    def over(self) -> None:
+        """It has passed: should it come again, that is news."""
+        self._told = ""

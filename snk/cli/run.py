@@ -16,7 +16,8 @@ from snk.status.guard import Door
 from snk.status.http import listening, serve
 from snk.status.notify import Notifier
 from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits, pause
+from snk.sync.flow import Limits
+from snk.sync.pause import pause
 from snk.sync.sweeper import Pace
 
 # How often systemd hears of the daemon where it set no watchdog.

@@ -24,6 +24,7 @@ from snk.errors import ServersUnfit
 from snk.log import configure_log
 from snk.settings import load_settings
 from snk.status.ask import ask, daemon_url
+from snk.sync.pause import pause
 from snk.verify.compare import KINDS, Comparison, compare
 
 LOOK_SECONDS = 0.5
@@ -121,7 +122,7 @@ class Job:
         with self._shown() as show:
             while not self._stop.is_set() and daemon.running and (tst is None or tst.running):
                 show(await self._look())
-                await _either(self._stop, LOOK_SECONDS if tst is None else min(LOOK_SECONDS, 0.5))
+                await pause(self._stop, LOOK_SECONDS)
 
     async def _look(self) -> Moment:
         status, _ = await asyncio.gather(self._ask(), self._count())
@@ -199,12 +200,3 @@ def _verdict(result: Comparison) -> str:
         if found := getattr(result, kind):
             verdict += f"\n        {kind.replace('_', ' ')}: {len(found):,}, such as {', '.join(found[:3])}"
     return verdict
-
-
-async def _either(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, but wake when told to stop."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

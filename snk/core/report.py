@@ -94,7 +94,7 @@ class FlowStatus:
 
 @dataclass(frozen=True, slots=True)
 class Locker:
-    """A session or prepared transaction that holds a lock for which SNK waits.
+    """A session that holds a lock for which SNK waits.
 
     Attributes:
         side: ``first`` or ``second``.

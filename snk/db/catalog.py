@@ -80,22 +80,21 @@ _TABLE = sa.text(f"""
            row_security_active(c.oid) as hidden, {_FAMILY} as relations
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
-""")  # noqa: S608 - the stamp is a constant
+""")  # noqa: S608 - as _FORM
 
 _EXISTS = {
     "schema": sa.text("select to_regnamespace(:name) is not null"),
     "table": sa.text("select to_regclass(:name) is not null"),
     "function": sa.text("select to_regproc(:name) is not null"),
+    "column": sa.text(
+        "select exists (select from pg_attribute where attrelid = to_regclass(:name) and attname = :column)"
+    ),
 }
 
 _FULL_NAME = sa.text("""
     select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
 """)
-
-_HAS_COLUMN = sa.text(
-    "select exists (select from pg_attribute where attrelid = to_regclass(:table) and attname = :column)"
-)
 
 _RIGHTS_LACKING = sa.text("""
     select 'USAGE on schema ' || nspname from pg_namespace
@@ -174,11 +173,6 @@ _BLOCKERS = sa.text(f"""
 """)  # noqa: S608 - as _WRITERS
 
 
-async def state_of(connection: AsyncConnection, pid: int) -> str | None:
-    """What a backend of this role's does, such as ``active`` or ``idle``; None for one that is not there."""
-    return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
-
-
 # A column that a sequence feeds: an identity, or a default that depends on one.
 _KEYS_ONTO_IDS = sa.text("""
     select distinct k.conname, k.confrelid::regclass::text
@@ -218,12 +212,9 @@ def timeline(boot: str) -> str:
 
 async def exists(connection: AsyncConnection, name: str, kind: Kind) -> bool:
     """Whether there is a table, a schema or a function of this name, or a column: ``schema.table.column``."""
-    if kind == "column":
-        table, _, column = name.rpartition(".")
-        found = await connection.execute(_HAS_COLUMN, {"table": _as_identifier(table), "column": column})
-    else:
-        found = await connection.execute(_EXISTS[kind], {"name": _as_identifier(name)})
-    return bool(found.scalar_one())
+    relation, _, column = name.rpartition(".") if kind == "column" else (name, "", "")
+    values = {"name": _as_identifier(relation)} | ({"column": column} if column else {})
+    return bool((await connection.execute(_EXISTS[kind], values)).scalar_one())
 
 
 async def full_name(connection: AsyncConnection, name: str) -> str | None:
@@ -280,6 +271,11 @@ async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
 async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
     """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
     return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
+
+
+async def state_of(connection: AsyncConnection, pid: int) -> str | None:
+    """What a backend of this role's does, such as ``active`` or ``idle``; None for one that is not there."""
+    return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
 
 
 async def drawn(connection: AsyncConnection, sequence: int) -> int | None:

@@ -7,7 +7,6 @@ which goes into the marks: it is that, not the clock, which keeps a late daemon 
 Source: the fencing tokens of M. Kleppmann, "How to do distributed locking", 2016.
 """
 
-import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -17,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.engine import Server
+from snk.db.functions import commit_durably, interval, lock, lock_key
 from snk.db.schema import Lease
 
 LEASE_SECONDS = 6.0
 # A request for a table is repeated as long as it stands.
 REQUEST_SECONDS = 3.0
-ADVISORY_KEYS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,12 @@ class LeaseBook:
         self._server = server
         self._connection = connection
         self._name = name
-        self._alive = secrets.randbelow(ADVISORY_KEYS)
+        self._alive = lock_key()
 
     async def enter(self) -> None:
         """Show that this connection lives."""
         async with self._server.answering(self._connection):
-            await self._connection.execute(sa.select(sa.func.pg_advisory_lock(sa.literal(self._alive, sa.BigInteger))))
+            await self._connection.execute(sa.select(lock(self._alive)))
 
     async def look(self, tables: Collection[str]) -> dict[str, LeaseState]:
         """All leases, by table; those of the given tables are made where they are missing."""
@@ -68,11 +67,12 @@ class LeaseBook:
 
     async def _all(self) -> dict[str, LeaseState]:
         now = sa.func.clock_timestamp()
-        fresh = Lease.wanted_at > now - sa.func.make_interval(0, 0, 0, 0, 0, 0, REQUEST_SECONDS)
+        fresh = Lease.wanted_at > now - interval(REQUEST_SECONDS)
         columns = (Lease.table_name, Lease.epoch, Lease.holder, Lease.alive, Lease.until < now, fresh, Lease.wanted_by)
         async with self._server.answering(self._connection):
             rows = (await self._connection.execute(sa.select(*columns))).all()
-            alive = await catalog.advisory_locks(self._connection)
+            others = any(holder and not ended and key != self._alive for _, _, holder, key, ended, _, _ in rows)
+            alive = {self._alive} | (await catalog.advisory_locks(self._connection) if others else frozenset())
         return {
             table: LeaseState(table, epoch, holder, not holder or ended or key not in alive, wanted_by if asked else "")
             for table, epoch, holder, key, ended, asked, wanted_by in rows
@@ -83,15 +83,15 @@ class LeaseBook:
         take = sa.update(Lease).where(Lease.table_name == lease.table, Lease.epoch == lease.epoch)
         values = {"epoch": epoch, "wanted_by": "", **self._held()}
         async with self._server.begin() as connection:
-            await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
+            await commit_durably(connection)
             return (await connection.execute(take.values(values))).rowcount == 1
 
-    async def renew(self, epochs: dict[str, int]) -> frozenset[str]:
-        """Hold on to leases of these epochs; the tables of those that are still ours."""
+    async def renew(self, epochs: dict[str, int]) -> None:
+        """Hold on to leases of these epochs, as far as they are still ours."""
         pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
         renew = sa.update(Lease).where(pairs, Lease.holder == self._name).values(self._held())
         async with self._server.answering(self._connection):
-            return frozenset((await self._connection.execute(renew.returning(Lease.table_name))).scalars())
+            await self._connection.execute(renew)
 
     async def release(self, table: str, epoch: int) -> None:
         """Give a lease back, if it is still ours."""
@@ -107,5 +107,5 @@ class LeaseBook:
             await self._connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
 
     def _held(self) -> dict[str, object]:
-        until = sa.func.clock_timestamp() + sa.func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS)
+        until = sa.func.clock_timestamp() + interval(LEASE_SECONDS)
         return {"holder": self._name, "alive": self._alive, "until": until}

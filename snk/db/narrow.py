@@ -42,6 +42,8 @@ async def insert_narrowly(connection: AsyncConnection, statement: sa.Executable,
         TooLarge: so many are refused that smaller batches serve better; the caller's transaction is to be rolled back.
     """
     narrowed = Narrowed()
+    if not rows:
+        return narrowed
     # What is checked at the commit by itself is to be checked within the savepoint.
     await connection.execute(sa.DDL("SET CONSTRAINTS ALL IMMEDIATE"))  # type: ignore[no-untyped-call]
     refusal = await _try(connection, statement, rows, narrowed)

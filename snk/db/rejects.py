@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.functions import interval
 from snk.db.schema import Conflict, Rejected
 from snk.db.table import UUIDS_ARRAY
 
@@ -62,7 +63,7 @@ class Rejects:
             return
         tries = sa.func.least(Rejected.tries, MOST_DOUBLINGS)
         wait = sa.func.least(FIRST_WAIT_SECONDS * sa.func.power(2, tries), MOST_WAIT_SECONDS)
-        first = insert(Rejected).values(next_at=sa.func.clock_timestamp() + _seconds(FIRST_WAIT_SECONDS))
+        first = insert(Rejected).values(next_at=sa.func.clock_timestamp() + interval(FIRST_WAIT_SECONDS))
         statement = first.on_conflict_do_update(
             index_elements=[Rejected.table_name, Rejected.uuid],
             set_={
@@ -70,7 +71,7 @@ class Rejects:
                 "error": first.excluded.error,
                 "tries": Rejected.tries + 1,
                 "last_at": sa.func.now(),
-                "next_at": sa.func.clock_timestamp() + _seconds(wait),
+                "next_at": sa.func.clock_timestamp() + interval(wait),
             },
         )
         values = [
@@ -113,7 +114,3 @@ async def hasten(connection: AsyncConnection, uuids: Sequence[str]) -> int:
     if uuids:
         hasten = hasten.where(Rejected.uuid == sa.any_(sa.literal(list(uuids), UUIDS_ARRAY)))
     return (await connection.execute(hasten)).rowcount
-
-
-def _seconds(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[datetime]:
-    return sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.intervals import NOTHING, Intervals
 from snk.core.ledger import Ledger
 from snk.db.engine import Server, is_refusal
-from snk.db.narrow import Narrowed, insert_narrowly
+from snk.db.narrow import insert_narrowly
 from snk.db.reader import Reader
 from snk.db.rejects import Refusal, Rejects
 from snk.db.schema import Conflict, LedgerKept, Mark
@@ -213,7 +213,7 @@ class Writer:
         async with connection.begin():
             result = await connection.execute(_MOVE, self._moved(state))
             self._check_moved(result.rowcount)
-            narrowed = await insert_narrowly(connection, self._insert_missing, rows) if rows else Narrowed()
+            narrowed = await insert_narrowly(connection, self._insert_missing, rows)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
             conflicts, missing = await self._compare(there) if there else (0, frozenset())

@@ -11,7 +11,6 @@ so, and goes on.
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar
@@ -24,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from snk.dedup.known import Known
+from snk.log import Reminder
 
 DAY_SECONDS = 86_400
 FLUSH_SECONDS = 0.1
@@ -31,7 +31,6 @@ RETRY_SECONDS = 2.0
 # Rows wait for what Redis remembers, once for each start of their server; so they wait no longer than this.
 RESTORE_SECONDS = 0.5
 STOP_SECONDS = 1.0
-REMIND_SECONDS = 60.0
 UUID_BYTES = 16
 PROOF = "0"  # no batch has this number
 
@@ -58,7 +57,7 @@ class Behind:
             retry=Retry(NoBackoff(), 0),  # it is tried again here, and told of before
             decode_responses=False,
         )
-        self._told_at = float("-inf")
+        self._reminder = Reminder()
         self._told = False
         self._sets: dict[str, Known] = {}
         self._stale: set[str] = set()
@@ -160,8 +159,8 @@ class Behind:
         """Redis is away: whatever it holds may be old when it returns, so it is written afresh then."""
         self.error = str(error) or "no answer in time"
         self._stale.update(self._sets)
-        if time.monotonic() - self._told_at > REMIND_SECONDS:
-            self._told_at, self._told = time.monotonic(), True
+        if self._reminder.due("lost"):
+            self._told = True
             log.warning("redis_lost", error=self.error, effect="echoes are known in memory only")
 
     def _worked(self) -> None:

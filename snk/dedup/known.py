@@ -38,17 +38,11 @@ class Known:
     def __len__(self) -> int:
         return len(self._batch_of)
 
-    def anchor(self, boot: str) -> bool:
-        """Say which start of the server is the present one. Another one than before empties the set.
-
-        Returns:
-            Whether it was another one.
-        """
-        if boot == self.boot:
-            return False
-        self.forget()
-        self.boot = boot
-        return True
+    def anchor(self, boot: str) -> None:
+        """Say which start of the server is the present one. Another one than before empties the set."""
+        if boot != self.boot:
+            self.forget()
+            self.boot = boot
 
     def forget(self) -> None:
         """Empty the set, and wait for the next anchor."""

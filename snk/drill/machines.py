@@ -105,15 +105,25 @@ class CrashServer(Fault):
         return server
 
 
-class CutNetwork(Fault):
-    """Connections end at once, at any point of a conversation, and no new one is made."""
-
-    name = "cut-network"
-    sentence = "the daemon's connections to both servers are reset, new ones too"
+class NetworkFault(Fault):
+    """Of the network to both servers."""
 
     def impossible(self, stage: Stage) -> str:
         """A proxy has to stand before both servers."""
         return network_of(stage)
+
+    async def heal(self, stage: Stage) -> str:
+        """Let bytes and connections pass again; what was held is carried."""
+        for side in stage.place.sides:
+            stage.network[side.label].release()
+        return ""
+
+
+class CutNetwork(NetworkFault):
+    """Connections end at once, at any point of a conversation, and no new one is made."""
+
+    name = "cut-network"
+    sentence = "the daemon's connections to both servers are reset, new ones too"
 
     async def inflict(self, stage: Stage) -> str:
         """Cut both sides at once."""
@@ -127,22 +137,12 @@ class CutNetwork(Fault):
         await stage.until_disturbed()
         return f"{sum(cut)} connections reset"
 
-    async def heal(self, stage: Stage) -> str:
-        """Let connections pass again."""
-        for side in stage.place.sides:
-            stage.network[side.label].release()
-        return ""
 
-
-class SilentNetwork(Fault):
+class SilentNetwork(NetworkFault):
     """Half-open connections: nobody is told anything, nothing arrives."""
 
     name = "silent-network"
     sentence = "the network to both servers goes silent: connections stay open, nothing arrives"
-
-    def impossible(self, stage: Stage) -> str:
-        """A proxy has to stand before both servers."""
-        return network_of(stage)
 
     async def inflict(self, stage: Stage) -> str:
         """Hold what is sent, and see that something was."""
@@ -156,9 +156,3 @@ class SilentNetwork(Fault):
 
         await until(held, "something is sent into the silence on both sides")
         return "bytes went out on both sides and got no answer"
-
-    async def heal(self, stage: Stage) -> str:
-        """Carry what was held, and go on."""
-        for side in stage.place.sides:
-            stage.network[side.label].release()
-        return ""

@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.report import CanaryStatus
 from snk.db.engine import Server
+from snk.db.functions import interval
 from snk.db.schema import Canary
 from snk.errors import SnkError
-from snk.sync.flow import pause
+from snk.sync.pause import pause
 
 LOOK_SECONDS = 0.01
 KEPT_SECONDS = 3600.0
@@ -83,5 +84,5 @@ class Flight:
 
 
 async def _forget_old(connection: AsyncConnection) -> None:
-    old = Canary.sent_at < sa.func.now() - sa.func.make_interval(0, 0, 0, 0, 0, 0, KEPT_SECONDS)
+    old = Canary.sent_at < sa.func.now() - interval(KEPT_SECONDS)
     await connection.execute(sa.delete(Canary).where(old))

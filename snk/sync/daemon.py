@@ -21,12 +21,14 @@ from snk.db.schema import CANARIES
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import SnkError, Stop, Wait
+from snk.log import Reminder
 from snk.sync.canary import Flight
-from snk.sync.flow import REMIND_SECONDS, Echoes, Flow, Limits, pause
+from snk.sync.flow import Echoes, Flow, Limits
 from snk.sync.job import STOP_SECONDS, TableJob
 from snk.sync.lease import Leases
 from snk.sync.link import check_pair
 from snk.sync.locks import LockWatch
+from snk.sync.pause import pause
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
 
@@ -91,14 +93,13 @@ class Daemon:
         Raises:
             PairUnfit, TableUnfit: they can't; a person has to change something.
         """
-        told, told_at, looked_twice = "", 0.0, False
+        reminder, looked_twice = Reminder(), False
         while not stop.is_set():
             try:
                 faults = await self._faults(init=init)
             except Wait as error:
-                if str(error) != told or time.monotonic() - told_at > REMIND_SECONDS:
-                    told, told_at = str(error), time.monotonic()
-                    log.warning("server_awaited", error=told)
+                if reminder.due(str(error)):
+                    log.warning("server_awaited", error=str(error))
                 for flow in self.flows:
                     flow.meter.failed(error)
                 await pause(stop, RETRY_SECONDS)
@@ -166,6 +167,7 @@ class Daemon:
 
     def _job(self, table: str, limits: Limits, sweeps: Pace) -> TableJob:
         first, second = self._pair.first, self._pair.second
+        doubt = asyncio.Event()
         known = {server.label: Known(MOST_NOTES) for server in (first, second)}
         names = {server.label: self._redis_name(table, server) for server in (first, second)}
         for label, notes in known.items():
@@ -179,12 +181,13 @@ class Daemon:
                 Echoes(known[destination.label], known[source.label], names[destination.label], self._behind),
                 limits,
                 turns=self._turns,
+                doubt=doubt,
             )
             for source, destination in ((first, second), (second, first))
         ]
         if table == CANARIES:
             sweeps = replace(sweeps, every_seconds=0)  # old ones are deleted on one side before the other
-        sweeper = Sweeper(first, second, table, self._flows[table], sweeps)
+        sweeper = Sweeper(first, second, table, self._flows[table], sweeps, doubt=doubt)
         self._sweepers.append(sweeper)
         return TableJob(table, self._flows[table], sweeper, tuple(known.values()), self._leases)
 

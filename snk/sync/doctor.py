@@ -137,13 +137,6 @@ async def _of_table(server: Server, shape: Shape) -> AsyncIterator[Finding]:
                 f"{server.label}: foreign key {key} refers to ids of {target}, and the same id is another row there"
             )
             yield Finding("warning", shape.full_name, message, "Refer to the uuid: each side counts ids for itself")
-    if not shape.id_column.unique:
-        message = (
-            f"{server.label}: {shape.id_column.name} has no unique index of its own: polling reads the whole table"
-        )
-        advice = f"CREATE UNIQUE INDEX CONCURRENTLY ON {shape.sql_name} ({identifier(shape.id_column.name)})"
-        yield Finding("warning", shape.full_name, message, advice)
-    async with server.connect() as connection:
         names = await catalog.writers(connection, shape.lockable)
         for blocker in await catalog.blockers(connection, shape.lockable, names):
             if (blocker.age_seconds or 0.0) > LONG_SECONDS:
@@ -151,6 +144,12 @@ async def _of_table(server: Server, shape: Shape) -> AsyncIterator[Finding]:
                 who = f"prepared transaction {blocker.prepared}" if blocker.prepared else who
                 message = f"{server.label}: {who} has been open for {blocker.age_seconds:.0f} s"
                 yield Finding("warning", shape.full_name, message, "Its rows come when it commits; nobody waits for it")
+    if not shape.id_column.unique:
+        message = (
+            f"{server.label}: {shape.id_column.name} has no unique index of its own: polling reads the whole table"
+        )
+        advice = f"CREATE UNIQUE INDEX CONCURRENTLY ON {shape.sql_name} ({identifier(shape.id_column.name)})"
+        yield Finding("warning", shape.full_name, message, advice)
 
 
 async def _of_pair(first: Looked, second: Looked) -> AsyncIterator[Finding]:

@@ -22,13 +22,13 @@ from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import LeaseLost, SnkError, TooLarge, TooSlow, Wait
+from snk.log import Reminder
 from snk.sync.lease import Term
 from snk.sync.link import Link, linked
 from snk.sync.meter import Meter
+from snk.sync.pause import pause
 from snk.sync.session import Session
 
-REMIND_SECONDS = 60.0
-SHORT_WAIT_SECONDS = 0.05
 TURN_SECONDS = 0.1
 
 log = structlog.get_logger()
@@ -61,7 +61,10 @@ class Echoes:
 
 
 class Flow:
-    """Brings what is inserted into a table of the source into that of the destination."""
+    """Brings what is inserted into a table of the source into that of the destination.
+
+    It sets ``doubt`` where the mark may promise more than is true: then the whole table is to be compared.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Flow:
         limits: Limits,
         *,
         turns: asyncio.Lock,
+        doubt: asyncio.Event,
     ) -> None:
         self.meter = Meter(table, source.label, destination.label)
         self._ends = (source, destination)
@@ -81,13 +85,11 @@ class Flow:
         self._size = BatchSize(limits.batch_rows, limits.batch_rows)
         self._turns = turns
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
-        self._told_at = 0.0
+        self._reminder = Reminder()
         self._failures = 0
         self._wanted: list[str] = []
         self._bodies: tuple[str, str] | None = None
-        self.doubt = (
-            asyncio.Event()
-        )  # set where the mark may promise more than is true: the whole table is to be compared
+        self._doubt = doubt
 
     def want(self, uuids: Iterable[str]) -> int:
         """Bring these rows over by their names, soon: they are in the source, and tailing did not see them.
@@ -207,7 +209,7 @@ class Flow:
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
-            self.doubt.set()
+            self._doubt.set()
             return await link.destination.writer.move(anew)
         if mark.boot != facts.boot:
             self._log.info(
@@ -216,11 +218,11 @@ class Flow:
             if timeline(mark.boot) != timeline(facts.boot):
                 # What the old primary had on disk the new one may never have had, so even safe may promise too much.
                 self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
-                self.doubt.set()
+                self._doubt.set()
             mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
         if await link.source.reader.went_back(mark.high, greatest):
             self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
-            self.doubt.set()
+            self._doubt.set()
             return await link.destination.writer.move(anew)
         return mark
 
@@ -229,7 +231,7 @@ class Flow:
         bodies = (link.source.reader.body, link.destination.reader.body)
         if self._bodies not in (None, bodies):
             self._log.warning("table_rewritten", effect="the whole table is compared")
-            self.doubt.set()
+            self._doubt.set()
         self._bodies = bodies
 
     async def _anchor_echoes(self, link: Link) -> None:
@@ -249,6 +251,7 @@ class Flow:
         else:
             self._log.info("flow_started")
         self._failures = 0
+        self._reminder.over()
         self.meter.state = "running"
 
     def _lost(self, error: SnkError) -> None:
@@ -257,24 +260,11 @@ class Flow:
         A flow that waited for a server, and now needs a person, says that at once too.
         """
         self.meter.failed(error)
-        was, self.meter.state = self.meter.state, _state_after(error)
+        self.meter.state = _state_after(error)
         self._failures += 1
-        if self._failures == 1 or was != self.meter.state or time.monotonic() - self._told_at > REMIND_SECONDS:
-            self._told_at = time.monotonic()
+        if self._reminder.due(self.meter.state):
             self._log.warning(f"flow_{self.meter.state}", error=str(error), failures=self._failures)
 
 
 def _state_after(error: SnkError) -> FlowState:
     return "waiting" if isinstance(error, Wait) else "paused"
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, but wake when told to stop; a short sleep is not worth the watching."""
-    if seconds <= SHORT_WAIT_SECONDS:
-        await asyncio.sleep(seconds)
-        return
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -1,4 +1,4 @@
-"""Which tables this daemon works on: it renews its leases, takes free ones, and shares with other daemons.
+"""Which tables this daemon works on: it looks after its leases, takes free ones, and shares with others.
 
 One loop does it, twice a second. A daemon that has at least two tables fewer than another asks for one of those; the
 other one finishes the batch in hand and lets it go. So tables spread over the daemons, and a single table stays where
@@ -17,10 +17,11 @@ from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.leases import LeaseBook, LeaseState
 from snk.errors import SnkError, TableUnfit
+from snk.log import Reminder
 
 LOOK_SECONDS = 0.5
+RENEW_SECONDS = 1.5
 RETRY_SECONDS = 1.0
-REMIND_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -46,7 +47,7 @@ class Term:
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     def lose(self, beaten_by: int = 0) -> None:
-        """Somebody else took the lease, or the first database was set back to a time before this one had it."""
+        """Somebody else took the lease, or the database that keeps it was set back to a time before this one had it."""
         self.beaten_by = beaten_by
         self.lost.set()
 
@@ -71,7 +72,8 @@ class Leases:
         self._home: Server | None = None
         self._closed = False
         self._retired = False
-        self._told = ("", 0.0)
+        self._reminder = Reminder()
+        self._renewed = float("-inf")
 
     async def lead(self, table: str) -> Term:
         """Wait until this daemon is to work on a table."""
@@ -90,6 +92,7 @@ class Leases:
                 async with server.connect() as connection:
                     book = LeaseBook(server, connection, self._name)
                     await book.enter()
+                    self._renewed = float("-inf")  # our leases are to name this connection at once
                     while not self._closed:
                         await self._resolve(server)
                         await self._round(book)
@@ -140,15 +143,14 @@ class Leases:
         for table, name in self._full_names.items():
             lease = leases[name]
             if term := self._terms.get(table):
-                if lease.wanted_by not in ("", self._name):
-                    term.asked.set()
+                self._see(term, lease)
             elif not self._retired and lease.free and lease.wanted_by in ("", self._name):
                 await self._take(book, table, lease)
             else:
                 self._seen(table, "" if lease.free else lease.holder, None)
         if not self._retired and (wanted := self._fair_request(leases)):
             await book.ask_for(wanted)
-        self._told = ("", 0.0)
+        self._reminder.over()
 
     async def _release(self, book: LeaseBook) -> None:
         while self._let_go:
@@ -160,13 +162,18 @@ class Leases:
             log.info("lease_ended", table=term.table, epoch=term.epoch)
 
     async def _renew(self, book: LeaseBook) -> None:
-        if not self._terms:
-            return
-        kept = await book.renew({self._full_names[table]: term.epoch for table, term in self._terms.items()})
-        for table, term in self._terms.items():
-            if self._full_names[table] not in kept and not term.lost.is_set():
-                log.warning("lease_lost", table=table, epoch=term.epoch)
+        if self._terms and time.monotonic() - self._renewed > RENEW_SECONDS:
+            await book.renew({self._full_names[table]: term.epoch for table, term in self._terms.items()})
+            self._renewed = time.monotonic()
+
+    def _see(self, term: Term, lease: LeaseState) -> None:
+        """See whether a lease is still ours, and whether another daemon asks for it."""
+        if (lease.holder, lease.epoch) != (self._name, term.epoch):
+            if not term.lost.is_set():
+                log.warning("lease_lost", table=term.table, epoch=term.epoch)
                 term.lose()
+        elif lease.wanted_by not in ("", self._name):
+            term.asked.set()
 
     async def _take(self, book: LeaseBook, table: str, lease: LeaseState) -> None:
         epoch = max(lease.epoch, self._beaten_by.get(table, 0)) + 1
@@ -190,9 +197,7 @@ class Leases:
     def _tell(self, error: SnkError) -> None:
         for table in self._lead.keys() - self._terms.keys():
             self._seen(table, "", error)
-        told, at = self._told
-        if str(error) != told or time.monotonic() - at > REMIND_SECONDS:
-            self._told = (str(error), time.monotonic())
+        if self._reminder.due(str(error)):
             log.warning("leases_unreachable", error=str(error))
 
     async def _pause(self, seconds: float) -> None:

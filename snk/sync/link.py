@@ -1,6 +1,5 @@
 """Both ends of one direction of one table, looked at and found fit."""
 
-import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.functions import lock, lock_key
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
 from snk.errors import PairUnfit, Stop, TableUnfit
-
-ADVISORY_KEYS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +130,7 @@ async def same_database(one: AsyncConnection, other: AsyncConnection) -> bool:
 
     System identifiers would not tell: a copy of a cluster keeps that of the original.
     """
-    key = sa.literal(secrets.randbelow(ADVISORY_KEYS), sa.BigInteger)
-    await one.execute(sa.select(sa.func.pg_advisory_lock(key)))
-    return not (await other.execute(sa.select(sa.func.pg_try_advisory_lock(key)))).scalar_one()
+    key = lock_key()
+    await one.execute(sa.select(lock(key)))
+    again = sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
+    return not (await other.execute(sa.select(again))).scalar_one()

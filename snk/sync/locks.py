@@ -7,7 +7,7 @@ from snk.core.report import Locker
 from snk.db import catalog
 from snk.db.engine import Server
 from snk.errors import SnkError
-from snk.sync.flow import pause
+from snk.sync.pause import pause
 
 LOOK_SECONDS = 1.0
 

@@ -5,16 +5,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog, schema
 from snk.db.engine import Server
+from snk.db.functions import commit_durably
 from snk.db.grants import granted
+
+ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
 
 
 async def missing(connection: AsyncConnection, *, default_table: bool) -> list[str]:
     """The names of what SNK needs in this database and does not find."""
     names = schema.wanted(default_table=default_table)
     return [name for name in names if not await catalog.exists(connection, name, schema.kind_of(name))]
-
-
-ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
 
 
 async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
@@ -31,7 +31,7 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
         # Several daemons may start at once, and IF NOT EXISTS does not spare them each other's new names.
         await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(ONE_AT_A_TIME, sa.BigInteger))))
         # Rows may go with a crash, for their mark goes with them; tables may not.
-        await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
+        await commit_durably(connection)
         made: list[str] = []
         for name, statement in wanted.items():
             if not await catalog.exists(connection, name, schema.kind_of(name)):

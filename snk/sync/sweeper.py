@@ -19,7 +19,8 @@ from snk.db.engine import Server
 from snk.db.rejects import recorded
 from snk.db.schema import Conflict, Rejected
 from snk.errors import SnkError
-from snk.sync.flow import Flow, pause
+from snk.sync.flow import Flow
+from snk.sync.pause import pause
 from snk.verify.search import Kind
 from snk.verify.sweep import sweep
 
@@ -50,7 +51,9 @@ class Pace:
 class Sweeper:
     """Sweeps one table while this daemon works on it."""
 
-    def __init__(self, first: Server, second: Server, table: str, flows: Sequence[Flow], pace: Pace) -> None:
+    def __init__(
+        self, first: Server, second: Server, table: str, flows: Sequence[Flow], pace: Pace, *, doubt: asyncio.Event
+    ) -> None:
         self._servers = (first, second)
         self._table = table
         self._there, self._back = flows
@@ -64,9 +67,7 @@ class Sweeper:
         self._aside = 0
         self._seconds: float | None = None
         self._error = ""
-        self._doubt = asyncio.Event()
-        for flow in flows:
-            flow.doubt = self._doubt
+        self._doubt = doubt
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; at once where a flow has reason to doubt its mark, even if sweeps are off."""

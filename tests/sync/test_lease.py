@@ -220,7 +220,10 @@ async def test_a_lease_taken_by_another_at_the_same_epoch_is_not_renewed(pair: A
             assert await book.take(lease, 1)
             if book is ours:
                 await first.run("update snk.leases set epoch = 0, holder = ''")
-        assert await theirs.renew({"t": 1}) == {"t"}
-        assert await ours.renew({"t": 1}) == frozenset()
+        before = await first.value("select alive || '/' || until from snk.leases where table_name = 't'")
+        await ours.renew({"t": 1})
         await ours.release("t", 1)
-        assert await theirs.renew({"t": 1}) == {"t"}
+        assert await first.value("select alive || '/' || until from snk.leases where table_name = 't'") == before
+        assert (await ours.look(["t"]))["t"].holder == "other"
+        await theirs.renew({"t": 1})
+        assert await first.value("select alive || '/' || until from snk.leases where table_name = 't'") != before

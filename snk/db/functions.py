@@ -1,0 +1,29 @@
+"""PostgreSQL's functions as more than one statement calls them."""
+
+import secrets
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+ADVISORY_KEYS = 2**62
+
+
+def interval(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[timedelta]:
+    """So many seconds, to be added to a time."""
+    return sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def lock_key() -> int:
+    """A key for an advisory lock that nobody else has."""
+    return secrets.randbelow(ADVISORY_KEYS)
+
+
+def lock(key: int) -> sa.ColumnElement[None]:
+    """Wait for an advisory lock and hold it as long as the connection lives."""
+    return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))
+
+
+async def commit_durably(connection: AsyncConnection) -> None:
+    """Have the present transaction wait for the disk when it commits, which SNK's sessions do not by themselves."""
+    await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
