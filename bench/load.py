@@ -1,6 +1,6 @@
 """What much data costs: the daemon's memory and speed, where there is very much of something.
 
-    python bench/load.py [--backlog ROWS] [--table ROWS] [--transaction ROWS] [--holes IDS] [--wide ROWS]
+    python -m bench.load [--backlog ROWS] [--table ROWS] [--transaction ROWS] [--holes IDS] [--wide ROWS]
                          [--delays ROWS]
 
 On one pair of servers, in this order; every line ends with the daemon's peak memory:
@@ -18,21 +18,21 @@ The daemon is started anew for each, so that each has a peak of its own.
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import sqlalchemy as sa
 import uvloop
-from live import OPTIONS, used
-from quiet import delay, fill
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bench.ground import fill, ground
+from bench.scenarios.latency import delay
+from bench.usage import peak_mib, usage
 from snk.db.engine import Server
 from snk.db.rows import count_rows
 from snk.db.schema import Mark, Record
-from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, free_port
 from snk.embedded.programs import environment, start_daemon
 from snk.sync.prepare import prepare
@@ -62,7 +62,7 @@ class Bench:
     async def insert(self, rows: int) -> None:
         """Insert rows into the first database, some at a time."""
         for at in range(0, rows, FILL_ROWS):
-            await fill(self.sides[0], min(FILL_ROWS, rows - at))
+            await fill(self.sides[0], min(FILL_ROWS, rows - at), at_once=FILL_ROWS)
         self.rows += rows
 
     async def delivered(self, rows: int | None = None) -> float:
@@ -94,14 +94,14 @@ class Bench:
 
     async def delays(self, rows: int) -> str:
         """The delay of lone rows, from the first database to the second."""
-        found = [await delay(*self.sides) for _ in range(rows)]
+        found = [each for each in [await delay(*self.sides) for _ in range(rows)] if each is not None]
         self.rows += rows
         return f"one row: p50 {statistics.median(found):.1f}  p90 {sorted(found)[int(rows * 0.9)]:.1f} ms"
 
 
 def show(what: str, daemon: Child, *facts: str) -> None:
     """One line of figures."""
-    print(f"{what:12}", *facts, f"peak {used(daemon.pid)['daemon_peak_mib']:.0f} MiB", sep=" | ", flush=True)
+    print(f"{what:12}", *facts, f"peak {peak_mib([daemon.pid]):.0f} MiB", sep=" | ", flush=True)
 
 
 async def grown(bench: Bench, name: str, rows: int, delays: int) -> None:
@@ -137,11 +137,17 @@ async def transaction(bench: Bench, rows: int, delays: int) -> None:
     async with bench.daemon() as daemon:
         await bench.delivered()
         async with bench.sides[0].begin() as large:
+            await patiently(large)
             await large.execute(_made(rows, sa.select(sa.func.gen_random_uuid(), sa.literal("large"))))
             bench.rows += rows
             lone = await bench.delays(delays)
         seconds = await bench.closed()
         show("transaction", daemon, f"{rows} rows in {seconds:.1f} s after the commit", f"while it was open, {lone}")
+
+
+async def patiently(connection: AsyncConnection) -> None:
+    """This transaction is to stay open, though SNK's sessions end those that do nothing for some seconds."""
+    await connection.execute(sa.text("set local idle_in_transaction_session_timeout = 0"))
 
 
 async def holes(bench: Bench, ids: int, delays: int) -> None:
@@ -151,6 +157,8 @@ async def holes(bench: Bench, ids: int, delays: int) -> None:
     async with bench.daemon() as daemon:
         await bench.delivered()
         async with bench.sides[0].begin() as old, bench.sides[0].begin() as young:
+            await patiently(old)
+            await patiently(young)
             await old.execute(_made(1, sa.select(sa.func.gen_random_uuid(), sa.literal("old"))))
             began = time.monotonic()
             await young.execute(_made(ids, made))
@@ -159,10 +167,10 @@ async def holes(bench: Bench, ids: int, delays: int) -> None:
             await bench.delivered()
             seconds = time.monotonic() - began
             lone = await bench.delays(delays)
-            cpu = used(daemon.pid)["daemon_cpu_seconds"]
+            cpu = usage([daemon.pid], ()).own_seconds
         bench.rows += 1
         closed = await bench.closed()
-        cpu = used(daemon.pid)["daemon_cpu_seconds"] - cpu
+        cpu = usage([daemon.pid], ()).own_seconds - cpu
         facts = f"{ids} of them, {seconds:.1f} s with their making", f"while they are open, {lone}"
         show("holes", daemon, *facts, f"closed in {closed:.1f} s, {cpu:.1f} CPU seconds")
 
@@ -217,7 +225,5 @@ def wanted() -> argparse.Namespace:
 
 if __name__ == "__main__":
     given = wanted()
-    with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
-        Path(folder).chmod(0o755)
-        with embedded_pair(Path(folder), user="postgres", password="postgres", options=OPTIONS) as servers:  # noqa: S106 - a demo
-            uvloop.run(main(servers, given))
+    with ground() as fresh:
+        uvloop.run(main(fresh.pair, given))

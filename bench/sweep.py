@@ -1,6 +1,6 @@
 """What a sweep costs: against `snk verify` on the same tables, beside others, and under TST.
 
-    python bench/sweep.py [ROWS] [TST_ROWS]
+    python -m bench.sweep [ROWS] [TST_ROWS]
 
 Fills a pair with so many equal rows. Prints the seconds and CPU seconds (of this process, and of the whole machine
 meanwhile) of a comparison and of sweeps at two shares of a processor; the delay of a row that is inserted and read
@@ -10,7 +10,6 @@ while nothing else happens, and beside a sweep; then sweeps the pair while the d
 import asyncio
 import statistics
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Awaitable
@@ -18,12 +17,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import uvloop
-from quiet import fill
 
+from bench.ground import fill, ground
 from snk.db.engine import Server
 from snk.db.rows import count_rows
 from snk.db.schema import Record
-from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import free_port
 from snk.embedded.programs import environment, start_daemon
 from snk.sync.prepare import prepare
@@ -32,7 +31,6 @@ from snk.verify.sweep import Swept, sweep
 
 SHARES = (1.0, 0.2)
 ALONE_SECONDS = 5.0
-OPTIONS = {"min_wal_size": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
 
 
 async def main(pair: EmbeddedPair, rows: int, tst_rows: int) -> None:
@@ -40,7 +38,7 @@ async def main(pair: EmbeddedPair, rows: int, tst_rows: int) -> None:
     first, second = Server("first", pair.first.dsn), Server("second", pair.second.dsn)
     for side in (first, second):
         await prepare(side, ("records",))
-    await fill(first, rows)
+    await fill(first, rows, at_once=rows)
     values = environment(pair, free_port())
     daemon = start_daemon(pair, values)
     while await count_rows(second, "records") < rows:
@@ -95,7 +93,5 @@ async def delays(side: Server, beside: Awaitable[object]) -> str:
 
 if __name__ == "__main__":
     given = [int(text) for text in sys.argv[1:]]
-    with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
-        Path(folder).chmod(0o755)
-        with embedded_pair(Path(folder), user="postgres", password="postgres", options=OPTIONS) as servers:  # noqa: S106 - a demo
-            uvloop.run(main(servers, *given, *(1_000_000, 1_000_000)[len(given) :]))
+    with ground() as fresh:
+        uvloop.run(main(fresh.pair, *given, *(1_000_000, 1_000_000)[len(given) :]))

@@ -1,6 +1,6 @@
 """How soon a second daemon takes over: from the kill, or the pause, of the one that works to the first row delivered.
 
-    python bench/takeover.py [TIMES]
+    python -m bench.takeover [TIMES]
 
 Prints median, 95th percentile and the longest of so many kills (SIGKILL) and pauses (SIGSTOP) of whoever has the lease,
 in seconds. Afterwards both sides are compared.

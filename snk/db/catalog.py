@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
@@ -60,8 +61,15 @@ _FAMILY = """
               select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
             select array_agg(oid::bigint order by oid) from family)"""
 
+# Row-level triggers before an insert have these bits; a rule for inserts is of this type.
+_BEFORE_ROW_INSERT, _ON_INSERT = 7, "3"
+_DROPS = f"""
+           (exists (select from pg_trigger
+                    where tgrelid = any ({_FAMILY}::oid[]) and tgtype & {_BEFORE_ROW_INSERT} = {_BEFORE_ROW_INSERT})
+            or exists (select from pg_rewrite where ev_class = c.oid and ev_type = '{_ON_INSERT}'))"""  # noqa: S608 - of constants
+
 _FORM = f"""
-           concat_ws('/', c.oid, c.relfilenode, c.relrowsecurity, {_FAMILY}::text,
+           concat_ws('/', c.oid, c.relfilenode, c.relrowsecurity, {_FAMILY}::text, {_DROPS},
              (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' order by a.attnum)
               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
              (select string_agg(i.indexrelid::text, ',' order by i.indexrelid)
@@ -75,6 +83,7 @@ _FORM_OF = sa.text(f"""
 _TABLE = sa.text(f"""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
            {_STAMP} as stamp, {_FORM} as form, concat_ws('/', c.oid, c.relfilenode) as body,
+           {_DROPS} as drops,
            has_table_privilege(c.oid, 'SELECT') as may_select,
            has_table_privilege(c.oid, 'INSERT') as may_insert,
            row_security_active(c.oid) as hidden, {_FAMILY} as relations
@@ -255,6 +264,17 @@ def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
         .select_from(relation.join(space, space.c.oid == relation.c.relnamespace))
         .where(relation.c.relname == shape.name, space.c.nspname == shape.schema)
         .scalar_subquery()
+    )
+
+
+def drops(shape: Shape) -> sa.ColumnElement[bool]:
+    """`Shape.drops` as it is in a statement's snapshot."""
+    trigger = sa.table("pg_trigger", sa.column("tgrelid", pg.OID), sa.column("tgtype", sa.SmallInteger))
+    rule = sa.table("pg_rewrite", sa.column("ev_class", pg.OID), sa.column("ev_type", sa.Text))
+    kind = trigger.c.tgtype.op("&")(_BEFORE_ROW_INSERT)
+    return sa.or_(
+        sa.exists().where(trigger.c.tgrelid.in_(shape.relations), kind == _BEFORE_ROW_INSERT),
+        sa.exists().where(rule.c.ev_class == shape.oid, rule.c.ev_type == _ON_INSERT),
     )
 
 

@@ -168,16 +168,29 @@ class SyncedTable:
         read = self.table.c[column.name]
         return read if _read_plainly(column) else sa.cast(read, sa.Text)
 
-    def unfolded(self) -> tuple[sa.TableValuedAlias, list[sa.ColumnElement[Any]]]:
-        """Arrays bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table."""
-        names = [f"c{at}" for at in range(len(self.columns))]
-        arrays = [sa.bindparam(name, type_=_array(_written_as(c))) for name, c in zip(names, self.columns, strict=True)]
-        rows = sa.func.unnest(*arrays).table_valued(*names, name="rows").render_derived()
+    def unfolded(self, once_for: sa.FromClause | None = None) -> tuple[sa.Subquery, list[sa.ColumnElement[Any]]]:
+        """Arrays bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table.
+
+        In a select list several ``unnest`` go in step, and nothing is kept aside, as it is for those in a FROM.
+
+        Args:
+            once_for: they are unfolded once for each row of this, so not at all if it is empty.
+        """
+        unnested = [
+            sa.func.unnest(sa.bindparam(f"c{at}", type_=_array(_written_as(column)))).label(f"c{at}")
+            for at, column in enumerate(self.columns)
+        ]
+        unfolded = sa.select(*unnested)
+        rows = (unfolded if once_for is None else unfolded.select_from(once_for)).subquery("rows")
         values: list[sa.ColumnElement[Any]] = [
-            rows.c[name] if c.plain else sa.cast(rows.c[name], Named(c.type_name))
-            for name, c in zip(names, self.columns, strict=True)
+            unfolded if column.plain else sa.cast(unfolded, Named(column.type_name))
+            for unfolded, column in zip(rows.c, self.columns, strict=True)
         ]
         return rows, values
+
+    def name_of(self, rows: sa.Subquery) -> sa.ColumnElement[str]:
+        """The uuid among the columns of unfolded rows."""
+        return rows.c[self.names.index(self.shape.uuid_column.name)]
 
     def rows(self, ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> Rows:
         """What a folded read brought, as rows."""

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
 from snk.core.ledger import Ledger
+from snk.db import catalog
 from snk.db.engine import Server, is_refusal
 from snk.db.narrow import insert_narrowly
 from snk.db.reader import Reader
@@ -30,6 +31,7 @@ from snk.db.table import IDS_ARRAY, Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved
 
 MOST_INTERVALS = 1000
+MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came
 NOT_TAKEN = Refusal("", "the insert was answered with success and there is no row: a trigger of this database drops it")
 
 
@@ -79,7 +81,8 @@ class Writer:
         self._careful = False
         self._kept = (NOTHING, NOTHING)
         self._reader = Reader(server, connection, table)
-        self._deliver = _deliver(table)
+        self._deliver = _deliver(table, by_uuid=False)
+        self._deliver_by_uuid = _deliver(table, by_uuid=True)
         self._insert_missing = _insert_missing(table)
         self._rejects = Rejects(connection, self._key)
 
@@ -199,7 +202,8 @@ class Writer:
         """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
         values = {**bound(rows.columns), **self._moved(state), "rows": len(rows)}
         try:
-            moved = (await self._connection.execute(self._deliver, values)).scalar_one()
+            statement = self._deliver if len(rows) < MANY_ROWS else self._deliver_by_uuid
+            moved = (await self._connection.execute(statement, values)).scalar_one()
         except DBAPIError as error:
             if not is_refusal(error):
                 raise
@@ -313,20 +317,35 @@ def _move() -> sa.Update:
 _MOVE = _move()
 
 
-def _deliver(table: SyncedTable) -> sa.Select[Any]:
+def _deliver(table: SyncedTable, *, by_uuid: bool) -> sa.Select[Any]:
     """Rows and mark in one statement: no row is inserted unless the mark moved.
 
     A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
-    divides by zero.
+    divides by zero. Rows are counted only where a trigger was there at the last look; one that came since, too, makes
+    the statement fail.
+
+    Args:
+        table: where to.
+        by_uuid: insert in the order of the uuids, so that neighbours in the index come one after the other.
     """
     moved = _MOVE.returning(Mark.version).cte("moved")
-    rows, values = table.unfolded()
-    selected = sa.select(*values).select_from(rows.join(moved, sa.true()))
+    rows, values = table.unfolded(moved)
+    selected = sa.select(*values).order_by(*([table.name_of(rows)] if by_uuid else []))
     insert_all = sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
-    inserted = insert_all.returning(sa.literal_column("1").label("one")).cte("inserted")
-    has_moved, taken = (sa.select(sa.func.count()).select_from(cte).scalar_subquery() for cte in (moved, inserted))
     wanted = sa.bindparam("rows", type_=sa.BigInteger)
-    return sa.select(has_moved / sa.case((taken == has_moved * wanted, 1), else_=0))
+    if table.shape.drops:
+        inserted = insert_all.returning(sa.literal_column("1").label("one")).cte("inserted")
+        has_moved, taken = _count(moved), _count(inserted)
+        all_taken = taken == has_moved * wanted
+    else:
+        inserted = insert_all.cte("inserted")
+        has_moved = _count(moved)
+        all_taken = sa.not_(catalog.drops(table.shape))
+    return sa.select(has_moved / sa.case((all_taken, 1), else_=0)).add_cte(inserted)
+
+
+def _count(rows: sa.CTE) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
 
 
 def _insert_missing(table: SyncedTable) -> sa.Executable:

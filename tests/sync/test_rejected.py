@@ -105,6 +105,21 @@ async def test_a_trigger_that_drops_a_whole_batch_hides_nothing(
         await until_equal(first, second, 7)
 
 
+async def test_rows_are_counted_where_a_trigger_was_there_before_the_daemon(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running():
+        pass
+    await second.run(DROPS, BEFORE)
+    async with running():
+        await insert(first, 1000)
+        await until_equal(first, second, 1000)
+        await first.run(BAD.format(300))
+        await insert(first, 1000)
+        await until_rejected(second, 300)
+        await until_count(second, 2000)
+
+
 async def test_foreign_keys_between_synced_tables_heal_by_themselves(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -1,0 +1,95 @@
+"""How soon a lone row is on the other side: on an idle pair, and while TST loads it."""
+
+import asyncio
+import random
+import signal
+import sys
+import time
+import uuid
+
+import sqlalchemy as sa
+
+from bench.contenders.contender import Contender
+from bench.ground import TABLE, Ground
+from bench.usage import peak_mib, usage
+from snk.db.engine import Server
+
+SETTLE_SECONDS = 2.0
+IDLE_SECONDS = 20.0
+LOOK_SECONDS = 0.0005
+GIVE_UP_SECONDS = 30.0
+
+_INSERT = sa.text(f"insert into {TABLE} (uuid, data) values (:uuid, 'x')")
+_SIGHT = sa.text(f"select 1 from {TABLE} where uuid = :uuid")
+
+
+async def idle(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
+    """Lone rows every 25 ms or so, both ways in turn; then what it costs to have nothing to do.
+
+    Returns:
+        Percentiles in milliseconds, per direction; rows that never came; and the share of a core that the contender
+        and the servers use when nothing happens.
+    """
+    await ground.make_tables()
+    await ground.warm_up()
+    await contender.start(ground, (TABLE,))
+    await asyncio.sleep(SETTLE_SECONDS)
+    figures = await _both_ways(ground, rows)
+    await asyncio.sleep(IDLE_SECONDS / 4)
+    servers = (ground.pair.first.pid, ground.pair.second.pid)
+    before = usage(contender.pids, servers)
+    await asyncio.sleep(IDLE_SECONDS)
+    used = usage(contender.pids, servers).since(before)
+    figures["idle_own_percent"] = 100 * used.own_seconds / IDLE_SECONDS
+    figures["idle_server_percent"] = 100 * used.server_seconds / IDLE_SECONDS
+    figures["peak_mib"] = peak_mib(contender.pids)
+    await contender.stop()
+    return figures
+
+
+async def loaded(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
+    """Lone rows while TST loads both sides without pause.
+
+    Returns:
+        As `idle`, without the costs.
+    """
+    await ground.make_tables()
+    await ground.warm_up()
+    await contender.start(ground, (TABLE,))
+    command = [sys.executable, "-m", "tst", "--quiet"]
+    tst = await asyncio.create_subprocess_exec(*command, env=dict(ground.values), stdout=asyncio.subprocess.DEVNULL)
+    try:
+        await asyncio.sleep(SETTLE_SECONDS)
+        figures = await _both_ways(ground, rows)
+    finally:
+        tst.send_signal(signal.SIGINT)
+        await tst.wait()
+    figures["peak_mib"] = peak_mib(contender.pids)
+    await contender.stop()
+    return figures
+
+
+async def _both_ways(ground: Ground, rows: int) -> dict[str, float]:
+    figures: dict[str, float] = {"lost": 0}
+    for name, (source, destination) in (("there", ground.sides), ("back", ground.sides[::-1])):
+        delays = [await delay(source, destination) for _ in range(rows)]
+        came = sorted(each for each in delays if each is not None)
+        figures["lost"] += rows - len(came)
+        for percent in (50, 90, 99) if came else ():
+            figures[f"p{percent}_{name}_ms"] = came[min(len(came) - 1, len(came) * percent // 100)]
+    return figures
+
+
+async def delay(source: Server, destination: Server) -> float | None:
+    """Milliseconds from the commit of a row on one side to its sight on the other; None if it never comes."""
+    name = {"uuid": uuid.uuid4()}
+    async with source.connect() as writing, destination.connect() as watching:
+        await watching.execute(_SIGHT, name)
+        await asyncio.sleep(random.uniform(0.015, 0.035))  # noqa: S311 - no secret
+        await writing.execute(_INSERT, name)
+        committed = time.perf_counter()
+        while (await watching.execute(_SIGHT, name)).first() is None:
+            if time.perf_counter() - committed > GIVE_UP_SECONDS:
+                return None
+            await asyncio.sleep(LOOK_SECONDS)
+        return (time.perf_counter() - committed) * 1000

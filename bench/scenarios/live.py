@@ -1,0 +1,57 @@
+"""TST at full speed on both sides, under every contender and under nobody."""
+
+import asyncio
+import sys
+import time
+
+from bench.contenders.contender import Contender
+from bench.ground import TABLE, Ground, Moment, Watch, same, watching
+from bench.usage import peak_mib, usage
+
+SETTLE_SECONDS = 1.0
+
+
+async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
+    """So many rows of TST's, and then the wait until both sides hold them all.
+
+    Returns:
+        ``rows_per_second``: until both sides hold all, ``tst_rows_per_second``: as TST sees it; ``percent_at_stop``:
+        of the rows, on both sides at the moment TST has committed the last one; ``drain_seconds``: from then until all
+        are; ``lost``: rows that never came; CPU seconds per million rows, and memory.
+    """
+    await ground.make_tables()
+    await ground.warm_up()
+    await contender.start(ground, (TABLE,))
+    await asyncio.sleep(SETTLE_SECONDS)
+    servers = (ground.pair.first.pid, ground.pair.second.pid)
+    async with watching(ground) as (watch, moment):
+        before = usage(contender.pids, servers)
+        figures = await _load(ground, rows, *((watch, moment) if contender.name != "nobody" else (None, None)))
+        used = usage(contender.pids, servers).since(before)
+    figures["own_cpu"] = used.own_seconds / rows * 1e6
+    figures["server_cpu"] = used.server_seconds / rows * 1e6
+    figures["peak_mib"] = peak_mib(contender.pids)
+    if contender.name != "nobody" and not figures["lost"] and not await same(ground):
+        figures["lost"] = 1
+    await contender.stop()
+    return figures
+
+
+async def _load(ground: Ground, rows: int, watch: Watch | None, moment: Moment | None) -> dict[str, float]:
+    command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(rows)]
+    tst = await asyncio.create_subprocess_exec(*command, env=dict(ground.values), stdout=asyncio.subprocess.PIPE)
+    assert tst.stdout  # noqa: S101 - it is a pipe
+    said = (await tst.stdout.readline()).decode()  # its last word, right after the last commit
+    stopped = time.monotonic()
+    seconds = float(said.split(" in ")[1].split()[0])
+    figures = {"tst_rows_per_second": rows / seconds}
+    if watch and moment:
+        await moment.seize(watch)
+        lost = await watch.drained(rows)
+        drain = time.monotonic() - stopped
+        figures["percent_at_stop"] = 100 * min(await moment.come()) / rows
+        figures |= {"drain_seconds": drain, "lost": lost, "rows_per_second": (rows - lost) / (seconds + drain)}
+    else:
+        figures["rows_per_second"] = figures["tst_rows_per_second"]
+    await tst.wait()
+    return figures
