@@ -66,11 +66,8 @@ class LeaseBook:
         return found
 
     async def _all(self) -> dict[str, LeaseState]:
-        now = sa.func.clock_timestamp()
-        fresh = Lease.wanted_at > now - interval(REQUEST_SECONDS)
-        columns = (Lease.table_name, Lease.epoch, Lease.holder, Lease.alive, Lease.until < now, fresh, Lease.wanted_by)
         async with self._server.answering(self._connection):
-            rows = (await self._connection.execute(sa.select(*columns))).all()
+            rows = (await self._connection.execute(_LEASES)).all()
             others = any(holder and not ended and key != self._alive for _, _, holder, key, ended, _, _ in rows)
             alive = {self._alive} | (await catalog.advisory_locks(self._connection) if others else frozenset())
         return {
@@ -109,3 +106,15 @@ class LeaseBook:
     def _held(self) -> dict[str, object]:
         until = sa.func.clock_timestamp() + interval(LEASE_SECONDS)
         return {"holder": self._name, "alive": self._alive, "until": until}
+
+
+def _leases() -> sa.Select[str, int, str, int, bool, bool, str]:
+    """All leases, with whether they have ended, and whether somebody asks for them just now."""
+    now = sa.func.clock_timestamp()
+    asked = Lease.wanted_at > now - interval(REQUEST_SECONDS)
+    return sa.select(
+        Lease.table_name, Lease.epoch, Lease.holder, Lease.alive, Lease.until < now, asked, Lease.wanted_by
+    )
+
+
+_LEASES = _leases()

@@ -104,19 +104,20 @@ class Reader:
         self._check(stamp)
         return self._table.rows(ids, columns) if ids else Rows()
 
-    async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool:
+    async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool | None:
         """Wait in the server for a row above ``high``.
 
         Returns:
-            Whether that can be done: the server may lack the function.
+            Whether there is one; None, at once, where the server lacks the function.
         """
         if self._can_wait is None:
             async with self._server.answering(self._connection):
                 self._can_wait = await catalog.exists(self._connection, schema.WAIT, "function")
-        if self._can_wait:
-            sleeps = {"high": high, "most": most_seconds, "every": every_seconds}
-            await self._row(self._wait, sleeps, "look")
-        return self._can_wait
+        if not self._can_wait:
+            return None
+        sleeps = {"high": high, "most": most_seconds, "every": every_seconds}
+        (found,) = await self._row(self._wait, sleeps, "look")
+        return bool(found)
 
     async def writers(self) -> frozenset[str]:
         """Every transaction that could still fill a hole."""

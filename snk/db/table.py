@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from snk.db.shape import Column, Shape
 
+SEPARATOR = "\x1e"  # ASCII's record separator
 IDS_ARRAY = ARRAY(sa.BigInteger, dimensions=1)
 UUIDS_ARRAY = ARRAY(sa.Uuid(as_uuid=False), dimensions=1)
 
@@ -168,25 +169,45 @@ class SyncedTable:
         read = self.table.c[column.name]
         return read if _read_plainly(column) else sa.cast(read, sa.Text)
 
-    def unfolded(self, once_for: sa.FromClause | None = None) -> tuple[sa.Subquery, list[sa.ColumnElement[Any]]]:
-        """Arrays bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table.
+    def unfolded(
+        self, once_for: sa.FromClause | None = None, *, joined: bool = False
+    ) -> tuple[sa.Subquery, list[sa.ColumnElement[Any]]]:
+        """What is bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table.
 
-        In a select list several ``unnest`` go in step, and nothing is kept aside, as it is for those in a FROM.
+        In a select list several such functions go in step, and nothing is kept aside, as it is for those in a FROM.
 
         Args:
             once_for: they are unfolded once for each row of this, so not at all if it is empty.
+            joined: texts come as `joined` makes them, and not as arrays.
         """
-        unnested = [
-            sa.func.unnest(sa.bindparam(f"c{at}", type_=_array(_written_as(column)))).label(f"c{at}")
-            for at, column in enumerate(self.columns)
-        ]
-        unfolded = sa.select(*unnested)
+        unfolded = sa.select(
+            *(_items(column, f"c{at}", joined=joined).label(f"c{at}") for at, column in enumerate(self.columns))
+        )
         rows = (unfolded if once_for is None else unfolded.select_from(once_for)).subquery("rows")
         values: list[sa.ColumnElement[Any]] = [
             unfolded if column.plain else sa.cast(unfolded, Named(column.type_name))
             for unfolded, column in zip(rows.c, self.columns, strict=True)
         ]
         return rows, values
+
+    def joined(self, columns: Iterable[Sequence[Any]]) -> dict[str, Any] | None:
+        """Column lists of two rows or more as parameters, the values of a text column as one text.
+
+        The driver looks at every item of an array several times, which for texts costs more than all else it does.
+
+        Returns:
+            None where a value is NULL or holds the separator.
+        """
+        values: dict[str, Any] = {}
+        for at, (items, column) in enumerate(zip(columns, self.columns, strict=True)):
+            values[f"c{at}"] = items
+            if _travels_as_text(column):
+                if None in items:
+                    return None
+                values[f"c{at}"] = text = SEPARATOR.join(items)
+                if text.count(SEPARATOR) != len(items) - 1:
+                    return None
+        return values
 
     def name_of(self, rows: sa.Subquery) -> sa.ColumnElement[str]:
         """The uuid among the columns of unfolded rows."""
@@ -208,10 +229,22 @@ def _written_as(column: Column) -> sa.types.TypeEngine[Any]:
     return (column.plain or sa.Text)()
 
 
+def _travels_as_text(column: Column) -> bool:
+    return isinstance(_written_as(column), sa.Text)
+
+
+def _items(column: Column, name: str, *, joined: bool) -> sa.ColumnElement[Any]:
+    """The values of one column, one after the other."""
+    item = _written_as(column)
+    if joined and _travels_as_text(column):
+        return sa.func.string_to_table(sa.bindparam(name, type_=sa.Text), sa.literal(SEPARATOR, sa.Text), type_=item)
+    return sa.func.unnest(sa.bindparam(name, type_=_array(item)), type_=item)
+
+
 def _array(item: sa.types.TypeEngine[Any]) -> ARRAY[Any]:
     return ARRAY(item, dimensions=1)
 
 
-def bound(columns: Iterable[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+def bound(columns: Iterable[Sequence[Any]]) -> dict[str, Any]:
     """Column lists as the parameters that `SyncedTable.unfolded` expects."""
     return {f"c{at}": column for at, column in enumerate(columns)}

@@ -81,8 +81,9 @@ class Writer:
         self._careful = False
         self._kept = (NOTHING, NOTHING)
         self._reader = Reader(server, connection, table)
-        self._deliver = _deliver(table, by_uuid=False)
-        self._deliver_by_uuid = _deliver(table, by_uuid=True)
+        self._deliver_few = _deliver(table)
+        self._deliver_many = _deliver(table, by_uuid=True)
+        self._deliver_joined = _deliver(table, by_uuid=True, joined=True)
         self._insert_missing = _insert_missing(table)
         self._rejects = Rejects(connection, self._key)
 
@@ -123,9 +124,8 @@ class Writer:
 
     async def version(self) -> int | None:
         """The version of the mark as it stands."""
-        found = sa.select(Mark.version).where(Mark.table_name == self._key)
         async with self._server.answering(self._connection):
-            return (await self._connection.execute(found)).scalar_one_or_none()
+            return (await self._connection.execute(_VERSION, {"key": self._key})).scalar_one_or_none()
 
     async def conflicts(self) -> int:
         """How many conflicts of this table are recorded here."""
@@ -200,9 +200,9 @@ class Writer:
 
     async def _deliver_plainly(self, rows: Rows, state: MarkState) -> Delivered | None:
         """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
-        values = {**bound(rows.columns), **self._moved(state), "rows": len(rows)}
+        statement, values = self._statement(rows)
+        values = {**values, **self._moved(state), "rows": len(rows)}
         try:
-            statement = self._deliver if len(rows) < MANY_ROWS else self._deliver_by_uuid
             moved = (await self._connection.execute(statement, values)).scalar_one()
         except DBAPIError as error:
             if not is_refusal(error):
@@ -210,6 +210,14 @@ class Writer:
             return None
         self._check_moved(moved)
         return Delivered(len(rows))
+
+    def _statement(self, rows: Rows) -> tuple[sa.Select[Any], dict[str, Any]]:
+        """What suits so many rows best, with the rows as its parameters."""
+        if len(rows) < MANY_ROWS:
+            return self._deliver_few, bound(rows.columns)
+        if (values := self._table.joined(rows.columns)) is not None:
+            return self._deliver_joined, values
+        return self._deliver_many, bound(rows.columns)
 
     async def _deliver_carefully(self, rows: Rows, state: MarkState, again: Sequence[str]) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
@@ -315,9 +323,10 @@ def _move() -> sa.Update:
 
 
 _MOVE = _move()
+_VERSION = sa.select(Mark.version).where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
 
 
-def _deliver(table: SyncedTable, *, by_uuid: bool) -> sa.Select[Any]:
+def _deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False) -> sa.Select[Any]:
     """Rows and mark in one statement: no row is inserted unless the mark moved.
 
     A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
@@ -327,9 +336,10 @@ def _deliver(table: SyncedTable, *, by_uuid: bool) -> sa.Select[Any]:
     Args:
         table: where to.
         by_uuid: insert in the order of the uuids, so that neighbours in the index come one after the other.
+        joined: texts are bound as `SyncedTable.joined` makes them.
     """
     moved = _MOVE.returning(Mark.version).cte("moved")
-    rows, values = table.unfolded(moved)
+    rows, values = table.unfolded(moved, joined=joined)
     selected = sa.select(*values).order_by(*([table.name_of(rows)] if by_uuid else []))
     insert_all = sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
     wanted = sa.bindparam("rows", type_=sa.BigInteger)

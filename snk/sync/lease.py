@@ -1,8 +1,8 @@
 """Which tables this daemon works on: it looks after its leases, takes free ones, and shares with others.
 
-One loop does it, twice a second. A daemon that has at least two tables fewer than another asks for one of those; the
-other one finishes the batch in hand and lets it go. So tables spread over the daemons, and a single table stays where
-it is until its daemon ends.
+One loop does it, once or twice a second. A daemon that has at least two tables fewer than another asks for one of
+those; the other one finishes the batch in hand and lets it go. So tables spread over the daemons, and a single table
+stays where it is until its daemon ends.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from snk.errors import SnkError, TableUnfit
 from snk.log import Reminder
 
 LOOK_SECONDS = 0.5
+LEADING_SECONDS = 1.0  # for one that has all its tables
 RENEW_SECONDS = 1.5
 RETRY_SECONDS = 1.0
 
@@ -96,7 +97,7 @@ class Leases:
                     while not self._closed:
                         await self._resolve(server)
                         await self._round(book)
-                        await self._pause(LOOK_SECONDS)
+                        await self._pause(LOOK_SECONDS if self._lead.keys() - self._terms.keys() else LEADING_SECONDS)
             except SnkError as error:
                 self._tell(error)
                 await self._pause(RETRY_SECONDS)

@@ -94,6 +94,7 @@ class Session:
         self._safe = state.safe
         self._unflushed: tuple[int, int] | None = None
         self._ahead: Batch | None = None
+        self._found_nothing: float | None = None
         self._gather = Gather()
         self._beaten = time.monotonic()
 
@@ -103,7 +104,7 @@ class Session:
         Returns:
             Whether anything moved; if not, the caller may wait a little.
         """
-        batch, self._ahead = self._ahead or await self._read(), None
+        batch, self._ahead = self._ahead or self._nothing() or await self._read(), None
         if batch.full:
             self._ahead = await self._read_while_writing(batch)
         else:
@@ -134,7 +135,11 @@ class Session:
         """
         if self.behind or self._tail.fenced:
             return False
-        return await self._link.source.reader.wait(self._tail.high, DOZE_SECONDS, every_seconds)
+        asked = time.monotonic()
+        found = await self._link.source.reader.wait(self._tail.high, DOZE_SECONDS, every_seconds)
+        if found is False and self._safe == self._tail.high:
+            self._found_nothing = asked
+        return found is not None
 
     async def finish(self) -> None:
         """Write the batch in hand, and the mark where it has moved without rows."""
@@ -142,6 +147,11 @@ class Session:
         if batch:
             await self._write(batch)
         await self._save_mark()
+
+    def _nothing(self) -> Batch | None:
+        """What a read would bring after a doze that nobody ended: nothing."""
+        asked, self._found_nothing = self._found_nothing, None
+        return Batch(Rows(), self._tail, self._safe, asked, moved=False, full=False) if asked else None
 
     def _take_more(self) -> None:
         """A full batch went well; after some of them there may be more in one."""

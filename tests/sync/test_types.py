@@ -1,5 +1,7 @@
 """Every column type crosses unchanged, in both directions, NULLs included."""
 
+import pytest
+
 from tests.databases import Database, until_equal
 from tests.sync.conftest import Running
 
@@ -119,3 +121,29 @@ async def test_settings_of_a_role_do_not_change_what_crosses(
         f"alter database {name} set lc_monetary = 'C'",
     )
     await test_every_type_crosses_unchanged(running, first, second)
+
+
+ODD = {
+    "empty texts only": "''",
+    "words": "'ěš ' || n",
+    "a NULL among them": "nullif(n::text, '7')",
+    "the separator in one": "case n when 7 then 'a' || chr(30) || 'b' else n::text end",
+    "as many separators as rows are NULL": "case n when 7 then chr(30) when 8 then null else n::text end",
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_many_texts_at_once_cross_unchanged(
+    running: Running, first: Database, second: Database, kind: str
+) -> None:
+    for side in (first, second):
+        await side.run(
+            "create table texts (id serial primary key, uuid uuid not null unique, words text, amount numeric,"
+            " day date)"
+        )
+    async with running("texts"):
+        await first.run(
+            "insert into texts (uuid, words, amount, day)"
+            f" select gen_random_uuid(), {ODD[kind]}, n / 7.0, date '2024-02-29' + n from generate_series(1, 600) n"
+        )
+        await until_equal(first, second, 600, "texts")
