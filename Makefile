@@ -10,7 +10,7 @@ ARGS ?=
 SIDE_BY_SIDE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up drill test soak check format lock clean
+.PHONY: help up drill test soak bench check format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,10 @@ test: $(INSTALLED)  ## all tests, on real embedded servers
 
 soak: $(INSTALLED)  ## hostile writers and faults of all kinds for MINUTES=20, to the exact end (SEED= does it again)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+bench: $(INSTALLED)  ## SNK against the database's own replication and others, side by side: an hour (ARGS='live --rounds 3')
+	@$(BIN)/pip install --quiet --require-hashes -r bench/requirements.lock
+	$(BIN)/python -m bench $(ARGS)
 
 check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests
 	$(BIN)/ruff format --check .

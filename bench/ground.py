@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from snk.embedded.programs import environment
 # Room for the log of a whole run, and no checkpoint in the middle of one.
 OPTIONS = {"min_wal_size": "1GB", "max_wal_size": "16GB", "checkpoint_timeout": "1h"}
 TABLE = "records"
-WARM_ROWS = 65_536  # of 8 KiB: half a gigabyte of log, which is recycled afterwards
+WARM_ROWS = 65_536  # half a gigabyte of log, which is written over afterwards
 TRANSACTION_ROWS = 1000
 LOOK_SECONDS = 0.01
 STALLED_SECONDS = 10.0
@@ -32,11 +33,13 @@ class Ground:
     Attributes:
         sides: as the measurements speak to them.
         values: the environment in which `snk` and `tst` find them.
+        warm_rows: how much log `warm_up` writes, in rows of 8 KiB.
     """
 
     pair: EmbeddedPair
     sides: tuple[Server, Server]
     values: Mapping[str, str]
+    warm_rows: int
 
     async def make_tables(self, tables: Sequence[str] = (TABLE,)) -> None:
         """Empty tables on both sides."""
@@ -51,7 +54,7 @@ class Ground:
 
     async def warm_up(self) -> None:
         """Leave log segments behind to write over, as a server has that has run for some minutes; then a checkpoint."""
-        await both(self.sides, _write_log)
+        await both(self.sides, partial(_write_log, rows=self.warm_rows))
         await both(self.sides, checkpoint)
 
 
@@ -76,8 +79,12 @@ class Watch:
             await asyncio.gather(*(self._counted(line, ids) for line, ids in zip(self._lines, self._ids, strict=True)))
         )
 
-    async def drained(self, rows: int) -> int:
+    async def drained(self, rows: int, stalled_seconds: float = STALLED_SECONDS) -> int:
         """Wait until so many rows have come on both sides.
+
+        Args:
+            rows: so many.
+            stalled_seconds: after so long without a new row on either side, nothing moves any more.
 
         Returns:
             How many never came, where nothing moves any more.
@@ -92,7 +99,7 @@ class Watch:
                 return 0
             if seen != before:
                 before, moved = seen, time.monotonic()
-            if time.monotonic() - moved > STALLED_SECONDS:
+            if time.monotonic() - moved > stalled_seconds:
                 return rows - min(await self.come())
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -131,14 +138,14 @@ async def watching(ground: Ground, tables: Sequence[str] = (TABLE,)) -> AsyncIte
 
 
 @contextmanager
-def ground(options: Mapping[str, str] | None = None) -> Iterator[Ground]:
+def ground(options: Mapping[str, str] | None = None, warm_rows: int = WARM_ROWS) -> Iterator[Ground]:
     """A fresh pair of servers, with default settings but for the room for their log and what is given."""
     with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
         Path(folder).chmod(0o755)
         given = {**OPTIONS, **(options or {})}
         with embedded_pair(Path(folder), user="postgres", password="postgres", options=given) as pair:  # noqa: S106 - a demo
             sides = (Server("first", pair.first.dsn, None), Server("second", pair.second.dsn, None))
-            yield Ground(pair, sides, environment(pair, free_port()))
+            yield Ground(pair, sides, environment(pair, free_port()), warm_rows)
 
 
 async def fill(side: Server, rows: int, table: str = TABLE, *, data_bytes: int = 32, at_once: int = 0) -> None:
@@ -191,8 +198,8 @@ async def both(sides: Sequence[Server], do: Callable[[Server], Awaitable[None]])
     await asyncio.gather(*(do(side) for side in sides))
 
 
-async def _write_log(side: Server) -> None:
+async def _write_log(side: Server, rows: int) -> None:
     await run(side, "create table warm (data text)")
     await run(side, "alter table warm alter data set storage plain")
-    await run(side, f"insert into warm select repeat('x', 8000) from generate_series(1, {WARM_ROWS})")
+    await run(side, f"insert into warm select repeat('x', 8000) from generate_series(1, {rows})")
     await run(side, "drop table warm")

@@ -42,18 +42,29 @@ def usage(own: Iterable[int], servers: Iterable[int]) -> Usage:
 
 
 def peak_mib(pids: Iterable[int]) -> float:
-    """The most memory that any of these processes had resident, with what it shares."""
-    return max((_peak_mib(pid) for pid in pids), default=0.0)
+    """The most memory that any of these processes, or of their descendants, had resident, with what it shares."""
+    parents = _parents()
+    return max((_peak_mib(member) for pid in pids for member in _family(pid, parents)), default=0.0)
 
 
 def _peak_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0  # it ended just now
+    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
 def _family_seconds(pid: int, parents: dict[int, int]) -> float:
-    children = [child for child, parent in parents.items() if parent == pid]
-    return _seconds(pid) + sum(_family_seconds(child, parents) for child in children)
+    return sum(_seconds(member) for member in _family(pid, parents))
+
+
+def _family(pid: int, parents: dict[int, int]) -> list[int]:
+    """A process and all its descendants."""
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found
 
 
 def _seconds(pid: int) -> float:

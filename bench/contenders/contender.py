@@ -4,7 +4,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bench.ground import Ground
+from bench.ground import STALLED_SECONDS, Ground
 from snk.embedded.process import Child
 
 
@@ -14,10 +14,12 @@ class Contender:
     Attributes:
         name: as in the tables of results.
         options: settings that its servers need.
+        stalled_seconds: how long no row may come, while some are missing, until these are given up for lost.
     """
 
     name = "nobody"
     options: Mapping[str, str] = MappingProxyType({})
+    stalled_seconds = STALLED_SECONDS
 
     def absent(self) -> str:
         """Why it cannot race here, or an empty string."""
@@ -25,6 +27,9 @@ class Contender:
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
         """From when this returns, whatever comes into the tables is to be brought over."""
+
+    async def adopt(self, ground: Ground, tables: Sequence[str]) -> None:
+        """Before the first start: what both sides hold now is the same, and need not be brought over."""
 
     async def pause(self) -> None:
         """Let rows wait."""

@@ -6,8 +6,13 @@ from pathlib import Path
 
 from bench.contenders.contender import Program
 from bench.ground import Ground
+from snk.db.writer import MarkState
 from snk.embedded.programs import start_daemon
 from snk.status.ask import ask, daemon_url
+from snk.sync.link import linked
+from snk.sync.prepare import prepare
+
+LAG_SECONDS = 1.0
 
 
 class Snk(Program):
@@ -19,8 +24,20 @@ class Snk(Program):
 
     name = "snk"
 
+    async def adopt(self, ground: Ground, tables: Sequence[str]) -> None:
+        """Marks as they stand when SNK has brought all of it."""
+        for side in ground.sides:
+            await prepare(side, ())
+        for source, destination in (ground.sides, ground.sides[::-1]):
+            for table in tables:
+                async with linked(source, destination, table) as link:
+                    greatest = (await link.source.reader.bounds())[1] or 0
+                    facts = link.source.facts
+                    mark = MarkState(high=greatest, safe=greatest, source=facts.identity, boot=facts.boot)
+                    await link.destination.writer.create_mark(mark)
+
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
-        """Start the daemon and wait until it is healthy."""
+        """Start the daemon and wait until it is healthy and has nothing to catch up with."""
         values = {**ground.values, "SNK_TABLES": ",".join(tables)}
         self.log: Path = ground.pair.state / "daemon.log"
         self.child = start_daemon(ground.pair, values)
@@ -28,8 +45,10 @@ class Snk(Program):
         while True:
             await asyncio.sleep(0.1)
             try:
-                if (await asyncio.to_thread(ask, url))["healthy"]:
-                    return
+                status = await asyncio.to_thread(ask, url)
             except OSError:
                 if not self.child.running:
                     raise
+            else:
+                if status["healthy"] and all(flow["lag_seconds"] < LAG_SECONDS for flow in status["flows"]):
+                    return

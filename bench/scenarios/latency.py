@@ -15,7 +15,6 @@ from bench.usage import peak_mib, usage
 from snk.db.engine import Server
 
 SETTLE_SECONDS = 2.0
-IDLE_SECONDS = 20.0
 LOOK_SECONDS = 0.0005
 GIVE_UP_SECONDS = 30.0
 
@@ -23,7 +22,7 @@ _INSERT = sa.text(f"insert into {TABLE} (uuid, data) values (:uuid, 'x')")
 _SIGHT = sa.text(f"select 1 from {TABLE} where uuid = :uuid")
 
 
-async def idle(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
+async def idle(ground: Ground, contender: Contender, rows: int, idle_seconds: float) -> dict[str, float]:
     """Lone rows every 25 ms or so, both ways in turn; then what it costs to have nothing to do.
 
     Returns:
@@ -35,13 +34,13 @@ async def idle(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
     await contender.start(ground, (TABLE,))
     await asyncio.sleep(SETTLE_SECONDS)
     figures = await _both_ways(ground, rows)
-    await asyncio.sleep(IDLE_SECONDS / 4)
+    await asyncio.sleep(idle_seconds / 4)
     servers = (ground.pair.first.pid, ground.pair.second.pid)
     before = usage(contender.pids, servers)
-    await asyncio.sleep(IDLE_SECONDS)
+    await asyncio.sleep(idle_seconds)
     used = usage(contender.pids, servers).since(before)
-    figures["idle_own_percent"] = 100 * used.own_seconds / IDLE_SECONDS
-    figures["idle_server_percent"] = 100 * used.server_seconds / IDLE_SECONDS
+    figures["idle_own_percent"] = 100 * used.own_seconds / idle_seconds
+    figures["idle_server_percent"] = 100 * used.server_seconds / idle_seconds
     figures["peak_mib"] = peak_mib(contender.pids)
     await contender.stop()
     return figures
@@ -85,6 +84,7 @@ async def delay(source: Server, destination: Server) -> float | None:
     name = {"uuid": uuid.uuid4()}
     async with source.connect() as writing, destination.connect() as watching:
         await watching.execute(_SIGHT, name)
+        await writing.execute(sa.text("set synchronous_commit = on"))  # as applications commit
         await asyncio.sleep(random.uniform(0.015, 0.035))  # noqa: S311 - no secret
         await writing.execute(_INSERT, name)
         committed = time.perf_counter()

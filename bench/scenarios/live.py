@@ -26,7 +26,8 @@ async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
     servers = (ground.pair.first.pid, ground.pair.second.pid)
     async with watching(ground) as (watch, moment):
         before = usage(contender.pids, servers)
-        figures = await _load(ground, rows, *((watch, moment) if contender.name != "nobody" else (None, None)))
+        watches = (watch, moment) if contender.name != "nobody" else None
+        figures = await load(ground, rows, watches, contender.stalled_seconds)
         used = usage(contender.pids, servers).since(before)
     figures["own_cpu"] = used.own_seconds / rows * 1e6
     figures["server_cpu"] = used.server_seconds / rows * 1e6
@@ -37,7 +38,10 @@ async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
     return figures
 
 
-async def _load(ground: Ground, rows: int, watch: Watch | None, moment: Moment | None) -> dict[str, float]:
+async def load(
+    ground: Ground, rows: int, watches: tuple[Watch, Moment] | None, stalled_seconds: float
+) -> dict[str, float]:
+    """So many rows of TST's; with watches, until both sides hold them. Figures as in `live`."""
     command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(rows)]
     tst = await asyncio.create_subprocess_exec(*command, env=dict(ground.values), stdout=asyncio.subprocess.PIPE)
     assert tst.stdout  # noqa: S101 - it is a pipe
@@ -45,9 +49,10 @@ async def _load(ground: Ground, rows: int, watch: Watch | None, moment: Moment |
     stopped = time.monotonic()
     seconds = float(said.split(" in ")[1].split()[0])
     figures = {"tst_rows_per_second": rows / seconds}
-    if watch and moment:
+    if watches:
+        watch, moment = watches
         await moment.seize(watch)
-        lost = await watch.drained(rows)
+        lost = await watch.drained(rows, stalled_seconds)
         drain = time.monotonic() - stopped
         figures["percent_at_stop"] = 100 * min(await moment.come()) / rows
         figures |= {"drain_seconds": drain, "lost": lost, "rows_per_second": (rows - lost) / (seconds + drain)}

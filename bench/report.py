@@ -1,0 +1,65 @@
+"""Results as Markdown: a table per scenario, put between two marks of a page that people wrote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.results import OURS, Results, load
+from bench.scenario import Scenario, Shown
+
+BEGIN, END = "<!-- figures: made by `make bench` -->\n", "<!-- end of figures -->\n"
+
+
+def write(page: Path, folder: Path, scenarios: Mapping[str, Scenario]) -> None:
+    """Put the tables of all scenarios that were measured into a page."""
+    tables = [
+        table(scenario, results)
+        for name, scenario in scenarios.items()
+        if (results := load(folder, name)) is not None and results.cases
+    ]
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(before + BEGIN + "\n" + "\n".join(tables) + "\n" + END + after)
+
+
+def table(scenario: Scenario, results: Results) -> str:
+    """Medians of every case and contender, and the ratios of SNK to each other contender: median, least, greatest."""
+    compared = [shown for shown in scenario.shown if shown.compared]
+    heads = ["", *(shown.title for shown in scenario.shown), *(f"SNK's ratio, {shown.title}" for shown in compared)]
+    lines = [
+        f"### {scenario.title}\n",
+        f"{scenario.about}\n",
+        _line(heads),
+        _line(["---"] + ["--:"] * (len(heads) - 1)),
+    ]
+    for case in results.cases:
+        lines.append(_line([f"**{case}**, {results.rounds(case)} rounds", *[""] * (len(heads) - 1)]))
+        for contender in results.contenders(case):
+            cells = [_median(results, case, contender, shown) for shown in scenario.shown]
+            cells += [_ratio(results, case, contender, shown) for shown in compared]
+            lines.append(_line([contender, *cells]))
+    return "\n".join(lines) + "\n"
+
+
+def _median(results: Results, case: str, contender: str, shown: Shown) -> str:
+    if shown.name == "lost":
+        return f"{sum(results.values(case, contender, shown.name)):,.0f}"
+    median = results.median(case, contender, shown.name)
+    return "" if median is None else f"{median:,.{shown.digits}f}"
+
+
+def _ratio(results: Results, case: str, contender: str, shown: Shown) -> str:
+    """How many times as good SNK is."""
+    if contender == OURS:
+        return ""
+    if shown.less:
+        ratios = results.ratios(case, shown.name, over=OURS, of=contender)
+    else:
+        ratios = results.ratios(case, shown.name, over=contender)
+    if not ratios:
+        return ""
+    middle = (ratios[len(ratios) // 2] + ratios[~(len(ratios) // 2)]) / 2
+    return f"{middle:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,98 @@
+"""What the measurements gave: kept as JSON, one file a scenario, and put together as medians and ratios."""
+
+import json
+import platform
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from os import cpu_count
+from pathlib import Path
+
+from snk import __version__
+
+OURS = "snk"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One measurement of one contender.
+
+    Attributes:
+        case: what was measured, in words.
+        number: of the round; contenders of one round are compared with each other.
+        figures: by name.
+    """
+
+    case: str
+    contender: str
+    number: int
+    figures: dict[str, float]
+
+
+class Results:
+    """All measurements of one scenario."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self._results = list(results)
+
+    @property
+    def cases(self) -> Sequence[str]:
+        """In the order in which they were measured."""
+        return list(dict.fromkeys(result.case for result in self._results))
+
+    def contenders(self, case: str) -> Sequence[str]:
+        """Who ran a case."""
+        return list(dict.fromkeys(result.contender for result in self._results if result.case == case))
+
+    def rounds(self, case: str) -> int:
+        """How often it was measured."""
+        return len({result.number for result in self._results if result.case == case})
+
+    def values(self, case: str, contender: str, figure: str) -> list[float]:
+        """A figure in every round that has it."""
+        return [found for _, found in self._by_round(case, contender, figure)]
+
+    def median(self, case: str, contender: str, figure: str) -> float | None:
+        """A figure's median; None where it was not measured."""
+        values = self.values(case, contender, figure)
+        return statistics.median(values) if values else None
+
+    def ratios(self, case: str, figure: str, over: str, of: str = OURS) -> list[float]:
+        """A contender's figure over another's, round by round, from the least to the greatest."""
+        theirs = dict(self._by_round(case, over, figure))
+        ours = self._by_round(case, of, figure)
+        return sorted(value / theirs[number] for number, value in ours if theirs.get(number))
+
+    def total(self, contender: str, figure: str) -> float:
+        """A figure, added up over all cases and rounds."""
+        return sum(r.figures.get(figure, 0) for r in self._results if r.contender == contender)
+
+    def _by_round(self, case: str, contender: str, figure: str) -> list[tuple[int, float]]:
+        return [
+            (result.number, result.figures[figure])
+            for result in self._results
+            if result.case == case and result.contender == contender and figure in result.figures
+        ]
+
+
+def save(folder: Path, scenario: str, results: Sequence[Result]) -> None:
+    """Keep a scenario's results, in place of those of an earlier run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "scenario": scenario,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "snk": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {cpu_count()} cores",
+    }
+    document = {**facts, "results": [asdict(result) for result in results]}
+    (folder / f"{scenario}.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+def load(folder: Path, scenario: str) -> Results | None:
+    """A scenario's results; None where it was never measured."""
+    path = folder / f"{scenario}.json"
+    if not path.exists():
+        return None
+    return Results(Result(**each) for each in json.loads(path.read_text())["results"])

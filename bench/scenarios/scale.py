@@ -1,0 +1,74 @@
+"""Tables that hold much already, many tables, wide rows."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+
+import uvloop
+
+from bench.contenders.contender import Contender
+from bench.ground import TABLE, Ground, both, checkpoint, fill, ground, run, same, watching
+from bench.scenarios.catch_up import SETTLE_SECONDS, waiting
+from bench.scenarios.live import load
+from snk.db.engine import Server
+
+FILL_ROWS = 1_000_000
+
+
+def grown(
+    contenders: Sequence[Callable[[], Contender]], held: int, rows: int, rounds: int, warm_rows: int
+) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """Catch-up and load on tables that hold so many rows before: one pair of servers, one contender after the other.
+
+    Args:
+        contenders: in turn.
+        held: rows that both sides hold before.
+        rows: to catch up with, and to load.
+        rounds: how often.
+        warm_rows: as `ground` wants them.
+
+    Yields:
+        The contender's name, the round, and the figures: ``rows_per_second`` of the catch-up, ``live_rows_per_second``.
+    """
+    options = {name: value for make in contenders for name, value in make().options.items()}
+    with ground(options, warm_rows) as fresh:
+        uvloop.run(_fill(fresh, held, [make() for make in contenders]))
+        for number in range(1, rounds + 1):
+            for make in contenders:
+                contender = make()
+                yield contender.name, number, uvloop.run(_one(fresh, contender, rows))
+
+
+async def _fill(fresh: Ground, held: int, contenders: Sequence[Contender]) -> None:
+    """The same rows on both sides, by way of a file."""
+    await fresh.make_tables()
+    await fresh.warm_up()
+    if not held:
+        return
+    first, second = fresh.sides
+    for begun in range(0, held, FILL_ROWS):
+        await fill(first, min(FILL_ROWS, held - begun), at_once=FILL_ROWS)
+    path = fresh.pair.first.folder / "rows"
+    await run(first, f"copy {TABLE} (uuid, data) to '{path}' (format binary)")
+    await run(second, f"copy {TABLE} (uuid, data) from '{path}' (format binary)")
+    await both(fresh.sides, _tidy)
+    for contender in contenders:
+        await contender.adopt(fresh, (TABLE,))
+
+
+async def _tidy(side: Server) -> None:
+    await run(side, f"vacuum analyze {TABLE}")
+    await checkpoint(side)
+
+
+async def _one(fresh: Ground, contender: Contender, rows: int) -> dict[str, float]:
+    await contender.start(fresh, (TABLE,))
+    await asyncio.sleep(SETTLE_SECONDS)
+    figures = await waiting(fresh, contender, (rows, 0))
+    async with watching(fresh) as (watch, moment):
+        loaded = await load(fresh, rows, (watch, moment), contender.stalled_seconds)
+    figures["live_rows_per_second"] = loaded["rows_per_second"]
+    figures["lost"] += loaded["lost"]
+    if not figures["lost"] and not await same(fresh):
+        figures["lost"] = 1
+    await contender.stop()
+    return figures

@@ -1,0 +1,161 @@
+"""All scenarios, at full size or small."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bench.contenders.contender import Contender
+from bench.contenders.native import Native
+from bench.contenders.original import Original
+from bench.contenders.snk import Snk
+from bench.ground import WARM_ROWS
+from bench.results import Result
+from bench.scenario import Case, Runnable, Scenario, Shown
+from bench.scenarios import latency
+from bench.scenarios.catch_up import catch_up
+from bench.scenarios.live import live
+from bench.scenarios.scale import grown
+
+RACERS = (Snk, Native)
+RATE = Shown("rows_per_second", "rows/s", compared=True)
+LOST = Shown("lost", "lost")
+COST = (
+    Shown("own_cpu", "own CPU s per million rows", 2),
+    Shown("server_cpu", "servers' CPU s per million rows", 2),
+    Shown("peak_mib", "own peak MiB"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of everything, in rows.
+
+    Attributes:
+        live: TST's, for those that keep up.
+        slow: TST's, for those that do not.
+        waiting: to catch up with.
+        lone: one after the other, per direction.
+        idle_seconds: of doing nothing.
+        held: what tables hold before, one case each.
+        more: into those tables, and into many of them.
+        warm_rows: as `ground` wants them.
+        warm_rows: as `ground` wants them.
+    """
+
+    live: int = 2_000_000
+    slow: int = 100_000
+    waiting: int = 1_000_000
+    lone: int = 300
+    idle_seconds: float = 20.0
+    held: tuple[int, ...] = (0, 1_000_000, 5_000_000, 20_000_000)
+    more: int = 320_000
+    warm_rows: int = WARM_ROWS
+
+
+SMOKE = Sizes(
+    live=20_000, slow=5_000, waiting=20_000, lone=5, idle_seconds=1, held=(0, 20_000), more=16_000, warm_rows=1000
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A case of `grown`."""
+
+    held: int
+    rows: int
+    warm_rows: int
+
+    def run(self, rounds: int) -> Iterator[Result]:
+        """All measurements, on one pair of servers."""
+        for contender, number, figures in grown(RACERS, self.held, self.rows, rounds, self.warm_rows):
+            yield Result(f"tables hold {self.held:,} rows", contender, number, figures)
+
+
+def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -> dict[str, Scenario]:
+    """All scenarios by name, in the order in which they run."""
+    scenarios = (_live(sizes), _slow(sizes, slow), _catch_up(sizes), _idle(sizes), _loaded(sizes), _scale(sizes))
+    return {scenario.name: scenario for scenario in scenarios}
+
+
+def _live(sizes: Sizes) -> Scenario:
+    about = "TST at full speed on both sides; rows per second until both sides hold all. *nobody*: TST, and no sync."
+    shown = (
+        RATE,
+        Shown("tst_rows_per_second", "rows/s as TST sees it"),
+        Shown("percent_at_stop", "% there when TST stops", 2),
+        Shown("drain_seconds", "the rest after s", 2),
+        LOST,
+        *COST,
+    )
+    case = Case(f"{sizes.live:,} rows", (Contender, *RACERS), partial(live, rows=sizes.live), sizes.warm_rows)
+    return Scenario("live", "Live", about, shown, (case,))
+
+
+def _slow(sizes: Sizes, slow: Sequence[Callable[[], Contender]]) -> Scenario:
+    about = "The same with fewer rows, for those that take long."
+    case = Case(f"{sizes.slow:,} rows", (Snk, *slow), partial(live, rows=sizes.slow), sizes.warm_rows)
+    shown = (RATE, Shown("percent_at_stop", "% there when TST stops", 2), Shown("drain_seconds", "the rest after s", 2))
+    return Scenario("slow", "Live, against others", about, (*shown, LOST, *COST[:2]), (case,))
+
+
+def _catch_up(sizes: Sizes) -> Scenario:
+    about = "Rows wait, inserted a thousand a transaction; then rows per second until both sides hold them."
+    half, warm = sizes.waiting // 2, sizes.warm_rows
+    cases = (
+        Case(f"{sizes.waiting:,} rows on one side", RACERS, partial(catch_up, rows=(sizes.waiting, 0)), warm),
+        Case(f"{half:,} rows on each side", RACERS, partial(catch_up, rows=(half, half)), warm),
+    )
+    wire = Shown("wire_bytes", "bytes per row over the network")
+    return Scenario("catch-up", "Catch-up", about, (RATE, LOST, *COST, wire), cases)
+
+
+def _idle(sizes: Sizes) -> Scenario:
+    about = "A lone row into an idle pair, from its commit until it is seen on the other side; and what idling costs."
+    shown = (
+        *_percentiles(),
+        LOST,
+        Shown("idle_own_percent", "own % of a core, idle", 1),
+        Shown("idle_server_percent", "servers' % of a core, idle", 1),
+    )
+    case = Case(
+        f"{sizes.lone} rows each way",
+        RACERS,
+        partial(latency.idle, rows=sizes.lone, idle_seconds=sizes.idle_seconds),
+        sizes.warm_rows,
+    )
+    return Scenario("latency", "Latency", about, shown, (case,))
+
+
+def _loaded(sizes: Sizes) -> Scenario:
+    about = "The same while TST loads both sides without pause."
+    case = Case(f"{sizes.lone} rows each way", RACERS, partial(latency.loaded, rows=sizes.lone), sizes.warm_rows)
+    return Scenario("latency-under-load", "Latency under load", about, (*_percentiles(), LOST), (case,))
+
+
+def _scale(sizes: Sizes) -> Scenario:
+    about = "Catch-up and load where tables hold much already; catch-up of many tables and of wide rows."
+    more = sizes.more
+    tables = [
+        Case(
+            f"{count} table{'s' if count > 1 else ''}",
+            RACERS,
+            partial(catch_up, rows=(more, 0), tables=[f"t{at}" for at in range(count)]),
+            sizes.warm_rows,
+        )
+        for count in (1, 4, 16)
+    ]
+    wide = [
+        Case(f"rows of {words}", RACERS, partial(catch_up, rows=(more // less, 0), data_bytes=size), sizes.warm_rows)
+        for words, size, less in (("50 bytes", 32, 1), ("1 KiB", 1024, 4), ("32 KiB", 32768, 80))
+    ]
+    cases: tuple[Runnable, ...] = (*(Grown(held, more, sizes.warm_rows) for held in sizes.held), *tables, *wide)
+    shown = (RATE, Shown("live_rows_per_second", "live rows/s", compared=True), LOST, *COST)
+    return Scenario("scale", "Scale", about, shown, cases)
+
+
+def _percentiles() -> tuple[Shown, ...]:
+    return tuple(
+        Shown(f"p{percent}_{way}_ms", f"p{percent} {words}, ms", 1, less=True, compared=percent == 50)  # noqa: PLR2004
+        for way, words in (("there", "first→second"), ("back", "second→first"))
+        for percent in (50, 90, 99)
+    )
