@@ -22,6 +22,7 @@ OPTIONS = {"min_wal_size": "1GB", "max_wal_size": "16GB", "checkpoint_timeout": 
 TABLE = "records"
 WARM_ROWS = 65_536  # half a gigabyte of log, which is written over afterwards
 TRANSACTION_ROWS = 1000
+FILL_ROWS = 500_000
 LOOK_SECONDS = 0.01
 STALLED_SECONDS = 10.0
 
@@ -155,6 +156,23 @@ async def fill(side: Server, rows: int, table: str = TABLE, *, data_bytes: int =
     async with side.connect() as connection:
         for begun in range(0, rows, at_once or TRANSACTION_ROWS):
             await connection.execute(sa.text(made), {"rows": min(at_once or TRANSACTION_ROWS, rows - begun)})
+
+
+async def fill_alike(ground: Ground, rows: int) -> None:
+    """The same rows on both sides, by way of a file, vacuumed and on disk."""
+    first, second = ground.sides
+    await fill(first, rows, at_once=FILL_ROWS)
+    file = ground.pair.first.folder / "rows"  # where both servers may read and write, whoever started them
+    await run(first, f"copy {TABLE} (uuid, data) to '{file}' (format binary)")
+    await run(second, f"copy {TABLE} (uuid, data) from '{file}' (format binary)")
+    file.unlink()
+    await both(ground.sides, tidy)
+
+
+async def tidy(side: Server) -> None:
+    """As a table is that has been left alone for a while."""
+    await run(side, f"vacuum (analyze) {TABLE}")
+    await checkpoint(side)
 
 
 async def same(ground: Ground, tables: Sequence[str] = (TABLE,)) -> bool:

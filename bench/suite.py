@@ -4,19 +4,28 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import uvloop
+
 from bench.contenders.contender import Contender
 from bench.contenders.native import Native
 from bench.contenders.original import Original
 from bench.contenders.snk import Snk
-from bench.ground import WARM_ROWS
+from bench.ground import WARM_ROWS, Ground, ground
 from bench.results import Result
 from bench.scenario import Case, Runnable, Scenario, Shown
-from bench.scenarios import latency
+from bench.scenarios import latency, verify
 from bench.scenarios.catch_up import catch_up
+from bench.scenarios.limit import limit
 from bench.scenarios.live import live
 from bench.scenarios.scale import grown
 
 RACERS = (Snk, Native)
+WAYS = {"copy": "binary COPY from a file", "insert": "INSERT … SELECT in the server"}
+SESSIONS = {
+    "one": "one connection",
+    "two": "two connections to one server",
+    "both_sides": "one connection to each server",
+}
 RATE = Shown("rows_per_second", "rows/s", compared=True)
 LOST = Shown("lost", "lost")
 COST = (
@@ -38,6 +47,7 @@ class Sizes:
         idle_seconds: of doing nothing.
         held: what tables hold before, one case each.
         more: into those tables, and into many of them.
+        verified: what tables hold that are compared.
         warm_rows: as `ground` wants them.
         warm_rows: as `ground` wants them.
     """
@@ -49,11 +59,20 @@ class Sizes:
     idle_seconds: float = 20.0
     held: tuple[int, ...] = (0, 1_000_000, 5_000_000, 20_000_000)
     more: int = 320_000
+    verified: tuple[int, ...] = (1_000_000, 5_000_000, 20_000_000)
     warm_rows: int = WARM_ROWS
 
 
 SMOKE = Sizes(
-    live=20_000, slow=5_000, waiting=20_000, lone=5, idle_seconds=1, held=(0, 20_000), more=16_000, warm_rows=1000
+    live=20_000,
+    slow=5_000,
+    waiting=20_000,
+    lone=5,
+    idle_seconds=1,
+    held=(0, 20_000),
+    more=16_000,
+    verified=(20_000,),
+    warm_rows=1000,
 )
 
 
@@ -71,9 +90,54 @@ class Grown:
             yield Result(f"tables hold {self.held:,} rows", contender, number, figures)
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Equal tables, and then tables that are not, compared by every tool in turn."""
+
+    rows: int
+
+    def run(self, rounds: int) -> Iterator[Result]:
+        """All measurements, on one pair of servers."""
+        with ground() as fresh:
+            uvloop.run(verify.prepare(fresh, self.rows))
+            yield from self._by_all(fresh, f"{self.rows:,} equal rows", verify.Differences(), rounds)
+            made = uvloop.run(verify.differ(fresh))
+            yield from self._by_all(fresh, f"{self.rows:,} rows, {3 * verify.EACH} differences", made, rounds)
+
+    def _by_all(self, fresh: Ground, case: str, made: verify.Differences, rounds: int) -> Iterator[Result]:
+        for number in range(1, rounds + 1):
+            for tool in verify.tools():
+                yield Result(case, tool.name, number, uvloop.run(verify.measure(fresh, tool, made)))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What the servers can insert at best."""
+
+    rows: int
+    warm_rows: int
+
+    def run(self, rounds: int) -> Iterator[Result]:
+        """Each way as if it were a contender."""
+        for number in range(1, rounds + 1):
+            with ground(warm_rows=self.warm_rows) as fresh:
+                for way, rate in uvloop.run(limit(fresh, self.rows)).items():
+                    kind, _, sessions = way.partition("_")
+                    yield Result(WAYS[kind], SESSIONS[sessions], number, {"rows_per_second": rate})
+
+
 def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -> dict[str, Scenario]:
     """All scenarios by name, in the order in which they run."""
-    scenarios = (_live(sizes), _slow(sizes, slow), _catch_up(sizes), _idle(sizes), _loaded(sizes), _scale(sizes))
+    scenarios = (
+        _live(sizes),
+        _slow(sizes, slow),
+        _catch_up(sizes),
+        _idle(sizes),
+        _loaded(sizes),
+        _scale(sizes),
+        _verify(sizes),
+        _limit(sizes),
+    )
     return {scenario.name: scenario for scenario in scenarios}
 
 
@@ -151,6 +215,22 @@ def _scale(sizes: Sizes) -> Scenario:
     cases: tuple[Runnable, ...] = (*(Grown(held, more, sizes.warm_rows) for held in sizes.held), *tables, *wide)
     shown = (RATE, Shown("live_rows_per_second", "live rows/s", compared=True), LOST, *COST)
     return Scenario("scale", "Scale", about, shown, cases)
+
+
+def _verify(sizes: Sizes) -> Scenario:
+    about = (
+        "Seconds of the whole process, from its start to its end, to compare both sides. reladiff by its default way"
+        " but for the number of ranges it splits into: the best for equal tables, and for unequal ones."
+    )
+    shown = (Shown("seconds", "s", 2, less=True, compared=True), Shown("wrong", "wrong answers"))
+    return Scenario("verify", "Verify", about, shown, [Verified(rows) for rows in sizes.verified])
+
+
+def _limit(sizes: Sizes) -> Scenario:
+    about = "What the servers can insert at best, with nobody to sync them: the ceiling of it all."
+    return Scenario(
+        "limit", "Limit", about, (Shown("rows_per_second", "rows/s"),), (Limit(sizes.waiting, sizes.warm_rows),)
+    )
 
 
 def _percentiles() -> tuple[Shown, ...]:

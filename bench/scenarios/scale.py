@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 import uvloop
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, both, checkpoint, fill, ground, run, same, watching
+from bench.ground import TABLE, Ground, fill_alike, ground, same, watching
 from bench.scenarios.catch_up import SETTLE_SECONDS, waiting
 from bench.scenarios.live import load
-from snk.db.engine import Server
-
-FILL_ROWS = 1_000_000
 
 
 def grown(
@@ -39,25 +36,12 @@ def grown(
 
 
 async def _fill(fresh: Ground, held: int, contenders: Sequence[Contender]) -> None:
-    """The same rows on both sides, by way of a file."""
     await fresh.make_tables()
     await fresh.warm_up()
-    if not held:
-        return
-    first, second = fresh.sides
-    for begun in range(0, held, FILL_ROWS):
-        await fill(first, min(FILL_ROWS, held - begun), at_once=FILL_ROWS)
-    path = fresh.pair.first.folder / "rows"
-    await run(first, f"copy {TABLE} (uuid, data) to '{path}' (format binary)")
-    await run(second, f"copy {TABLE} (uuid, data) from '{path}' (format binary)")
-    await both(fresh.sides, _tidy)
-    for contender in contenders:
-        await contender.adopt(fresh, (TABLE,))
-
-
-async def _tidy(side: Server) -> None:
-    await run(side, f"vacuum analyze {TABLE}")
-    await checkpoint(side)
+    if held:
+        await fill_alike(fresh, held)
+        for contender in contenders:
+            await contender.adopt(fresh, (TABLE,))
 
 
 async def _one(fresh: Ground, contender: Contender, rows: int) -> dict[str, float]:

@@ -1,22 +1,29 @@
 """The command ``snk``. Exit codes of every command: 0 fine or equal, 1 different or not healthy, 2 trouble."""
 
+import gc
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from snk import __version__
-from snk.cli.doctor import doctor
-from snk.cli.drill import drill
-from snk.cli.init import init
-from snk.cli.rejected import rejected, retry
-from snk.cli.run import run
-from snk.cli.status import status
-from snk.cli.up import up
-from snk.cli.verify import verify
 from snk.errors import SnkError
+
+# Every command is a function in a module of this folder.
+COMMANDS = {
+    "up": "up",
+    "drill": "drill",
+    "doctor": "doctor",
+    "init": "init",
+    "run": "run",
+    "status": "status",
+    "verify": "verify",
+    "rejected": "rejected",
+    "retry": "rejected",
+}
 
 app = typer.Typer(
     name="snk",
@@ -25,8 +32,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (up, drill, doctor, init, run, status, verify, rejected, retry):
-    app.command()(command)
+
+
+def _needed(words: Sequence[str]) -> list[str]:
+    """The command that is called, or all where none is: to import all of them takes a second."""
+    if "--version" in words:
+        return []
+    called = next((word for word in words if not word.startswith("-")), "")
+    return [called] if called in COMMANDS else list(COMMANDS)
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,6 +59,12 @@ def snk(
 
 def main() -> None:
     """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
+    # What is imported stays; to look through it for garbage again and again takes a tenth of a second.
+    gc.disable()
+    for name in _needed(sys.argv[1:]):
+        app.command()(getattr(import_module(f"snk.cli.{COMMANDS[name]}"), name))
+    gc.freeze()
+    gc.enable()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - whatever it is, 1 would mean "different"

@@ -3,7 +3,7 @@
 from snk.db.engine import Server
 from snk.log import configure_log
 from snk.settings import Settings, load_settings
-from snk.sync.daemon import Pair
+from snk.sync.pair import Pair
 from snk.urls import check_files
 
 

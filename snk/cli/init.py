@@ -8,7 +8,7 @@ import uvloop
 from snk.cli.common import pair_of, start
 from snk.db import schema
 from snk.db.grants import granted
-from snk.sync.daemon import Pair
+from snk.sync.pair import Pair
 from snk.sync.prepare import grant, prepare
 
 

@@ -12,7 +12,7 @@ from snk.cli.common import pair_of, start
 from snk.db.engine import Server
 from snk.db.rejects import RejectedRow, hasten, rejected_rows
 from snk.errors import SettingsError
-from snk.sync.daemon import Pair
+from snk.sync.pair import Pair
 
 
 @dataclass(frozen=True, slots=True)

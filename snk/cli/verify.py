@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.status import Status
 
 from snk.cli.common import pair_of, start
-from snk.sync.daemon import Pair
 from snk.sync.link import check_pair
+from snk.sync.pair import Pair
 from snk.verify.compare import KINDS, Comparison, compare
 from snk.verify.search import Progress
 

@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -28,6 +28,7 @@ from snk.sync.job import STOP_SECONDS, TableJob
 from snk.sync.lease import Leases
 from snk.sync.link import check_pair
 from snk.sync.locks import LockWatch
+from snk.sync.pair import Pair
 from snk.sync.pause import pause
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
@@ -37,15 +38,6 @@ RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """What to keep equal."""
-
-    first: Server
-    second: Server
-    tables: tuple[str, ...]
 
 
 class Daemon:

@@ -15,8 +15,8 @@ from snk.db.identifiers import identifier
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.shape import Shape, differences, faults
 from snk.errors import SnkError, TableUnfit
-from snk.sync.daemon import Pair
 from snk.sync.link import same_database, twice
+from snk.sync.pair import Pair
 from snk.sync.prepare import missing
 
 OLDEST = 140_000

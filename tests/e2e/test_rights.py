@@ -13,8 +13,8 @@ from snk.db.engine import Server
 from snk.db.grants import granted
 from snk.embedded.pair import EmbeddedPair
 from snk.errors import SettingsError
-from snk.sync.daemon import Pair
 from snk.sync.doctor import examine
+from snk.sync.pair import Pair
 from tests.daemons import DaemonProcess, run_snk
 from tests.databases import Database, insert, until, until_equal
 

@@ -12,8 +12,8 @@ from snk.db.engine import Server
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import PairUnfit
-from snk.sync.daemon import Pair
 from snk.sync.doctor import examine
+from snk.sync.pair import Pair
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until_equal
 from tests.tls import Certificates, behind_tls

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.sync.daemon import Daemon, Pair
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
+from snk.sync.pair import Pair
 from snk.sync.sweeper import Pace
 from tests.databases import Database
 

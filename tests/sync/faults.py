@@ -7,8 +7,9 @@ from typing import Any
 
 from snk.core.report import FlowStatus
 from snk.db.engine import Server
-from snk.sync.daemon import Daemon, Pair
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
+from snk.sync.pair import Pair
 from tests.databases import Database, insert, until, until_equal
 
 # Long enough for a busy machine, short enough to wait for.

@@ -11,8 +11,9 @@ import pytest
 from snk.db.engine import Server
 from snk.db.table import Rows
 from snk.db.writer import Delivered, MarkState, Writer
-from snk.sync.daemon import Daemon, Pair
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Flow, Limits
+from snk.sync.pair import Pair
 from snk.sync.session import Session
 from tests.databases import Database, insert
 from tests.sync.conftest import Running

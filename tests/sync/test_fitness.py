@@ -7,9 +7,10 @@ import pytest
 
 from snk.db.engine import Server
 from snk.errors import PairUnfit, TableUnfit, Unavailable
-from snk.sync.daemon import Daemon, Pair
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.link import check_pair
+from snk.sync.pair import Pair
 from snk.sync.prepare import prepare
 from tests.databases import Database, insert, until_equal
 

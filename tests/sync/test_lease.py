@@ -14,10 +14,11 @@ from snk.db.leases import LeaseBook, LeaseState
 from snk.db.table import Rows
 from snk.db.writer import MarkState, Writer
 from snk.errors import LeaseLost, MarkMoved
-from snk.sync.daemon import Daemon, Pair
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.lease import Leases
 from snk.sync.link import linked
+from snk.sync.pair import Pair
 from snk.sync.prepare import prepare
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import NO_SWEEPS, Running

@@ -17,9 +17,9 @@ import pytest
 from snk.db.engine import Server
 from snk.embedded.process import free_port, server_account
 from snk.errors import PairUnfit
-from snk.sync.daemon import Pair
 from snk.sync.doctor import examine
 from snk.sync.link import check_pair
+from snk.sync.pair import Pair
 from tests.daemons import run_snk
 from tests.databases import Database, until
 from tests.sync.faults import daemon_over, goes_on, until_running

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 from snk.db.engine import Server
 from snk.db.table import Rows
 from snk.db.writer import Delivered, MarkState, Writer
-from snk.sync.daemon import Daemon, Pair
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
+from snk.sync.pair import Pair
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 
