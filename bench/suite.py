@@ -53,13 +53,13 @@ class Sizes:
     """
 
     live: int = 2_000_000
-    slow: int = 100_000
+    slow: int = 60_000
     waiting: int = 1_000_000
-    lone: int = 300
-    idle_seconds: float = 20.0
+    lone: int = 200
+    idle_seconds: float = 10.0
     held: tuple[int, ...] = (0, 1_000_000, 5_000_000, 20_000_000)
     more: int = 320_000
-    verified: tuple[int, ...] = (1_000_000, 5_000_000, 20_000_000)
+    verified: tuple[int, ...] = (1_000_000, 5_000_000)
     warm_rows: int = WARM_ROWS
 
 

@@ -68,6 +68,7 @@ class Daemon:
         there, back = (pair.first, pair.second), (pair.second, pair.first)
         self._flights = [Flight(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
         self._locks = LockWatch(pair.first, pair.second)
+        limits = limits.shared_by(len(pair.tables))
         self._jobs = [self._job(table, limits, sweeps or Pace()) for table in pair.tables]
 
     @property

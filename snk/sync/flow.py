@@ -30,6 +30,7 @@ from snk.sync.pause import pause
 from snk.sync.session import Session
 
 TURN_SECONDS = 0.1
+MOST_FULL_TABLES = 4
 
 log = structlog.get_logger()
 
@@ -41,6 +42,12 @@ class Limits:
     batch_rows: int = 10000
     batch_bytes: int = 16 * 2**20
     poll_max_ms: float = 20.0
+
+    def shared_by(self, tables: int) -> "Limits":
+        """The limits of each of so many tables; all together hold no more in memory than a few would."""
+        share = min(1.0, MOST_FULL_TABLES / tables)
+        rows, size = max(1, int(self.batch_rows * share)), max(1, int(self.batch_bytes * share))
+        return replace(self, batch_rows=rows, batch_bytes=size)
 
 
 @dataclass(frozen=True, slots=True)

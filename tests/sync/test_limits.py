@@ -181,3 +181,10 @@ async def test_both_servers_crash_in_the_middle_of_writing(own_pair: Any, own_se
         there = {str(uuid) for (uuid,) in await first.rows("select uuid from records")}
         assert acknowledged <= there
         await goes_on(daemon, first, second, len(there))
+
+
+def test_many_tables_share_what_a_few_may_have() -> None:
+    limits = Limits(batch_rows=10_000, batch_bytes=16_000_000)
+    assert limits.shared_by(4) == limits
+    assert limits.shared_by(16) == Limits(batch_rows=2_500, batch_bytes=4_000_000)
+    assert limits.shared_by(1_000_000) == Limits(batch_rows=1, batch_bytes=64)
