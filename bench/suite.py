@@ -55,7 +55,7 @@ class Sizes:
     live: int = 2_000_000
     slow: int = 60_000
     waiting: int = 1_000_000
-    lone: int = 200
+    lone: int = 120
     idle_seconds: float = 10.0
     held: tuple[int, ...] = (0, 1_000_000, 5_000_000, 20_000_000)
     more: int = 320_000

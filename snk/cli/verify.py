@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.status import Status
 
 from snk.cli.common import pair_of, start
-from snk.sync.link import check_pair
+from snk.sync.link import one_and_the_same
 from snk.sync.pair import Pair
 from snk.verify.compare import KINDS, Comparison, compare
 from snk.verify.search import Progress
@@ -37,8 +37,7 @@ def verify(
 
 async def _compare(pair: Pair, settle: float) -> list[Comparison]:
     console = Console(stderr=True)
-    # A database would be found equal to itself.
-    for fault in await check_pair(pair.first, pair.second, pair.tables):
+    if fault := await one_and_the_same(pair.first, pair.second):
         raise fault
     results: list[Comparison] = []
     for table in pair.tables:

@@ -7,6 +7,7 @@ GATHER_MS_PER_ROW = 0.02
 GATHER_MEMORY = 0.8
 SMALLER = 8
 HELD_BATCHES = 16
+MOST_REST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class PollPace:
         """Milliseconds to wait before the next poll."""
         sleepy = max(0.0, self.quiet_ms - self.attentive_ms)
         return min(self.most_ms, self.least_ms + sleepy * self.growth)
+
+    def rest_seconds(self, took_seconds: float) -> float:
+        """Seconds to wait after a poll that took so long and found nothing.
+
+        A look is dear beside a large open transaction, so it takes no more than half of the time. But one that was
+        held up, by a network or a machine that slept, says nothing of the next one.
+        """
+        return max(self.wait_ms / 1000, min(took_seconds, MOST_REST_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class Flow:
             pace = pace.after(moved=moved)
             asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
             if pace.quiet_ms and not asleep:
-                await pause(stop, max(pace.wait_ms / 1000, took))  # a look is dear beside a large open transaction
+                await pause(stop, pace.rest_seconds(took))
         await session.finish()
 
     @asynccontextmanager

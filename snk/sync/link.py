@@ -80,16 +80,23 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
     found: list[Stop] = []
     for server in (first, second):
         await refuse_shared_sessions(server)
-    async with first.connect() as one, second.connect() as other:
-        if await same_database(one, other):
-            hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
-            found.append(PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint))
+    if fault := await one_and_the_same(first, second):
+        found.append(fault)
     seen: dict[str, dict[str, Shape]] = {first.label: {}, second.label: {}}
     for table in tables:
         found += await _faults_of(first, second, table, seen)
     for label, shapes in seen.items():
         found += twice(shapes, label)
     return found
+
+
+async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
+    """What to say where both settings lead to one database; it would always be found equal to itself."""
+    async with first.connect() as one, second.connect() as other:
+        if not await same_database(one, other):
+            return None
+    hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
+    return PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint)
 
 
 def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:

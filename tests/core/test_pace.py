@@ -82,3 +82,12 @@ def test_a_batch_has_a_row_at_least_and_its_most_at_most(most: int, history: lis
     for well in history:
         size = size.went_well() if well else size.too_much()
         assert 1 <= size.rows <= most
+
+
+def test_a_dear_poll_is_made_half_of_the_time() -> None:
+    assert PollPace(20).rest_seconds(0.3) == 0.3
+    assert PollPace(20).rest_seconds(0.0) == PollPace(20).wait_ms / 1000
+
+
+def test_a_poll_that_was_held_up_for_long_does_not_hold_up_the_next_one_as_long() -> None:
+    assert PollPace(20).rest_seconds(600.0) <= 1.0

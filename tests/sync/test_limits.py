@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from snk.core import pace
+from snk.sync.flow import Limits
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.faults import daemon_over, goes_on, until_running, until_says
 from tests.sync.test_recovery import cut
