@@ -31,7 +31,7 @@ def plot(scenario: Scenario, results: Results) -> str:
             last = case
         colour = OURS_COLOUR if contender == OURS else OTHERS.get(contender, "#b9bec6")
         parts += _bar(y, colour, [_x(value / most) for value in (values[0], statistics.median(values), values[-1])])
-        parts.append(_text(_x(values[-1] / most) + 6, y + BAR - 4, f"{contender} {statistics.median(values):,.4g}"))
+        parts.append(_text(_x(values[-1] / most) + 6, y + BAR - 4, f"{contender} {_number(statistics.median(values))}"))
         y += BAR + 3
     style = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background:#fff"'
     body = "\n".join(parts)
@@ -47,6 +47,10 @@ def _bar(y: float, colour: str, places: list[float]) -> list[str]:
         f'<rect x="{LEFT}" y="{y}" width="{middle - LEFT:.1f}" height="{BAR}" fill="{colour}"/>',
         f'<path d="{line}" stroke="#333" fill="none"/>',
     ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
 
 
 def _x(share: float) -> float:

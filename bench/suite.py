@@ -20,6 +20,7 @@ from bench.scenarios.live import live
 from bench.scenarios.scale import grown
 
 RACERS = (Snk, Native)
+WIDE_BYTES = 128 * 2**20  # of all rows of a case together
 WAYS = {"copy": "binary COPY from a file", "insert": "INSERT … SELECT in the server"}
 SESSIONS = {
     "one": "one connection",
@@ -41,12 +42,15 @@ class Sizes:
 
     Attributes:
         live: TST's, for those that keep up.
-        slow: TST's, for those that do not.
+        slow: TST's, against the poller, which takes minutes for more.
+        steady: TST's, against Bucardo, which takes longer the more waits.
         waiting: to catch up with.
         lone: one after the other, per direction.
         idle_seconds: of doing nothing.
         held: what tables hold before, one case each.
-        more: into those tables, and into many of them.
+        more: into those tables, into many of them, and in many bytes.
+        tables: how many of them, one case each.
+        wide: bytes of a row's data, one case each; of wider rows fewer.
         verified: what tables hold that are compared.
         warm_rows: as `ground` wants them.
         warm_rows: as `ground` wants them.
@@ -54,11 +58,14 @@ class Sizes:
 
     live: int = 2_000_000
     slow: int = 60_000
+    steady: int = 400_000
     waiting: int = 1_000_000
     lone: int = 120
     idle_seconds: float = 10.0
     held: tuple[int, ...] = (0, 1_000_000, 5_000_000, 20_000_000)
     more: int = 320_000
+    tables: tuple[int, ...] = (1, 4, 16)
+    wide: tuple[int, ...] = (32, 1024, 32_768)
     verified: tuple[int, ...] = (1_000_000, 5_000_000)
     warm_rows: int = WARM_ROWS
 
@@ -66,11 +73,14 @@ class Sizes:
 SMOKE = Sizes(
     live=20_000,
     slow=5_000,
+    steady=5_000,
     waiting=20_000,
     lone=5,
     idle_seconds=1,
-    held=(0, 20_000),
-    more=16_000,
+    held=(5_000,),
+    more=8_000,
+    tables=(2,),
+    wide=(1024,),
     verified=(20_000,),
     warm_rows=1000,
 )
@@ -157,9 +167,13 @@ def _live(sizes: Sizes) -> Scenario:
 
 def _slow(sizes: Sizes, slow: Sequence[Callable[[], Contender]]) -> Scenario:
     about = "The same with fewer rows, for those that take long."
-    case = Case(f"{sizes.slow:,} rows", (Snk, *slow), partial(live, rows=sizes.slow), sizes.warm_rows)
+    cases = [
+        Case(f"{rows:,} rows", (Snk, make), partial(live, rows=rows), sizes.warm_rows)
+        for make in slow
+        for rows in (sizes.slow if make is Original else sizes.steady,)
+    ]
     shown = (RATE, Shown("percent_at_stop", "% there when TST stops", 2), Shown("drain_seconds", "the rest after s", 2))
-    return Scenario("slow", "Live, against others", about, (*shown, LOST, *COST[:2]), (case,))
+    return Scenario("slow", "Live, against others", about, (*shown, LOST, *COST[:2]), cases)
 
 
 def _catch_up(sizes: Sizes) -> Scenario:
@@ -206,11 +220,16 @@ def _scale(sizes: Sizes) -> Scenario:
             partial(catch_up, rows=(more, 0), tables=[f"t{at}" for at in range(count)]),
             sizes.warm_rows,
         )
-        for count in (1, 4, 16)
+        for count in sizes.tables
     ]
     wide = [
-        Case(f"rows of {words}", RACERS, partial(catch_up, rows=(more // less, 0), data_bytes=size), sizes.warm_rows)
-        for words, size, less in (("50 bytes", 32, 1), ("1 KiB", 1024, 4), ("32 KiB", 32768, 80))
+        Case(
+            f"rows of {size} bytes",
+            RACERS,
+            partial(catch_up, rows=(min(more, WIDE_BYTES // size), 0), data_bytes=size),
+            sizes.warm_rows,
+        )
+        for size in sizes.wide
     ]
     cases: tuple[Runnable, ...] = (*(Grown(held, more, sizes.warm_rows) for held in sizes.held), *tables, *wide)
     shown = (RATE, Shown("live_rows_per_second", "live rows/s", compared=True), LOST, *COST)

@@ -36,10 +36,10 @@ app = typer.Typer(
 
 def _needed(words: Sequence[str]) -> list[str]:
     """The command that is called, or all where none is: to import all of them takes a second."""
-    if "--version" in words:
+    first = words[0] if words else ""
+    if first == "--version":
         return []
-    called = next((word for word in words if not word.startswith("-")), "")
-    return [called] if called in COMMANDS else list(COMMANDS)
+    return [first] if first in COMMANDS else list(COMMANDS)
 
 
 def _print_version(wanted: bool) -> None:
