@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-MOST_GATHER_MS = 30.0
+MOST_GATHER_MS = 15.0
 GATHER_MS_PER_ROW = 0.02
 GATHER_MEMORY = 0.8
 SMALLER = 8
