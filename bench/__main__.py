@@ -14,7 +14,7 @@ from bench import plot, report
 from bench.contenders.bucardo import Bucardo
 from bench.contenders.contender import Contender
 from bench.contenders.original import Original
-from bench.results import Result, load, save
+from bench.results import Result, save
 from bench.scenario import Scenario
 from bench.suite import SMOKE, Sizes, suite
 
@@ -33,10 +33,11 @@ def main() -> None:
         folder = Path(elsewhere) if wanted.smoke else HERE / "results"
         for name in chosen:
             _measure(scenarios[name], rounds, folder)
-            results = load(folder, name)
+            results = report.kept(folder, name, scenarios)
             assert results  # noqa: S101 - they were kept just now
             print(report.table(scenarios[name], results), flush=True)
-            (folder / f"{name}.svg").write_text(plot.plot(scenarios[name], results))
+            if scenarios[name].cases:
+                (folder / f"{name}.svg").write_text(plot.plot(scenarios[name], results))
         if not wanted.smoke:
             report.write(HERE / "RESULTS.md", folder, scenarios)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.results import OURS, Results, load
+from bench.results import OURS, Results, gather, load
 from bench.scenario import Scenario, Shown
 
 BEGIN, END = "<!-- figures: made by `make bench` -->\n", "<!-- end of figures -->\n"
@@ -14,11 +14,17 @@ def write(page: Path, folder: Path, scenarios: Mapping[str, Scenario]) -> None:
     tables = [
         table(scenario, results)
         for name, scenario in scenarios.items()
-        if (results := load(folder, name)) is not None and results.cases
+        if (results := kept(folder, name, scenarios)) is not None and results.cases
     ]
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(before + BEGIN + "\n" + "\n".join(tables) + "\n" + END + after)
+
+
+def kept(folder: Path, name: str, scenarios: Mapping[str, Scenario]) -> Results | None:
+    """The results of a scenario, or of those that it gathers; None where it was never measured."""
+    gathers = scenarios[name].gathers
+    return gather(folder, {each: scenarios[each].title for each in gathers}) if gathers else load(folder, name)
 
 
 def table(scenario: Scenario, results: Results) -> str:

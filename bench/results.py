@@ -3,8 +3,8 @@
 import json
 import platform
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
@@ -35,6 +35,9 @@ class Results:
 
     def __init__(self, results: Iterable[Result]) -> None:
         self._results = list(results)
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._results)
 
     @property
     def cases(self) -> Sequence[str]:
@@ -96,3 +99,9 @@ def load(folder: Path, scenario: str) -> Results | None:
     if not path.exists():
         return None
     return Results(Result(**each) for each in json.loads(path.read_text())["results"])
+
+
+def gather(folder: Path, titles: Mapping[str, str]) -> Results:
+    """The results of several scenarios in one, given by name; their cases get the scenario's title in front."""
+    found = ((title, load(folder, name) or Results(())) for name, title in titles.items())
+    return Results(replace(result, case=f"{title}: {result.case}") for title, results in found for result in results)

@@ -74,6 +74,7 @@ class Scenario:
         about: what the table shows, in a sentence or two.
         shown: its columns; the first is plotted.
         cases: what is measured.
+        gathers: the names of other scenarios, of which this one shows other figures, and measures nothing.
     """
 
     name: str
@@ -81,3 +82,4 @@ class Scenario:
     about: str
     shown: Sequence[Shown]
     cases: Sequence[Runnable] = field(default_factory=tuple[Any, ...])
+    gathers: Sequence[str] = ()

@@ -17,7 +17,7 @@ from bench.scenarios import latency, verify
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.limit import limit
 from bench.scenarios.live import live
-from bench.scenarios.scale import grown
+from bench.scenarios.scale import grown, spread
 
 RACERS = (Snk, Native)
 WIDE_BYTES = 128 * 2**20  # of all rows of a case together
@@ -29,11 +29,7 @@ SESSIONS = {
 }
 RATE = Shown("rows_per_second", "rows/s", compared=True)
 LOST = Shown("lost", "lost")
-COST = (
-    Shown("own_cpu", "own CPU s per million rows", 2),
-    Shown("server_cpu", "servers' CPU s per million rows", 2),
-    Shown("peak_mib", "own peak MiB"),
-)
+PEAK = Shown("peak_mib", "own peak MiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,6 @@ class Sizes:
         tables: how many of them, one case each.
         wide: bytes of a row's data, one case each; of wider rows fewer.
         verified: what tables hold that are compared.
-        warm_rows: as `ground` wants them.
         warm_rows: as `ground` wants them.
     """
 
@@ -147,6 +142,7 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
         _scale(sizes),
         _verify(sizes),
         _limit(sizes),
+        _cost(),
     )
     return {scenario.name: scenario for scenario in scenarios}
 
@@ -159,7 +155,6 @@ def _live(sizes: Sizes) -> Scenario:
         Shown("percent_at_stop", "% there when TST stops", 2),
         Shown("drain_seconds", "the rest after s", 2),
         LOST,
-        *COST,
     )
     case = Case(f"{sizes.live:,} rows", (Contender, *RACERS), partial(live, rows=sizes.live), sizes.warm_rows)
     return Scenario("live", "Live", about, shown, (case,))
@@ -173,7 +168,7 @@ def _slow(sizes: Sizes, slow: Sequence[Callable[[], Contender]]) -> Scenario:
         for rows in (sizes.slow if make is Original else sizes.steady,)
     ]
     shown = (RATE, Shown("percent_at_stop", "% there when TST stops", 2), Shown("drain_seconds", "the rest after s", 2))
-    return Scenario("slow", "Live, against others", about, (*shown, LOST, *COST[:2]), cases)
+    return Scenario("slow", "Live, against others", about, (*shown, LOST), cases)
 
 
 def _catch_up(sizes: Sizes) -> Scenario:
@@ -183,25 +178,18 @@ def _catch_up(sizes: Sizes) -> Scenario:
         Case(f"{sizes.waiting:,} rows on one side", RACERS, partial(catch_up, rows=(sizes.waiting, 0)), warm),
         Case(f"{half:,} rows on each side", RACERS, partial(catch_up, rows=(half, half)), warm),
     )
-    wire = Shown("wire_bytes", "bytes per row over the network")
-    return Scenario("catch-up", "Catch-up", about, (RATE, LOST, *COST, wire), cases)
+    return Scenario("catch-up", "Catch-up", about, (RATE, LOST), cases)
 
 
 def _idle(sizes: Sizes) -> Scenario:
-    about = "A lone row into an idle pair, from its commit until it is seen on the other side; and what idling costs."
-    shown = (
-        *_percentiles(),
-        LOST,
-        Shown("idle_own_percent", "own % of a core, idle", 1),
-        Shown("idle_server_percent", "servers' % of a core, idle", 1),
-    )
+    about = "A lone row into an idle pair, from its commit until it is seen on the other side."
     case = Case(
         f"{sizes.lone} rows each way",
         RACERS,
         partial(latency.idle, rows=sizes.lone, idle_seconds=sizes.idle_seconds),
         sizes.warm_rows,
     )
-    return Scenario("latency", "Latency", about, shown, (case,))
+    return Scenario("latency", "Latency", about, (*_percentiles(), LOST), (case,))
 
 
 def _loaded(sizes: Sizes) -> Scenario:
@@ -211,13 +199,13 @@ def _loaded(sizes: Sizes) -> Scenario:
 
 
 def _scale(sizes: Sizes) -> Scenario:
-    about = "Catch-up and load where tables hold much already; catch-up of many tables and of wide rows."
+    about = "Catch-up and load where tables hold much already, of many tables, and of wide rows."
     more = sizes.more
     tables = [
         Case(
             f"{count} table{'s' if count > 1 else ''}",
             RACERS,
-            partial(catch_up, rows=(more, 0), tables=[f"t{at}" for at in range(count)]),
+            partial(spread, rows=more, tables=[f"t{at}" for at in range(count)]),
             sizes.warm_rows,
         )
         for count in sizes.tables
@@ -226,13 +214,13 @@ def _scale(sizes: Sizes) -> Scenario:
         Case(
             f"rows of {size} bytes",
             RACERS,
-            partial(catch_up, rows=(min(more, WIDE_BYTES // size), 0), data_bytes=size),
+            partial(spread, rows=min(more, WIDE_BYTES // size), data_bytes=size),
             sizes.warm_rows,
         )
         for size in sizes.wide
     ]
     cases: tuple[Runnable, ...] = (*(Grown(held, more, sizes.warm_rows) for held in sizes.held), *tables, *wide)
-    shown = (RATE, Shown("live_rows_per_second", "live rows/s", compared=True), LOST, *COST)
+    shown = (RATE, Shown("live_rows_per_second", "live rows/s", compared=True), LOST, PEAK)
     return Scenario("scale", "Scale", about, shown, cases)
 
 
@@ -250,6 +238,22 @@ def _limit(sizes: Sizes) -> Scenario:
     return Scenario(
         "limit", "Limit", about, (Shown("rows_per_second", "rows/s"),), (Limit(sizes.waiting, sizes.warm_rows),)
     )
+
+
+def _cost() -> Scenario:
+    about = (
+        "What the runs above used: processor time of the contender's own processes and of both servers, per million"
+        " rows; bytes over the network, with TST's where it loads; memory; and what it takes to do nothing."
+    )
+    shown = (
+        Shown("own_cpu", "own CPU s", 2),
+        Shown("server_cpu", "servers' CPU s", 2),
+        Shown("wire_bytes", "bytes per row"),
+        PEAK,
+        Shown("idle_own_percent", "own % of a core, idle", 1),
+        Shown("idle_server_percent", "servers' % of a core, idle", 1),
+    )
+    return Scenario("cost", "Cost", about, shown, gathers=("live", "slow", "catch-up", "latency"))
 
 
 def _percentiles() -> tuple[Shown, ...]:

@@ -9,9 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
-
 from snk.errors import SettingsError
 
 _HOST = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")
@@ -49,6 +46,22 @@ def check_redis_url(name: str, url: str) -> None:
     given = _query(name, parts)
     if parts.scheme != "rediss" and any(key.startswith("ssl_") for key in given):
         raise SettingsError(f"{name} speaks of TLS, and {parts.scheme}:// has none", hint="It is to be rediss://")
+    try:
+        parts.port  # noqa: B018 - to read it is to check it
+    except ValueError:
+        raise SettingsError(f"{name} has a port that cannot be", hint="It is to be a number up to 65535") from None
+    database = parts.path.removeprefix("/")
+    if parts.scheme != "unix" and database and not (database.isascii() and database.isdecimal()):
+        raise SettingsError(f"{name} has a database that is no number", hint="It is to be as in redis://host/0")
+    if given:
+        _check_parameters(name, url, given)
+
+
+def _check_parameters(name: str, url: str, given: dict[str, str]) -> None:
+    # Only Redis's own client knows its parameters, and to import it takes a tenth of a second.
+    from redis.asyncio import ConnectionPool  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
     try:
         ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
     except (RedisError, ValueError, TypeError) as error:

@@ -64,8 +64,7 @@ async def waiting(
     async with watching(ground, tables) as (watch, _):
         await contender.pause()
         for side, many in zip(ground.sides, rows, strict=True):
-            for table in tables:
-                await fill(side, many // len(tables), table, data_bytes=data_bytes)
+            await fill(side, many // len(tables), tables, data_bytes=data_bytes)
         before, began = usage(contender.pids, servers), time.monotonic()
         await contender.resume()
         lost = await watch.drained(total, contender.stalled_seconds)

@@ -17,7 +17,7 @@ async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
     Returns:
         ``rows_per_second``: until both sides hold all, ``tst_rows_per_second``: as TST sees it; ``percent_at_stop``:
         of the rows, on both sides at the moment TST has committed the last one; ``drain_seconds``: from then until all
-        are; ``lost``: rows that never came; CPU seconds per million rows, and memory.
+        are; ``lost``: rows that never came; and costs, as `waiting` has them.
     """
     await ground.make_tables()
     await ground.warm_up()
@@ -31,6 +31,7 @@ async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
         used = usage(contender.pids, servers).since(before)
     figures["own_cpu"] = used.own_seconds / rows * 1e6
     figures["server_cpu"] = used.server_seconds / rows * 1e6
+    figures["wire_bytes"] = used.network_bytes / rows
     figures["peak_mib"] = peak_mib(contender.pids)
     if contender.name != "nobody" and not figures["lost"] and not await same(ground):
         figures["lost"] = 1

@@ -1,12 +1,14 @@
 """Tables that hold much already, many tables, wide rows."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import uvloop
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, fill_alike, ground, same, watching
+from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, same, watching
 from bench.scenarios.catch_up import SETTLE_SECONDS, waiting
 from bench.scenarios.live import load
 
@@ -33,6 +35,32 @@ def grown(
             for make in contenders:
                 contender = make()
                 yield contender.name, number, uvloop.run(_one(fresh, contender, rows))
+
+
+async def spread(
+    ground: Ground, contender: Contender, rows: int, *, tables: Sequence[str] = (TABLE,), data_bytes: int = 32
+) -> dict[str, float]:
+    """Catch-up and load of many tables, or of wide rows; the load is made in the servers, one connection to each.
+
+    Returns:
+        As `grown`.
+    """
+    await ground.make_tables(tables)
+    await ground.warm_up()
+    await contender.start(ground, tables)
+    await asyncio.sleep(SETTLE_SECONDS)
+    figures = await waiting(ground, contender, (rows, 0), tables=tables, data_bytes=data_bytes)
+    async with watching(ground, tables) as (watch, _):
+        began, each = time.monotonic(), rows // 2 // len(tables)
+        await both(ground.sides, partial(fill, rows=each, tables=tables, data_bytes=data_bytes))
+        total = 2 * each * len(tables)
+        lost = await watch.drained(total, contender.stalled_seconds)
+        figures["live_rows_per_second"] = (total - lost) / (time.monotonic() - began)
+        figures["lost"] += lost
+    if not figures["lost"] and not await same(ground, tables):
+        figures["lost"] = 1
+    await contender.stop()
+    return figures
 
 
 async def _fill(fresh: Ground, held: int, contenders: Sequence[Contender]) -> None:

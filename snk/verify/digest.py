@@ -1,13 +1,14 @@
 """Digests of one side of a table, computed in its server.
 
-A row's digest is PostgreSQL's own 64-bit hash of all copied columns, uuid included; that of a set of rows is their
-count and the sum of their digests, which does not depend on order.
+A row's digest is made of PostgreSQL's own 64-bit hashes of all copied columns; that of a set of rows is their count and
+the sum of their digests, which does not depend on order.
 
-Three properties of PostgreSQL's hashes would let different rows look equal, and are avoided:
+Each value is hashed with a seed of its own, the hash of the row's uuid and the column's number, and a row's digest is
+the exclusive or of these. So nothing cancels out when two rows exchange their contents, or a row two of its columns. A
+NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and takes twice the time.)
 
-- The hash of a record adds up those of its columns (31 h + h', ``hash_record_extended`` in rowtypes.c). A sum over such
-  sums stays the same when two rows exchange their contents. So each row is hashed with a seed of its own, the hash of
-  its uuid.
+Two properties of PostgreSQL's hashes would let different values look equal, and are avoided:
+
 - The hash of a bigint folds it to 32 bits to agree with that of an integer (``hashint8extended`` in hashfunc.c): 0 and
   2^32 + 1 collide. So a bigint is hashed as text.
 - Text in a nondeterministic collation hashes alike when it compares alike. So all text is hashed in collation "C".
@@ -18,6 +19,7 @@ differently (1.0 and 1.00).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
@@ -124,16 +126,24 @@ def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
 
 def _hash(table: SyncedTable) -> sa.ColumnElement[int]:
     """The 64-bit hash of a row."""
-    seed = sa.func.uuid_hash_extended(table.uuid, sa.literal(0, sa.BigInteger))
-    return sa.func.hash_record_extended(sa.func.row(*(_hashed(table, column) for column in table.columns)), seed)
+    others = [column for column in table.columns if column.name != table.uuid.name]
+    hashes = [_hash_of(table, column, _seed(table, number)) for number, column in enumerate(others, 1)]
+    return reduce(lambda one, other: one.bitwise_xor(other), hashes or [_seed(table, 0)])
 
 
-def _hashed(table: SyncedTable, column: Column) -> sa.ColumnElement[Any]:
-    """A column in a form in which different values have different hashes."""
+def _seed(table: SyncedTable, number: int) -> sa.ColumnElement[int]:
+    return sa.func.uuid_hash_extended(table.uuid, sa.literal(number, sa.BigInteger))
+
+
+def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    """The hash of a column, in a form in which different values have different hashes."""
     value = table.table.c[column.name]
+    if column.plain is sa.Uuid:
+        return sa.func.coalesce(sa.func.uuid_hash_extended(value, seed), seed)
     if column.plain in HASHED_AS_THEY_ARE:
-        return value
-    return sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
+        return sa.func.hash_record_extended(sa.func.row(value), seed)  # there is no simpler way for all of them
+    text = sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
+    return sa.func.coalesce(sa.func.hashtextextended(text, seed), seed)
 
 
 def _bounds(part: UuidRange) -> dict[str, str]:
