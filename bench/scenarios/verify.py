@@ -79,15 +79,15 @@ class Reladiff:
     """The program reladiff, which compares checksums of ranges of keys, and splits those that differ.
 
     Attributes:
-        factor: into how many ranges it splits.
+        factor: into how many ranges it splits, with the other settings that were the fastest; None for it as it comes.
     """
 
-    factor: int
+    factor: int | None = None
 
     @property
     def name(self) -> str:
         """With its factor."""
-        return f"reladiff {self.factor}"
+        return f"reladiff, {self.factor} ranges" if self.factor else "reladiff"
 
     def command(self, ground: Ground) -> Sequence[str]:
         """By uuid, as ids may differ; all of a row that is to be equal."""
@@ -108,19 +108,21 @@ class Reladiff:
 
     @property
     def _speed(self) -> Sequence[str]:
+        if self.factor is None:
+            return ()
         # Two threads a server were faster than one, and four were no better on two cores; nor was a greater
         # --bisection-threshold. The uuid is unique, and nobody needs the lines sorted.
         factor = ("--bisection-factor", str(self.factor), "--threads", "2")
         return (*factor, "--assume-unique-key", "--skip-sort-results")
 
 
-def tools() -> list[Tool]:
-    """Those that are installed.
+def tools(made: Differences) -> list[Tool]:
+    """Those that are installed, reladiff as it comes and as it was the fastest for such differences.
 
     Of the factors from 2 to 512, 2 was the fastest on equal tables and 8 on unequal ones; by default it is 32.
     """
     if find_spec("reladiff"):
-        return [Snk(), Reladiff(2), Reladiff(8)]
+        return [Snk(), Reladiff(), Reladiff(2 if made == Differences() else 8)]
     print("reladiff is not installed (bench/requirements.lock)")
     return [Snk()]
 

@@ -1,7 +1,6 @@
 """What several commands need: the settings as values."""
 
 from snk.db.engine import Server
-from snk.log import configure_log
 from snk.settings import Settings, load_settings
 from snk.sync.pair import Pair
 from snk.urls import check_files
@@ -9,6 +8,15 @@ from snk.urls import check_files
 
 def start() -> Settings:
     """Read the settings and set up the log."""
+    from snk.log import configure_log  # noqa: PLC0415 - who logs nothing starts sooner without it
+
+    settings = checked_settings()
+    configure_log(settings.snk_log_format, settings.snk_log_level)
+    return settings
+
+
+def checked_settings() -> Settings:
+    """The settings, and that the files which they name are there."""
     settings = load_settings()
     for name, url in (
         ("FIRST_DB_URL", settings.first_dsn),
@@ -16,7 +24,6 @@ def start() -> Settings:
         ("REDIS_URL", settings.redis_dsn),
     ):
         check_files(name, url)
-    configure_log(settings.snk_log_format, settings.snk_log_level)
     return settings
 
 

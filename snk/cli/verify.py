@@ -1,17 +1,17 @@
 """``snk verify``: proof that both sides are equal, or the names of the rows that are not."""
 
 import json
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.status import Status
 
-from snk.cli.common import pair_of, start
-from snk.sync.link import one_and_the_same
+from snk.cli.common import checked_settings, pair_of
 from snk.sync.pair import Pair
 from snk.verify.compare import KINDS, Comparison, compare
 from snk.verify.search import Progress
@@ -26,7 +26,7 @@ def verify(
     limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each kind.")] = 20,
 ) -> None:
     """Compare the rows of both sides by digest; exit code 0 if they are equal, 1 if not."""
-    results = uvloop.run(_compare(pair_of(start()), settle))
+    results = uvloop.run(_compare(pair_of(checked_settings()), settle))
     if as_json:
         print(json.dumps({"equal": all(r.equal for r in results), "tables": [_told(r, limit) for r in results]}))
     else:
@@ -36,25 +36,26 @@ def verify(
 
 
 async def _compare(pair: Pair, settle: float) -> list[Comparison]:
-    console = Console(stderr=True)
-    if fault := await one_and_the_same(pair.first, pair.second):
-        raise fault
     results: list[Comparison] = []
     for table in pair.tables:
-        with console.status(table) as status:
-            tell = _on_terminal(status, table) if console.is_terminal else _in_lines(console, table)
+        with _shown(table) as tell:
             results.append(await compare(pair.first, pair.second, table, settle_seconds=settle, progress=tell))
     return results
 
 
-def _on_terminal(status: Status, table: str) -> Progress:
-    def tell(what: str, done: int, of: int) -> None:
-        status.update(f"{table}: {what} {done:,}/{of:,}")
+@contextmanager
+def _shown(table: str) -> Iterator[Progress]:
+    """How it goes, on a terminal in one line that changes."""
+    if not sys.stderr.isatty():
+        yield _in_lines(table)
+        return
+    from rich.console import Console  # noqa: PLC0415 - to import it takes longer than to compare small tables
 
-    return tell
+    with Console(stderr=True).status(table) as status:
+        yield lambda what, done, of: status.update(f"{table}: {what} {done:,}/{of:,}")
 
 
-def _in_lines(console: Console, table: str) -> Progress:
+def _in_lines(table: str) -> Progress:
     """A line now and then, for work that lasts."""
     last = time.monotonic()
 
@@ -62,7 +63,7 @@ def _in_lines(console: Console, table: str) -> Progress:
         nonlocal last
         if time.monotonic() - last > SAY_SECONDS:
             last = time.monotonic()
-            console.print(f"{table}: {what} {done}/{of}", highlight=False)
+            print(f"{table}: {what} {done}/{of}", file=sys.stderr)
 
     return tell
 

@@ -7,6 +7,7 @@ through this file.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -14,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
 from snk.core.report import Blocker, Locker
-from snk.db.schema import Kind
 from snk.db.shape import Column, Sequence, Shape
 from snk.errors import TableUnfit
+
+Kind = Literal["schema", "table", "column", "function"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """SNK's own schema, kept in both databases: what it must remember lives with the rows it describes."""
 
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,11 +8,11 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from snk.db.catalog import Kind
+
 SCHEMA = "snk"
 DEFAULT_TABLE = "records"
 CANARIES = f"{SCHEMA}.canaries"
-
-Kind = Literal["schema", "table", "column", "function"]
 
 
 class Own(DeclarativeBase):

@@ -13,9 +13,10 @@ from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.db.identifiers import identifier
 from snk.db.pooler import refuse_shared_sessions
+from snk.db.same import same_database
 from snk.db.shape import Shape, differences, faults
 from snk.errors import SnkError, TableUnfit
-from snk.sync.link import same_database, twice
+from snk.sync.link import twice
 from snk.sync.pair import Pair
 from snk.sync.prepare import missing
 

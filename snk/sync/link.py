@@ -4,15 +4,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.functions import lock, lock_key
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.reader import Reader, plan_by_index
+from snk.db.same import one_and_the_same
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
@@ -90,15 +89,6 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
     return found
 
 
-async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
-    """What to say where both settings lead to one database; it would always be found equal to itself."""
-    async with first.connect() as one, second.connect() as other:
-        if not await same_database(one, other):
-            return None
-    hint = "FIRST_DB_* and SECOND_DB_* are to lead to two databases"
-    return PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint)
-
-
 def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
     """Every two names in the settings that lead to one table."""
     named: dict[int, str] = {}
@@ -130,14 +120,3 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
         facts = await catalog.server_facts(connection)
     table = SyncedTable.of(shape)
     return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))
-
-
-async def same_database(one: AsyncConnection, other: AsyncConnection) -> bool:
-    """An advisory lock of one database is held against everybody in it, and against nobody elsewhere.
-
-    System identifiers would not tell: a copy of a cluster keeps that of the original.
-    """
-    key = lock_key()
-    await one.execute(sa.select(lock(key)))
-    again = sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
-    return not (await other.execute(sa.select(again))).scalar_one()

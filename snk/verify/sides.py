@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.engine import Server
+from snk.db.same import one_database, same_database
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.verify.digest import Side
@@ -32,6 +33,8 @@ async def sides_of(
     for fault in found or differences(*shapes):
         raise fault
     async with first.connect() as one, second.connect() as other:
+        if await same_database(one, other):
+            raise one_database(first, second)
         connections = zip(servers, (one, other), shapes, strict=True)
         yield shapes[0].full_name, [make(server, line, SyncedTable.of(shape)) for server, line, shape in connections]
 

@@ -173,6 +173,23 @@ async def test_search_is_broken_off_when_too_much_differs(sides: Sides, monkeypa
     assert 100 <= len(result.only_in_first) <= 150
 
 
+@pytest.mark.parametrize("many", [1, 300])
+async def test_few_and_many_differences_are_found_in_parts_coarse_and_fine(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(search, "ROWS_PER_PART", 10)
+    monkeypatch.setattr(search, "FEW_PARTS", 32)
+    monkeypatch.setattr(search, "MOST_ROWS_FETCHED", 50)
+    await sides.both("insert into records (uuid, data) select md5(i::text)::uuid, '' from generate_series(1, 3000) i")
+    await sides.second.run(
+        f"update records set data = 'other' where uuid in (select md5(i::text)::uuid from generate_series(1, {many}) i)"
+    )
+    changed = await sides.second.rows("select uuid::text from records where data = 'other' order by uuid")
+    result = await sides.compare()
+    assert (result.only_in_first, result.only_in_second) == ((), ())
+    assert result.different == tuple(uuid for (uuid,) in changed)
+
+
 async def test_tables_of_another_shape_are_refused(empty: Sides) -> None:
     await empty.first.run("create table records (id serial, uuid uuid not null unique, data text)")
     await empty.second.run("create table records (id serial, uuid uuid not null unique, data integer)")
