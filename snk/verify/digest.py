@@ -5,7 +5,7 @@ the sum of their digests, which does not depend on order.
 
 Each value is hashed with a seed of its own, the hash of the row's uuid and the column's number, and a row's digest is
 the exclusive or of these. So nothing cancels out when two rows exchange their contents, or a row two of its columns. A
-NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and takes one and a half times as long.)
+NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and slower by half.)
 
 Two properties of PostgreSQL's hashes would let different values look equal, and are avoided:
 
