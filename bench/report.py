@@ -38,12 +38,16 @@ def table(scenario: Scenario, results: Results) -> str:
         _line(["---"] + ["--:"] * (len(heads) - 1)),
     ]
     for case in results.cases:
-        lines.append(_line([f"**{case}**, {results.rounds(case)} rounds", *[""] * (len(heads) - 1)]))
+        lines.append(_line([f"**{case}**, {_rounds(results.rounds(case))}", *[""] * (len(heads) - 1)]))
         for contender in results.contenders(case):
             cells = [_median(results, case, contender, shown) for shown in scenario.shown]
             cells += [_ratio(results, case, contender, shown) for shown in compared]
             lines.append(_line([contender, *cells]))
     return "\n".join(lines) + "\n"
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def _median(results: Results, case: str, contender: str, shown: Shown) -> str:

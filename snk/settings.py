@@ -21,6 +21,7 @@ from snk.errors import SettingsError
 from snk.urls import check_host, check_postgres_url, check_redis_url
 
 ENV_FILE = Path(".env")
+LEAST_TOKEN = 16
 # What container platforms put into every environment for a service called first-db, snk or snk-redis.
 _INJECTED = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP)(_\w+)?")
 _OURS = ("SNK_", "FIRST_DB_", "SECOND_DB_")
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
     snk_canary_seconds: float = Field(0, ge=0, le=3600)
     snk_http_host: str = "127.0.0.1"
     snk_http_port: int = Field(8089, ge=0, le=65535)
-    snk_http_token: SecretStr | None = Field(None, min_length=16)
+    snk_http_token: SecretStr | None = None
     snk_log_format: Literal["console", "json"] = "console"
     snk_log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -112,10 +113,17 @@ def load_settings(env_file: Path = ENV_FILE) -> Settings:
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: {error}", hint=hint) from None
     if not tables:
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="Name at least one table")
-    if settings.http_token and not re.fullmatch(r"[!-~]+", settings.http_token):
-        hint = "It is to be of letters, digits and signs of ASCII: `openssl rand -hex 32` makes one"
-        raise SettingsError("SNK_HTTP_TOKEN cannot be sent in a header", hint=hint)
+    if settings.http_token:
+        _check_token(settings.http_token)
     return settings
+
+
+def _check_token(token: str) -> None:
+    hint = f"It is to be of at least {LEAST_TOKEN} letters, digits and signs of ASCII: `openssl rand -hex 32` makes one"
+    if len(token) < LEAST_TOKEN:
+        raise SettingsError(f"SNK_HTTP_TOKEN has {len(token)} characters", hint=hint)
+    if not re.fullmatch(r"[!-~]+", token):
+        raise SettingsError("SNK_HTTP_TOKEN cannot be sent in a header", hint=hint)
 
 
 def _refuse_unknown(env_file: Path) -> None:

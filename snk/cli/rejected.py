@@ -47,8 +47,15 @@ def retry(
 ) -> None:
     """Have the running daemon try refused rows again now, rather than when their time has come."""
     named = [_uuid(text) for text in uuids or ()]
-    for label, count in uvloop.run(_hasten(pair_of(start()), named)):
-        print(f"{label}: {count:,} rows are tried again")
+    counts = uvloop.run(_hasten(pair_of(start()), named))
+    if named and not any(count for _, count in counts):
+        raise SettingsError("none of these rows is refused by any side", hint="`snk rejected` lists those that are")
+    for label, count in counts:
+        print(f"{label}: {_rows(count)} tried again")
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count:,} rows are"
 
 
 def _uuid(text: str) -> str:
@@ -75,7 +82,7 @@ async def _hasten(pair: Pair, uuids: list[str]) -> list[tuple[str, int]]:
 
 
 def _show(side: Side) -> None:
-    print(f"{side.server.address} refuses {side.count:,} rows")
+    print(f"{side.server.address} refuses {side.count:,} row{'' if side.count == 1 else 's'}")
     for row in side.rows:
         print(f"  {row.table_name} {row.uuid}  {row.sqlstate or '-'} {row.error}")
         since, then = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (row.first_at, row.next_at))

@@ -29,6 +29,6 @@ def test_costs_are_shown_of_what_was_measured(tmp_path: Path) -> None:
     results = report.kept(tmp_path, "cost", scenarios)
     assert results
     table = report.table(scenarios["cost"], results)
-    assert "**Live: 8 rows**, 1 rounds" in table
+    assert "**Live: 8 rows**, 1 round" in table
     assert "| snk | 1.25 |" in table
     assert "77" not in table
