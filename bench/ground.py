@@ -1,16 +1,14 @@
-"""A fresh pair of servers to race on, and what is needed there: tables, rows, and a way to see that all arrived."""
+"""A fresh pair of servers to race on, and what is needed there: tables and rows."""
 
 import asyncio
 import tempfile
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
 from snk.embedded.pair import EmbeddedPair, embedded_pair
@@ -24,8 +22,6 @@ WARM_ROWS = 65_536  # half a gigabyte of log, which is written over afterwards
 TRANSACTION_ROWS = 1000
 FILL_ROWS = 500_000
 GROWN_PERCENT = 70  # how full the pages of an index are into which random uuids have come one by one
-LOOK_SECONDS = 0.01
-STALLED_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,85 +54,6 @@ class Ground:
         """Leave log segments behind to write over, as a server has that has run for some minutes; then a checkpoint."""
         await both(self.sides, partial(_write_log, rows=self.warm_rows))
         await both(self.sides, checkpoint)
-
-
-class Watch:
-    """Sees what comes into both sides, over connections of its own, from the moment it begins.
-
-    To count rows costs, and so does to connect; so the greatest ids are looked at until they allow for all rows.
-    """
-
-    def __init__(self, lines: tuple[AsyncConnection, AsyncConnection], tables: Sequence[str]) -> None:
-        self._lines = lines
-        self._tables = tables
-        self._ids: list[list[int]] = []
-
-    async def begin(self) -> None:
-        """From now on."""
-        self._ids = await self._last_ids()
-
-    async def come(self) -> list[int]:
-        """Rows that have come on each side, counted."""
-        return list(
-            await asyncio.gather(*(self._counted(line, ids) for line, ids in zip(self._lines, self._ids, strict=True)))
-        )
-
-    async def drained(self, rows: int, stalled_seconds: float = STALLED_SECONDS) -> int:
-        """Wait until so many rows have come on both sides.
-
-        Args:
-            rows: so many.
-            stalled_seconds: after so long without a new row on either side, nothing moves any more.
-
-        Returns:
-            How many never came, where nothing moves any more.
-        """
-        moved = time.monotonic()
-        before: object = None
-        while True:
-            ids = await self._last_ids()
-            drawn = [sum(now) - sum(then) for now, then in zip(ids, self._ids, strict=True)]
-            seen = await self.come() if min(drawn) >= rows else drawn
-            if min(drawn) >= rows and min(seen) >= rows:
-                return 0
-            if seen != before:
-                before, moved = seen, time.monotonic()
-            if time.monotonic() - moved > stalled_seconds:
-                return rows - min(await self.come())
-            await asyncio.sleep(LOOK_SECONDS)
-
-    async def _last_ids(self) -> list[list[int]]:
-        columns = ", ".join(f"(select coalesce(max(id), 0) from {table})" for table in self._tables)
-        rows = await asyncio.gather(*(line.execute(sa.text(f"select {columns}")) for line in self._lines))
-        return [list(row.one()) for row in rows]
-
-    async def _counted(self, line: AsyncConnection, ids: Sequence[int]) -> int:
-        counts = [
-            f"(select count(*) from {table} where id > {high})" for table, high in zip(self._tables, ids, strict=True)
-        ]
-        return int((await line.execute(sa.text(f"select {' + '.join(counts)}"))).scalar_one())
-
-
-class Moment(Watch):
-    """What both sides hold at one moment, to be counted later."""
-
-    async def seize(self, watch: Watch) -> None:
-        """Now. What comes later is not seen any more."""
-        self._ids = watch._ids  # noqa: SLF001 - of the same kind
-        await self._last_ids()
-
-
-@asynccontextmanager
-async def watching(ground: Ground, tables: Sequence[str] = (TABLE,)) -> AsyncIterator[tuple[Watch, Moment]]:
-    """A watch that has begun, and a moment to be seized once."""
-    first, second = ground.sides
-    async with first.connect() as one, second.connect() as other, first.begin() as then, second.begin() as there:
-        watch = Watch((one, other), tables)
-        await watch.begin()
-        for line in (then, there):
-            await line.execute(sa.text("set transaction isolation level repeatable read"))
-            await line.execute(sa.text("set local idle_in_transaction_session_timeout = 0"))
-        yield watch, Moment((then, there), tables)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from html import escape
 from bench.results import OURS, Results
 from bench.scenario import Scenario
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 760, 210, 130, 16, 14, 46
+WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 760, 210, 170, 16, 14, 46
 OURS_COLOUR = "#1f5fa8"
 OTHERS = {"native": "#8e959f", "nobody": "#e3e5e8", "original": "#d4c9b5", "bucardo": "#c9b5d4", "reladiff": "#d4c9b5"}
 

@@ -4,7 +4,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bench.ground import STALLED_SECONDS, Ground
+from bench.ground import Ground
+from bench.watch import STALLED_SECONDS
 from snk.embedded.process import Child
 
 

@@ -5,8 +5,9 @@ import time
 from collections.abc import Sequence
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, fill, same, watching
+from bench.ground import TABLE, Ground, fill, same
 from bench.usage import peak_mib, usage
+from bench.watch import watching
 
 SETTLE_SECONDS = 1.0
 

@@ -5,8 +5,9 @@ import sys
 import time
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, Moment, Watch, same, watching
+from bench.ground import TABLE, Ground, same
 from bench.usage import peak_mib, usage
+from bench.watch import Moment, Watch, watching
 
 SETTLE_SECONDS = 1.0
 

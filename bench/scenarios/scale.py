@@ -8,9 +8,10 @@ from functools import partial
 import uvloop
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, same, watching
+from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, same
 from bench.scenarios.catch_up import SETTLE_SECONDS, waiting
 from bench.scenarios.live import load
+from bench.watch import watching
 
 
 def grown(

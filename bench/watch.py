@@ -1,0 +1,93 @@
+"""A way to see that all rows arrived, and how many had at one moment."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bench.ground import TABLE, Ground
+
+LOOK_SECONDS = 0.01
+STALLED_SECONDS = 10.0
+
+
+class Watch:
+    """Sees what comes into both sides, over connections of its own, from the moment it begins.
+
+    To count rows costs, and so does to connect; so the greatest ids are looked at until they allow for all rows.
+    """
+
+    def __init__(self, lines: tuple[AsyncConnection, AsyncConnection], tables: Sequence[str]) -> None:
+        self._lines = lines
+        self._tables = tables
+        self._ids: list[list[int]] = []
+
+    async def begin(self) -> None:
+        """From now on."""
+        self._ids = await self._last_ids()
+
+    async def come(self) -> list[int]:
+        """Rows that have come on each side, counted."""
+        return list(
+            await asyncio.gather(*(self._counted(line, ids) for line, ids in zip(self._lines, self._ids, strict=True)))
+        )
+
+    async def drained(self, rows: int, stalled_seconds: float = STALLED_SECONDS) -> int:
+        """Wait until so many rows have come on both sides.
+
+        Args:
+            rows: so many.
+            stalled_seconds: after so long without a new row on either side, nothing moves any more.
+
+        Returns:
+            How many never came, where nothing moves any more.
+        """
+        moved = time.monotonic()
+        before: object = None
+        while True:
+            ids = await self._last_ids()
+            drawn = [sum(now) - sum(then) for now, then in zip(ids, self._ids, strict=True)]
+            seen = await self.come() if min(drawn) >= rows else drawn
+            if min(drawn) >= rows and min(seen) >= rows:
+                return 0
+            if seen != before:
+                before, moved = seen, time.monotonic()
+            if time.monotonic() - moved > stalled_seconds:
+                return rows - min(await self.come())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _last_ids(self) -> list[list[int]]:
+        columns = ", ".join(f"(select coalesce(max(id), 0) from {table})" for table in self._tables)
+        rows = await asyncio.gather(*(line.execute(sa.text(f"select {columns}")) for line in self._lines))
+        return [list(row.one()) for row in rows]
+
+    async def _counted(self, line: AsyncConnection, ids: Sequence[int]) -> int:
+        counts = [
+            f"(select count(*) from {table} where id > {high})" for table, high in zip(self._tables, ids, strict=True)
+        ]
+        return int((await line.execute(sa.text(f"select {' + '.join(counts)}"))).scalar_one())
+
+
+class Moment(Watch):
+    """What both sides hold at one moment, to be counted later."""
+
+    async def seize(self, watch: Watch) -> None:
+        """Now. What comes later is not seen any more."""
+        self._ids = watch._ids  # noqa: SLF001 - of the same kind
+        await self._last_ids()
+
+
+@asynccontextmanager
+async def watching(ground: Ground, tables: Sequence[str] = (TABLE,)) -> AsyncIterator[tuple[Watch, Moment]]:
+    """A watch that has begun, and a moment to be seized once."""
+    first, second = ground.sides
+    async with first.connect() as one, second.connect() as other, first.begin() as then, second.begin() as there:
+        watch = Watch((one, other), tables)
+        await watch.begin()
+        for line in (then, there):
+            await line.execute(sa.text("set transaction isolation level repeatable read"))
+            await line.execute(sa.text("set local idle_in_transaction_session_timeout = 0"))
+        yield watch, Moment((then, there), tables)
