@@ -12,9 +12,10 @@ import typer
 import uvloop
 
 from snk.cli.common import checked_settings, pair_of
+from snk.db.pooler import refuse_shared_sessions
 from snk.sync.pair import Pair
 from snk.verify.compare import KINDS, Comparison, compare
-from snk.verify.search import Progress
+from snk.verify.search import Progress, both
 
 SAY_SECONDS = 2.0
 
@@ -36,6 +37,7 @@ def verify(
 
 
 async def _compare(pair: Pair, settle: float) -> list[Comparison]:
+    await both(refuse_shared_sessions(server) for server in (pair.first, pair.second))
     results: list[Comparison] = []
     for table in pair.tables:
         with _shown(table) as tell:

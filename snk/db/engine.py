@@ -39,6 +39,7 @@ PID = "snk_pid"
 SESSION = {
     "bytea_output": "hex",
     "datestyle": "ISO, YMD",
+    "default_transaction_isolation": "read committed",
     "extra_float_digits": "3",
     "intervalstyle": "postgres",
     "jit": "off",

@@ -114,6 +114,11 @@ class Shape:
     hidden: bool
 
     @property
+    def partitioned(self) -> bool:
+        """Whether rows go to partitions, of which there may be others than at the last look."""
+        return self.kind == "p"
+
+    @property
     def full_name(self) -> str:
         """Schema and table as they may stand in the settings: no two tables share one."""
         return written((self.schema, self.name))

@@ -330,8 +330,8 @@ def _deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False)
     """Rows and mark in one statement: no row is inserted unless the mark moved.
 
     A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
-    divides by zero. Rows are counted only where a trigger was there at the last look; one that came since, too, makes
-    the statement fail.
+    divides by zero. Rows are counted where a trigger was there at the last look, and in partitioned tables, which may
+    get a partition with a trigger of its own. A trigger that came since makes the statement fail, too.
 
     Args:
         table: where to.
@@ -343,7 +343,7 @@ def _deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False)
     selected = sa.select(*values).order_by(*([table.name_of(rows)] if by_uuid else []))
     insert_all = sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
     wanted = sa.bindparam("rows", type_=sa.BigInteger)
-    if table.shape.drops:
+    if table.shape.drops or table.shape.partitioned:
         inserted = insert_all.returning(sa.literal_column("1").label("one")).cte("inserted")
         has_moved, taken = _count(moved), _count(inserted)
         all_taken = taken == has_moved * wanted

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from snk.db import catalog, schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.fitness import same_database
 from snk.db.identifiers import identifier
 from snk.db.pooler import refuse_shared_sessions
-from snk.db.same import same_database
 from snk.db.shape import Shape, differences, faults
 from snk.errors import SnkError, TableUnfit
 from snk.sync.link import twice

@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.fitness import look_at, one_and_the_same
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.reader import Reader, plan_by_index
-from snk.db.same import one_and_the_same
 from snk.db.shape import Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
-from snk.errors import PairUnfit, Stop, TableUnfit
+from snk.errors import Stop, TableUnfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,6 @@ async def linked(source: Server, destination: Server, table: str) -> AsyncIterat
             for server, connection in ((source, reading), (destination, writing))
         ]
         yield Link(shapes[source.label][1].full_name, *ends)
-
-
-async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
-    """Ask a server about itself and one table, in a transaction of its own."""
-    async with server.begin() as connection:
-        async with server.answering(connection):
-            facts = await catalog.server_facts(connection)
-        if facts.standby:
-            raise PairUnfit(f"{server.address} is a standby", hint="Only a primary can be tailed and written")
-        async with server.answering(connection):
-            return facts, await catalog.table_shape(connection, table, server.label)
 
 
 async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:

@@ -5,7 +5,8 @@ the sum of their digests, which does not depend on order.
 
 Each value is hashed with a seed of its own, the hash of the row's uuid and the column's number, and a row's digest is
 the exclusive or of these. So nothing cancels out when two rows exchange their contents, or a row two of its columns. A
-NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and slower by half.)
+NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and slower by half. Of a NULL alone
+it is 0, whatever the seed.)
 
 Two properties of PostgreSQL's hashes would let different values look equal, and are avoided:
 
@@ -139,11 +140,13 @@ def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int]) ->
     """The hash of a column, in a form in which different values have different hashes."""
     value = table.table.c[column.name]
     if column.plain is sa.Uuid:
-        return sa.func.coalesce(sa.func.uuid_hash_extended(value, seed), seed)
-    if column.plain in HASHED_AS_THEY_ARE:
-        return sa.func.hash_record_extended(sa.func.row(value), seed)  # there is no simpler way for all of them
-    text = sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
-    return sa.func.coalesce(sa.func.hashtextextended(text, seed), seed)
+        hashed = sa.func.uuid_hash_extended(value, seed)
+    elif column.plain in HASHED_AS_THEY_ARE:
+        hashed = sa.func.hash_record_extended(sa.func.row(value), seed)  # there is no simpler way for all of them
+    else:
+        text = sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
+        hashed = sa.func.hashtextextended(text, seed)
+    return sa.case((value.is_(None), seed), else_=hashed)
 
 
 def _bounds(part: UuidRange) -> dict[str, str]:

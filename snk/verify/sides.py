@@ -6,10 +6,9 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.same import one_database, same_database
-from snk.db.shape import Shape, differences, faults
+from snk.db.fitness import look_at, one_database, same_database
+from snk.db.shape import differences, faults
 from snk.db.table import SyncedTable
 from snk.verify.digest import Side
 from snk.verify.search import both
@@ -28,7 +27,8 @@ async def sides_of(
         PairUnfit, TableUnfit: the table cannot be compared.
     """
     servers = (first, second)
-    shapes = await both(_shape(server, table) for server in servers)
+    looks = await both(look_at(server, table) for server in servers)
+    shapes = [shape for _, shape in looks]
     found = [fault for server, shape in zip(servers, shapes, strict=True) for fault in faults(shape, server.label)]
     for fault in found or differences(*shapes):
         raise fault
@@ -37,8 +37,3 @@ async def sides_of(
             raise one_database(first, second)
         connections = zip(servers, (one, other), shapes, strict=True)
         yield shapes[0].full_name, [make(server, line, SyncedTable.of(shape)) for server, line, shape in connections]
-
-
-async def _shape(server: Server, table: str) -> Shape:
-    async with server.begin() as connection:
-        return await catalog.table_shape(connection, table, server.label)

@@ -81,10 +81,11 @@ async def test_a_pooler_that_shares_sessions_is_refused(pair: Any, mode: str) ->
         assert [f.subject for f in found if f.level == "error" and "pooler in session mode" in f.advice] == ["second"]
 
 
-async def test_snk_run_ends_with_two_where_sessions_are_shared(pair: Any) -> None:
+@pytest.mark.parametrize("command", ["run", "verify"])
+async def test_a_command_ends_with_two_where_sessions_are_shared(pair: Any, command: str) -> None:
     with pooled(pair.second, "transaction") as by_way:
         await listening(by_way)
         values = {"FIRST_DB_URL": pair.first, "SECOND_DB_URL": by_way, "REDIS_URL": pair.redis}
-        ended = run_snk({**values, "SNK_HTTP_PORT": str(free_port())}, "run")
+        ended = run_snk({**values, "SNK_HTTP_PORT": str(free_port())}, command)
         assert ended.returncode == 2
         assert "session mode" in ended.stdout + ended.stderr

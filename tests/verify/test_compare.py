@@ -105,6 +105,14 @@ async def test_rows_that_exchanged_their_contents_are_different(sides: Sides) ->
         assert (await sides.compare()).different == (name(1), name(2)), at
 
 
+async def test_rows_of_nothing_are_known_by_their_uuid(empty: Sides) -> None:
+    await empty.make("a smallint, b integer, c boolean, d bytea, e uuid, f text")
+    for number, side in enumerate((empty.first, empty.second)):
+        await side.run(f"insert into records (uuid) values ('{name(number)}'), ('{name(7)}')")
+    result = await empty.compare()
+    assert (result.only_in_first, result.only_in_second, result.different) == ((name(0),), (name(1),), ())
+
+
 async def test_values_that_changed_columns_are_different(empty: Sides) -> None:
     await empty.make("a text, b text")
     await empty.first.run(f"insert into records (uuid, a, b) values ('{name(1)}', 'x', null), ('{name(2)}', 'x', 'y')")

@@ -1,15 +1,29 @@
-"""Whether two settings lead to one database, which would always be found equal to itself."""
+"""Whether two servers can be synced, or compared, at all: no standby, and not one database twice."""
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db import catalog
+from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.db.functions import lock, lock_key
+from snk.db.shape import Shape
 from snk.errors import PairUnfit
 
 
+async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
+    """Ask a server about itself and one table, in a transaction of its own."""
+    async with server.begin() as connection:
+        async with server.answering(connection):
+            facts = await catalog.server_facts(connection)
+        if facts.standby:
+            raise PairUnfit(f"{server.address} is a standby", hint="Only a primary can be tailed and written")
+        async with server.answering(connection):
+            return facts, await catalog.table_shape(connection, table, server.label)
+
+
 async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
-    """What to say where both servers are one database."""
+    """What to say where both settings lead to one database, which would always be found equal to itself."""
     async with first.connect() as one, second.connect() as other:
         return one_database(first, second) if await same_database(one, other) else None
 
