@@ -31,7 +31,9 @@ def plot(scenario: Scenario, results: Results) -> str:
             last = case
         colour = OURS_COLOUR if contender == OURS else OTHERS.get(contender, "#b9bec6")
         parts += _bar(y, colour, [_x(value / most) for value in (values[0], statistics.median(values), values[-1])])
-        parts.append(_text(_x(values[-1] / most) + 6, y + BAR - 4, f"{contender} {_number(statistics.median(values))}"))
+        parts.append(
+            _text(_x(values[-1] / most) + 6, y + BAR - 4, f"{contender}: {_number(statistics.median(values))}")
+        )
         y += BAR + 3
     style = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background:#fff"'
     body = "\n".join(parts)

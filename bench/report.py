@@ -38,7 +38,7 @@ def table(scenario: Scenario, results: Results) -> str:
         _line(["---"] + ["--:"] * (len(heads) - 1)),
     ]
     for case in results.cases:
-        lines.append(_line([f"**{case}**, {_rounds(results.rounds(case))}", *[""] * (len(heads) - 1)]))
+        lines.append(_line([f"**{case}**, {_rounds(len(results.rounds(case)))}", *[""] * (len(heads) - 1)]))
         for contender in results.contenders(case):
             cells = [_median(results, case, contender, shown) for shown in scenario.shown]
             cells += [_ratio(results, case, contender, shown) for shown in compared]

@@ -48,9 +48,13 @@ class Results:
         """Who ran a case."""
         return list(dict.fromkeys(result.contender for result in self._results if result.case == case))
 
-    def rounds(self, case: str) -> int:
-        """How often it was measured."""
-        return len({result.number for result in self._results if result.case == case})
+    def rounds(self, case: str) -> frozenset[int]:
+        """Those that every contender finished; a run that was cut short leaves one that counts for nothing."""
+        numbers: dict[str, set[int]] = {}
+        for result in self._results:
+            if result.case == case:
+                numbers.setdefault(result.contender, set()).add(result.number)
+        return frozenset(set.intersection(*numbers.values()) if numbers else ())
 
     def values(self, case: str, contender: str, figure: str) -> list[float]:
         """A figure in every round that has it."""
@@ -72,10 +76,12 @@ class Results:
         return sum(r.figures.get(figure, 0) for r in self._results if r.contender == contender)
 
     def _by_round(self, case: str, contender: str, figure: str) -> list[tuple[int, float]]:
+        finished = self.rounds(case)
         return [
             (result.number, result.figures[figure])
             for result in self._results
             if result.case == case and result.contender == contender and figure in result.figures
+            if result.number in finished
         ]
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import uvloop
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, same
+from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, last_id, run, same, text, tidy
 from bench.scenarios.catch_up import SETTLE_SECONDS, waiting
 from bench.scenarios.live import load
 from bench.watch import watching
@@ -20,7 +20,7 @@ def grown(
     """Catch-up and load on tables that hold so many rows before: one pair of servers, one contender after the other.
 
     Args:
-        contenders: in turn.
+        contenders: in turn, every other round the other way about. What they brought is taken out again.
         held: rows that both sides hold before.
         rows: to catch up with, and to load.
         rounds: how often.
@@ -33,7 +33,7 @@ def grown(
     with ground(options, warm_rows) as fresh:
         uvloop.run(_fill(fresh, held, [make() for make in contenders]))
         for number in range(1, rounds + 1):
-            for make in contenders:
+            for make in contenders if number % 2 else reversed(contenders):
                 contender = make()
                 yield contender.name, number, uvloop.run(_one(fresh, contender, rows))
 
@@ -74,6 +74,7 @@ async def _fill(fresh: Ground, held: int, contenders: Sequence[Contender]) -> No
 
 
 async def _one(fresh: Ground, contender: Contender, rows: int) -> dict[str, float]:
+    held = [await last_id(side) for side in fresh.sides]
     await contender.start(fresh, (TABLE,))
     await asyncio.sleep(SETTLE_SECONDS)
     figures = await waiting(fresh, contender, (rows, 0))
@@ -84,4 +85,14 @@ async def _one(fresh: Ground, contender: Contender, rows: int) -> dict[str, floa
     if not figures["lost"] and not await same(fresh):
         figures["lost"] = 1
     await contender.stop()
+    await _take_out(fresh, held)
     return figures
+
+
+async def _take_out(fresh: Ground, held: Sequence[int]) -> None:
+    """Delete what came above some ids, but for the last row of each side: a table whose ids go back alarms SNK."""
+    newest = f"select uuid from {TABLE} order by id desc limit 1"
+    kept = ", ".join([f"'{await text(side, newest)}'" for side in fresh.sides])
+    for side, high in zip(fresh.sides, held, strict=True):
+        await run(side, f"delete from {TABLE} where id > {high} and uuid not in ({kept})")
+    await both(fresh.sides, tidy)

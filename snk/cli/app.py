@@ -42,6 +42,15 @@ def _needed(words: Sequence[str]) -> list[str]:
     return [first] if first in COMMANDS else list(COMMANDS)
 
 
+def _take_up(commands: Sequence[str]) -> None:
+    # What is imported stays; to look through it for garbage again and again takes a tenth of a second.
+    gc.disable()
+    for name in commands:
+        app.command()(getattr(import_module(f"snk.cli.{COMMANDS[name]}"), name))
+    gc.freeze()
+    gc.enable()
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"snk {__version__}")
@@ -59,13 +68,8 @@ def snk(
 
 def main() -> None:
     """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
-    # What is imported stays; to look through it for garbage again and again takes a tenth of a second.
-    gc.disable()
-    for name in _needed(sys.argv[1:]):
-        app.command()(getattr(import_module(f"snk.cli.{COMMANDS[name]}"), name))
-    gc.freeze()
-    gc.enable()
     try:
+        _take_up(_needed(sys.argv[1:]))
         app()
     except Exception as error:  # noqa: BLE001 - whatever it is, 1 would mean "different"
         known = list(_known(error))

@@ -1,6 +1,7 @@
 """``snk up``: the whole job on servers of its own, watched on the terminal."""
 
 import asyncio
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from snk.settings import load_settings
 from snk.status.ask import ask, daemon_url
 from snk.sync.pause import pause
 from snk.verify.compare import KINDS, Comparison, compare
+from snk.verify.search import Progress
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
@@ -152,17 +154,19 @@ class Job:
         at_once = await self._counts()
         everything = max(at_once)
         self._console.print(f"tst     {tst.last_lines()}", soft_wrap=True)
-        share = 100 * min(at_once) / everything if everything else 100.0
-        self._console.print(f"snk     {share:.2f}% of {everything:,} rows were on both sides when it stopped")
+        share = _percent(min(at_once), everything)
+        self._console.print(f"snk     {share}% of {everything:,} rows were on both sides when it stopped")
         counts = at_once
         while len(set(counts)) > 1 and time.monotonic() - stopped < SETTLE_SECONDS:
             counts = await self._counts()
-        self._console.print(f"        all of {max(counts):,} after {time.monotonic() - stopped:.2f} s")
+        reached = "all" if len(set(counts)) == 1 else f"{min(counts):,}"
+        self._console.print(f"        {reached} of {max(counts):,} after {time.monotonic() - stopped:.2f} s")
 
     async def _verify(self) -> bool:
         equal = True
         for table in self._tables:
-            result = await compare(*self._sides, table, settle_seconds=SETTLE_SECONDS)
+            progress = self._told_once(table)
+            result = await compare(*self._sides, table, settle_seconds=SETTLE_SECONDS, progress=progress)
             self._console.print(_verdict(result), soft_wrap=True)
             equal = equal and result.equal
         if not equal:
@@ -171,6 +175,19 @@ class Job:
                 f"        the servers keep their data in {folder}; delete it to start afresh", soft_wrap=True
             )
         return equal
+
+    def _told_once(self, table: str) -> Progress:
+        """Say why it takes a while, when it does."""
+        told = False
+
+        def tell(what: str, done: int, of: int) -> None:  # noqa: ARG001 - as everybody who tells
+            nonlocal told
+            if what == "look again" and not told:
+                told = True
+                words = f"verify  {table}: {of:,} rows differ; whether they stay so shows within {SETTLE_SECONDS:.0f} s"
+                self._console.print(words, soft_wrap=True)
+
+        return tell
 
     async def _count(self) -> None:
         if time.monotonic() < self._count_again:
@@ -191,6 +208,11 @@ class Job:
             return await asyncio.to_thread(ask, daemon_url("127.0.0.1", self._http_port), self._token)
         except OSError:
             return None
+
+
+def _percent(part: int, whole: int) -> str:
+    """Rounded down: 100 means all of it."""
+    return f"{math.floor(10_000 * part / whole) / 100 if whole else 100.0:.2f}"
 
 
 def _verdict(result: Comparison) -> str:

@@ -46,7 +46,9 @@ class FlowStatus:
         holes: how many intervals they make.
         holes_seconds: for how long there have been holes without a break.
         blockers: who holds them open.
-        lag_seconds: everything that was visible at the source so long ago is in the destination.
+        lag_seconds: everything that was visible at the source so long ago is in the destination. While a flow has
+            nothing to do the source's server watches for rows, every few milliseconds, and as long as it is silent this
+            is 0.
         lag_rows: ids between high and the greatest id at the source: at most so many rows wait.
         delivered: rows inserted into the destination since the daemon started.
         echoes: rows recognised as written by SNK itself.

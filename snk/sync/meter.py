@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from snk.core.report import Blocker, FlowState, FlowStatus
 from snk.core.tail import Tail
@@ -34,6 +35,7 @@ class Meter:
         self._errored_at = now
         self._stepped_at = now
         self._caught_up_at = now
+        self._watched_until = 0.0
         self._whole_at = now
         self._samples: deque[tuple[float, int]] = deque([(now, 0)])
 
@@ -69,6 +71,15 @@ class Meter:
             self._whole_at = time.monotonic()
             self._blockers = ()
 
+    @contextmanager
+    def watched_until(self, moment: float) -> Iterator[None]:
+        """Inside the block the source's server watches for rows until so: as long as it is silent, there are none."""
+        self._watched_until = moment
+        try:
+            yield
+        finally:
+            self._watched_until = 0.0
+
     def looked(self, waiting: int, blockers: Sequence[Blocker]) -> None:
         """A beat looked at the source: ids above the mark, and who holds holes open."""
         self._waiting, self._blockers = waiting, tuple(blockers)
@@ -96,7 +107,7 @@ class Meter:
             holes=len(holes.pairs),
             holes_seconds=now - self._whole_at if holes else 0.0,
             blockers=self._blockers,
-            lag_seconds=now - self._caught_up_at,
+            lag_seconds=0.0 if now < self._watched_until else max(0.0, now - self._caught_up_at),
             lag_rows=self._waiting,
             delivered=self._delivered,
             echoes=self._echoes,

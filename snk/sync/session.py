@@ -135,10 +135,11 @@ class Session:
         """
         if self.behind or self._tail.fenced:
             return False
-        asked = time.monotonic()
-        found = await self._link.source.reader.wait(self._tail.high, DOZE_SECONDS, every_seconds)
+        until = time.monotonic() + DOZE_SECONDS
+        with self._meter.watched_until(until):
+            found = await self._link.source.reader.wait(self._tail.high, DOZE_SECONDS, every_seconds)
         if found is False and self._safe == self._tail.high:
-            self._found_nothing = asked
+            self._found_nothing = until  # it ends with a look
         return found is not None
 
     async def finish(self) -> None:
@@ -150,8 +151,8 @@ class Session:
 
     def _nothing(self) -> Batch | None:
         """What a read would bring after a doze that nobody ended: nothing."""
-        asked, self._found_nothing = self._found_nothing, None
-        return Batch(Rows(), self._tail, self._safe, asked, moved=False, full=False) if asked else None
+        looked, self._found_nothing = self._found_nothing, None
+        return Batch(Rows(), self._tail, self._safe, looked, moved=False, full=False) if looked else None
 
     def _take_more(self) -> None:
         """A full batch went well; after some of them there may be more in one."""

@@ -23,6 +23,16 @@ async def test_a_quiet_flow_waits_in_the_server_and_wakes_for_a_row(
         await until_equal(first, second, 21)
 
 
+async def test_a_quiet_flow_has_no_lag(running: Running, first: Database) -> None:
+    async with running(poll_max_ms=2.0) as daemon:
+
+        async def no_lag() -> bool:
+            return [flow.lag_seconds for flow in daemon.status().flows] == [0.0, 0.0]
+
+        await until(lambda: waits_in_server(first), "the flow to doze")
+        await until(no_lag, "both flows to be watched for")
+
+
 async def test_without_the_function_a_flow_polls(running: Running, first: Database, second: Database) -> None:
     async with running():
         pass
