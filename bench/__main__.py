@@ -35,7 +35,7 @@ def main() -> None:
             _measure(scenarios[name], rounds, folder)
             results = report.kept(folder, name, scenarios)
             assert results  # noqa: S101 - they were kept just now
-            print(report.table(scenarios[name], results), flush=True)
+            print(report.table(scenarios[name], results) if results.cases else f"{name}: nothing to show", flush=True)
             if scenarios[name].cases:
                 (folder / f"{name}.svg").write_text(plot.plot(scenarios[name], results))
         if not wanted.smoke:

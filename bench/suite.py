@@ -53,7 +53,7 @@ class Sizes:
 
     live: int = 2_000_000
     slow: int = 60_000
-    steady: int = 400_000
+    steady: int = 1_000_000
     waiting: int = 1_000_000
     lone: int = 120
     idle_seconds: float = 10.0
