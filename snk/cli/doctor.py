@@ -20,7 +20,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check servers, rights, tables and Redis, and change nothing; exit code 1 if anything keeps SNK from running."""
+    """Check servers, rights, tables and Redis. Nothing is changed; exit code 1 if anything keeps SNK from running."""
     findings = uvloop.run(_examine(start(), as_json=as_json))
     healthy = all(finding.level != "error" for finding in findings)
     if as_json:

@@ -51,7 +51,9 @@ def drill(
         typer.Option(exists=True, file_okay=False, help="Make the temporary folder in here."),
     ] = None,
 ) -> None:
-    """Load a pair, inflict one fault after another, and prove by books of its own that no row is lost or doubled.
+    """Break a pair under load and count what is lost.
+
+    One fault after another, and books of its own that tell which rows have to be there, each once.
 
     On embedded servers, made for it and removed at the end. Exit code 0 only if every fault took place and both sides
     hold every committed row exactly once, and nothing else; 1 if not; 2 if the drill could not be done.

@@ -21,7 +21,7 @@ def init(
         str | None, typer.Option(help="Also grant this role what SNK needs to log in as it, and no more.")
     ] = None,
 ) -> None:
-    """Create SNK's schema, and the default table if it is to be synced, where they are missing, in both databases."""
+    """Create SNK's schema in both databases. And the default table, if it is to be synced; what is there stays."""
     settings = start()
     if print_only:
         print(schema.printed(default_table=schema.DEFAULT_TABLE in settings.tables), end="")

@@ -29,7 +29,7 @@ def rejected(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each database.")] = 20,
 ) -> None:
-    """List the rows that either database refuses, with the reason; exit code 0 if there are none, 1 if there are."""
+    """List the rows that either database refuses, and why. Exit code 0 if there are none, 1 if there are."""
     sides = uvloop.run(_look(pair_of(start()), limit))
     if as_json:
         told = {side.server.label: {"count": side.count, "rows": [asdict(row) for row in side.rows]} for side in sides}
@@ -45,7 +45,7 @@ def retry(
         list[str] | None, typer.Argument(help="The uuids of the rows; all of them if none is named.")
     ] = None,
 ) -> None:
-    """Have the running daemon try refused rows again now, rather than when their time has come."""
+    """Have the daemon try refused rows again now. By itself it tries them when their time has come."""
     named = [_uuid(text) for text in uuids or ()]
     counts = uvloop.run(_hasten(pair_of(start()), named))
     if named and not any(count for _, count in counts):

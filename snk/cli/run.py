@@ -29,7 +29,7 @@ def run(
     *,
     init: Annotated[bool, typer.Option("--init", help="First do what `snk init` does.")] = False,
 ) -> None:
-    """Keep the tables equal until told to stop by SIGTERM, Ctrl-C, or the end of the terminal."""
+    """Keep the tables equal until told to stop. SIGTERM, Ctrl-C or the end of the terminal tell it."""
     settings = start()
     guarded = settings.http_token is not None
     with listening(settings.snk_http_host, settings.snk_http_port, guarded=guarded) as bound:

@@ -43,7 +43,9 @@ def up(
     tst: Annotated[bool, typer.Option("--tst/--no-tst", help="Load the pair, or leave it to your own writers.")] = True,
     state: Annotated[Path | None, typer.Option(help="Where the servers keep their data.")] = None,
 ) -> None:
-    """Two PostgreSQL servers and a Valkey of its own, loaded by TST and kept equal by SNK; then verify and end them.
+    """Do the whole job on servers of its own.
+
+    Two PostgreSQL servers and a Valkey, loaded by TST and kept equal by SNK; at the end both sides are verified.
 
     Ctrl-C ends the load; what is under way is finished and verified first. Exit code 0 only if both sides are equal.
     """

@@ -1,5 +1,6 @@
 """``snk verify``: proof that both sides are equal, or the names of the rows that are not."""
 
+import asyncio
 import json
 import sys
 import time
@@ -26,7 +27,7 @@ def verify(
     settle: Annotated[float, typer.Option(min=0, help="Report differences that last so many seconds.")] = 5.0,
     limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each kind.")] = 20,
 ) -> None:
-    """Compare the rows of both sides by digest; exit code 0 if they are equal, 1 if not."""
+    """Compare the rows of both sides by digest. Exit code 0 if they are equal, 1 if not."""
     results = uvloop.run(_compare(pair_of(checked_settings()), settle))
     if as_json:
         print(json.dumps({"equal": all(r.equal for r in results), "tables": [_told(r, limit) for r in results]}))
@@ -37,12 +38,19 @@ def verify(
 
 
 async def _compare(pair: Pair, settle: float) -> list[Comparison]:
+    asyncio.get_running_loop().set_exception_handler(_pass_over)
     await both(refuse_shared_sessions(server) for server in (pair.first, pair.second))
     results: list[Comparison] = []
     for table in pair.tables:
         with _shown(table) as tell:
             results.append(await compare(pair.first, pair.second, table, settle_seconds=settle, progress=tell))
     return results
+
+
+def _pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Where one server cannot be found, the other is not looked for any more, and nobody asks what came of it."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 @contextmanager

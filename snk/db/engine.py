@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import count
+from socket import gaierror
 from ssl import SSLCertVerificationError
 from typing import Literal
 from urllib.parse import urlsplit
@@ -205,6 +206,10 @@ class Server:
             words = f"{self.address}: its certificate is refused: {error.verify_message.rstrip('.')}"
             hint = "It is to be valid today, for this host, and signed by an authority in the URL's sslrootcert"
             raise PairUnfit(words, hint=hint) from error
+        except gaierror as error:
+            name = self.label.upper()
+            hint = f"{name}_DB_URL, or {name}_DB_HOST, is to name a host that can be found from here"
+            raise Unavailable(f"{self.address}: {plain(error)}", hint=hint) from error
         except (OSError, SQLAlchemyError, EOFError) as error:
             if "rejected SSL upgrade" in str(error):
                 hint = "It is to have TLS, or the URL an sslmode that goes without"
@@ -219,8 +224,9 @@ class Server:
             return family(words, hint=hint)
         if state in _POOLED or "unsupported startup parameter" in words:
             return PairUnfit(words, hint=POOLED_HINT)
-        if type(getattr(error.orig, "__cause__", None)).__name__ == "ClientConfigurationError":
-            return PairUnfit(words, hint="The parameters of its URL are to be as PostgreSQL's own clients know them")
+        misread = type(getattr(error.orig, "__cause__", None)).__name__ == "ClientConfigurationError"
+        if misread or "unrecognized configuration parameter" in words:
+            return PairUnfit(words, hint=NO_AUTHORITY if "root certificate" in words else URL_HINT)
         if advice := _UNFIT.get(state) or _UNFIT.get(state[:2]):
             return PairUnfit(words, hint=advice)
         if is_refusal(error):
@@ -241,6 +247,9 @@ _WAITED_FOR: dict[str, tuple[type[Unavailable], str]] = {
 # A prepared statement that is gone, or there before it was made: another session than the one it was made in.
 _POOLED = ("26000", "42P05")
 POOLED_HINT = "SNK needs a connection of its own: to PostgreSQL itself, or through a pooler in session mode"
+
+URL_HINT = "The parameters of its URL are to be as PostgreSQL's own clients know them"
+NO_AUTHORITY = "sslrootcert=FILE in its URL names the authorities whose certificates are believed"
 
 # Classes of SQLSTATE that pass only when a person changes something.
 _UNFIT = {

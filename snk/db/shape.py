@@ -169,7 +169,7 @@ def _only(role: str, candidates: list[Column], table: str) -> Column:
         "uuid": "a uuid column that is NOT NULL and has a unique, immediate index of its own",
     }[role]
     if not candidates:
-        raise TableUnfit(f"{table} has no {role}", hint=f"It is to have {wanted}")
+        raise TableUnfit(f"{table} has no column that can be its {role}", hint=f"It is to have {wanted}")
     names = ", ".join(c.name for c in candidates)
     raise TableUnfit(f"{table} has several columns that could be its {role}: {names}", hint=f"Call one of them {role}")
 
