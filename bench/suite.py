@@ -39,7 +39,7 @@ class Sizes:
     Attributes:
         live: TST's, for those that keep up.
         slow: TST's, against the poller, which takes minutes for more.
-        steady: TST's, against Bucardo, which takes longer the more waits.
+        steady: TST's, against Bucardo, one case each.
         waiting: to catch up with.
         lone: one after the other, per direction.
         idle_seconds: of doing nothing.
@@ -53,7 +53,7 @@ class Sizes:
 
     live: int = 2_000_000
     slow: int = 60_000
-    steady: int = 1_000_000
+    steady: tuple[int, ...] = (1_000_000, 2_000_000)
     waiting: int = 1_000_000
     lone: int = 120
     idle_seconds: float = 10.0
@@ -68,7 +68,7 @@ class Sizes:
 SMOKE = Sizes(
     live=20_000,
     slow=5_000,
-    steady=5_000,
+    steady=(5_000,),
     waiting=20_000,
     lone=5,
     idle_seconds=1,
@@ -168,7 +168,7 @@ def _slow(sizes: Sizes, slow: Sequence[Callable[[], Contender]]) -> Scenario:
     cases = [
         Case(f"{rows:,} rows", (Snk, make), partial(live, rows=rows), sizes.warm_rows)
         for make in slow
-        for rows in (sizes.slow if make is Original else sizes.steady,)
+        for rows in ((sizes.slow,) if make is Original else sizes.steady)
     ]
     shown = (RATE, Shown("percent_at_stop", "% there when TST stops", 2), Shown("drain_seconds", "the rest after s", 2))
     return Scenario("slow", "Live, against others", about, (*shown, LOST), cases)

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
 
     snk_tables: str = Field("records", min_length=1)
     snk_batch_rows: int = Field(10000, ge=1, le=100_000)
-    snk_batch_bytes: int = Field(16 * 2**20, ge=1, le=512 * 2**20)
+    snk_batch_bytes: int = Field(8 * 2**20, ge=1, le=512 * 2**20)
     snk_poll_max_ms: int = Field(20, ge=1, le=60_000)
     snk_sweep_seconds: int = Field(300, ge=0)
     snk_canary_seconds: float = Field(0, ge=0, le=3600)

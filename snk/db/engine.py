@@ -36,6 +36,7 @@ PID = "snk_pid"
 # Values travel as text where they have no plain type of their own, so both servers are to write and read that text
 # alike, and without loss. Rows of SNK's own need not wait for the disk: a crash takes back rows and mark together.
 # They are set by a statement, for a pooler such as PgBouncer refuses a connection that asks for them at its start.
+# A batch of wide rows is to be sorted in memory, and not on disk.
 # Should SNK vanish without a word, the server is to notice, and give back the locks of what was under way.
 SESSION = {
     "bytea_output": "hex",
@@ -50,6 +51,7 @@ SESSION = {
     "tcp_keepalives_idle": "20",
     "tcp_keepalives_interval": "10",
     "timezone": "UTC",
+    "work_mem": "64MB",
     # A daemon that was paused in the middle of a transaction is not to keep its locks from the one that takes over.
     "idle_in_transaction_session_timeout": "5s",
 }

@@ -40,7 +40,7 @@ class Limits:
     """How large batches are and how long a quiet flow sleeps."""
 
     batch_rows: int = 10000
-    batch_bytes: int = 16 * 2**20
+    batch_bytes: int = 8 * 2**20
     poll_max_ms: float = 20.0
 
     def shared_by(self, tables: int) -> "Limits":
