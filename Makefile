@@ -27,7 +27,7 @@ test: $(INSTALLED)  ## all tests, on real embedded servers
 soak: $(INSTALLED)  ## hostile writers and faults of all kinds for MINUTES=20, to the exact end (SEED= does it again)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: $(INSTALLED)  ## SNK against the database's own replication and others, side by side: an hour (ARGS='live --rounds 3')
+bench: $(INSTALLED)  ## SNK against the database's own replication and others, side by side: hours (ARGS='live --rounds 3')
 	@$(BIN)/pip install --quiet --require-hashes -r bench/requirements.lock
 	$(BIN)/python -m bench $(ARGS)
 
