@@ -5,11 +5,10 @@ import sys
 import time
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, same
-from bench.usage import peak_mib, usage
+from bench.ground import Ground
+from bench.race import begin, conclude, costs
+from bench.usage import usage
 from bench.watch import Moment, Watch, watching
-
-SETTLE_SECONDS = 1.0
 
 
 async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
@@ -18,25 +17,18 @@ async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
     Returns:
         ``rows_per_second``: until both sides hold all, ``tst_rows_per_second``: as TST sees it; ``percent_at_stop``:
         of the rows, on both sides at the moment TST has committed the last one; ``drain_seconds``: from then until all
-        are; ``lost``: rows that never came; and costs, as `waiting` has them.
+        are; ``lost``: rows that never came; and `costs`.
     """
-    await ground.make_tables()
-    await ground.warm_up()
-    await contender.start(ground, (TABLE,))
-    await asyncio.sleep(SETTLE_SECONDS)
+    await begin(ground, contender)
     servers = (ground.pair.first.pid, ground.pair.second.pid)
     async with watching(ground) as (watch, moment):
         before = usage(contender.pids, servers)
         watches = (watch, moment) if contender.name != "nobody" else None
         figures = await load(ground, rows, watches, contender.stalled_seconds)
         used = usage(contender.pids, servers).since(before)
-    figures["own_cpu"] = used.own_seconds / rows * 1e6
-    figures["server_cpu"] = used.server_seconds / rows * 1e6
-    figures["wire_bytes"] = used.network_bytes / rows
-    figures["peak_mib"] = peak_mib(contender.pids)
-    if contender.name != "nobody" and not figures["lost"] and not await same(ground):
-        figures["lost"] = 1
-    await contender.stop()
+    figures |= costs(contender, used, rows)
+    if contender.name != "nobody":
+        await conclude(ground, contender, figures)
     return figures
 
 

@@ -1,6 +1,5 @@
 """Tables that hold much already, many tables, wide rows."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -8,8 +7,9 @@ from functools import partial
 import uvloop
 
 from bench.contenders.contender import Contender
-from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, last_id, run, same, text, tidy
-from bench.scenarios.catch_up import SETTLE_SECONDS, waiting
+from bench.ground import TABLE, Ground, both, fill, fill_alike, ground, last_id, run, text, tidy
+from bench.race import begin, conclude, settle
+from bench.scenarios.catch_up import waiting
 from bench.scenarios.live import load
 from bench.watch import watching
 
@@ -46,10 +46,7 @@ async def spread(
     Returns:
         As `grown`.
     """
-    await ground.make_tables(tables)
-    await ground.warm_up()
-    await contender.start(ground, tables)
-    await asyncio.sleep(SETTLE_SECONDS)
+    await begin(ground, contender, tables)
     figures = await waiting(ground, contender, (rows, 0), tables=tables, data_bytes=data_bytes)
     async with watching(ground, tables) as (watch, _):
         began, each = time.monotonic(), rows // 2 // len(tables)
@@ -58,9 +55,7 @@ async def spread(
         lost = await watch.drained(total, contender.stalled_seconds)
         figures["live_rows_per_second"] = (total - lost) / (time.monotonic() - began)
         figures["lost"] += lost
-    if not figures["lost"] and not await same(ground, tables):
-        figures["lost"] = 1
-    await contender.stop()
+    await conclude(ground, contender, figures, tables)
     return figures
 
 
@@ -75,16 +70,13 @@ async def _fill(fresh: Ground, held: int, contenders: Sequence[Contender]) -> No
 
 async def _one(fresh: Ground, contender: Contender, rows: int) -> dict[str, float]:
     held = [await last_id(side) for side in fresh.sides]
-    await contender.start(fresh, (TABLE,))
-    await asyncio.sleep(SETTLE_SECONDS)
+    await settle(fresh, contender)
     figures = await waiting(fresh, contender, (rows, 0))
     async with watching(fresh) as (watch, moment):
         loaded = await load(fresh, rows, (watch, moment), contender.stalled_seconds)
     figures["live_rows_per_second"] = loaded["rows_per_second"]
     figures["lost"] += loaded["lost"]
-    if not figures["lost"] and not await same(fresh):
-        figures["lost"] = 1
-    await contender.stop()
+    await conclude(fresh, contender, figures)
     await _take_out(fresh, held)
     return figures
 

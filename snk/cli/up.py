@@ -1,7 +1,6 @@
 """``snk up``: the whole job on servers of its own, watched on the terminal."""
 
 import asyncio
-import math
 import signal
 import time
 from collections.abc import Iterator
@@ -214,7 +213,7 @@ class Job:
 
 def _percent(part: int, whole: int) -> str:
     """Rounded down: 100 means all of it."""
-    return f"{math.floor(10_000 * part / whole) / 100 if whole else 100.0:.2f}"
+    return f"{10_000 * part // whole / 100 if whole else 100.0:.2f}"
 
 
 def _verdict(result: Comparison) -> str:

@@ -33,7 +33,7 @@ from snk.db.table import UUIDS_ARRAY, SyncedTable
 from snk.verify.ranges import UuidRange
 
 UUID = sa.Uuid(as_uuid=False)
-HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary, sa.Uuid)
+HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary)
 
 
 @dataclass(frozen=True, slots=True)

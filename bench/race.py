@@ -1,0 +1,47 @@
+"""How a contender is put to work on a ground, and what is asked of it at the end."""
+
+import asyncio
+from collections.abc import Sequence
+
+from bench.contenders.contender import Contender
+from bench.ground import TABLE, Ground, same
+from bench.usage import Usage, peak_mib
+
+SETTLE_SECONDS = 1.0
+
+
+async def begin(ground: Ground, contender: Contender, tables: Sequence[str] = (TABLE,)) -> None:
+    """Fresh tables, and a contender that has come to rest on them."""
+    await ground.make_tables(tables)
+    await ground.warm_up()
+    await settle(ground, contender, tables)
+
+
+async def settle(ground: Ground, contender: Contender, tables: Sequence[str] = (TABLE,)) -> None:
+    """Start a contender on the tables as they are, and let it come to rest."""
+    await contender.start(ground, tables)
+    await asyncio.sleep(SETTLE_SECONDS)
+
+
+async def conclude(
+    ground: Ground, contender: Contender, figures: dict[str, float], tables: Sequence[str] = (TABLE,)
+) -> None:
+    """See whether all that came is the same on both sides, or count it as ``lost``; and end the contender."""
+    if not figures["lost"] and not await same(ground, tables):
+        figures["lost"] = 1
+    await contender.stop()
+
+
+def costs(contender: Contender, used: Usage, rows: int) -> dict[str, float]:
+    """What so many rows took.
+
+    Returns:
+        CPU seconds per million rows, of the contender's own processes and of the servers; bytes per row over the
+        network, the measurement's own few among them; peak memory in MiB.
+    """
+    return {
+        "own_cpu": used.own_seconds / rows * 1e6,
+        "server_cpu": used.server_seconds / rows * 1e6,
+        "wire_bytes": used.network_bytes / rows,
+        "peak_mib": peak_mib(contender.pids),
+    }
