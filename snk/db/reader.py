@@ -53,6 +53,14 @@ class Found:
     flushed: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Two statements that differ in how the rows come: in arrays, or with the texts of a column joined to one."""
+
+    folded: sa.Executable
+    joined: sa.Executable
+
+
 class Reader:
     """Reads one table over one connection; every call is one statement with a snapshot of its own."""
 
@@ -60,8 +68,9 @@ class Reader:
         self._server = server
         self._connection = connection
         self._table = table
-        self._above = _above(table)
-        self._within = _within(table)
+        self._above = _Question(_above(table), _above(table, joined=True))
+        self._within = _Question(_within(table), _within(table, joined=True))
+        self._joins = True
         self._named = _named(table)
         self._wait = _wait(table)
         self._can_wait: bool | None = None
@@ -82,16 +91,20 @@ class Reader:
         lows, highs = zip(*holes.pairs, strict=True)
         return await self._fitting(self._within, {"lows": list(lows), "highs": list(highs)}, portion)
 
-    async def _fitting(self, statement: sa.Executable, parameters: Mapping[str, Any], portion: Portion) -> Found:
+    async def _fitting(self, question: "_Question", parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
         while True:
             limits = {"limit": portion.rows, "widest": portion.widest}
-            stamp, inserted, flushed, widest, ids, *columns = await self._row(statement, {**parameters, **limits})
+            statement = question.joined if self._joins else question.folded
+            stamp, inserted, flushed, widest, ids, *folded = await self._row(statement, {**parameters, **limits})
             self._check(stamp)
             asked, portion = portion, portion.after(widest)
-            if widest is None or widest <= asked.widest:
-                rows = self._table.rows(ids, columns) if ids else Rows()
+            if widest is not None and widest > asked.widest:
+                continue
+            rows = self._table.rows(ids, folded) if ids else Rows()
+            if rows is not None:
                 return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed)
+            self._joins = False  # where one such text is, there are more
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Which of these uuids the table holds."""
@@ -100,9 +113,9 @@ class Reader:
 
     async def named(self, uuids: Sequence[str]) -> Rows:
         """The rows of these uuids, in no order."""
-        stamp, ids, *columns = await self._row(self._named, {"uuids": list(uuids)})
+        stamp, ids, *folded = await self._row(self._named, {"uuids": list(uuids)})
         self._check(stamp)
-        return self._table.rows(ids, columns) if ids else Rows()
+        return (self._table.rows(ids, folded) if ids else None) or Rows()
 
     async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool | None:
         """Wait in the server for a row above ``high``.
@@ -175,7 +188,7 @@ class Reader:
             return list((await self._connection.execute(statement, parameters)).one())
 
 
-def _above(table: SyncedTable) -> sa.Select[Any]:
+def _above(table: SyncedTable, *, joined: bool = False) -> sa.Select[Any]:
     """The statement of `Reader.above`. WITH TIES, so that equal ids are never split between two reads."""
     rows = (
         sa.select(table.id.label("id"), *table.measurable(WIDEST))
@@ -184,10 +197,10 @@ def _above(table: SyncedTable) -> sa.Select[Any]:
         .fetch(sa.bindparam("limit", type_=sa.BigInteger), with_ties=True)
         .subquery()
     )
-    return _fitting(table, rows)
+    return _fitting(table, rows, joined=joined)
 
 
-def _within(table: SyncedTable) -> sa.Select[Any]:
+def _within(table: SyncedTable, *, joined: bool = False) -> sa.Select[Any]:
     """The statement of `Reader.within`. LATERAL makes it one index range scan per hole, whatever the statistics say."""
     limit = sa.bindparam("limit", type_=sa.BigInteger)
     holes = (
@@ -209,10 +222,10 @@ def _within(table: SyncedTable) -> sa.Select[Any]:
         .fetch(limit, with_ties=True)
         .subquery()
     )
-    return _fitting(table, rows)
+    return _fitting(table, rows, joined=joined)
 
 
-def _fitting(table: SyncedTable, limited: sa.Subquery) -> sa.Select[Any]:
+def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Select[Any]:
     """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
     rows, width = table.measured(limited)
     return sa.select(
@@ -221,7 +234,7 @@ def _fitting(table: SyncedTable, limited: sa.Subquery) -> sa.Select[Any]:
         _bytes(sa.func.pg_current_wal_flush_lsn()),
         sa.null() if width is None else sa.func.max(width),
         _ids(rows),
-        *table.folded(rows, None if width is None else width > WIDEST),
+        *table.folded(rows, None if width is None else width > WIDEST, joined=joined),
     )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from snk.db import texts
 from snk.db.shape import Column, Shape
 
-SEPARATOR = "\x1e"  # ASCII's record separator
 IDS_ARRAY = ARRAY(sa.BigInteger, dimensions=1)
 UUIDS_ARRAY = ARRAY(sa.Uuid(as_uuid=False), dimensions=1)
 
@@ -150,20 +150,32 @@ class SyncedTable:
         together = sa.select(*rows.c, width.label("width")).offset(sa.literal_column("0")).subquery()
         return together, together.c.width
 
-    def folded(self, rows: sa.Subquery, wide: sa.ColumnElement[bool] | None = None) -> list[sa.ColumnElement[Any]]:
-        """One array per travelling column of a subquery that selects them under their labels.
+    def folded(
+        self, rows: sa.Subquery, wide: sa.ColumnElement[bool] | None = None, *, joined: bool = False
+    ) -> list[sa.ColumnElement[Any]]:
+        """What `rows` takes: a value per travelling column of a subquery that selects them under their labels.
 
-        ``array_agg`` takes the rows in the order in which the subquery yields them. Of ``wide`` rows only what has a
-        fixed width comes along.
+        Aggregates take the rows in the order in which the subquery yields them.
+
+        Args:
+            rows: the subquery.
+            wide: of rows for which this is true only what has a fixed width comes along.
+            joined: texts come as one, and after all columns how many values of each are not NULL.
         """
-        arrays: list[sa.ColumnElement[Any]] = []
+        folded: list[sa.ColumnElement[Any]] = []
+        counts: list[sa.ColumnElement[int]] = []
         for at, column in enumerate(self.columns):
             value: sa.ColumnElement[Any] = rows.c[f"c{at}"]
             if wide is not None and column.varies:
                 value = sa.case((wide, sa.null()), else_=value)
             item = _written_as(column) if _read_plainly(column) else sa.Text()
-            arrays.append(sa.func.array_agg(value, type_=_array(item)))
-        return arrays
+            if joined and isinstance(item, sa.Text):
+                counts.append(sa.func.count(value))
+                value = sa.func.coalesce(value, _character(texts.NOTHING))
+                folded.append(sa.func.string_agg(value, _character(texts.SEPARATOR), type_=sa.Text()))
+            else:
+                folded.append(sa.func.array_agg(value, type_=_array(item)))
+        return [*folded, *counts]
 
     def _read(self, column: Column) -> sa.ColumnElement[Any]:
         read = self.table.c[column.name]
@@ -193,28 +205,26 @@ class SyncedTable:
     def joined(self, columns: Iterable[Sequence[Any]]) -> dict[str, Any] | None:
         """Column lists of two rows or more as parameters, the values of a text column as one text.
 
-        The driver looks at every item of an array several times, which for texts costs more than all else it does.
-
         Returns:
-            None where a value is NULL or holds the separator.
+            None where a column cannot be joined.
         """
         values: dict[str, Any] = {}
         for at, (items, column) in enumerate(zip(columns, self.columns, strict=True)):
-            values[f"c{at}"] = items
-            if _travels_as_text(column):
-                if None in items:
-                    return None
-                values[f"c{at}"] = text = SEPARATOR.join(items)
-                if text.count(SEPARATOR) != len(items) - 1:
-                    return None
-        return values
+            values[f"c{at}"] = texts.joined(items) if _travels_as_text(column) else items
+        return None if None in values.values() else values
 
     def name_of(self, rows: sa.Subquery) -> sa.ColumnElement[str]:
         """The uuid among the columns of unfolded rows."""
         return rows.c[self.names.index(self.shape.uuid_column.name)]
 
-    def rows(self, ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> Rows:
-        """What a folded read brought, as rows."""
+    def rows(self, ids: Sequence[int], folded: Sequence[Any]) -> Rows | None:
+        """What a folded read brought, as rows; None where texts that were joined cannot be taken apart."""
+        columns, counts = list(folded[: len(self.columns)]), iter(folded[len(self.columns) :])
+        for at, column in enumerate(columns):
+            if isinstance(column, str):
+                columns[at] = texts.parted(column, len(ids), len(ids) - next(counts))
+        if None in columns:
+            return None
         return Rows(ids, columns[self.names.index(self.shape.uuid_column.name)], tuple(columns))
 
 
@@ -237,8 +247,13 @@ def _items(column: Column, name: str, *, joined: bool) -> sa.ColumnElement[Any]:
     """The values of one column, one after the other."""
     item = _written_as(column)
     if joined and _travels_as_text(column):
-        return sa.func.string_to_table(sa.bindparam(name, type_=sa.Text), sa.literal(SEPARATOR, sa.Text), type_=item)
+        text = sa.bindparam(name, type_=sa.Text)
+        return sa.func.string_to_table(text, _character(texts.SEPARATOR), _character(texts.NOTHING), type_=item)
     return sa.func.unnest(sa.bindparam(name, type_=_array(item)), type_=item)
+
+
+def _character(character: str) -> sa.ColumnElement[str]:
+    return sa.literal_column(f"chr({ord(character)})", sa.Text)
 
 
 def _array(item: sa.types.TypeEngine[Any]) -> ARRAY[Any]:

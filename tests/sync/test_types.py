@@ -129,6 +129,10 @@ ODD = {
     "a NULL among them": "nullif(n::text, '7')",
     "the separator in one": "case n when 7 then 'a' || chr(30) || 'b' else n::text end",
     "as many separators as rows are NULL": "case n when 7 then chr(30) when 8 then null else n::text end",
+    "what stands for NULL": "case n when 7 then chr(31) else n::text end",
+    "what stands for NULL, and a NULL": "case n when 7 then chr(31) when 8 then null else n::text end",
+    "what stands for NULL within one": "case n when 7 then 'a' || chr(31) when 8 then null else n::text end",
+    "NULLs only": "null",
 }
 
 
