@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
 from snk.db.shape import Column
-from snk.db.table import UUIDS_ARRAY, SyncedTable
+from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify.ranges import UuidRange
 
 UUID = sa.Uuid(as_uuid=False)
@@ -60,6 +60,18 @@ class Side:
         ((rows, total),) = await self._rows(sa.select(*self._digest).select_from(self._table.table), {})
         return Digest(rows, int(total))
 
+    async def classes(self, count: int) -> list[Digest]:
+        """The digest of each class of rows, of which there are so many, a power of two."""
+        number = self._class(count).label("number")
+        return await self._grouped(sa.select(number, *self._digest).group_by(number), count, {})
+
+    async def hashes_in(self, classes: Sequence[int], count: int) -> dict[str, int]:
+        """The hash of every row in some classes, by uuid, in one pass over the table."""
+        wanted = self._class(count) == sa.any_(sa.literal(list(classes), IDS_ARRAY))
+        uuids = sa.func.string_agg(sa.cast(self._table.uuid, sa.Text), ",")
+        ((names, numbers),) = await self._rows(sa.select(uuids, _listed(self._hash)).where(wanted), {})
+        return by_uuid(names.split(","), numbers) if names else {}
+
     async def ends(self, part: UuidRange) -> UuidRange | None:
         """The range from the least to the greatest uuid within a range; None if it is empty.
 
@@ -76,8 +88,7 @@ class Side:
         number = sa.func.width_bucket(self._table.uuid, sa.literal(bounds, UUIDS_ARRAY)).label("number")
         grouped = sa.select(number, *self._digest).where(self._within).group_by(number)
         whole = ranges[0] | ranges[-1]
-        found = {at: Digest(rows, int(total)) for at, rows, total in await self._rows(grouped, _bounds(whole))}
-        return [found.get(at, Digest()) for at in range(len(ranges))]
+        return await self._grouped(grouped, len(ranges), _bounds(whole))
 
     async def hashes(self, ranges: Sequence[UuidRange]) -> dict[str, int]:
         """The hash of every row in some ranges, by uuid."""
@@ -101,10 +112,17 @@ class Side:
     def _digest(self) -> tuple[sa.ColumnElement[Any], ...]:
         return sa.func.count(), sa.func.coalesce(sa.func.sum(self._hash), 0)
 
+    def _class(self, count: int) -> sa.ColumnElement[int]:
+        """By a hash, so that rows are spread evenly however their uuids are made."""
+        return _seed(self._table, 0).bitwise_and(sa.literal(count - 1, sa.BigInteger))
+
+    async def _grouped(self, statement: sa.Executable, count: int, values: dict[str, Any]) -> list[Digest]:
+        found = {at: Digest(rows, int(total)) for at, rows, total in await self._rows(statement, values)}
+        return [found.get(at, Digest()) for at in range(count)]
+
     async def _hashes(self, condition: sa.ColumnElement[bool], values: dict[str, Any]) -> dict[str, int]:
         uuids = sa.func.array_agg(sa.cast(self._table.uuid, sa.Text), type_=ARRAY(sa.Text, dimensions=1))
-        hashes = sa.func.array_agg(self._hash, type_=ARRAY(sa.BigInteger, dimensions=1))
-        ((names, numbers),) = await self._rows(sa.select(uuids, hashes).where(condition), values)
+        ((names, numbers),) = await self._rows(sa.select(uuids, _listed(self._hash)).where(condition), values)
         return by_uuid(names or (), numbers or ())
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
@@ -147,6 +165,10 @@ def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int]) ->
         text = sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
         hashed = sa.func.hashtextextended(text, seed)
     return sa.case((value.is_(None), seed), else_=hashed)
+
+
+def _listed(hashes: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:
+    return sa.func.array_agg(hashes, type_=IDS_ARRAY)
 
 
 def _bounds(part: UuidRange) -> dict[str, str]:

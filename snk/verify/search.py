@@ -1,9 +1,12 @@
-"""The search for the rows that differ: down into the ranges whose digests differ, and a second look at what was found.
+"""The search for the rows that differ: by classes or down into ranges, and a second look at what was found.
 
-Where the digests of a range agree, that is all. Otherwise the range is split, each part is digested, and only those
-that differ are looked into, until they are small enough to fetch the hash of every row. This is the descent of a
-Merkle tree that is computed on the way (as in Dynamo's anti-entropy, DeCandia et al., 2007), with the leaves cut by
-uuid, for ids differ between the sides.
+Mostly few rows differ. So the rows are first digested by classes, told by a hash of the uuid, and the hash of every row
+in the classes that differ is fetched: two passes over the table, both hardly slower than to count its rows.
+
+Where many classes differ, the search goes by ranges. Where the digests of a range agree, that is all. Otherwise the
+range is split, each part is digested, and only those that differ are looked into, until they are small enough to fetch
+the hash of every row. This is the descent of a Merkle tree that is computed on the way (as in Dynamo's anti-entropy,
+DeCandia et al., 2007), with the leaves cut by uuid, for ids differ between the sides.
 
 On a live pair rows are under way while they are compared. What looks different is therefore only suspected, and looked
 at again, by uuid, until it is equal or has stayed different for a while. Suspects are kept in bounded memory: when they
@@ -19,13 +22,11 @@ from typing import Any, Literal, TypeVar
 from snk.verify.digest import Digest, Side
 from snk.verify.ranges import ALL, Batch, UuidRange, batches
 
-# A pass over the table takes more than twice as long with 16,384 parts as with 1024: the groups leave the CPU's cache.
-# Yet the finer the parts, the fewer rows lie beside one that differs, and have to be fetched with it. So few parts are
-# looked at first, and many where many of those differ, as they do under load.
-ROWS_PER_PART = 300
-FEW_PARTS = 1024
-MOST_PARTS = 16_384
+CLASSES = 2048  # with more of them the groups leave the processor's cache
 FEW_UNEQUAL = 1 / 16
+MOST_IN_CLASSES = 250_000
+ROWS_PER_PART = 300
+MOST_PARTS = 16_384
 MOST_ROWS_FETCHED = 10_000
 MOST_DIFFERENCES = 200_000
 LOOK_AGAIN_ROWS = 5000
@@ -33,6 +34,7 @@ FIRST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 1.0
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 Kind = Literal["only_in_first", "only_in_second", "different"]
 
@@ -79,7 +81,13 @@ class Search:
         Args:
             rows: about how many there are on the side that has more.
         """
-        await self._descend(ALL, rows)
+        unequal = unequal_parts(range(CLASSES), *await both(side.classes(CLASSES) for side in self._sides))
+        if sum(size for _, size in unequal) <= min(rows * FEW_UNEQUAL, MOST_IN_CLASSES):
+            self._tell("narrow down", 0, 1)
+            numbers = [number for number, _ in unequal]
+            self._suspects = unequal_rows(*await both(side.hashes_in(numbers, CLASSES) for side in self._sides))
+        else:
+            await self._descend(ALL, rows)
         await self._settle()
 
     async def among(self, unequal: Batch) -> None:
@@ -96,16 +104,8 @@ class Search:
         if not ends:
             return
         whole = ends[0] | ends[-1]
-        fine = max(2, min(rows // ROWS_PER_PART, MOST_PARTS))
-        coarse = min(fine, FEW_PARTS)
-        unequal = await self._unequal(whole, coarse)
-        if coarse < fine and len(unequal) > coarse * FEW_UNEQUAL:
-            unequal = await self._unequal(whole, fine)
-        await self._narrow(unequal)
-
-    async def _unequal(self, whole: UuidRange, count: int) -> Batch:
-        parts = whole.split(count)
-        return unequal_parts(parts, *await both(side.parts(parts) for side in self._sides))
+        parts = whole.split(max(2, min(rows // ROWS_PER_PART, MOST_PARTS)))
+        await self._narrow(unequal_parts(parts, *await both(side.parts(parts) for side in self._sides)))
 
     async def _narrow(self, unequal: Batch) -> None:
         done = 0
@@ -157,8 +157,8 @@ async def _look_again(sides: Sequence[Side], uuids: Iterable[str]) -> dict[str, 
     return found
 
 
-def unequal_parts(parts: Sequence[UuidRange], first: Sequence[Digest], second: Sequence[Digest]) -> Batch:
-    """The ranges whose digests differ."""
+def unequal_parts(parts: Iterable[P], first: Sequence[Digest], second: Sequence[Digest]) -> list[tuple[P, int]]:
+    """The parts of a table whose digests differ, and how many rows each of them holds."""
     return [(part, max(a.rows, b.rows)) for part, a, b in zip(parts, first, second, strict=True) if a != b]
 
 

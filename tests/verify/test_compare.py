@@ -182,11 +182,10 @@ async def test_search_is_broken_off_when_too_much_differs(sides: Sides, monkeypa
 
 
 @pytest.mark.parametrize("many", [1, 300])
-async def test_few_and_many_differences_are_found_in_parts_coarse_and_fine(
+async def test_few_and_many_differences_are_found_in_classes_and_in_ranges(
     sides: Sides, monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
     monkeypatch.setattr(search, "ROWS_PER_PART", 10)
-    monkeypatch.setattr(search, "FEW_PARTS", 32)
     monkeypatch.setattr(search, "MOST_ROWS_FETCHED", 50)
     await sides.both("insert into records (uuid, data) select md5(i::text)::uuid, '' from generate_series(1, 3000) i")
     await sides.second.run(
