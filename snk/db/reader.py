@@ -91,7 +91,7 @@ class Reader:
         lows, highs = zip(*holes.pairs, strict=True)
         return await self._fitting(self._within, {"lows": list(lows), "highs": list(highs)}, portion)
 
-    async def _fitting(self, question: "_Question", parameters: Mapping[str, Any], portion: Portion) -> Found:
+    async def _fitting(self, question: _Question, parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
         while True:
             limits = {"limit": portion.rows, "widest": portion.widest}
@@ -101,7 +101,7 @@ class Reader:
             asked, portion = portion, portion.after(widest)
             if widest is not None and widest > asked.widest:
                 continue
-            rows = self._table.rows(ids, folded) if ids else Rows()
+            rows = self._table.parted(ids, folded) if ids else Rows()
             if rows is not None:
                 return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed)
             self._joins = False  # where one such text is, there are more
@@ -115,7 +115,7 @@ class Reader:
         """The rows of these uuids, in no order."""
         stamp, ids, *folded = await self._row(self._named, {"uuids": list(uuids)})
         self._check(stamp)
-        return (self._table.rows(ids, folded) if ids else None) or Rows()
+        return self._table.rows(ids, folded) if ids else Rows()
 
     async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool | None:
         """Wait in the server for a row above ``high``.

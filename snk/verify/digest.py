@@ -57,13 +57,12 @@ class Side:
 
     async def whole(self) -> Digest:
         """The digest of all rows."""
-        ((rows, total),) = await self._rows(sa.select(*self._digest).select_from(self._table.table), {})
+        ((rows, total),) = await self._rows(sa.select(*_digest(self._hash)).select_from(self._table.table), {})
         return Digest(rows, int(total))
 
     async def classes(self, count: int) -> list[Digest]:
         """The digest of each class of rows, of which there are so many, a power of two."""
-        number = self._class(count).label("number")
-        return await self._grouped(sa.select(number, *self._digest).group_by(number), count, {})
+        return await self._grouped(self._class(count), count, sa.true(), {})
 
     async def hashes_in(self, classes: Sequence[int], count: int) -> dict[str, int]:
         """The hash of every row in some classes, by uuid, in one pass over the table."""
@@ -85,10 +84,8 @@ class Side:
     async def parts(self, ranges: Sequence[UuidRange]) -> list[Digest]:
         """The digest of each of some adjacent ranges, in one pass over them."""
         bounds = [part.low_text for part in ranges[1:]]
-        number = sa.func.width_bucket(self._table.uuid, sa.literal(bounds, UUIDS_ARRAY)).label("number")
-        grouped = sa.select(number, *self._digest).where(self._within).group_by(number)
-        whole = ranges[0] | ranges[-1]
-        return await self._grouped(grouped, len(ranges), _bounds(whole))
+        number = sa.func.width_bucket(self._table.uuid, sa.literal(bounds, UUIDS_ARRAY))
+        return await self._grouped(number, len(ranges), self._within, _bounds(ranges[0] | ranges[-1]))
 
     async def hashes(self, ranges: Sequence[UuidRange]) -> dict[str, int]:
         """The hash of every row in some ranges, by uuid."""
@@ -108,16 +105,22 @@ class Side:
     def _named(self) -> sa.ColumnElement[bool]:
         return self._table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
 
-    @property
-    def _digest(self) -> tuple[sa.ColumnElement[Any], ...]:
-        return sa.func.count(), sa.func.coalesce(sa.func.sum(self._hash), 0)
-
     def _class(self, count: int) -> sa.ColumnElement[int]:
         """By a hash, so that rows are spread evenly however their uuids are made."""
         return _seed(self._table, 0).bitwise_and(sa.literal(count - 1, sa.BigInteger))
 
-    async def _grouped(self, statement: sa.Executable, count: int, values: dict[str, Any]) -> list[Digest]:
-        found = {at: Digest(rows, int(total)) for at, rows, total in await self._rows(statement, values)}
+    async def _grouped(
+        self, number: sa.ColumnElement[int], count: int, condition: sa.ColumnElement[bool], values: dict[str, Any]
+    ) -> list[Digest]:
+        """The digest of all rows that have the same number, for each of so many numbers.
+
+        OFFSET hides from the planner what the numbers are made of: it would take them to be as many as the uuids, and
+        sort whole rows on disk instead of counting in memory. In quotes, or it would not let several processes do it.
+        """
+        hashed = sa.select(number.label("number"), self._hash.label("hash")).where(condition)
+        rows = hashed.offset(sa.literal_column("'0'")).subquery("rows")
+        grouped = sa.select(rows.c.number, *_digest(rows.c.hash)).group_by(rows.c.number)
+        found = {at: Digest(rows, int(total)) for at, rows, total in await self._rows(grouped, values)}
         return [found.get(at, Digest()) for at in range(count)]
 
     async def _hashes(self, condition: sa.ColumnElement[bool], values: dict[str, Any]) -> dict[str, int]:
@@ -165,6 +168,10 @@ def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int]) ->
         text = sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
         hashed = sa.func.hashtextextended(text, seed)
     return sa.case((value.is_(None), seed), else_=hashed)
+
+
+def _digest(hashes: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:
+    return sa.func.count(), sa.func.coalesce(sa.func.sum(hashes), 0)
 
 
 def _listed(hashes: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:

@@ -1,7 +1,7 @@
 """The search for the rows that differ: by classes or down into ranges, and a second look at what was found.
 
 Mostly few rows differ. So the rows are first digested by classes, told by a hash of the uuid, and the hash of every row
-in the classes that differ is fetched: two passes over the table, both hardly slower than to count its rows.
+in the classes that differ is fetched: two passes over the table.
 
 Where many classes differ, the search goes by ranges. Where the digests of a range agree, that is all. Otherwise the
 range is split, each part is digested, and only those that differ are looked into, until they are small enough to fetch
@@ -22,7 +22,9 @@ from typing import Any, Literal, TypeVar
 from snk.verify.digest import Digest, Side
 from snk.verify.ranges import ALL, Batch, UuidRange, batches
 
-CLASSES = 2048  # with more of them the groups leave the processor's cache
+LEAST_CLASSES = 2048
+MOST_CLASSES = 65_536
+ROWS_PER_CLASS = 10_000  # the more classes, the more of their sums leave the processor's cache
 FEW_UNEQUAL = 1 / 16
 MOST_IN_CLASSES = 250_000
 ROWS_PER_PART = 300
@@ -46,7 +48,7 @@ Progress = Callable[[str, int, int], None]
 
 
 class Search:
-    """The descent into the ranges that differ.
+    """The search in classes or ranges, and what it has found so far.
 
     Attributes:
         found: rows that differ, and lastingly so, by uuid.
@@ -81,11 +83,14 @@ class Search:
         Args:
             rows: about how many there are on the side that has more.
         """
-        unequal = unequal_parts(range(CLASSES), *await both(side.classes(CLASSES) for side in self._sides))
+        count = min(MOST_CLASSES, max(LEAST_CLASSES, 1 << (rows // ROWS_PER_CLASS).bit_length()))
+        unequal = unequal_parts(range(count), *await both(side.classes(count) for side in self._sides))
+        if not unequal:
+            return
         if sum(size for _, size in unequal) <= min(rows * FEW_UNEQUAL, MOST_IN_CLASSES):
             self._tell("narrow down", 0, 1)
             numbers = [number for number, _ in unequal]
-            self._suspects = unequal_rows(*await both(side.hashes_in(numbers, CLASSES) for side in self._sides))
+            self._suspects = unequal_rows(*await both(side.hashes_in(numbers, count) for side in self._sides))
         else:
             await self._descend(ALL, rows)
         await self._settle()

@@ -1,11 +1,15 @@
 """What is read costs what is new, not what is there, and is never more than fits."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from snk.core.intervals import Intervals
 from snk.core.portion import Portion
 from snk.db.engine import Server
 from snk.db.reader import Reader
+from snk.db.table import Rows, SyncedTable
 from snk.sync.link import linked
 from tests.conftest import PairUrls
 from tests.databases import Database, insert, until
@@ -101,3 +105,25 @@ async def test_rows_of_one_id_are_not_split_by_their_width(pair: PairUrls) -> No
             seen.append(list(found.rows.ids))
             high, portion = found.rows.ids[-1], found.portion
     assert seen == [[1], [2, 2], [3]]
+
+
+async def test_texts_come_joined_until_one_holds_what_separates_them(
+    pair: PairUrls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    for side in (first, second):
+        await side.run(TABLE)
+    seen: list[tuple[bool, bool]] = []  # whether texts came joined, and whether they could be told apart
+    parted = SyncedTable.parted
+
+    def watched(table: SyncedTable, ids: Sequence[int], folded: Sequence[Any]) -> Rows | None:
+        rows = parted(table, ids, folded)
+        seen.append((any(isinstance(column, str) for column in folded), rows is not None))
+        return rows
+
+    monkeypatch.setattr(SyncedTable, "parted", watched)
+    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+        for high, value in enumerate(["'a'", "null", "'a' || chr(30)", "'b'"]):
+            await first.run(f"insert into records (uuid, data) values (gen_random_uuid(), {value})")
+            assert len((await link.source.reader.above(high, PORTION)).rows) == 1
+    assert seen == [(True, True), (True, True), (True, False), (False, True), (False, True)]
