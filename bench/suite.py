@@ -151,7 +151,10 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
 
 
 def _live(sizes: Sizes) -> Scenario:
-    about = "TST at full speed on both sides; rows per second until both sides hold all. *nobody*: TST, and no sync."
+    about = (
+        "TST at full speed on both sides; rows per second until both sides hold all, the share that was there when TST"
+        " stopped, and how long the rest took. *nobody*: TST, and no sync."
+    )
     shown = (
         RATE,
         Shown("tst_rows_per_second", "rows/s as TST sees it"),
@@ -202,7 +205,10 @@ def _loaded(sizes: Sizes) -> Scenario:
 
 
 def _scale(sizes: Sizes) -> Scenario:
-    about = "Catch-up and load where tables hold much already, of many tables, and of wide rows."
+    about = (
+        "Catch-up and load where tables hold much already, of many tables, and of wide rows. Of fewer rows than above,"
+        " and at other times: compare within a case, and cases with their neighbours."
+    )
     more = sizes.more
     tables = [
         Case(
@@ -231,7 +237,7 @@ def _verify(sizes: Sizes) -> Scenario:
     about = (
         "Seconds of the whole process, from its start to its end, to compare both sides. Nobody writes. *snk*: with"
         " `--settle 0`; by default it looks for five seconds more whether what differs stays so. *reladiff*: as it"
-        " comes, 32 ranges and one thread; and with the settings that were the fastest for such differences."
+        " comes, 32 ranges and one thread; and with other settings, which of many were the fastest on small tables."
     )
     shown = (Shown("seconds", "s", 2, less=True, compared=True), Shown("wrong", "wrong answers"))
     return Scenario("verify", "Verify", about, shown, [Verified(*sized) for sized in sizes.verified])
@@ -249,7 +255,8 @@ def _limit(sizes: Sizes) -> Scenario:
 def _cost() -> Scenario:
     about = (
         "What the runs above used: processor time of the contender's own processes and of both servers, per million"
-        " rows; bytes over the network, with TST's where it loads; memory; and what it takes to do nothing."
+        " rows; bytes over the network, with TST's where it loads; memory; and what it takes to do nothing. Native has"
+        " no processes of its own: all it does is in the servers."
     )
     shown = (
         Shown("own_cpu", "own CPU s", 2),

@@ -64,6 +64,7 @@ def show(told: dict[str, Any], console: Console) -> None:
         *_troubles(told),
         *_locked_out(told["lockers"]),
         *_held_back(told["flows"]),
+        *_wanted(told["flows"]),
         *_conflicts(told["flows"]),
         *_rejected(told["flows"]),
         *_leaders(told),
@@ -134,11 +135,19 @@ def _blocker(blocker: dict[str, Any]) -> str:
     return f"{who}, {blocker['state'] or 'state unknown'}{age}: it commits, or pg_terminate_backend({blocker['pid']})"
 
 
+def _wanted(flows: list[dict[str, Any]]) -> Iterator[str]:
+    for flow in flows:
+        if flow["wanted"]:
+            words = f"rows[/] that a sweep found are being brought over by {escape(flow['name'])}"
+            yield f"[yellow]{flow['wanted']:,} {words}"
+
+
 def _conflicts(flows: list[dict[str, Any]]) -> Iterator[str]:
     for flow in flows:
         if flow["conflicts"]:
             where = f"table snk.conflicts in {flow['destination']}"
-            yield f"[yellow]{flow['conflicts']:,} conflicts[/] of {escape(flow['name'])}: both rows are in {where}"
+            words = "conflict" if flow["conflicts"] == 1 else "conflicts"
+            yield f"[yellow]{flow['conflicts']:,} {words}[/] of {escape(flow['name'])}: both rows are in {where}"
 
 
 def _locked_out(lockers: list[dict[str, Any]]) -> Iterator[str]:

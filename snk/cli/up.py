@@ -26,7 +26,7 @@ from snk.settings import load_settings
 from snk.status.ask import ask, daemon_url
 from snk.sync.pause import pause
 from snk.verify.compare import KINDS, Comparison, compare
-from snk.verify.search import Progress
+from snk.verify.search import LOOK_AGAIN, Progress
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
@@ -70,6 +70,7 @@ class Job:
         self._stop = asyncio.Event()
         self._started = time.monotonic()
         self._counted: tuple[int | None, int | None] = (None, None)
+        self._before = 0
         self._count_again = 0.0
         self._console = Console(highlight=False)
 
@@ -88,6 +89,7 @@ class Job:
             await self._until_healthy(daemon)
             self._introduce(load=load)
             self._started = time.monotonic()
+            self._before = min(await self._counts())
             if load:
                 tst = start_tst(self._pair, values, self._rows)
             await self._watch(daemon, tst)
@@ -152,14 +154,14 @@ class Job:
         """Stop TST if it has not ended by itself, say what it did, and how much was on both sides at that moment."""
         await asyncio.to_thread(tst.end, signal.SIGINT, STOP_SECONDS)
         stopped = time.monotonic()
-        at_once = await self._counts()
+        at_once = await self._new()
         everything = max(at_once)
         self._console.print(f"tst     {tst.last_lines()}", soft_wrap=True)
         share = _percent(min(at_once), everything)
         self._console.print(f"snk     {share}% of {everything:,} rows were on both sides when it stopped")
         counts = at_once
         while len(set(counts)) > 1 and time.monotonic() - stopped < SETTLE_SECONDS:
-            counts = await self._counts()
+            counts = await self._new()
         reached = "all" if len(set(counts)) == 1 else f"{min(counts):,}"
         self._console.print(f"        {reached} of {max(counts):,} after {time.monotonic() - stopped:.2f} s")
 
@@ -183,7 +185,7 @@ class Job:
 
         def tell(what: str, done: int, of: int) -> None:  # noqa: ARG001 - as everybody who tells
             nonlocal told
-            if what == "look again" and not told:
+            if what == LOOK_AGAIN and not told:
                 told = True
                 words = f"verify  {table}: {of:,} rows differ; whether they stay so shows within {SETTLE_SECONDS:.0f} s"
                 self._console.print(words, soft_wrap=True)
@@ -197,6 +199,10 @@ class Job:
         self._counted = await self._counts()
         now = time.monotonic()
         self._count_again = now + (now - began) / COUNTING_SHARE
+
+    async def _new(self) -> tuple[int, ...]:
+        """Rows on each side that were not on both when the load began."""
+        return tuple(count - self._before for count in await self._counts())
 
     async def _counts(self) -> tuple[int, int]:
         """Rows on each side, of all tables."""

@@ -16,7 +16,7 @@ from snk.cli.common import checked_settings, pair_of
 from snk.db.pooler import refuse_shared_sessions
 from snk.sync.pair import Pair
 from snk.verify.compare import KINDS, Comparison, compare
-from snk.verify.search import Progress, both
+from snk.verify.search import LOOK_AGAIN, Progress, both
 
 SAY_SECONDS = 2.0
 
@@ -42,7 +42,7 @@ async def _compare(pair: Pair, settle: float) -> list[Comparison]:
     await both(refuse_shared_sessions(server) for server in (pair.first, pair.second))
     results: list[Comparison] = []
     for table in pair.tables:
-        with _shown(table) as tell:
+        with _shown(table, settle) as tell:
             results.append(await compare(pair.first, pair.second, table, settle_seconds=settle, progress=tell))
     return results
 
@@ -54,28 +54,37 @@ def _pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 
 
 @contextmanager
-def _shown(table: str) -> Iterator[Progress]:
+def _shown(table: str, settle: float) -> Iterator[Progress]:
     """How it goes, on a terminal in one line that changes."""
     if not sys.stderr.isatty():
-        yield _in_lines(table)
+        yield _in_lines(table, settle)
         return
     from rich.console import Console  # noqa: PLC0415 - to import it takes longer than to compare small tables
 
     with Console(stderr=True).status(table) as status:
-        yield lambda what, done, of: status.update(f"{table}: {what} {done:,}/{of:,}")
+        yield lambda what, done, of: status.update(_words(table, what, done, of, settle))
 
 
-def _in_lines(table: str) -> Progress:
-    """A line now and then, for work that lasts."""
+def _in_lines(table: str, settle: float) -> Progress:
+    """A line now and then, for work that lasts; it says at once, and once, what it waits for."""
     last = time.monotonic()
+    before = ""
 
     def tell(what: str, done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last > SAY_SECONDS:
+        nonlocal last, before
+        waits = what == LOOK_AGAIN
+        if (what != before) if waits else (time.monotonic() - last > SAY_SECONDS):
             last = time.monotonic()
-            print(f"{table}: {what} {done}/{of}", file=sys.stderr)
+            print(_words(table, what, done, of, settle), file=sys.stderr)
+        before = what
 
     return tell
+
+
+def _words(table: str, what: str, done: int, of: int, settle: float) -> str:
+    if what == LOOK_AGAIN:
+        return f"{table}: {of:,} rows differ; whether they stay so shows within {settle:g} s"
+    return f"{table}: {what} {done:,}/{of:,}"
 
 
 def _told(result: Comparison, limit: int) -> dict[str, Any]:
@@ -96,8 +105,10 @@ def _show(result: Comparison, limit: int) -> None:
     for kind in KINDS:
         found: tuple[str, ...] = getattr(result, kind)
         if found:
-            print(f"  {kind.replace('_', ' ')}: {len(found):,}{'' if result.complete else ' or more'}")
+            print(f"  {kind.replace('_', ' ')}: {len(found):,}")
             for uuid in found[:limit]:
                 print(f"    {uuid}")
             if len(found) > limit:
                 print(f"    and {len(found) - limit:,} more; --limit shows more of them")
+    if not result.complete:
+        print("  the search ended here; more rows may differ")

@@ -56,13 +56,13 @@ class Delivered:
         inserted: how many rows are new in the destination.
         present: the uuids that were there before: echoes, replays and conflicts.
         refused: the uuids that the destination refuses; they were set aside.
-        conflicts: how many conflicts were recorded that were not known yet.
+        conflicts: the uuids of conflicts that were not known yet, and are recorded now.
     """
 
     inserted: int
     present: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
-    conflicts: int = 0
+    conflicts: tuple[str, ...] = ()
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -228,7 +228,7 @@ class Writer:
             narrowed = await insert_narrowly(connection, self._insert_missing, rows)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
-            conflicts, missing = await self._compare(there) if there else (0, frozenset())
+            conflicts, missing = await self._compare(there) if there else ((), frozenset())
             refused = narrowed.refused | dict.fromkeys(missing, NOT_TAKEN)
             await self._rejects.keep(refused)
             await self._rejects.forget([uuid for uuid in again if uuid not in refused])
@@ -237,11 +237,11 @@ class Writer:
         present = tuple(uuid for uuid in there.uuids if uuid not in missing)
         return Delivered(len(narrowed.inserted), present, tuple(refused), conflicts)
 
-    async def _compare(self, rows: Rows) -> tuple[int, frozenset[str]]:
+    async def _compare(self, rows: Rows) -> tuple[tuple[str, ...], frozenset[str]]:
         """Of rows that were not inserted, record those that differ from what has their uuid.
 
         Returns:
-            How many conflicts are new, and the uuids that nothing has.
+            The uuids of conflicts that are new, and those that nothing has.
         """
         there = await self._reader.named(rows.uuids)
         ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
@@ -258,9 +258,9 @@ class Writer:
             if uuid in theirs and row != theirs[uuid]
         ]
         if not values:
-            return 0, missing
+            return (), missing
         record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
-        return len((await self._connection.execute(record, values)).all()), missing
+        return tuple((await self._connection.execute(record, values)).scalars()), missing
 
     def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
         return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}

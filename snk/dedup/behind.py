@@ -31,6 +31,7 @@ RETRY_SECONDS = 2.0
 # Rows wait for what Redis remembers, once for each start of their server; so they wait no longer than this.
 RESTORE_SECONDS = 0.5
 STOP_SECONDS = 1.0
+NOT_ASKED = "not asked yet"
 UUID_BYTES = 16
 PROOF = "0"  # no batch has this number
 
@@ -45,11 +46,11 @@ class Behind:
     """Writes the notes of every `Known` behind to one Redis.
 
     Attributes:
-        error: why Redis is not there, or an empty string where it is, or was not asked yet.
+        error: why Redis is not there, or an empty string where it is.
     """
 
     def __init__(self, dsn: str) -> None:
-        self.error = ""
+        self.error = NOT_ASKED
         self._redis = Redis.from_url(
             dsn,
             socket_timeout=RETRY_SECONDS,

@@ -25,6 +25,7 @@ GAUGES: dict[str, tuple[str, Value]] = {
     "snk_hole_ids": ("Ids below the mark that were never seen and may still come.", lambda flow: flow.hole_ids),
     "snk_holes_seconds": ("For how long there have been such ids without a break.", lambda flow: flow.holes_seconds),
     "snk_conflicts": ("Recorded conflicts: one uuid, two different rows.", lambda flow: flow.conflicts),
+    "snk_wanted": ("Rows that a sweep found missing, still to be brought over.", lambda flow: flow.wanted),
     "snk_rejected": ("Rows that the destination refuses, tried again now and then.", lambda flow: flow.rejected),
     "snk_progress_seconds": ("Since the flow last finished a step.", lambda flow: flow.progress_seconds),
 }

@@ -107,6 +107,7 @@ class Flow:
         known = set(self._wanted)
         new = [uuid for uuid in uuids if uuid not in known]
         self._wanted += new
+        self.meter.wanted = len(self._wanted)
         return len(new)
 
     def stand_by(self, leader: str, error: SnkError | None) -> None:

@@ -10,7 +10,7 @@ from snk.core.tail import Tail
 from snk.db.writer import Delivered, MarkState
 from snk.errors import SnkError
 
-RATE_SECONDS = 5.0
+RATE_SECONDS = 2.0
 
 
 class Meter:
@@ -20,6 +20,7 @@ class Meter:
         self.state: FlowState = "starting"
         self.conflicts = 0
         self.rejected = 0
+        self.wanted = 0
         self.late = 0
         self.leader = ""
         self.names = {"table": table, "source": source, "destination": destination}
@@ -57,7 +58,7 @@ class Meter:
         """A batch was written."""
         self._delivered += delivered.inserted
         self._present += len(delivered.present)
-        self.conflicts += delivered.conflicts
+        self.conflicts += len(delivered.conflicts)
 
     def echoed(self, rows: int) -> None:
         """So many rows were recognised as SNK's own."""
@@ -114,6 +115,7 @@ class Meter:
             present=self._present,
             conflicts=self.conflicts,
             rejected=self.rejected,
+            wanted=self.wanted,
             late=self.late,
             leader=self.leader,
             rows_per_second=self._rate(now),

@@ -26,8 +26,9 @@ BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
 LATE_SECONDS = 5.0
 UNCHANGED_SECONDS = 2.0
-MOST_NAMED = 100
-MOST_WANTED = 20  # so many times as many, of one beat
+MOST_AGAIN = 100
+MOST_NAMED = 1000
+NAMED_SECONDS = 0.25  # of one beat: new rows wait meanwhile
 MOST_RANGES = 10_000  # intervals of holes in one statement
 
 log = structlog.get_logger()
@@ -235,6 +236,9 @@ class Session:
         self._meter.wrote(delivered)
         if delivered.refused or batch.again:
             self._meter.rejected = await writer.rejected()
+        if delivered.conflicts:
+            told = {"rows": len(delivered.conflicts), "first": delivered.conflicts[0]}
+            log.warning("conflicts_recorded", **self._meter.names, **told)
         if new := [uuid for uuid in delivered.refused if uuid not in batch.again]:
             log.warning("rows_rejected", **self._meter.names, rows=len(new), first=new[0])
         self._meter.reached(batch.tail, self._state, batch.asked)
@@ -274,15 +278,17 @@ class Session:
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
         source, destination = self._link.source.reader, self._link.destination.writer
-        most = min(MOST_NAMED, self._portion.rows)  # wide rows fewer at a time
-        if self._meter.rejected and (due := await destination.due(most)):
+        most = self._portion.rows  # wide rows fewer at a time
+        if self._meter.rejected and (due := await destination.due(min(MOST_AGAIN, most))):
             await self._write(self._batch(await source.named(due), again=due))
-        for _ in range(MOST_WANTED):
-            names = self._wanted[:most]
-            if not names:
-                return
+        until = time.monotonic() + NAMED_SECONDS
+        while self._wanted:
+            names = self._wanted[: min(MOST_NAMED, most)]
             await self._write(self._batch(await source.named(names)))
             del self._wanted[: len(names)]
+            self._meter.wanted = len(self._wanted)
+            if time.monotonic() > until:
+                return
 
     async def _bring_late(self) -> None:
         """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""

@@ -115,7 +115,7 @@ class Sweeper:
             await pause(stop, min(LOOK_SECONDS, until - time.monotonic()))
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
-        """Rows that wait for their turn are no differences."""
+        """Rows that wait for their turn are no differences, nor are those that an earlier sweep found."""
         while not stop.is_set() and not all(_caught_up(flow) for flow in (self._there, self._back)):
             await pause(stop, LOOK_SECONDS)
 
@@ -169,4 +169,4 @@ class Sweeper:
 
 def _caught_up(flow: Flow) -> bool:
     status = flow.meter.status()
-    return status.state == "running" and status.lag_seconds < LAG_SECONDS
+    return status.state == "running" and status.lag_seconds < LAG_SECONDS and not status.wanted

@@ -31,6 +31,7 @@ ROWS_PER_PART = 300
 MOST_PARTS = 16_384
 MOST_ROWS_FETCHED = 10_000
 MOST_DIFFERENCES = 200_000
+LOOK_AGAIN = "look again"
 LOOK_AGAIN_ROWS = 5000
 FIRST_PAUSE_SECONDS = 0.05
 MOST_PAUSE_SECONDS = 1.0
@@ -147,7 +148,7 @@ async def lasting(
     deadline = time.monotonic() + settle_seconds
     pause = FIRST_PAUSE_SECONDS
     while suspects and time.monotonic() < deadline:
-        tell("look again", 0, len(suspects))
+        tell(LOOK_AGAIN, 0, len(suspects))
         await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
         pause = min(2 * pause, MOST_PAUSE_SECONDS)
         suspects = await _look_again(sides, suspects)

@@ -69,6 +69,9 @@ def test_loads_syncs_verifies_and_ends(state: Path) -> None:
     assert "20500 rows in" in printed
     assert "% of 20,500 rows were on both sides when it stopped" in printed
     assert "public.records: equal, 20,500 rows in first, 20,500 in second" in printed
+    code, printed = Up(state, "--rows", "1000").end()
+    assert code == 0, printed
+    assert "% of 1,000 rows were on both sides when it stopped" in printed, "rows of an earlier run are counted"
 
 
 def test_ctrl_c_stops_the_load_finishes_and_verifies(state: Path) -> None:

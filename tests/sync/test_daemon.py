@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from snk.dedup.known import Known
 from snk.sync.daemon import Daemon
@@ -71,11 +72,12 @@ async def test_a_conflict_is_recorded_with_both_rows_and_overwrites_nothing(
         pass
     await first.run(f"insert into records (uuid, data) values ('{UUID}', 'one')")
     await second.run(f"insert into records (uuid, data) values ('{UUID}', 'other')")
-    async with running() as daemon:
-        await insert(first, 10)
-
-        await until(lambda: conflicts_noticed(daemon), "the conflict")
-        await until(lambda: _count(second, 11), "the rows beside it")
+    with capture_logs() as logs:
+        async with running() as daemon:
+            await insert(first, 10)
+            await until(lambda: conflicts_noticed(daemon), "the conflict")
+            await until(lambda: _count(second, 11), "the rows beside it")
+    assert {entry["first"] for entry in logs if entry["event"] == "conflicts_recorded"} == {UUID}
     assert await first.value(f"select data from records where uuid = '{UUID}'") == "one"
     assert await second.value(f"select data from records where uuid = '{UUID}'") == "other"
     query = "select source_row->>'data', destination_row->>'data' from snk.conflicts"

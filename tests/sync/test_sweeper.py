@@ -69,6 +69,26 @@ async def test_a_row_in_a_hole_given_up_is_found_by_a_sweep(
     assert [sweep.found for sweep in daemon.status().sweeps] == [1]
 
 
+async def test_rows_on_their_way_back_are_told_of_and_not_found_again(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "MOST_NAMED", 100)
+    monkeypatch.setattr(session_module, "NAMED_SECONDS", 0.0)
+    async with running(sweeps=OFTEN) as daemon:
+        await insert(first, 300)
+        await until_equal(first, second, 300)
+        await second.run("delete from records")
+
+        async def told() -> bool:
+            return [flow.wanted for flow in daemon.status().flows] in ([200, 0], [100, 0])
+
+        await until(told, "rows on their way")
+        await until_equal(first, second, 300)
+        await until_proven(daemon)
+        assert [sweep.found for sweep in daemon.status().sweeps] == [300]
+        assert [flow.wanted for flow in daemon.status().flows] == [0, 0]
+
+
 @pytest.mark.usefixtures("without_ledger")
 async def test_without_sweep_and_ledger_the_row_would_be_lost(
     running: Running, first: Database, second: Database
