@@ -112,7 +112,9 @@ async def _of_schema(server: Server) -> AsyncIterator[Finding]:
         hidden = any(right.startswith("USAGE on schema") for right in refused)
         lacking = [] if hidden else await missing(connection, default_table=False)
     if lacking:
-        yield Finding("error", server.label, f"{', '.join(lacking)} missing", "Run `snk init`")
+        what = f"its schema {schema.SCHEMA}" if schema.SCHEMA in lacking else ", ".join(lacking)
+        advice = "Run `snk init`; where this role may not, an owner runs what `snk init --print --role NAME` prints"
+        yield Finding("error", server.label, f"{what} missing", advice)
     elif refused:
         advice = "GRANT them to this role; `snk init --print --role NAME` prints how"
         yield Finding("error", server.label, f"rights missing in SNK's schema: {', '.join(refused)}", advice)
