@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pwd
+import secrets
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from snk.errors import ServersUnfit
 
 GIVE_UP_SECONDS = 5.0
 LOG_LINES = 8
+PORTS = range(10_000, 32_768)
+PORTS_TRIED = 100
 PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
@@ -165,7 +168,14 @@ def spawn(
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 that nobody uses now.
+
+    Not one of those that systems give to outgoing connections (from 32768 on Linux, from 49152 elsewhere): one of these
+    might take it before the server does, or while the server is down.
+    """
+    for _ in range(PORTS_TRIED):
+        port = secrets.choice(PORTS)
+        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServersUnfit(f"None of {PORTS_TRIED} ports of 127.0.0.1 between {PORTS[0]} and {PORTS[-1]} is free")

@@ -1,14 +1,16 @@
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from snk.embedded import process
 from snk.embedded.identity import children_of, end_leftover, is_ours, process_of
-from snk.embedded.process import Child, spawn
+from snk.embedded.process import Child, free_port, spawn
 from snk.errors import ServersUnfit
 from tests.embedded.machine import gone, wait_until
 
@@ -107,3 +109,21 @@ def test_a_process_that_ended_is_none(tmp_path: Path) -> None:
     with shell(tmp_path, "exit 0") as child:
         wait_until(lambda: process_of(child.pid) is None, "the zombie to count as gone")
         assert not is_ours(child.pid, "exit 0")
+
+
+def test_ports_are_none_that_an_outgoing_connection_may_get() -> None:
+    outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    least = int(outgoing.read_text().split()[0]) if outgoing.exists() else 49_152
+    if least < 32_768:
+        pytest.skip("this system gives all ports to outgoing connections")
+    ports = {free_port() for _ in range(50)}
+    assert len(ports) > 1
+    assert max(ports) < least
+
+
+def test_a_port_in_use_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        monkeypatch.setattr(process, "PORTS", [port])
+        with pytest.raises(ServersUnfit, match=f"between {port} and {port} is free"):
+            free_port()
