@@ -30,3 +30,8 @@ def checked_settings() -> Settings:
 def pair_of(settings: Settings) -> Pair:
     """The two databases and the tables of the settings."""
     return Pair(Server("first", settings.first_dsn), Server("second", settings.second_dsn), settings.tables)
+
+
+def waiting(table: str, rows: int, settle_seconds: float) -> str:
+    """Why a comparison takes a while."""
+    return f"{table}: {rows:,} rows differ; whether they stay so shows within {settle_seconds:g} s"

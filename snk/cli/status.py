@@ -138,8 +138,10 @@ def _blocker(blocker: dict[str, Any]) -> str:
 def _wanted(flows: list[dict[str, Any]]) -> Iterator[str]:
     for flow in flows:
         if flow["wanted"]:
-            words = f"rows[/] that a sweep found are being brought over by {escape(flow['name'])}"
-            yield f"[yellow]{flow['wanted']:,} {words}"
+            yield (
+                f"[yellow]{flow['wanted']:,} rows[/] that a sweep found are being brought over by"
+                f" {escape(flow['name'])}"
+            )
 
 
 def _conflicts(flows: list[dict[str, Any]]) -> Iterator[str]:

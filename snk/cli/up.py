@@ -13,6 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
+from snk.cli.common import waiting
 from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
 from snk.db.rows import count_rows
@@ -88,10 +89,10 @@ class Job:
         try:
             await self._until_healthy(daemon)
             self._introduce(load=load)
-            self._started = time.monotonic()
-            self._before = min(await self._counts())
             if load:
+                self._before = min(await self._counts())
                 tst = start_tst(self._pair, values, self._rows)
+            self._started = time.monotonic()
             await self._watch(daemon, tst)
             if tst:
                 await self._end_load(tst)
@@ -187,8 +188,7 @@ class Job:
             nonlocal told
             if what == LOOK_AGAIN and not told:
                 told = True
-                words = f"verify  {table}: {of:,} rows differ; whether they stay so shows within {SETTLE_SECONDS:.0f} s"
-                self._console.print(words, soft_wrap=True)
+                self._console.print(f"verify  {waiting(table, of, SETTLE_SECONDS)}", soft_wrap=True)
 
         return tell
 

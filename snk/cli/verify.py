@@ -4,15 +4,16 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 import uvloop
 
-from snk.cli.common import checked_settings, pair_of
+from snk.cli.common import checked_settings, pair_of, waiting
 from snk.db.pooler import refuse_shared_sessions
 from snk.sync.pair import Pair
 from snk.verify.compare import KINDS, Comparison, compare
@@ -56,34 +57,35 @@ def _pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None
 @contextmanager
 def _shown(table: str, settle: float) -> Iterator[Progress]:
     """How it goes, on a terminal in one line that changes."""
+    words = partial(_words, table, settle)
     if not sys.stderr.isatty():
-        yield _in_lines(table, settle)
+        yield _in_lines(words)
         return
     from rich.console import Console  # noqa: PLC0415 - to import it takes longer than to compare small tables
 
     with Console(stderr=True).status(table) as status:
-        yield lambda what, done, of: status.update(_words(table, what, done, of, settle))
+        yield lambda what, done, of: status.update(words(what, done, of))
 
 
-def _in_lines(table: str, settle: float) -> Progress:
+def _in_lines(words: Callable[[str, int, int], str]) -> Progress:
     """A line now and then, for work that lasts; it says at once, and once, what it waits for."""
     last = time.monotonic()
     before = ""
 
     def tell(what: str, done: int, of: int) -> None:
         nonlocal last, before
-        waits = what == LOOK_AGAIN
-        if (what != before) if waits else (time.monotonic() - last > SAY_SECONDS):
+        due = what != before if what == LOOK_AGAIN else time.monotonic() - last > SAY_SECONDS
+        if due:
             last = time.monotonic()
-            print(_words(table, what, done, of, settle), file=sys.stderr)
+            print(words(what, done, of), file=sys.stderr)
         before = what
 
     return tell
 
 
-def _words(table: str, what: str, done: int, of: int, settle: float) -> str:
+def _words(table: str, settle: float, what: str, done: int, of: int) -> str:
     if what == LOOK_AGAIN:
-        return f"{table}: {of:,} rows differ; whether they stay so shows within {settle:g} s"
+        return waiting(table, of, settle)
     return f"{table}: {what} {done:,}/{of:,}"
 
 

@@ -53,12 +53,8 @@ class Found:
     flushed: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """Two statements that differ in how the rows come: in arrays, or with the texts of a column joined to one."""
-
-    folded: sa.Executable
-    joined: sa.Executable
+Ways = Mapping[bool, sa.Executable]
+"""One question as two statements: whether the texts of a column come joined to one, or in arrays."""
 
 
 class Reader:
@@ -68,8 +64,8 @@ class Reader:
         self._server = server
         self._connection = connection
         self._table = table
-        self._above = _Question(_above(table), _above(table, joined=True))
-        self._within = _Question(_within(table), _within(table, joined=True))
+        self._above: Ways = {joined: _above(table, joined=joined) for joined in (False, True)}
+        self._within: Ways = {joined: _within(table, joined=joined) for joined in (False, True)}
         self._joins = True
         self._named = _named(table)
         self._wait = _wait(table)
@@ -91,12 +87,12 @@ class Reader:
         lows, highs = zip(*holes.pairs, strict=True)
         return await self._fitting(self._within, {"lows": list(lows), "highs": list(highs)}, portion)
 
-    async def _fitting(self, question: _Question, parameters: Mapping[str, Any], portion: Portion) -> Found:
+    async def _fitting(self, ways: Ways, parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
         while True:
             limits = {"limit": portion.rows, "widest": portion.widest}
-            statement = question.joined if self._joins else question.folded
-            stamp, inserted, flushed, widest, ids, *folded = await self._row(statement, {**parameters, **limits})
+            answer = await self._row(ways[self._joins], {**parameters, **limits})
+            stamp, inserted, flushed, widest, ids, *folded = answer
             self._check(stamp)
             asked, portion = portion, portion.after(widest)
             if widest is not None and widest > asked.widest:
@@ -188,7 +184,7 @@ class Reader:
             return list((await self._connection.execute(statement, parameters)).one())
 
 
-def _above(table: SyncedTable, *, joined: bool = False) -> sa.Select[Any]:
+def _above(table: SyncedTable, *, joined: bool) -> sa.Select[Any]:
     """The statement of `Reader.above`. WITH TIES, so that equal ids are never split between two reads."""
     rows = (
         sa.select(table.id.label("id"), *table.measurable(WIDEST))
@@ -200,7 +196,7 @@ def _above(table: SyncedTable, *, joined: bool = False) -> sa.Select[Any]:
     return _fitting(table, rows, joined=joined)
 
 
-def _within(table: SyncedTable, *, joined: bool = False) -> sa.Select[Any]:
+def _within(table: SyncedTable, *, joined: bool) -> sa.Select[Any]:
     """The statement of `Reader.within`. LATERAL makes it one index range scan per hole, whatever the statistics say."""
     limit = sa.bindparam("limit", type_=sa.BigInteger)
     holes = (

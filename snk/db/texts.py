@@ -4,7 +4,7 @@ Servers and the driver look at every item of an array several times; one long te
 take it apart, with what Python has for that.
 
 A value that holds one of the two marks would be taken for something else, so their numbers are compared: where they
-are not what they have to be, the column travels as an array.
+are not what they have to be, texts travel in arrays.
 """
 
 from collections.abc import Sequence

@@ -84,7 +84,8 @@ class Flow:
         turns: asyncio.Lock,
         doubt: asyncio.Event,
     ) -> None:
-        self.meter = Meter(table, source.label, destination.label)
+        self._wanted: list[str] = []
+        self.meter = Meter(table, source.label, destination.label, self._wanted)
         self._ends = (source, destination)
         self._table = table
         self._echoes = echoes
@@ -94,7 +95,6 @@ class Flow:
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._reminder = Reminder()
         self._failures = 0
-        self._wanted: list[str] = []
         self._bodies: tuple[str, str] | None = None
         self._doubt = doubt
 
@@ -107,7 +107,6 @@ class Flow:
         known = set(self._wanted)
         new = [uuid for uuid in uuids if uuid not in known]
         self._wanted += new
-        self.meter.wanted = len(self._wanted)
         return len(new)
 
     def stand_by(self, leader: str, error: SnkError | None) -> None:

@@ -16,14 +16,14 @@ RATE_SECONDS = 2.0
 class Meter:
     """The figures of one flow, over all its sessions. Only its flow writes to it, and who decides whether it runs."""
 
-    def __init__(self, table: str, source: str, destination: str) -> None:
+    def __init__(self, table: str, source: str, destination: str, wanted: Sequence[str] = ()) -> None:
         self.state: FlowState = "starting"
         self.conflicts = 0
         self.rejected = 0
-        self.wanted = 0
         self.late = 0
         self.leader = ""
         self.names = {"table": table, "source": source, "destination": destination}
+        self._wanted = wanted
         self._tail = Tail()
         self._mark = MarkState()
         self._blockers: tuple[Blocker, ...] = ()
@@ -115,7 +115,7 @@ class Meter:
             present=self._present,
             conflicts=self.conflicts,
             rejected=self.rejected,
-            wanted=self.wanted,
+            wanted=len(self._wanted),
             late=self.late,
             leader=self.leader,
             rows_per_second=self._rate(now),

@@ -236,9 +236,8 @@ class Session:
         self._meter.wrote(delivered)
         if delivered.refused or batch.again:
             self._meter.rejected = await writer.rejected()
-        if delivered.conflicts:
-            told = {"rows": len(delivered.conflicts), "first": delivered.conflicts[0]}
-            log.warning("conflicts_recorded", **self._meter.names, **told)
+        if recorded := delivered.conflicts:
+            log.warning("conflicts_recorded", **self._meter.names, rows=len(recorded), first=recorded[0])
         if new := [uuid for uuid in delivered.refused if uuid not in batch.again]:
             log.warning("rows_rejected", **self._meter.names, rows=len(new), first=new[0])
         self._meter.reached(batch.tail, self._state, batch.asked)
@@ -286,7 +285,6 @@ class Session:
             names = self._wanted[: min(MOST_NAMED, most)]
             await self._write(self._batch(await source.named(names)))
             del self._wanted[: len(names)]
-            self._meter.wanted = len(self._wanted)
             if time.monotonic() > until:
                 return
 

@@ -24,7 +24,6 @@ from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
@@ -66,10 +65,7 @@ class Side:
 
     async def hashes_in(self, classes: Sequence[int], count: int) -> dict[str, int]:
         """The hash of every row in some classes, by uuid, in one pass over the table."""
-        wanted = self._class(count) == sa.any_(sa.literal(list(classes), IDS_ARRAY))
-        uuids = sa.func.string_agg(sa.cast(self._table.uuid, sa.Text), ",")
-        ((names, numbers),) = await self._rows(sa.select(uuids, _listed(self._hash)).where(wanted), {})
-        return by_uuid(names.split(","), numbers) if names else {}
+        return await self._hashes(self._class(count) == sa.any_(sa.literal(list(classes), IDS_ARRAY)), {})
 
     async def ends(self, part: UuidRange) -> UuidRange | None:
         """The range from the least to the greatest uuid within a range; None if it is empty.
@@ -124,9 +120,10 @@ class Side:
         return [found.get(at, Digest()) for at in range(count)]
 
     async def _hashes(self, condition: sa.ColumnElement[bool], values: dict[str, Any]) -> dict[str, int]:
-        uuids = sa.func.array_agg(sa.cast(self._table.uuid, sa.Text), type_=ARRAY(sa.Text, dimensions=1))
-        ((names, numbers),) = await self._rows(sa.select(uuids, _listed(self._hash)).where(condition), values)
-        return by_uuid(names or (), numbers or ())
+        uuids = sa.func.string_agg(sa.cast(self._table.uuid, sa.Text), ",")
+        hashes = sa.func.array_agg(self._hash, type_=IDS_ARRAY)
+        ((names, numbers),) = await self._rows(sa.select(uuids, hashes).where(condition), values)
+        return by_uuid(names.split(","), numbers) if names else {}
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
         with self._server.translated():
@@ -172,10 +169,6 @@ def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int]) ->
 
 def _digest(hashes: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:
     return sa.func.count(), sa.func.coalesce(sa.func.sum(hashes), 0)
-
-
-def _listed(hashes: sa.ColumnElement[int]) -> sa.ColumnElement[Any]:
-    return sa.func.array_agg(hashes, type_=IDS_ARRAY)
 
 
 def _bounds(part: UuidRange) -> dict[str, str]:
