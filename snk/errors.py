@@ -7,6 +7,7 @@
     │   ├── Unavailable      a server cannot be reached, went away, or asked to be tried again
     │   │   ├── TooLarge     a batch is more than it can hold at once
     │   │   └── TooSlow      a batch takes it longer than a statement may take
+    │   ├── ParentMissing    rows refer to others that are not in the destination, or not yet
     │   ├── MarkMoved        the mark in the destination is not the one last written here
     │   ├── LeaseLost        another daemon has the lease of the table
     │   └── TableChanged     the table is no longer the one that was looked at
@@ -52,6 +53,10 @@ class TooLarge(Unavailable):
 
 class TooSlow(Unavailable):
     """A server works on a batch for longer than a statement may take."""
+
+
+class ParentMissing(Wait):
+    """Rows refer to others that are not in the destination, or not yet."""
 
 
 class TableChanged(Wait):

@@ -170,6 +170,8 @@ _WRITERS_OF = """
 """
 _WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
 
+_SOURCE = sa.text("select source from pg_settings where name = :name")
+
 _STATE = sa.text("select coalesce(state, 'unknown') from pg_stat_activity where pid = :pid")
 
 _BLOCKERS = sa.text(f"""
@@ -193,6 +195,13 @@ _KEYS_ONTO_IDS = sa.text("""
         select from pg_attrdef d join pg_depend p on p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
         join pg_sequence s on s.seqrelid = p.refobjid
         where d.adrelid = a.attrelid and d.adnum = a.attnum))
+""")
+
+_PARENTS = sa.text("""
+    select distinct n.nspname, c.relname
+    from pg_constraint k join pg_class c on c.oid = k.confrelid join pg_namespace n on n.oid = c.relnamespace
+    where k.contype = 'f' and k.conrelid = any(cast(:relations as bigint[])::oid[])
+      and not k.confrelid = any(cast(:relations as bigint[])::oid[])
 """)
 
 _DRAWN = sa.text("""
@@ -293,6 +302,17 @@ async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
 async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
     """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
     return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
+
+
+async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
+    """`Shape.full_name` of every other table to which foreign keys of these relations refer."""
+    found = await connection.execute(_PARENTS, {"relations": list(relations)})
+    return frozenset(written((space, name)) for space, name in found)
+
+
+async def source_of(connection: AsyncConnection, setting: str) -> str | None:
+    """Where a setting's value comes from, such as ``user`` for a role's own; None for one that the server lacks."""
+    return (await connection.execute(_SOURCE, {"name": setting})).scalar_one_or_none()
 
 
 async def state_of(connection: AsyncConnection, pid: int) -> str | None:

@@ -17,44 +17,23 @@ from ssl import SSLCertVerificationError
 from typing import Literal
 from urllib.parse import urlsplit
 
-import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from snk.db import catalog
+from snk.db.pinned import pin
+from snk.db.sqlstates import from_server, plain, sqlstate
 from snk.db.watch import watched
-from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unavailable
+from snk.errors import PairUnfit, SnkError, TooSlow, Unavailable
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
+SERVERS_SHARE = 0.95
 # A server that is idle may still be receiving a batch; it is not believed to before it was found so this often.
 MOST_IDLE_LOOKS = 3
 PID = "snk_pid"
-
-# Values travel as text where they have no plain type of their own, so both servers are to write and read that text
-# alike, and without loss. Rows of SNK's own need not wait for the disk: a crash takes back rows and mark together.
-# They are set by a statement, for a pooler such as PgBouncer refuses a connection that asks for them at its start.
-# A batch of wide rows is to be sorted in memory, and not on disk.
-# Should SNK vanish without a word, the server is to notice, and give back the locks of what was under way.
-SESSION = {
-    "bytea_output": "hex",
-    "datestyle": "ISO, YMD",
-    "default_transaction_isolation": "read committed",
-    "extra_float_digits": "3",
-    "intervalstyle": "postgres",
-    "jit": "off",
-    "lc_monetary": "C",
-    "synchronous_commit": "off",
-    "tcp_keepalives_count": "3",
-    "tcp_keepalives_idle": "20",
-    "tcp_keepalives_interval": "10",
-    "timezone": "UTC",
-    "work_mem": "64MB",
-    # A daemon that was paused in the middle of a transaction is not to keep its locks from the one that takes over.
-    "idle_in_transaction_session_timeout": "5s",
-}
 
 Kind = Literal["look", "read", "write"]
 
@@ -99,6 +78,11 @@ class Server:
                 "server_settings": {"application_name": "snk"},
             },
         )
+
+    @property
+    def _statement_seconds(self) -> float | None:
+        """How long the server lets a statement take: a little less, so that it is the one to say so."""
+        return self.command_seconds and self.command_seconds * SERVERS_SHARE
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -154,7 +138,7 @@ class Server:
         try:
             async with asyncio.timeout(self.connect_seconds):
                 await connection
-                await self._set_up(connection)
+                connection.info[PID] = await pin(connection, self._statement_seconds)
                 # Each session looks at its table anew, so its statements are new to the engine's cache, and would fill
                 # it with those of sessions that are gone.
                 await connection.execution_options(compiled_cache={})
@@ -168,13 +152,6 @@ class Server:
             yield connection
         finally:
             await _hang_up(connection)
-
-    async def _set_up(self, connection: AsyncConnection) -> None:
-        limit = str(int((self.command_seconds or 0) * 1000))
-        settings = {**SESSION, "statement_timeout": limit}
-        set_them = (sa.func.set_config(name, value, False) for name, value in settings.items())  # noqa: FBT003
-        row = (await connection.execute(sa.select(sa.func.pg_backend_pid(), *set_them))).one()
-        connection.info[PID] = row[0]
 
     async def _lost(self, pid: int, kind: Kind, idle: Iterator[int]) -> Unavailable | None:
         """Why no answer will come from a backend, or None where that cannot be told."""
@@ -201,7 +178,7 @@ class Server:
         except SnkError:
             raise
         except DBAPIError as error:
-            raise self._from_server(error) from error
+            raise from_server(error, self.address) from error
         except TimeoutError as error:
             raise Unavailable(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
         except SSLCertVerificationError as error:
@@ -217,54 +194,18 @@ class Server:
                 hint = "It is to have TLS, or the URL an sslmode that goes without"
                 raise PairUnfit(f"{self.address}: it does not speak TLS", hint=hint) from error
             raise Unavailable(f"{self.address}: {plain(error)}") from error
-
-    def _from_server(self, error: DBAPIError) -> SnkError:
-        state = sqlstate(error)
-        words = f"{self.address}: {plain(error.orig or error)}"
-        if state in _WAITED_FOR:
-            family, hint = _WAITED_FOR[state]
-            return family(words, hint=hint)
-        if state in _POOLED or "unsupported startup parameter" in words:
-            return PairUnfit(words, hint=POOLED_HINT)
-        misread = type(getattr(error.orig, "__cause__", None)).__name__ == "ClientConfigurationError"
-        if misread or "unrecognized configuration parameter" in words:
-            return PairUnfit(words, hint=NO_AUTHORITY if "root certificate" in words else URL_HINT)
-        if advice := _UNFIT.get(state) or _UNFIT.get(state[:2]):
-            return PairUnfit(words, hint=advice)
-        if is_refusal(error):
-            return RowRefused(words)
-        return Unavailable(words)
+        except Exception as error:
+            if not _of_the_driver(error):
+                raise
+            raise Unavailable(f"{self.address}: {plain(error)}") from error
 
 
-# What passes by itself, and what there is to say of it.
-_WAITED_FOR: dict[str, tuple[type[Unavailable], str]] = {
-    "54000": (TooLarge, ""),  # a limit of the program, such as the size of an array
-    "53200": (TooLarge, ""),  # memory
-    "57014": (TooSlow, ""),  # statement_timeout, or a person who cancels
-    "25006": (Unavailable, "It is in read-only mode; SNK goes on by itself when that ends"),
-    "53100": (Unavailable, "SNK goes on by itself when there is room again"),
-    "53300": (Unavailable, "SNK goes on by itself when it may connect: up to six connections a table, and five more"),
-}
+def _of_the_driver(error: Exception) -> bool:
+    """Whether the driver or the event loop stumbled over a connection that ended, in words of their own.
 
-# A prepared statement that is gone, or there before it was made: another session than the one it was made in.
-_POOLED = ("26000", "42P05")
-POOLED_HINT = "SNK needs a connection of its own: to PostgreSQL itself, or through a pooler in session mode"
-
-URL_HINT = "The parameters of its URL are to be as PostgreSQL's own clients know them"
-NO_AUTHORITY = "sslrootcert=FILE in its URL names the authorities whose certificates are believed"
-
-# Classes of SQLSTATE that pass only when a person changes something.
-_UNFIT = {
-    "28": "The user and its password are to be those the server knows",
-    "3D": "The database is to exist",
-    "3F": "Run `snk init`",
-    "42501": "An owner of the tables grants what is needed by `snk init --role NAME`",
-    "42": "The table, its columns and the user's rights are to be as `snk doctor` wants them",
-}
-
-# Classes that speak of the server, the connection or the transaction, not of what a row holds. A trigger may refuse a
-# row with any code of its own, so what is not listed is a refusal.
-_PASSING = ("08", "0A", "24", "25", "26", "2D", "34", "3B", "40", "53", "55", "57", "58", "72", "F0", "HV", "XX")
+    Such as "cannot switch to state 12; another operation is in progress", of no class that SQLAlchemy knows.
+    """
+    return type(error).__module__.startswith("asyncpg") or "the handler is closed" in str(error)
 
 
 @asynccontextmanager
@@ -287,23 +228,3 @@ async def _hang_up(connection: AsyncConnection) -> None:
     if not connection.closed:
         await connection.invalidate()
     await connection.close()
-
-
-def sqlstate(error: DBAPIError) -> str:
-    """The five characters by which PostgreSQL names the error, or an empty string for one without."""
-    return str(getattr(error.orig, "sqlstate", "") or "")
-
-
-def is_refusal(error: DBAPIError) -> bool:
-    """Whether the server refuses a row for what it holds, such as by a CHECK, a trigger, or the size of an index."""
-    state = sqlstate(error)
-    return bool(state) and state[:2] not in _UNFIT and state[:2] not in _PASSING
-
-
-def plain(error: BaseException) -> str:
-    """The server's or the system's own sentence: no statement, no parameters, no class names of the driver."""
-    text = str(error).strip().splitlines()
-    first = text[0] if text else type(error).__name__
-    if first.startswith("<class"):
-        first = first.partition(">:")[2].strip()
-    return first

@@ -2,24 +2,24 @@
 
 Every try is a savepoint of the caller's transaction, so whatever is taken is committed with the mark. Of n rows, r of
 them bad, about 2 r log2(n / r) tries are needed.
+
+A trigger may fail with any error there is, so the error does not tell whether a row is to blame. What fails without any
+row is not a row's fault: a right is missing, or a trigger of the statement refuses everything. Nor is an error that
+rather speaks of something else (`snk.db.sqlstates.doubtful`) where it meets every row of a batch.
 """
 
-import asyncio
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import is_refusal, plain, sqlstate
 from snk.db.rejects import Refusal
+from snk.db.sqlstates import COSTLY, FOREIGN_KEY_VIOLATION, doubtful, may_be_of_a_row, plain, sqlstate
 from snk.db.table import Rows, bound
-from snk.errors import TooLarge
+from snk.errors import ParentMissing, TooLarge
 
 MOST_REFUSED = 500
-# A row may refer to one that another flow brings in this moment; it costs less to wait for it than to narrow down.
-FOREIGN_KEY_VIOLATION = "23503"
-REFERRED_WAIT_SECONDS = (0.01, 0.03, 0.1)
 
 
 @dataclass(slots=True)
@@ -35,43 +35,67 @@ class Narrowed:
     refused: dict[str, Refusal] = field(default_factory=dict)
 
 
-async def insert_narrowly(connection: AsyncConnection, statement: sa.Executable, rows: Rows) -> Narrowed:
+async def insert_narrowly(
+    connection: AsyncConnection, statement: sa.Executable, rows: Rows, *, patient: bool = False
+) -> Narrowed:
     """Insert all rows that the table takes, by a statement that returns the uuids of those that were not there.
 
+    Args:
+        connection: in a transaction.
+        statement: takes the columns of the rows as `bound` names them.
+        rows: to be inserted.
+        patient: rather wait than set a row aside because one that it refers to is missing.
+
     Raises:
-        TooLarge: so many are refused that smaller batches serve better; the caller's transaction is to be rolled back.
+        ParentMissing: such a row is missing. In this and every other case the caller is to roll back.
+        TooLarge: so many are refused that smaller batches serve better.
+        DBAPIError: the server refuses whatever it is given.
     """
     narrowed = Narrowed()
     if not rows:
         return narrowed
     # What is checked at the commit by itself is to be checked within the savepoint.
     await connection.execute(sa.DDL("SET CONSTRAINTS ALL IMMEDIATE"))  # type: ignore[no-untyped-call]
-    refusal = await _try(connection, statement, rows, narrowed)
-    for seconds in REFERRED_WAIT_SECONDS:
-        if refusal is None or refusal.sqlstate != FOREIGN_KEY_VIOLATION:
-            break
-        await asyncio.sleep(seconds)
-        refusal = await _try(connection, statement, rows, narrowed)
-    waiting = [] if refusal is None else [(rows, refusal)]
+    error = await _try(connection, statement, rows, narrowed)
+    if error is None:
+        return narrowed
+    if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
+        raise ParentMissing(plain(error.orig or error))
+    await connection.execute(statement, bound(rows[:0].columns))
+    waiting = [(rows, error)]
     while waiting:
-        refused, refusal = waiting.pop()
+        refused, error = waiting.pop()
         if len(refused) == 1:
-            narrowed.refused[refused.uuids[0]] = refusal
+            narrowed.refused[refused.uuids[0]] = _refusal(error)
             if len(narrowed.refused) > MOST_REFUSED:
-                raise TooLarge(f"more than {MOST_REFUSED} rows of a batch are refused, the last one: {refusal.error}")
+                words = plain(error.orig or error)
+                raise TooLarge(f"more than {MOST_REFUSED} rows of a batch are refused, the last one: {words}")
             continue
         tried = [(half, await _try(connection, statement, half, narrowed)) for half in refused.halves()]
         waiting += [(half, again) for half, again in tried if again]
+    if len(narrowed.refused) == len(rows) > 1 and all(doubtful(why.sqlstate) for why in narrowed.refused.values()):
+        raise error
     return narrowed
 
 
-async def _try(connection: AsyncConnection, statement: sa.Executable, rows: Rows, narrowed: Narrowed) -> Refusal | None:
+def of_these_rows(error: DBAPIError, count: int) -> bool:
+    """Whether one of so many rows may be to blame; a single one also for what it costs the server."""
+    return may_be_of_a_row(error) or (count == 1 and sqlstate(error) in COSTLY)
+
+
+async def _try(
+    connection: AsyncConnection, statement: sa.Executable, rows: Rows, narrowed: Narrowed
+) -> DBAPIError | None:
     """Insert all of them, or say why not."""
     try:
         async with connection.begin_nested():
             narrowed.inserted.update((await connection.execute(statement, bound(rows.columns))).scalars())
     except DBAPIError as error:
-        if not is_refusal(error):
+        if not of_these_rows(error, len(rows)):
             raise
-        return Refusal(sqlstate(error), plain(error.orig or error))
+        return error
     return None
+
+
+def _refusal(error: DBAPIError) -> Refusal:
+    return Refusal(sqlstate(error), plain(error.orig or error))

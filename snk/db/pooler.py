@@ -8,7 +8,8 @@ import random
 
 import sqlalchemy as sa
 
-from snk.db.engine import POOLED_HINT, Server
+from snk.db.engine import Server
+from snk.db.sqlstates import POOLED_HINT
 from snk.errors import PairUnfit
 
 LOOKS = 12

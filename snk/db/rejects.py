@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.functions import interval
 from snk.db.schema import Conflict, Rejected
+from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION
 from snk.db.table import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
@@ -39,6 +40,22 @@ class RejectedRow:
     next_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """How many rows of a table are set aside.
+
+    Attributes:
+        hopeful: those of them whose reason may go away as others arrive: a row to which they refer, or that the server
+            takes rows again.
+    """
+
+    rows: int = 0
+    hopeful: int = 0
+
+
+_HOPEFUL = sa.or_(Rejected.sqlstate == FOREIGN_KEY_VIOLATION, sa.func.left(Rejected.sqlstate, 2).in_(DOUBTFUL))
+
+
 class Rejects:
     """What was set aside of one table. Calls are part of the caller's transaction, and so is its handling of errors."""
 
@@ -47,14 +64,21 @@ class Rejects:
         self._ours = Rejected.table_name == table_name
         self._table_name = table_name
 
-    async def count(self) -> int:
+    async def count(self) -> Aside:
         """How many rows are set aside."""
-        count = sa.select(sa.func.count()).select_from(Rejected).where(self._ours)
-        return int((await self._connection.execute(count)).scalar_one())
+        count = sa.select(sa.func.count(), sa.func.count().filter(_HOPEFUL)).select_from(Rejected).where(self._ours)
+        rows, hopeful = (await self._connection.execute(count)).one()
+        return Aside(int(rows), int(hopeful))
 
-    async def due(self, limit: int) -> list[str]:
-        """The uuids whose time has come, those that wait longest first."""
-        due = sa.select(Rejected.uuid).where(self._ours, Rejected.next_at <= sa.func.clock_timestamp())
+    async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
+        """The uuids whose time has come, those that wait longest first.
+
+        Args:
+            limit: so many at most.
+            hopeful: as if the time of those had come whose reason may be gone now that others have arrived.
+        """
+        come = Rejected.next_at <= sa.func.clock_timestamp()
+        due = sa.select(Rejected.uuid).where(self._ours, sa.or_(come, _HOPEFUL) if hopeful else come)
         return list((await self._connection.execute(due.order_by(Rejected.next_at).limit(limit))).scalars())
 
     async def keep(self, refused: Mapping[str, Refusal]) -> None:

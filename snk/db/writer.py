@@ -10,7 +10,7 @@ claims the marks with a greater one. A daemon that was asleep meanwhile finds th
 write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,16 +22,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.intervals import NOTHING, Intervals
 from snk.core.ledger import Ledger
 from snk.db import catalog
-from snk.db.engine import Server, is_refusal
-from snk.db.narrow import insert_narrowly
+from snk.db.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
+from snk.db.engine import Server
+from snk.db.narrow import insert_narrowly, of_these_rows
 from snk.db.reader import Reader
-from snk.db.rejects import Refusal, Rejects
+from snk.db.rejects import Aside, Refusal, Rejects
 from snk.db.schema import Conflict, LedgerKept, Mark
-from snk.db.table import IDS_ARRAY, Rows, SyncedTable, bound
-from snk.errors import LeaseLost, MarkMoved
+from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
+from snk.db.table import Rows, SyncedTable, bound
+from snk.errors import LeaseLost, MarkMoved, ParentMissing
 
 MOST_INTERVALS = 1000
 MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came
+Parents = Callable[[], Awaitable[bool]]
+"""Waits for rows that are on their way into other tables; False where that is of no use any more."""
+
 NOT_TAKEN = Refusal("", "the insert was answered with success and there is no row: a trigger of this database drops it")
 
 
@@ -81,10 +86,10 @@ class Writer:
         self._careful = False
         self._kept = (NOTHING, NOTHING)
         self._reader = Reader(server, connection, table)
-        self._deliver_few = _deliver(table)
-        self._deliver_many = _deliver(table, by_uuid=True)
-        self._deliver_joined = _deliver(table, by_uuid=True, joined=True)
-        self._insert_missing = _insert_missing(table)
+        self._deliver_few = deliver(table)
+        self._deliver_many = deliver(table, by_uuid=True)
+        self._deliver_joined = deliver(table, by_uuid=True, joined=True)
+        self._insert_missing = insert_missing(table)
         self._rejects = Rejects(connection, self._key)
 
     async def load_mark(self) -> MarkState | None:
@@ -125,7 +130,7 @@ class Writer:
     async def version(self) -> int | None:
         """The version of the mark as it stands."""
         async with self._server.answering(self._connection):
-            return (await self._connection.execute(_VERSION, {"key": self._key})).scalar_one_or_none()
+            return (await self._connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
 
     async def conflicts(self) -> int:
         """How many conflicts of this table are recorded here."""
@@ -148,15 +153,25 @@ class Writer:
         async with self._server.answering(self._connection):
             await self._connection.execute(keep)
 
-    async def rejected(self) -> int:
+    async def rejected(self) -> Aside:
         """How many rows of this table are set aside here."""
         async with self._server.answering(self._connection):
             return await self._rejects.count()
 
-    async def due(self, limit: int) -> list[str]:
-        """The uuids of rows that were set aside and are to be tried again now."""
+    async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
+        """The uuids of rows that were set aside and are to be tried again now; `Rejects.due` tells the rest."""
         async with self._server.answering(self._connection):
-            return await self._rejects.due(limit)
+            return await self._rejects.due(limit, hopeful=hopeful)
+
+    async def parents(self) -> frozenset[str]:
+        """The tables to which foreign keys of this one refer."""
+        async with self._server.answering(self._connection):
+            return await catalog.parents(self._connection, self._table.shape.relations)
+
+    @property
+    def table_name(self) -> str:
+        """`Shape.full_name` here, in the destination."""
+        return self._key
 
     async def move(self, state: MarkState) -> MarkState:
         """Move the mark without rows.
@@ -168,17 +183,20 @@ class Writer:
             MarkMoved: it was not at ``state.version``.
         """
         async with self._server.answering(self._connection):
-            result = await self._connection.execute(_MOVE, self._moved(state))
+            result = await self._connection.execute(MOVE_MARK, self._moved(state))
         self._check_moved(result.rowcount)
         return replace(state, version=state.version + 1)
 
-    async def deliver(self, rows: Rows, state: MarkState, again: Sequence[str] = ()) -> tuple[Delivered, MarkState]:
+    async def deliver(
+        self, rows: Rows, state: MarkState, again: Sequence[str] = (), parents: Parents | None = None
+    ) -> tuple[Delivered, MarkState]:
         """Insert what is missing of the rows and move the mark, in one transaction.
 
         Args:
             rows: what the source holds.
             state: the mark that is true when they are there.
             again: uuids that were set aside; those not refused any more, and those not among the rows, are forgotten.
+            parents: waits for rows to which these refer; without it, those that lack one are set aside at once.
 
         Returns:
             What became of the rows, and the state with its new version.
@@ -189,24 +207,37 @@ class Writer:
         """
         if not rows and not again:
             return Delivered(0), await self.move(state)
-        async with self._server.answering(self._connection, "write"):
-            careful = self._careful or again
-            delivered = None if careful else await self._deliver_plainly(rows, state)
-            if delivered is None:
-                delivered = await self._deliver_carefully(rows, state, again)
+        delivered = await self._deliver(rows, state, again, patient=parents is not None)
+        while delivered is None:
+            # No transaction is open meanwhile.
+            patient = parents is not None and await parents()
+            delivered = await self._deliver(rows, state, again, patient=patient)
         # A restart or a lost dedup set brings runs of rows that are there already; refused ones come in runs, too.
         self._careful = bool(delivered.absent)
         return delivered, replace(state, version=state.version + 1)
 
-    async def _deliver_plainly(self, rows: Rows, state: MarkState) -> Delivered | None:
+    async def _deliver(self, rows: Rows, state: MarkState, again: Sequence[str], *, patient: bool) -> Delivered | None:
+        """One try; None, with nothing written, where it is worth waiting for rows to which these refer."""
+        try:
+            async with self._server.answering(self._connection, "write"):
+                delivered = None
+                if not (self._careful or again):
+                    delivered = await self._deliver_plainly(rows, state, patient=patient)
+                return delivered or await self._deliver_carefully(rows, state, again, patient=patient)
+        except ParentMissing:
+            return None
+
+    async def _deliver_plainly(self, rows: Rows, state: MarkState, *, patient: bool) -> Delivered | None:
         """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
         statement, values = self._statement(rows)
         values = {**values, **self._moved(state), "rows": len(rows)}
         try:
             moved = (await self._connection.execute(statement, values)).scalar_one()
         except DBAPIError as error:
-            if not is_refusal(error):
+            if not of_these_rows(error, len(rows)):
                 raise
+            if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
+                raise ParentMissing(plain(error.orig or error)) from error
             return None
         self._check_moved(moved)
         return Delivered(len(rows))
@@ -219,21 +250,34 @@ class Writer:
             return self._deliver_joined, values
         return self._deliver_many, bound(rows.columns)
 
-    async def _deliver_carefully(self, rows: Rows, state: MarkState, again: Sequence[str]) -> Delivered:
+    async def _deliver_carefully(
+        self, rows: Rows, state: MarkState, again: Sequence[str], *, patient: bool
+    ) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
         connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
+        try:
+            delivered = await self._narrowed(connection, rows, state, again, patient=patient)
+        except ParentMissing:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            raise
+        # Not after any other error: the session ends, and to touch a dead connection would open another one.
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        return delivered
+
+    async def _narrowed(
+        self, connection: AsyncConnection, rows: Rows, state: MarkState, again: Sequence[str], *, patient: bool
+    ) -> Delivered:
+        """The careful way, in a transaction of its own."""
         async with connection.begin():
-            result = await connection.execute(_MOVE, self._moved(state))
+            result = await connection.execute(MOVE_MARK, self._moved(state))
             self._check_moved(result.rowcount)
-            narrowed = await insert_narrowly(connection, self._insert_missing, rows)
+            narrowed = await insert_narrowly(connection, self._insert_missing, rows, patient=patient)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
             conflicts, missing = await self._compare(there) if there else ((), frozenset())
             refused = narrowed.refused | dict.fromkeys(missing, NOT_TAKEN)
             await self._rejects.keep(refused)
             await self._rejects.forget([uuid for uuid in again if uuid not in refused])
-        # Only after a success: with an error the session ends, and to touch a dead connection would open another one.
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
         present = tuple(uuid for uuid in there.uuids if uuid not in missing)
         return Delivered(len(narrowed.inserted), present, tuple(refused), conflicts)
 
@@ -297,73 +341,3 @@ def _text(value: object) -> str | None:
     if value is None:
         return None
     return "\\x" + value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _move() -> sa.Update:
-    """Compare-and-set: the mark moves only from the version that this process wrote last, under its own lease."""
-    types: dict[str, Any] = {
-        "high": sa.BigInteger,
-        "safe": sa.BigInteger,
-        "holes_low": IDS_ARRAY,
-        "holes_high": IDS_ARRAY,
-        "source": sa.Text,
-        "boot": sa.Text,
-    }
-    return (
-        sa.update(Mark)
-        .where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
-        .where(Mark.version == sa.bindparam("expected", type_=sa.BigInteger))
-        .where(Mark.epoch == sa.bindparam("lease", type_=sa.BigInteger))
-        .values(
-            version=Mark.version + 1,
-            written_at=sa.func.now(),
-            **{name: sa.bindparam(name, type_=type_) for name, type_ in types.items()},
-        )
-    )
-
-
-_MOVE = _move()
-_VERSION = sa.select(Mark.version).where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
-
-
-def _deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False) -> sa.Select[Any]:
-    """Rows and mark in one statement: no row is inserted unless the mark moved.
-
-    A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
-    divides by zero. Rows are counted where a trigger was there at the last look, and in partitioned tables, which may
-    get a partition with a trigger of its own. A trigger that came since makes the statement fail, too.
-
-    Args:
-        table: where to.
-        by_uuid: insert in the order of the uuids, so that neighbours in the index come one after the other.
-        joined: texts are bound as `SyncedTable.joined` makes them.
-    """
-    moved = _MOVE.returning(Mark.version).cte("moved")
-    rows, values = table.unfolded(moved, joined=joined)
-    selected = sa.select(*values).order_by(*([table.name_of(rows)] if by_uuid else []))
-    insert_all = sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
-    wanted = sa.bindparam("rows", type_=sa.BigInteger)
-    if table.shape.drops or table.shape.partitioned:
-        inserted = insert_all.returning(sa.literal_column("1").label("one")).cte("inserted")
-        has_moved, taken = _count(moved), _count(inserted)
-        all_taken = taken == has_moved * wanted
-    else:
-        inserted = insert_all.cte("inserted")
-        has_moved = _count(moved)
-        all_taken = sa.not_(catalog.drops(table.shape))
-    return sa.select(has_moved / sa.case((all_taken, 1), else_=0)).add_cte(inserted)
-
-
-def _count(rows: sa.CTE) -> sa.ScalarSelect[int]:
-    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
-
-
-def _insert_missing(table: SyncedTable) -> sa.Executable:
-    """The careful way: skip uuids that are there, and say which were not."""
-    rows, values = table.unfolded()
-    return (
-        insert(table.table)
-        .from_select(table.names, sa.select(*values).select_from(rows), include_defaults=False)
-        .on_conflict_do_nothing(index_elements=[table.uuid])
-        .returning(table.uuid)
-    )

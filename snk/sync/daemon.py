@@ -22,6 +22,7 @@ from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
+from snk.sync.arrivals import Arrivals
 from snk.sync.canary import Flight
 from snk.sync.flow import Echoes, Flow, Limits
 from snk.sync.job import STOP_SECONDS, TableJob
@@ -32,6 +33,7 @@ from snk.sync.pair import Pair
 from snk.sync.pause import pause
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
+from snk.sync.turns import Turns
 
 MOST_NOTES = 200_000
 RETRY_SECONDS = 1.0
@@ -61,7 +63,8 @@ class Daemon:
         self._started = time.monotonic()
         self._behind = Behind(redis_dsn)
         self._notes: list[Known] = []
-        self._turns = asyncio.Lock()
+        self._turns = Turns()
+        self._arrivals = {server.label: Arrivals() for server in (pair.first, pair.second)}
         self._flows: dict[str, list[Flow]] = {}
         self._leases = Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours)
         self._sweepers: list[Sweeper] = []
@@ -174,6 +177,7 @@ class Daemon:
                 Echoes(known[destination.label], known[source.label], names[destination.label], self._behind),
                 limits,
                 turns=self._turns,
+                arrivals=self._arrivals[destination.label],
                 doubt=doubt,
             )
             for source, destination in ((first, second), (second, first))

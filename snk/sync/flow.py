@@ -23,13 +23,15 @@ from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import LeaseLost, SnkError, TooLarge, TooSlow, Wait
 from snk.log import Reminder
+from snk.sync.arrivals import Arrivals
 from snk.sync.lease import Term
 from snk.sync.link import Link, linked
 from snk.sync.meter import Meter
 from snk.sync.pause import pause
+from snk.sync.referred import Referred, Table
 from snk.sync.session import Session
+from snk.sync.turns import Turns
 
-TURN_SECONDS = 0.1
 MOST_FULL_TABLES = 4
 
 log = structlog.get_logger()
@@ -81,7 +83,8 @@ class Flow:
         echoes: Echoes,
         limits: Limits,
         *,
-        turns: asyncio.Lock,
+        turns: Turns,
+        arrivals: Arrivals,
         doubt: asyncio.Event,
     ) -> None:
         self._wanted: list[str] = []
@@ -92,6 +95,7 @@ class Flow:
         self._limits = limits
         self._size = BatchSize(limits.batch_rows, limits.batch_rows)
         self._turns = turns
+        self._arrivals = arrivals
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._reminder = Reminder()
         self._failures = 0
@@ -131,7 +135,7 @@ class Flow:
         while not stop.is_set():
             started = time.monotonic()
             try:
-                async with self._session(term.epoch) as session:
+                async with self._session(term.epoch, stop) as session:
                     await self._follow(session, stop)
             except LeaseLost as error:
                 term.lose(error.epoch)
@@ -148,9 +152,9 @@ class Flow:
         pace = PollPace(self._limits.poll_max_ms)
         while not stop.is_set():
             await session.gather()
-            async with nullcontext() if session.behind else self._turn():
+            async with nullcontext() if session.behind else self._turns.taken() as turn:
                 began = time.monotonic()
-                moved = await session.step()
+                moved = await session.step(turn)
             took = time.monotonic() - began
             self._size = session.size
             if self.meter.state != "running" and (session.proven or not self._failures):
@@ -162,43 +166,33 @@ class Flow:
         await session.finish()
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Take turns with the other flows, as long as this one keeps up.
-
-        Flows that work one after the other leave the servers' processors to those who write into them, and their
-        batches grow meanwhile. But nobody waits for long: a flow whose statement hangs must not stop the others.
-        """
-        try:
-            async with asyncio.timeout(TURN_SECONDS):
-                await self._turns.acquire()
-        except TimeoutError:
-            yield
-            return
-        try:
-            yield
-        finally:
-            self._turns.release()
-
-    @asynccontextmanager
-    async def _session(self, epoch: int) -> AsyncIterator[Session]:
+    async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
         source, destination = self._ends
         async with linked(source, destination, self._table) as link:
             state = await self._start_at(link, epoch)
             await self._anchor_echoes(link)
             self._see_bodies(link)
-            self.meter.conflicts = await link.destination.writer.conflicts()
-            self.meter.rejected = await link.destination.writer.rejected()
-            yield Session(
+            writer = link.destination.writer
+            self.meter.conflicts = await writer.conflicts()
+            aside = await writer.rejected()
+            self.meter.rejected = aside.rows
+            table = Table(writer.table_name, await writer.parents())
+            session = Session(
                 link,
                 state,
                 met=self._echoes.met,
                 noted=self._echoes.noted,
                 wanted=self._wanted,
-                ledger=await link.destination.writer.load_ledger(),
+                ledger=await writer.load_ledger(),
                 meter=self.meter,
                 size=self._size,
                 batch_bytes=self._limits.batch_bytes,
+                referred=Referred(self._arrivals, table, aside.hopeful, stop.is_set),
             )
+            try:
+                yield session
+            finally:
+                self._arrivals.ended(table.name)
 
     async def _start_at(self, link: Link, epoch: int) -> MarkState:
         """Where to go on: at the destination's mark, or before it where the source may have gone back."""

@@ -16,11 +16,13 @@ from snk.core.pace import BatchSize, Gather
 from snk.core.portion import Portion
 from snk.core.tail import Tail
 from snk.db.table import Rows
-from snk.db.writer import MarkState
+from snk.db.writer import MarkState, Parents
 from snk.dedup.known import Known
 from snk.errors import MarkMoved
 from snk.sync.link import Link
 from snk.sync.meter import Meter
+from snk.sync.referred import Referred
+from snk.sync.turns import Turn
 
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
@@ -41,6 +43,7 @@ class Batch:
     Attributes:
         asked: monotonic time when the read began; everything visible then is in this batch or before it. None for a
             full one, for more was visible.
+        read_at: monotonic time when it ended: nothing in this batch became visible later.
         moved: rows were read, be they echoes, or there is more to read.
         full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
@@ -50,6 +53,7 @@ class Batch:
     tail: Tail
     safe: int
     asked: float | None
+    read_at: float
     moved: bool
     full: bool
     again: Sequence[str] = ()
@@ -78,6 +82,7 @@ class Session:
         meter: Meter,
         size: BatchSize,
         batch_bytes: int,
+        referred: Referred,
     ) -> None:
         self.size = size
         self.proven = False
@@ -98,13 +103,19 @@ class Session:
         self._found_nothing: float | None = None
         self._gather = Gather()
         self._beaten = time.monotonic()
+        self._referred = referred
+        self._turn: Turn | None = None
 
-    async def step(self) -> bool:
+    async def step(self, turn: Turn | None = None) -> bool:
         """Bring one batch over; where more is waiting, read that meanwhile.
+
+        Args:
+            turn: is given up where rows wait for others.
 
         Returns:
             Whether anything moved; if not, the caller may wait a little.
         """
+        self._turn = turn
         batch, self._ahead = self._ahead or self._nothing() or await self._read(), None
         if batch.full:
             self._ahead = await self._read_while_writing(batch)
@@ -113,6 +124,8 @@ class Session:
         if batch.full:
             self._take_more()
         self._meter.stepped()
+        if self._ahead is None and self._referred.tries_again(time.monotonic()):
+            await self._try_again(hopeful=True)
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             await self._beat()
         return batch.moved
@@ -131,10 +144,10 @@ class Session:
         """Wait in the source's server until there is something to read, for less than a beat.
 
         Returns:
-            False, and did not wait, if it has to stay awake: for a batch in hand or for holes that may fill, or because
-            the server cannot do it.
+            False, and did not wait, if it has to stay awake: for a batch in hand, for holes that may fill, for rows to
+            which others refer, or because the server cannot do it.
         """
-        if self.behind or self._tail.fenced:
+        if self.behind or self._tail.fenced or self._referred.attentive(time.monotonic()):
             return False
         until = time.monotonic() + DOZE_SECONDS
         with self._meter.watched_until(until):
@@ -153,7 +166,9 @@ class Session:
     def _nothing(self) -> Batch | None:
         """What a read would bring after a doze that nobody ended: nothing."""
         looked, self._found_nothing = self._found_nothing, None
-        return Batch(Rows(), self._tail, self._safe, looked, moved=False, full=False) if looked else None
+        if looked is None:
+            return None
+        return Batch(Rows(), self._tail, self._safe, looked, time.monotonic(), moved=False, full=False)
 
     def _take_more(self) -> None:
         """A full batch went well; after some of them there may be more in one."""
@@ -198,7 +213,8 @@ class Session:
         kept = self._without_echoes(rows)
         if not full and not tail.fenced:
             self._met.settle(landed)
-        return Batch(kept, tail, self._safe, None if full else asked, moved=full or bool(rows), full=full)
+        read_at = time.monotonic()
+        return Batch(kept, tail, self._safe, None if full else asked, read_at, moved=full or bool(rows), full=full)
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
         """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
@@ -222,26 +238,44 @@ class Session:
         The note precedes the write, or the echo might overtake it.
         """
         if not batch.rows and not batch.again:
-            self._meter.reached(batch.tail, self._state, batch.asked)
+            self._reached(batch, 0)
             return
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
         try:
             writer = self._link.destination.writer
-            delivered, self._state = await writer.deliver(batch.rows, self._mark(batch), batch.again)
+            parents = None if batch.again else self._parents_of(batch)
+            delivered, self._state = await writer.deliver(batch.rows, self._mark(batch), batch.again, parents)
             absent = delivered.absent
         finally:
             self._noted.land(number, absent)
         self.proven = True
         self._meter.wrote(delivered)
         if delivered.refused or batch.again:
-            self._meter.rejected = await writer.rejected()
+            aside = await writer.rejected()
+            self._meter.rejected = aside.rows
+            self._referred.tried(aside.hopeful, time.monotonic())
         if recorded := delivered.conflicts:
             log.warning("conflicts_recorded", **self._meter.names, rows=len(recorded), first=recorded[0])
         if new := [uuid for uuid in delivered.refused if uuid not in batch.again]:
             log.warning("rows_rejected", **self._meter.names, rows=len(new), first=new[0])
-        self._meter.reached(batch.tail, self._state, batch.asked)
+        self._reached(batch, delivered.inserted)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
+
+    def _reached(self, batch: Batch, rows: int) -> None:
+        self._meter.reached(batch.tail, self._state, batch.asked)
+        self._referred.arrived(batch.asked, rows)
+
+    def _parents_of(self, batch: Batch) -> Parents:
+        """What waits for the rows to which those of a batch refer, while others have their turn."""
+        patience = self._referred.patience(batch.read_at)
+
+        async def parents() -> bool:
+            if self._turn:
+                self._turn.give_up()
+            return await patience()
+
+        return parents
 
     def _mark(self, batch: Batch) -> MarkState:
         return replace(self._state, high=batch.tail.high, safe=batch.safe, holes=batch.tail.holes)
@@ -276,10 +310,10 @@ class Session:
 
     async def _bring_named(self) -> None:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
-        source, destination = self._link.source.reader, self._link.destination.writer
+        if self._meter.rejected:
+            await self._try_again()
+        source = self._link.source.reader
         most = self._portion.rows  # wide rows fewer at a time
-        if self._meter.rejected and (due := await destination.due(min(MOST_AGAIN, most))):
-            await self._write(self._batch(await source.named(due), again=due))
         until = time.monotonic() + NAMED_SECONDS
         while self._wanted:
             names = self._wanted[: min(MOST_NAMED, most)]
@@ -287,6 +321,13 @@ class Session:
             del self._wanted[: len(names)]
             if time.monotonic() > until:
                 return
+
+    async def _try_again(self, *, hopeful: bool = False) -> None:
+        """Try rows again that were refused and are due, or may be taken now that others have arrived."""
+        most = min(MOST_AGAIN, self._portion.rows)
+        due = await self._link.destination.writer.due(most, hopeful=hopeful)
+        if due:
+            await self._write(self._batch(await self._link.source.reader.named(due), again=due))
 
     async def _bring_late(self) -> None:
         """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""
@@ -306,7 +347,7 @@ class Session:
 
     def _batch(self, rows: Rows, again: Sequence[str] = ()) -> Batch:
         """Rows that were not read above the mark, so it does not move for them."""
-        return Batch(rows, self._tail, self._safe, None, moved=False, full=False, again=again)
+        return Batch(rows, self._tail, self._safe, None, time.monotonic(), moved=False, full=False, again=again)
 
     async def _save_mark(self) -> None:
         destination = self._link.destination.writer

@@ -83,7 +83,7 @@ async def life(flow: Flow, at: int) -> int:
     """Lead a session that is cancelled at its n-th wait, and count the waits."""
     counted = CancelledAt(at)
     with suppress(asyncio.CancelledError):
-        async with flow._session(EPOCH) as session:
+        async with flow._session(EPOCH, asyncio.Event()) as session:
             await asyncio.create_task(counted.run(steps(session)))
     return counted.waits
 
@@ -129,7 +129,7 @@ async def test_a_mark_outside_the_transaction_would_be_seen_without_its_rows(
     deliver = Writer.deliver
 
     async def mark_first(
-        self: Writer, rows: Rows, state: MarkState, again: Sequence[str]
+        self: Writer, rows: Rows, state: MarkState, again: Sequence[str], *_: object
     ) -> tuple[Delivered, MarkState]:
         return await deliver(self, rows, await self.move(state), again)
 

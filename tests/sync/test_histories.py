@@ -20,9 +20,11 @@ from snk.db.engine import Server
 from snk.db.reader import Found, Reader
 from snk.db.writer import MarkState
 from snk.dedup.known import Known
+from snk.sync.arrivals import Arrivals
 from snk.sync.link import End, Link, linked
 from snk.sync.meter import Meter
 from snk.sync.prepare import prepare
+from snk.sync.referred import Referred, Table
 from snk.sync.session import Session
 from tests.databases import Database, until, until_equal
 from tests.histories import Do, Event, histories
@@ -131,7 +133,18 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
     meter = Meter(link.table, "first", "second")
     notes = {"met": Known(1000), "noted": Known(1000)}
     size = BatchSize(batch_rows, batch_rows)
-    return Session(link, state, **notes, wanted=[], ledger=Ledger(), meter=meter, size=size, batch_bytes=2**24)
+    referred = Referred(Arrivals(), Table(link.table), 0, stopping=lambda: False)
+    return Session(
+        link,
+        state,
+        **notes,
+        wanted=[],
+        ledger=Ledger(),
+        meter=meter,
+        size=size,
+        batch_bytes=2**24,
+        referred=referred,
+    )
 
 
 async def forever(session: Session) -> None:

@@ -44,10 +44,10 @@ def cut_when_writing(monkeypatch: pytest.MonkeyPatch, second: Database) -> None:
     """The first deliveries into second find their connection cut, just before the rows are inserted."""
     plainly, cuts = Writer._deliver_plainly, iter(range(3))
 
-    async def cut_first(self: Writer, rows: Rows, state: MarkState) -> Delivered | None:
+    async def cut_first(self: Writer, rows: Rows, state: MarkState, **patience: bool) -> Delivered | None:
         if self._server.label == "second" and next(cuts, None) is not None:
             await cut(second)
-        return await plainly(self, rows, state)
+        return await plainly(self, rows, state, **patience)
 
     monkeypatch.setattr(Writer, "_deliver_plainly", cut_first)
 
@@ -69,7 +69,7 @@ async def test_a_mark_outside_the_transaction_would_lose_rows(
     deliver = Writer.deliver
 
     async def mark_first(
-        self: Writer, rows: Rows, state: MarkState, again: Sequence[str]
+        self: Writer, rows: Rows, state: MarkState, again: Sequence[str], *_: object
     ) -> tuple[Delivered, MarkState]:
         return await deliver(self, rows, await self.move(state), again)
 

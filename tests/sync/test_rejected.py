@@ -10,6 +10,7 @@ from snk.db.rejects import hasten
 from snk.sync.daemon import Daemon
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
+from tests.sync.faults import daemon_over
 
 BAD = "insert into records (uuid, data) select gen_random_uuid(), 'bad' from generate_series(1, {})"
 REFUSED = "select count(*) from snk.rejected"
@@ -65,6 +66,18 @@ AT_COMMIT = """create constraint trigger refuse after insert on records
                deferrable initially deferred for each row execute function refuse()"""
 RAISES = f"{FUNCTION} $$ begin if new.data = 'bad' then raise 'no' using errcode = 'ZZ999'; end if; return new; end $$"
 DROPS = f"{FUNCTION} $$ begin if new.data = 'bad' then return null; end if; return new; end $$"
+MISSES = f"{FUNCTION} $$ begin if new.data = 'bad' then perform from elsewhere; end if; return new; end $$"
+# Of every class that mostly speaks of the statement, the session or the server, and not of a row.
+CODES = (
+    "08001", "0A000", "24000", "25001", "26501", "28000", "2D000", "34000", "3B001", "3D000", "3F000", "42501", "42883",
+    "53200", "54001", "55000", "55P03", "57014", "58P01", "72000", "F0000", "HV000", "P0001", "XX000", "XX002",
+)  # fmt: skip
+
+
+def fails_with(code: str) -> str:
+    return RAISES.replace("ZZ999", code)
+
+
 OTHER_BAD = "insert into records (uuid, data) values (gen_random_uuid(), 'bad')"
 
 # What the destination does about a row whose data are 'bad', and the SQLSTATE it is set aside with.
@@ -73,6 +86,8 @@ REFUSALS = {
     "a trigger": ([RAISES, BEFORE], "ZZ999"),
     "a trigger that drops rows": ([DROPS, BEFORE], ""),
     "a trigger at the commit": ([RAISES, AT_COMMIT], "ZZ999"),
+    "a trigger that names a table without its schema": ([MISSES, BEFORE], "42P01"),
+    **{f"a trigger that fails with {code}": ([fails_with(code), BEFORE], code) for code in CODES},
 }
 
 
@@ -92,6 +107,64 @@ async def test_whatever_refuses_a_row_only_that_row_waits(
             return len(list((await first.contents() - await second.contents()).elements())) == 1
 
         await until(all_but_one, "all others")
+
+
+@pytest.mark.parametrize("code", ["42P01", "08001", "XX000", "57014"])
+async def test_a_lone_row_that_is_refused_holds_nobody_up(
+    running: Running, first: Database, second: Database, code: str
+) -> None:
+    async with running():
+        await second.run(fails_with(code), BEFORE)
+        await first.run(BAD.format(1))
+        await until_rejected(second, 1)
+        await insert(first, 1)
+        await until_count(second, 1)
+
+
+async def test_a_row_for_which_a_trigger_takes_too_long_is_set_aside(
+    pair: Any, first: Database, second: Database
+) -> None:
+    """Batches are made smaller until it stands alone."""
+    slow = f"{FUNCTION} $$ begin if new.data = 'bad' then perform pg_sleep(600); end if; return new; end $$"
+    async with daemon_over(pair.first, pair.second, pair.redis, command_seconds=1.0):
+        await second.run(slow, BEFORE)
+        async with first.connect() as connection:
+            await connection.exec_driver_sql(BAD.format(1))
+            await connection.exec_driver_sql(
+                "insert into records (uuid, data) select gen_random_uuid(), 'good' from generate_series(1, 20)"
+            )
+            await connection.commit()
+        await until_rejected(second, 1)
+        await until_count(second, 20)
+        await insert(first, 1)
+        await until_count(second, 21)
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        pytest.param("before insert on records for each statement", id="of the statement"),
+        pytest.param("before insert on records for each row", id="of every row"),
+    ],
+)
+async def test_what_refuses_everything_pauses_the_flow_and_sets_nothing_aside(
+    running: Running, first: Database, second: Database, trigger: str
+) -> None:
+    async with running() as daemon:
+        await second.run(
+            f"{FUNCTION} $$ begin perform from elsewhere; return new; end $$",
+            f"create trigger refuse {trigger} execute function refuse()",
+        )
+        await insert(first, 5)
+        await until(lambda: paused(daemon), "the flow to pause")
+        assert "elsewhere" in daemon.status().flows[0].error
+        assert await second.value(REFUSED) == 0
+        await second.run("drop trigger refuse on records")
+        await until_equal(first, second, 5)
+
+
+async def paused(daemon: Daemon) -> bool:
+    return daemon.status().flows[0].state == "paused"
 
 
 async def test_a_trigger_that_drops_a_whole_batch_hides_nothing(

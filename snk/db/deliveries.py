@@ -1,0 +1,84 @@
+"""The statements by which rows and marks are written.
+
+A mark moves by compare-and-set, and rows are inserted only if it moved: one statement, so one round trip and one
+transaction.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from snk.db import catalog
+from snk.db.schema import Mark
+from snk.db.table import IDS_ARRAY, SyncedTable
+
+
+def _move_mark() -> sa.Update:
+    """Compare-and-set: the mark moves only from the version that this process wrote last, under its own lease."""
+    types: dict[str, Any] = {
+        "high": sa.BigInteger,
+        "safe": sa.BigInteger,
+        "holes_low": IDS_ARRAY,
+        "holes_high": IDS_ARRAY,
+        "source": sa.Text,
+        "boot": sa.Text,
+    }
+    return (
+        sa.update(Mark)
+        .where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
+        .where(Mark.version == sa.bindparam("expected", type_=sa.BigInteger))
+        .where(Mark.epoch == sa.bindparam("lease", type_=sa.BigInteger))
+        .values(
+            version=Mark.version + 1,
+            written_at=sa.func.now(),
+            **{name: sa.bindparam(name, type_=type_) for name, type_ in types.items()},
+        )
+    )
+
+
+MOVE_MARK = _move_mark()
+MARK_VERSION = sa.select(Mark.version).where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
+
+
+def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False) -> sa.Select[Any]:
+    """Rows and mark in one statement: no row is inserted unless the mark moved.
+
+    A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
+    divides by zero. Rows are counted where a trigger was there at the last look, and in partitioned tables, which may
+    get a partition with a trigger of its own. A trigger that came since makes the statement fail, too.
+
+    Args:
+        table: where to.
+        by_uuid: insert in the order of the uuids, so that neighbours in the index come one after the other.
+        joined: texts are bound as `SyncedTable.joined` makes them.
+    """
+    moved = MOVE_MARK.returning(Mark.version).cte("moved")
+    rows, values = table.unfolded(moved, joined=joined)
+    selected = sa.select(*values).order_by(*([table.name_of(rows)] if by_uuid else []))
+    insert_all = sa.insert(table.table).from_select(table.names, selected, include_defaults=False)
+    wanted = sa.bindparam("rows", type_=sa.BigInteger)
+    if table.shape.drops or table.shape.partitioned:
+        inserted = insert_all.returning(sa.literal_column("1").label("one")).cte("inserted")
+        has_moved, taken = _count(moved), _count(inserted)
+        all_taken = taken == has_moved * wanted
+    else:
+        inserted = insert_all.cte("inserted")
+        has_moved = _count(moved)
+        all_taken = sa.not_(catalog.drops(table.shape))
+    return sa.select(has_moved / sa.case((all_taken, 1), else_=0)).add_cte(inserted)
+
+
+def _count(rows: sa.CTE) -> sa.ScalarSelect[int]:
+    return sa.select(sa.func.count()).select_from(rows).scalar_subquery()
+
+
+def insert_missing(table: SyncedTable) -> sa.Executable:
+    """The careful way: skip uuids that are there, and say which were not."""
+    rows, values = table.unfolded()
+    return (
+        insert(table.table)
+        .from_select(table.names, sa.select(*values).select_from(rows), include_defaults=False)
+        .on_conflict_do_nothing(index_elements=[table.uuid])
+        .returning(table.uuid)
+    )
