@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
 from snk.core.report import Blocker, Locker
-from snk.db.shape import Column, Sequence, Shape
+from snk.db.shape import Column, InsertTrigger, Sequence, Shape
 from snk.errors import TableUnfit
 
 Kind = Literal["schema", "table", "column", "function"]
@@ -204,6 +204,35 @@ _PARENTS = sa.text("""
       and not k.confrelid = any(cast(:relations as bigint[])::oid[])
 """)
 
+# A trigger is a user's if it is no part of a foreign or deferred key. A partition's copy of its parent's trigger is told
+# where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. Only what stands on the
+# table that an insert names fires once for the statement, and so do rules; triggers of partitions fire for each row.
+_INSERT_TRIGGERS = sa.text("""
+    with family as (
+      select c.oid, format('%I.%I', n.nspname, c.relname) as "table",
+             not exists (select from pg_inherits i where i.inhrelid = c.oid
+                         and i.inhparent = any(cast(:relations as bigint[])::oid[])) as root,
+             current_setting('session_replication_role') = 'replica' as replica
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.oid = any(cast(:relations as bigint[])::oid[]))
+    select c."table", t.tgname as name, format('%I.%I', n.nspname, p.proname) as function,
+           case when t.tgtype & 2 = 2 then 'before' else 'after' end as timing,
+           case when t.tgtype & 1 = 1 then 'row' else 'statement' end as level,
+           coalesce(substring(pg_get_triggerdef(t.oid) from ' WHEN ([(].*[)]) EXECUTE FUNCTION '), '') as condition
+    from family c join pg_trigger t on t.tgrelid = c.oid
+    join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace
+    left join pg_constraint k on k.oid = t.tgconstraint
+    where t.tgtype & 4 = 4 and (c.root or t.tgtype & 1 = 1)
+      and t.tgenabled in ('A', case when c.replica then 'R' else 'O' end)
+      and (not t.tgisinternal or t.tgparentid <> 0 and coalesce(k.contype, 't') = 't')
+      and not exists (select from pg_trigger u join family f on f.oid = u.tgrelid where u.oid = t.tgparentid)
+    union all
+    select c."table", r.rulename, '', case when r.is_instead then 'instead' else 'also' end, 'statement', ''
+    from family c join pg_rewrite r on r.ev_class = c.oid
+    where c.root and r.ev_type = '3' and r.ev_enabled in ('A', case when c.replica then 'R' else 'O' end)
+    order by 1, 2
+""")
+
 _DRAWN = sa.text("""
     select case when has_sequence_privilege(cast(:sequence as bigint)::oid, 'SELECT, USAGE')
                 then pg_sequence_last_value(cast(:sequence as bigint)::oid) end
@@ -313,6 +342,17 @@ async def parents(connection: AsyncConnection, relations: Iterable[int]) -> froz
 async def source_of(connection: AsyncConnection, setting: str) -> str | None:
     """Where a setting's value comes from, such as ``user`` for a role's own; None for one that the server lacks."""
     return (await connection.execute(_SOURCE, {"name": setting})).scalar_one_or_none()
+
+
+async def insert_triggers(connection: AsyncConnection, relations: Iterable[int]) -> list[InsertTrigger]:
+    """What an insert into a table, on this connection, fires of users' own; by the table and the name.
+
+    Args:
+        connection: to the table's database; which triggers are enabled depends on its session.
+        relations: the oids of the table and of all its partitions, as `Shape.relations`.
+    """
+    result = await connection.execute(_INSERT_TRIGGERS, {"relations": list(relations)})
+    return [InsertTrigger(**row) for row in result.mappings()]
 
 
 async def state_of(connection: AsyncConnection, pid: int) -> str | None:

@@ -8,7 +8,7 @@ text, for a str costs Python a third of what a UUID object costs, and written as
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -156,6 +156,26 @@ class Shape:
     def uuid_column(self) -> Column:
         """The column that names a row: the one called ``uuid``, else the only unique, not-null uuid."""
         return _only("uuid", [c for c in self.columns if c.names_rows], self.full_name)
+
+
+@dataclass(frozen=True, slots=True)
+class InsertTrigger:
+    """A trigger or a rule of a user's that SNK's inserts fire.
+
+    Attributes:
+        table: schema and table that have it: the synced table, or one of its partitions.
+        function: schema and function that a trigger calls; an empty string for a rule.
+        timing: ``before`` or ``after`` for a trigger; ``also`` or ``instead`` for a rule.
+        level: ``row``: once for each row; ``statement``: once for each insert, as a rule.
+        condition: its WHEN as PostgreSQL writes it, such as ``(CURRENT_USER <> 'snk'::name)``; or an empty string.
+    """
+
+    table: str
+    name: str
+    function: str
+    timing: Literal["before", "after", "also", "instead"]
+    level: Literal["row", "statement"]
+    condition: str
 
 
 def _only(role: str, candidates: list[Column], table: str) -> Column:

@@ -2,6 +2,7 @@
 
 from snk.db import catalog
 from snk.db.engine import Server
+from snk.db.shape import InsertTrigger
 from tests.conftest import PairUrls
 from tests.databases import Database
 
@@ -45,3 +46,72 @@ async def test_whoever_only_reads_vacuums_or_is_elsewhere_is_no_writer(pair: Pai
         assert await catalog.writers(looking, [relation]) == frozenset()
         await busy.exec_driver_sql(INSERT)
         assert len(await catalog.writers(looking, [relation])) == 1
+
+
+FUNCTION = "create function f() returns trigger language plpgsql as $$ begin return new; end $$"
+TRIGGER = "create trigger {} {} on {} for each {} execute function f()"
+PARTED = (
+    "create table t (a int, b int) partition by range (a)",
+    "create table low partition of t for values from (0) to (10)",
+    "create table high partition of t for values from (10) to (20)",
+)
+
+
+async def fired(dsn: str, setting: str = "select", only: tuple[str, ...] = ("t", "low", "high")) -> list[InsertTrigger]:
+    """What an insert into t, or into one partition, fires in a session with this setting."""
+    relations = dict(await Database(dsn).rows("select relname, oid::bigint from pg_class where relkind in ('r', 'p')"))
+    async with Server("first", dsn).connect() as looking:
+        await looking.exec_driver_sql(setting)
+        return await catalog.insert_triggers(looking, [relations[name] for name in only if name in relations])
+
+
+async def test_triggers_and_rules_of_an_insert_are_told_with_what_they_do(pair: PairUrls) -> None:
+    await Database(pair.first).run(
+        "create table t (a int)",
+        FUNCTION,
+        TRIGGER.format("changes", "before insert or update", "t", "row"),
+        "create constraint trigger late after insert on t initially deferred for each row"
+        " when (current_user <> 'snk') execute function f()",
+        TRIGGER.format("once", "after insert", "t", "statement"),
+        "create rule aside as on insert to t do also notify somebody",
+        "create rule nowhere as on insert to t where new.a = 1 do instead nothing",
+    )
+    assert await fired(pair.first) == [
+        InsertTrigger("public.t", "aside", "", "also", "statement", ""),
+        InsertTrigger("public.t", "changes", "public.f", "before", "row", ""),
+        InsertTrigger("public.t", "late", "public.f", "after", "row", "((CURRENT_USER <> 'snk'::name))"),
+        InsertTrigger("public.t", "nowhere", "", "instead", "statement", ""),
+        InsertTrigger("public.t", "once", "public.f", "after", "statement", ""),
+    ]
+
+
+async def test_what_an_insert_does_not_fire_is_not_told(pair: PairUrls) -> None:
+    await Database(pair.first).run(
+        "create table parent (a int primary key)",
+        "create table t (a int references parent, b int unique deferrable)",
+        FUNCTION,
+        TRIGGER.format("updated", "before update", "t", "row"),
+        TRIGGER.format("disabled", "before insert", "t", "row"),
+        "alter table t disable trigger disabled",
+        TRIGGER.format("replica", "before insert", "t", "row"),
+        "alter table t enable replica trigger replica",
+        "create rule updates as on update to t do also notify somebody",
+        "create rule disabled as on insert to t do also notify somebody",
+        "alter table t disable rule disabled",
+    )
+    assert await fired(pair.first) == []
+    assert [found.name for found in await fired(pair.first, "set session_replication_role = replica")] == ["replica"]
+
+
+async def test_triggers_of_partitions_are_told_where_an_insert_into_the_parent_fires_them(pair: PairUrls) -> None:
+    await Database(pair.first).run(
+        *PARTED,
+        FUNCTION,
+        TRIGGER.format("everywhere", "after insert", "t", "row"),
+        TRIGGER.format("high_only", "before insert", "high", "row"),
+        TRIGGER.format("never", "after insert", "high", "statement"),
+    )
+    found = [(trigger.table, trigger.name) for trigger in await fired(pair.first)]
+    assert found == [("public.high", "high_only"), ("public.t", "everywhere")], "a copy is told with its original"
+    found = [(trigger.table, trigger.name) for trigger in await fired(pair.first, only=("high",))]
+    assert found == [("public.high", "everywhere"), ("public.high", "high_only"), ("public.high", "never")]
