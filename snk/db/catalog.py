@@ -33,6 +33,7 @@ class ServerFacts:
         boot: changes with every start, crash recovery and promotion. A crash of one backend makes the server recover
             without a restart, so its start time alone does not tell; the reset of its statistics does.
         clock: the server's time.
+        encoding: in which this database keeps text, such as ``UTF8``.
     """
 
     version: str
@@ -41,6 +42,7 @@ class ServerFacts:
     identity: str
     boot: str
     clock: datetime
+    encoding: str
 
 
 _SERVER = sa.text("""
@@ -53,7 +55,7 @@ _SERVER = sa.text("""
              case when pg_is_in_recovery() then 'standby' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
              extract(epoch from pg_postmaster_start_time()),
              (select extract(epoch from stats_reset) from pg_stat_bgwriter)) as boot,
-           clock_timestamp() as clock
+           clock_timestamp() as clock, current_setting('server_encoding') as encoding
 """)
 
 _STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
