@@ -33,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rows", type=int, default=100_000, help="how large the loads are that are to need bounded memory"
     )
+    parser.addoption(
+        "--settings", choices=("some", "all"), default="some", help="which of its role's settings are tried"
+    )
     parser.addoption("--runs", type=int, default=1, help="how often such a test is run, each with a seed of its own")
 
 

@@ -111,6 +111,8 @@ def _troubles(told: dict[str, Any]) -> Iterator[str]:
     for trouble in told["troubles"]:
         yield f"[red]trouble:[/] {escape(trouble)}"
     for flow in told["flows"]:
+        if flow["notice"]:
+            yield f"[yellow]{escape(flow['name'])}:[/] {escape(flow['notice'])}"
         if flow["error"] and flow["state"] == "running":
             ago = _span(flow["error_seconds"])
             yield f"[dim]last error of {escape(flow['name'])}, {ago} ago: {escape(flow['error'])}[/]"

@@ -62,6 +62,7 @@ class FlowStatus:
         progress_seconds: since the flow last finished a step or, where it waits, last tried.
         error: the last one, or an empty string.
         error_seconds: how long ago it was.
+        notice: what a person ought to know of this flow though it runs, such as triggers that change what it delivers.
     """
 
     table: str
@@ -89,6 +90,7 @@ class FlowStatus:
     progress_seconds: float
     error: str
     error_seconds: float | None
+    notice: str
 
     @property
     def name(self) -> str:

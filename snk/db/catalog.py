@@ -77,7 +77,9 @@ _FORM = f"""
              (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' order by a.attnum)
               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
              (select string_agg(i.indexrelid::text, ',' order by i.indexrelid)
-              from pg_index i where i.indrelid = c.oid and i.indisvalid))"""  # noqa: S608 - of constants
+              from pg_index i where i.indrelid = c.oid and i.indisvalid),
+             (select string_agg(concat_ws(':', t.oid, t.tgenabled), ',' order by t.oid)
+              from pg_trigger t where t.tgrelid = any ({_FAMILY}::oid[]) and t.tgtype & 4 = 4))"""  # noqa: S608 - of constants
 
 _FORM_OF = sa.text(f"""
     select {_FORM} from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -206,7 +208,7 @@ _PARENTS = sa.text("""
       and not k.confrelid = any(cast(:relations as bigint[])::oid[])
 """)
 
-# A trigger is a user's if it is no part of a foreign or deferred key. A partition's copy of its parent's trigger is told
+# A user's trigger is no part of a foreign or deferred key. A partition's copy of its parent's trigger is told
 # where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. Only what stands on the
 # table that an insert names fires once for the statement, and so do rules; triggers of partitions fire for each row.
 _INSERT_TRIGGERS = sa.text("""

@@ -41,7 +41,14 @@ MOVE_MARK = _move_mark()
 MARK_VERSION = sa.select(Mark.version).where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
 
 
-def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False) -> sa.Select[Any]:
+# The transaction in which a row was made, without the epoch: as rows bear it.
+MADE_IN = sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
+_THIS_TRANSACTION = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger).bitwise_and(
+    sa.literal_column("4294967295", sa.BigInteger)
+)
+
+
+def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False, tells: bool = False) -> sa.Select[Any]:
     """Rows and mark in one statement: no row is inserted unless the mark moved.
 
     A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
@@ -52,6 +59,7 @@ def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False) 
         table: where to.
         by_uuid: insert in the order of the uuids, so that neighbours in the index come one after the other.
         joined: texts are bound as `SyncedTable.joined` makes them.
+        tells: beside whether the mark moved, say in which transaction that was.
     """
     moved = MOVE_MARK.returning(Mark.version).cte("moved")
     rows, values = table.unfolded(moved, joined=joined)
@@ -66,7 +74,8 @@ def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False) 
         inserted = insert_all.cte("inserted")
         has_moved = _count(moved)
         all_taken = sa.not_(catalog.drops(table.shape))
-    return sa.select(has_moved / sa.case((all_taken, 1), else_=0)).add_cte(inserted)
+    made_in = [_THIS_TRANSACTION] if tells else []
+    return sa.select(has_moved / sa.case((all_taken, 1), else_=0), *made_in).add_cte(inserted)
 
 
 def _count(rows: sa.CTE) -> sa.ScalarSelect[int]:

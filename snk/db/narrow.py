@@ -38,11 +38,11 @@ class Narrowed:
 async def insert_narrowly(
     connection: AsyncConnection, statement: sa.Executable, rows: Rows, *, patient: bool = False
 ) -> Narrowed:
-    """Insert all rows that the table takes, by a statement that returns the uuids of those that were not there.
+    """Insert all rows that the table takes.
 
     Args:
         connection: in a transaction.
-        statement: takes the columns of the rows as `bound` names them.
+        statement: takes the columns of the rows as `bound` names them, and returns the uuids of those that are new.
         rows: to be inserted.
         patient: rather wait than set a row aside because one that it refers to is missing.
 

@@ -6,14 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.core.portion import Portion
 from snk.core.report import Blocker
-from snk.db import catalog, schema
+from snk.db import catalog, deliveries, schema
 from snk.db.engine import Kind, Server
-from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Rows, SyncedTable
+from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Named, Rows, SyncedTable
 from snk.errors import TableChanged
 
 # Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
@@ -71,6 +72,7 @@ class Reader:
         self._wait = _wait(table)
         self._can_wait: bool | None = None
         self._held = sa.select(table.uuid).where(_any_of(table))
+        self._made_in = _made_in(table)
         self._bounds = sa.select(sa.func.min(table.id), sa.func.max(table.id))
 
     @property
@@ -112,6 +114,19 @@ class Reader:
         stamp, ids, *folded = await self._row(self._named, {"uuids": list(uuids)})
         self._check(stamp)
         return self._table.rows(ids, folded) if ids else Rows()
+
+    async def made_in(self, ids: Sequence[int], transactions: Sequence[int]) -> dict[str, int]:
+        """Of the rows with these ids, those that were made in these transactions: the transaction, by uuid."""
+        values = {"ids": ids, "transactions": [str(number) for number in transactions]}
+        async with self._server.answering(self._connection, "read"):
+            found = await self._connection.execute(self._made_in, values)
+        return {row[0]: row[1] for row in found}
+
+    async def transactions_of(self, uuids: Sequence[str]) -> frozenset[int]:
+        """The transactions in which these rows were made. A savepoint has a number of its own."""
+        made_in = sa.select(deliveries.MADE_IN).where(_any_of(self._table)).distinct()
+        async with self._server.answering(self._connection, "read"):
+            return frozenset((await self._connection.execute(made_in, {"uuids": list(uuids)})).scalars())
 
     async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool | None:
         """Wait in the server for a row above ``high``.
@@ -250,6 +265,14 @@ def _wait(table: SyncedTable) -> sa.Select[Any]:
 def _named(table: SyncedTable) -> sa.Select[Any]:
     rows = sa.select(table.id.label("id"), *table.travelling).where(_any_of(table)).subquery()
     return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
+
+
+def _made_in(table: SyncedTable) -> sa.Select[str, int]:
+    """The statement of `Reader.made_in`."""
+    numbers = sa.cast(sa.bindparam("transactions", type_=ARRAY(sa.Text, dimensions=1)), ARRAY(Named("xid")))
+    return sa.select(table.uuid, deliveries.MADE_IN).where(
+        table.id == sa.any_(sa.bindparam("ids", type_=IDS_ARRAY)), sa.literal_column("xmin") == sa.any_(numbers)
+    )
 
 
 def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:

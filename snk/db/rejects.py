@@ -16,6 +16,9 @@ from snk.db.table import UUIDS_ARRAY
 FIRST_WAIT_SECONDS = 0.5
 MOST_WAIT_SECONDS = 3600.0
 MOST_DOUBLINGS = 20
+# Of a row that a loop of triggers made, which only goes on if it is delivered: only `snk retry` has it tried again.
+LOOP = "SNK01"
+NEVER_SECONDS = 100 * 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,18 @@ class Rejects:
 
     async def keep(self, refused: Mapping[str, Refusal]) -> None:
         """Set rows aside; one that was tried before waits twice as long as the last time."""
+        for never in (False, True):
+            await self._keep(
+                {uuid: why for uuid, why in refused.items() if (why.sqlstate == LOOP) == never}, never=never
+            )
+
+    async def _keep(self, refused: Mapping[str, Refusal], *, never: bool) -> None:
         if not refused:
             return
         tries = sa.func.least(Rejected.tries, MOST_DOUBLINGS)
-        wait = sa.func.least(FIRST_WAIT_SECONDS * sa.func.power(2, tries), MOST_WAIT_SECONDS)
-        first = insert(Rejected).values(next_at=sa.func.clock_timestamp() + interval(FIRST_WAIT_SECONDS))
+        doubled = sa.func.least(FIRST_WAIT_SECONDS * sa.func.power(2, tries), MOST_WAIT_SECONDS)
+        first_wait, wait = (NEVER_SECONDS, NEVER_SECONDS) if never else (FIRST_WAIT_SECONDS, doubled)
+        first = insert(Rejected).values(next_at=sa.func.clock_timestamp() + interval(first_wait))
         statement = first.on_conflict_do_update(
             index_elements=[Rejected.table_name, Rejected.uuid],
             set_={

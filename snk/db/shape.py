@@ -92,8 +92,8 @@ class Shape:
         kind: PostgreSQL's ``relkind``: ``r`` for a table, ``p`` for a partitioned one.
         relations: the oids of the table and of all its partitions and children.
         stamp: changes when a column is added, when another table takes the name, and with row-level security.
-        form: changes with everything that may make the table unfit: columns, types, indexes, partitions, its body, what
-            ``drops`` rows.
+        form: changes with everything that may make the table unfit: columns, types, indexes, partitions, triggers, its
+            body, what ``drops`` rows.
         body: changes when the table is emptied, rewritten or made anew: its rows may be other ones.
         drops: it may answer an insert with success and take no row: a trigger or a rule decides.
         hidden: row-level security hides rows from SNK's role.

@@ -10,8 +10,10 @@ claims the marks with a greater one. A daemon that was asleep meanwhile finds th
 write.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +36,7 @@ from snk.errors import LeaseLost, MarkMoved, ParentMissing
 
 MOST_INTERVALS = 1000
 MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came
+NOTHING_ASIDE: Mapping[str, Refusal] = MappingProxyType({})
 Parents = Callable[[], Awaitable[bool]]
 """Waits for rows that are on their way into other tables; False where that is of no use any more."""
 
@@ -62,12 +65,14 @@ class Delivered:
         present: the uuids that were there before: echoes, replays and conflicts.
         refused: the uuids that the destination refuses; they were set aside.
         conflicts: the uuids of conflicts that were not known yet, and are recorded now.
+        made_in: the transactions in which rows were inserted, where there are triggers that may add others.
     """
 
     inserted: int
     present: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    made_in: frozenset[int] = frozenset()
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -75,20 +80,40 @@ class Delivered:
         return self.present + self.refused
 
 
-class Writer:
-    """Writes one table over one connection, and keeps the mark beside it."""
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be done together, as `Writer.deliver` tells."""
 
-    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable) -> None:
+    rows: Rows
+    state: MarkState
+    again: Sequence[str]
+    aside: Mapping[str, Refusal]
+
+
+class Writer:
+    """Writes one table over one connection, and keeps the mark beside it.
+
+    Args:
+        server: the destination.
+        connection: to it.
+        table: where to write.
+        watches_triggers: say in which transactions rows were inserted (`Delivered.made_in`).
+    """
+
+    def __init__(
+        self, server: Server, connection: AsyncConnection, table: SyncedTable, *, watches_triggers: bool = False
+    ) -> None:
         self._server = server
         self._connection = connection
         self._table = table
         self._key = table.shape.full_name
+        self._watches_triggers = watches_triggers
         self._careful = False
         self._kept = (NOTHING, NOTHING)
         self._reader = Reader(server, connection, table)
-        self._deliver_few = deliver(table)
-        self._deliver_many = deliver(table, by_uuid=True)
-        self._deliver_joined = deliver(table, by_uuid=True, joined=True)
+        self._deliver_few = deliver(table, tells=watches_triggers)
+        self._deliver_many = deliver(table, by_uuid=True, tells=watches_triggers)
+        self._deliver_joined = deliver(table, by_uuid=True, joined=True, tells=watches_triggers)
         self._insert_missing = insert_missing(table)
         self._rejects = Rejects(connection, self._key)
 
@@ -188,7 +213,12 @@ class Writer:
         return replace(state, version=state.version + 1)
 
     async def deliver(
-        self, rows: Rows, state: MarkState, again: Sequence[str] = (), parents: Parents | None = None
+        self,
+        rows: Rows,
+        state: MarkState,
+        again: Sequence[str] = (),
+        parents: Parents | None = None,
+        aside: Mapping[str, Refusal] = NOTHING_ASIDE,
     ) -> tuple[Delivered, MarkState]:
         """Insert what is missing of the rows and move the mark, in one transaction.
 
@@ -197,6 +227,7 @@ class Writer:
             state: the mark that is true when they are there.
             again: uuids that were set aside; those not refused any more, and those not among the rows, are forgotten.
             parents: waits for rows to which these refer; without it, those that lack one are set aside at once.
+            aside: rows that are not to be inserted at all, but set aside with the mark; they are not among the others.
 
         Returns:
             What became of the rows, and the state with its new version.
@@ -205,25 +236,25 @@ class Writer:
             MarkMoved: the mark was not at ``state.version``, or somebody has a later lease; nothing was written.
             TooLarge: so many rows are refused that smaller batches serve better; nothing was written.
         """
-        if not rows and not again:
+        if not (rows or again or aside):
             return Delivered(0), await self.move(state)
-        delivered = await self._deliver(rows, state, again, patient=parents is not None)
+        task = _Task(rows, state, again, aside)
+        delivered = await self._deliver(task, patient=parents is not None)
         while delivered is None:
             # No transaction is open meanwhile.
-            patient = parents is not None and await parents()
-            delivered = await self._deliver(rows, state, again, patient=patient)
+            delivered = await self._deliver(task, patient=parents is not None and await parents())
         # A restart or a lost dedup set brings runs of rows that are there already; refused ones come in runs, too.
         self._careful = bool(delivered.absent)
         return delivered, replace(state, version=state.version + 1)
 
-    async def _deliver(self, rows: Rows, state: MarkState, again: Sequence[str], *, patient: bool) -> Delivered | None:
+    async def _deliver(self, task: "_Task", *, patient: bool) -> Delivered | None:
         """One try; None, with nothing written, where it is worth waiting for rows to which these refer."""
         try:
             async with self._server.answering(self._connection, "write"):
                 delivered = None
-                if not (self._careful or again):
-                    delivered = await self._deliver_plainly(rows, state, patient=patient)
-                return delivered or await self._deliver_carefully(rows, state, again, patient=patient)
+                if not (self._careful or task.again or task.aside):
+                    delivered = await self._deliver_plainly(task.rows, task.state, patient=patient)
+                return delivered or await self._deliver_carefully(task, patient=patient)
         except ParentMissing:
             return None
 
@@ -232,7 +263,7 @@ class Writer:
         statement, values = self._statement(rows)
         values = {**values, **self._moved(state), "rows": len(rows)}
         try:
-            moved = (await self._connection.execute(statement, values)).scalar_one()
+            moved, *made_in = (await self._connection.execute(statement, values)).one()
         except DBAPIError as error:
             if not of_these_rows(error, len(rows)):
                 raise
@@ -240,7 +271,7 @@ class Writer:
                 raise ParentMissing(plain(error.orig or error)) from error
             return None
         self._check_moved(moved)
-        return Delivered(len(rows))
+        return Delivered(len(rows), made_in=frozenset(made_in))
 
     def _statement(self, rows: Rows) -> tuple[sa.Select[Any], dict[str, Any]]:
         """What suits so many rows best, with the rows as its parameters."""
@@ -250,13 +281,11 @@ class Writer:
             return self._deliver_joined, values
         return self._deliver_many, bound(rows.columns)
 
-    async def _deliver_carefully(
-        self, rows: Rows, state: MarkState, again: Sequence[str], *, patient: bool
-    ) -> Delivered:
+    async def _deliver_carefully(self, task: "_Task", *, patient: bool) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
         connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
         try:
-            delivered = await self._narrowed(connection, rows, state, again, patient=patient)
+            delivered = await self._narrowed(connection, task, patient=patient)
         except ParentMissing:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             raise
@@ -264,22 +293,27 @@ class Writer:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         return delivered
 
-    async def _narrowed(
-        self, connection: AsyncConnection, rows: Rows, state: MarkState, again: Sequence[str], *, patient: bool
-    ) -> Delivered:
+    async def _narrowed(self, connection: AsyncConnection, task: "_Task", *, patient: bool) -> Delivered:
         """The careful way, in a transaction of its own."""
+        rows = task.rows
         async with connection.begin():
-            result = await connection.execute(MOVE_MARK, self._moved(state))
+            result = await connection.execute(MOVE_MARK, self._moved(task.state))
             self._check_moved(result.rowcount)
             narrowed = await insert_narrowly(connection, self._insert_missing, rows, patient=patient)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
             conflicts, missing = await self._compare(there) if there else ((), frozenset())
-            refused = narrowed.refused | dict.fromkeys(missing, NOT_TAKEN)
+            refused = {**narrowed.refused, **dict.fromkeys(missing, NOT_TAKEN), **task.aside}
             await self._rejects.keep(refused)
-            await self._rejects.forget([uuid for uuid in again if uuid not in refused])
+            await self._rejects.forget([uuid for uuid in task.again if uuid not in refused])
+            made_in = await self._made_in(narrowed.inserted)
         present = tuple(uuid for uuid in there.uuids if uuid not in missing)
-        return Delivered(len(narrowed.inserted), present, tuple(refused), conflicts)
+        return Delivered(len(narrowed.inserted), present, tuple(refused), conflicts, made_in)
+
+    async def _made_in(self, inserted: AbstractSet[str]) -> frozenset[int]:
+        if not (self._watches_triggers and inserted):
+            return frozenset()
+        return await self._reader.transactions_of(list(inserted))
 
     async def _compare(self, rows: Rows) -> tuple[tuple[str, ...], frozenset[str]]:
         """Of rows that were not inserted, record those that differ from what has their uuid.

@@ -24,9 +24,10 @@ from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.sync.arrivals import Arrivals
 from snk.sync.canary import Flight
-from snk.sync.flow import Echoes, Flow, Limits
+from snk.sync.flow import Around, Echoes, Flow, Limits
 from snk.sync.job import STOP_SECONDS, TableJob
 from snk.sync.lease import Leases
+from snk.sync.lineage import Lineage
 from snk.sync.link import check_pair
 from snk.sync.locks import LockWatch
 from snk.sync.pair import Pair
@@ -65,6 +66,7 @@ class Daemon:
         self._notes: list[Known] = []
         self._turns = Turns()
         self._arrivals = {server.label: Arrivals() for server in (pair.first, pair.second)}
+        self._lineages = {server.label: Lineage() for server in (pair.first, pair.second)}
         self._flows: dict[str, list[Flow]] = {}
         self._leases = Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours)
         self._sweepers: list[Sweeper] = []
@@ -176,8 +178,7 @@ class Daemon:
                 table,
                 Echoes(known[destination.label], known[source.label], names[destination.label], self._behind),
                 limits,
-                turns=self._turns,
-                arrivals=self._arrivals[destination.label],
+                around=self._around(source, destination),
                 doubt=doubt,
             )
             for source, destination in ((first, second), (second, first))
@@ -187,6 +188,14 @@ class Daemon:
         sweeper = Sweeper(first, second, table, self._flows[table], sweeps, doubt=doubt)
         self._sweepers.append(sweeper)
         return TableJob(table, self._flows[table], sweeper, tuple(known.values()), self._leases)
+
+    def _around(self, source: Server, destination: Server) -> Around:
+        return Around(
+            self._turns,
+            self._arrivals[destination.label],
+            self._lineages[source.label],
+            self._lineages[destination.label],
+        )
 
     def _not_ours(self, table: str, leader: str, error: SnkError | None) -> None:
         """Another daemon works on a table, or nobody can tell who does."""

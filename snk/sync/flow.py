@@ -25,6 +25,7 @@ from snk.errors import LeaseLost, SnkError, TooLarge, TooSlow, Wait
 from snk.log import Reminder
 from snk.sync.arrivals import Arrivals
 from snk.sync.lease import Term
+from snk.sync.lineage import Lineage
 from snk.sync.link import Link, linked
 from snk.sync.meter import Meter
 from snk.sync.pause import pause
@@ -69,6 +70,23 @@ class Echoes:
     behind: Behind
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a flow shares with the others of its daemon.
+
+    Attributes:
+        turns: of all flows.
+        arrivals: in its destination.
+        read_lineage: of its source.
+        written_lineage: of its destination.
+    """
+
+    turns: Turns
+    arrivals: Arrivals
+    read_lineage: Lineage
+    written_lineage: Lineage
+
+
 class Flow:
     """Brings what is inserted into a table of the source into that of the destination.
 
@@ -83,8 +101,7 @@ class Flow:
         echoes: Echoes,
         limits: Limits,
         *,
-        turns: Turns,
-        arrivals: Arrivals,
+        around: Around,
         doubt: asyncio.Event,
     ) -> None:
         self._wanted: list[str] = []
@@ -94,8 +111,7 @@ class Flow:
         self._echoes = echoes
         self._limits = limits
         self._size = BatchSize(limits.batch_rows, limits.batch_rows)
-        self._turns = turns
-        self._arrivals = arrivals
+        self._around = around
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._reminder = Reminder()
         self._failures = 0
@@ -152,7 +168,7 @@ class Flow:
         pace = PollPace(self._limits.poll_max_ms)
         while not stop.is_set():
             await session.gather()
-            async with nullcontext() if session.behind else self._turns.taken() as turn:
+            async with nullcontext() if session.behind else self._around.turns.taken() as turn:
                 began = time.monotonic()
                 moved = await session.step(turn)
             took = time.monotonic() - began
@@ -187,12 +203,13 @@ class Flow:
                 meter=self.meter,
                 size=self._size,
                 batch_bytes=self._limits.batch_bytes,
-                referred=Referred(self._arrivals, table, aside.hopeful, stop.is_set),
+                lineage=(self._around.read_lineage, self._around.written_lineage),
+                referred=Referred(self._around.arrivals, table, aside.hopeful, stop.is_set),
             )
             try:
                 yield session
             finally:
-                self._arrivals.ended(table.name)
+                self._around.arrivals.ended(table.name)
 
     async def _start_at(self, link: Link, epoch: int) -> MarkState:
         """Where to go on: at the destination's mark, or before it where the source may have gone back."""

@@ -12,7 +12,7 @@ from snk.db.engine import Server
 from snk.db.fitness import look_at, one_and_the_same
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.reader import Reader, plan_by_index
-from snk.db.shape import Shape, differences, faults
+from snk.db.shape import InsertTrigger, Shape, differences, faults
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
 from snk.errors import Stop, TableUnfit
@@ -20,12 +20,17 @@ from snk.errors import Stop, TableUnfit
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end: a connection that lives as long as what was learnt on it."""
+    """One end: a connection that lives as long as what was learnt on it.
+
+    Attributes:
+        triggers: what an insert of SNK's fires there.
+    """
 
     server: Server
     facts: ServerFacts
     reader: Reader
     writer: Writer
+    triggers: tuple[InsertTrigger, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +112,7 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
     async with server.answering(connection):
         await plan_by_index(connection)
         facts = await catalog.server_facts(connection)
+        triggers = tuple(await catalog.insert_triggers(connection, shape.relations))
     table = SyncedTable.of(shape)
-    return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))
+    writer = Writer(server, connection, table, watches_triggers=bool(triggers))
+    return End(server, facts, Reader(server, connection, table), writer, triggers)

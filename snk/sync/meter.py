@@ -2,15 +2,22 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+
+import structlog
 
 from snk.core.report import Blocker, FlowState, FlowStatus
 from snk.core.tail import Tail
+from snk.db.shape import InsertTrigger
 from snk.db.writer import Delivered, MarkState
 from snk.errors import SnkError
+from snk.log import Reminder
 
 RATE_SECONDS = 2.0
+LOOP_HINT = "Drop it, or have it spare SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"
+
+log = structlog.get_logger()
 
 
 class Meter:
@@ -32,6 +39,8 @@ class Meter:
         self._echoes = 0
         self._present = 0
         self._error = ""
+        self._notice = ""
+        self._reminder = Reminder()
         now = time.monotonic()
         self._errored_at = now
         self._stepped_at = now
@@ -94,6 +103,22 @@ class Meter:
         self._error, self._errored_at = str(error), time.monotonic()
         self.stepped()
 
+    def note_loop(self, triggers: str) -> None:
+        """Triggers of the source make rows of delivered rows without end; what they make is set aside."""
+        source = self.names["source"]
+        self._notice = (
+            f"triggers of {source} make rows of those that SNK delivers, without end: {triggers}. {LOOP_HINT}"
+        )
+        if self._reminder.due(triggers):
+            log.warning("trigger_loop", **self.names, triggers=triggers, effect="what they make is set aside")
+
+    def note_rewriting(self, triggers: Iterable[InsertTrigger]) -> None:
+        """Rows differ from what the destination holds, and these are the triggers there: some may change rows."""
+        before = sorted(f"{trigger.name} of {trigger.table}" for trigger in triggers if trigger.timing == "before")
+        if before:
+            destination = self.names["destination"]
+            self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"
+
     def status(self) -> FlowStatus:
         """All figures at this moment."""
         now = time.monotonic()
@@ -121,6 +146,7 @@ class Meter:
             rows_per_second=self._rate(now),
             progress_seconds=now - self._stepped_at,
             error=self._error,
+            notice=self._notice,
             error_seconds=now - self._errored_at if self._error else None,
         )
 

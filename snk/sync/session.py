@@ -6,21 +6,24 @@ starts from the mark: that is the only recovery there is, so it is the one that 
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from snk.core.ledger import Ledger
+from snk.core.origins import LOOP_GENERATION
 from snk.core.pace import BatchSize, Gather
 from snk.core.portion import Portion
 from snk.core.tail import Tail
+from snk.db.rejects import LOOP, Refusal
 from snk.db.table import Rows
-from snk.db.writer import MarkState, Parents
+from snk.db.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
 from snk.dedup.known import Known
 from snk.errors import MarkMoved
+from snk.sync.lineage import Lineage
 from snk.sync.link import Link
-from snk.sync.meter import Meter
+from snk.sync.meter import LOOP_HINT, Meter
 from snk.sync.referred import Referred
 from snk.sync.turns import Turn
 
@@ -47,6 +50,7 @@ class Batch:
         moved: rows were read, be they echoes, or there is more to read.
         full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
+        made: of rows that triggers made of delivered ones, the generation (`snk.core.origins`), by uuid.
     """
 
     rows: Rows
@@ -57,6 +61,11 @@ class Batch:
     moved: bool
     full: bool
     again: Sequence[str] = ()
+    made: Mapping[str, int] = field(default_factory=dict)
+
+    def of_generation(self, wanted: Callable[[int], bool]) -> Rows:
+        """The rows whose generation is wanted."""
+        return self.rows.where([wanted(self.made.get(uuid, 0)) for uuid in self.rows.uuids])
 
 
 class Session:
@@ -83,6 +92,7 @@ class Session:
         size: BatchSize,
         batch_bytes: int,
         referred: Referred,
+        lineage: tuple[Lineage, Lineage],
     ) -> None:
         self.size = size
         self.proven = False
@@ -104,6 +114,7 @@ class Session:
         self._gather = Gather()
         self._beaten = time.monotonic()
         self._referred = referred
+        self._read_lineage, self._written_lineage = lineage
         self._turn: Turn | None = None
 
     async def step(self, turn: Turn | None = None) -> bool:
@@ -213,8 +224,11 @@ class Session:
         kept = self._without_echoes(rows)
         if not full and not tail.fenced:
             self._met.settle(landed)
+        made = await self._read_lineage.generations(source, kept)
         read_at = time.monotonic()
-        return Batch(kept, tail, self._safe, None if full else asked, read_at, moved=full or bool(rows), full=full)
+        return Batch(
+            kept, tail, self._safe, None if full else asked, read_at, moved=full or bool(rows), full=full, made=made
+        )
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
         """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
@@ -235,32 +249,62 @@ class Session:
     async def _write(self, batch: Batch) -> None:
         """Deliver a batch with its mark; one without rows waits for the next beat to save how far it went.
 
-        The note precedes the write, or the echo might overtake it.
+        What triggers made goes first, by generation and with the mark as it stands, and what makes a loop not at all.
         """
         if not batch.rows and not batch.again:
             self._reached(batch, 0)
             return
+        for generation in sorted(set(batch.made.values())):
+            if generation < LOOP_GENERATION:
+                rows = batch.of_generation(generation.__eq__)
+                await self._deliver(replace(batch, rows=rows, again=()), self._state, generation)
+        looping = batch.of_generation(lambda of: of >= LOOP_GENERATION) if batch.made else Rows()
+        rows = batch.of_generation(lambda of: not of) if batch.made else batch.rows
+        delivered = await self._deliver(replace(batch, rows=rows), self._mark(batch), 0, self._loop(looping))
+        self._reached(batch, delivered.inserted)
+        log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
+
+    async def _deliver(
+        self, batch: Batch, mark: MarkState, generation: int, aside: Mapping[str, Refusal] = NOTHING_ASIDE
+    ) -> Delivered:
+        """Deliver rows of one generation with a mark. The note precedes the write, or the echo might overtake it."""
+        destination = self._link.destination
         number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
+        lineage = self._written_lineage.writing(destination.writer.table_name, destination.triggers, generation)
         try:
-            writer = self._link.destination.writer
-            parents = None if batch.again else self._parents_of(batch)
-            delivered, self._state = await writer.deliver(batch.rows, self._mark(batch), batch.again, parents)
+            async with lineage as wrote:
+                parents = None if batch.again else self._parents_of(batch)
+                delivered, self._state = await destination.writer.deliver(batch.rows, mark, batch.again, parents, aside)
+                wrote(delivered.made_in)
             absent = delivered.absent
         finally:
             self._noted.land(number, absent)
         self.proven = True
+        await self._tell(delivered, batch.again)
+        return delivered
+
+    async def _tell(self, delivered: Delivered, again: Sequence[str]) -> None:
+        """Count what became of rows, and say what a person may want to know."""
         self._meter.wrote(delivered)
-        if delivered.refused or batch.again:
-            aside = await writer.rejected()
+        if delivered.refused or again:
+            aside = await self._link.destination.writer.rejected()
             self._meter.rejected = aside.rows
             self._referred.tried(aside.hopeful, time.monotonic())
         if recorded := delivered.conflicts:
             log.warning("conflicts_recorded", **self._meter.names, rows=len(recorded), first=recorded[0])
-        if new := [uuid for uuid in delivered.refused if uuid not in batch.again]:
+            self._meter.note_rewriting(self._link.destination.triggers)
+        if new := [uuid for uuid in delivered.refused if uuid not in again]:
             log.warning("rows_rejected", **self._meter.names, rows=len(new), first=new[0])
-        self._reached(batch, delivered.inserted)
-        log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
+
+    def _loop(self, rows: Rows) -> Mapping[str, Refusal]:
+        """Why rows are set aside that triggers made of rows which triggers made, and so on."""
+        if not rows:
+            return NOTHING_ASIDE
+        triggers = self._read_lineage.names(self._link.source.triggers)
+        self._meter.note_loop(triggers)
+        words = f"a loop of triggers made this row of one that SNK delivered: {triggers}. {LOOP_HINT}"
+        return dict.fromkeys(rows.uuids, Refusal(LOOP, words))
 
     def _reached(self, batch: Batch, rows: int) -> None:
         self._meter.reached(batch.tail, self._state, batch.asked)

@@ -6,7 +6,7 @@ long: a flow whose statement hangs must not stop the others.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 TURN_SECONDS = 0.1
 
@@ -20,13 +20,11 @@ class Turns:
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Turn"]:
         """Have a turn as long as the block lasts; after `TURN_SECONDS` without one, go ahead all the same."""
-        try:
+        turn = Turn(None)
+        with suppress(TimeoutError):
             async with asyncio.timeout(TURN_SECONDS):
                 await self._lock.acquire()
-        except TimeoutError:
-            yield Turn(None)
-            return
-        turn = Turn(self._lock)
+                turn = Turn(self._lock)
         try:
             yield turn
         finally:

@@ -21,6 +21,7 @@ from snk.db.reader import Found, Reader
 from snk.db.writer import MarkState
 from snk.dedup.known import Known
 from snk.sync.arrivals import Arrivals
+from snk.sync.lineage import Lineage
 from snk.sync.link import End, Link, linked
 from snk.sync.meter import Meter
 from snk.sync.prepare import prepare
@@ -144,6 +145,7 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
         size=size,
         batch_bytes=2**24,
         referred=referred,
+        lineage=(Lineage(), Lineage()),
     )
 
 
