@@ -74,7 +74,8 @@ _DROPS = f"""
 
 _FORM = f"""
            concat_ws('/', c.oid, c.relfilenode, c.relrowsecurity, {_FAMILY}::text, {_DROPS},
-             (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' order by a.attnum)
+             (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+                                                a.attgenerated, a.attidentity), ',' order by a.attnum)
               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
              (select string_agg(i.indexrelid::text, ',' order by i.indexrelid)
               from pg_index i where i.indrelid = c.oid and i.indisvalid))"""  # noqa: S608 - of constants
@@ -126,9 +127,12 @@ _RIGHTS_LACKING = sa.text("""
 # With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
 _NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
 
+# A column may own one sequence and draw from another: that one counts.
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
-           a.attgenerated <> '' as generated, a.attidentity <> '' as identity, a.attlen < 0 as varies,
+           case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
+           a.attidentity <> '' or d.oid is not null and a.attgenerated = '' as "default",
+           a.attidentity = 'a' as always, a.attlen < 0 as varies,
            exists (select from pg_index i
                    where i.indrelid = a.attrelid and i.indisunique and i.indisvalid and i.indimmediate
                      and i.indpred is null and i.indexprs is null
@@ -138,6 +142,7 @@ _COLUMNS = sa.text("""
                      and i.indkey[0] = a.attnum and m.amname = 'btree') as indexed,
            s.seqrelid::bigint as sequence_oid, s.seqrelid::regclass::text as sequence_name,
            s.seqincrement as increment, s.seqcache as cache, s.seqmin as least,
+           s.seqmax as most, s.seqcycle as cycles,
            a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
     from pg_attribute a
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -146,10 +151,12 @@ _COLUMNS = sa.text("""
            (p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refobjid = s.seqrelid)
         or (p.classid = 'pg_class'::regclass and p.objid = s.seqrelid and p.deptype in ('a', 'i')
             and p.refobjid = a.attrelid and p.refobjsubid = a.attnum)
-      limit 1) s on true
+      order by p.classid = 'pg_attrdef'::regclass desc limit 1) s on true
     where a.attrelid = :oid and a.attnum > 0 and not a.attisdropped
     order by a.attnum
 """)
+
+_OF_COLUMNS = ("name", "type_name", "not_null", "expression", "default", "always", "varies", "unique", "indexed")
 
 # A key of 64 bits is shown in two halves.
 _ADVISORY = sa.text("""
@@ -206,9 +213,9 @@ _PARENTS = sa.text("""
       and not k.confrelid = any(cast(:relations as bigint[])::oid[])
 """)
 
-# A trigger is a user's if it is no part of a foreign or deferred key. A partition's copy of its parent's trigger is told
-# where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. Only what stands on the
-# table that an insert names fires once for the statement, and so do rules; triggers of partitions fire for each row.
+# A trigger is a user's if it is no part of a foreign or deferred key. What a partition has of a trigger of its parent's
+# is told where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. Rules, and what
+# fires once for a statement, count on the table that the insert names; what fires for each row, on partitions, too.
 _INSERT_TRIGGERS = sa.text("""
     with family as (
       select c.oid, format('%I.%I', n.nspname, c.relname) as "table",
@@ -394,10 +401,11 @@ def _column(row: sa.RowMapping) -> Column:
             row["increment"],
             row["cache"],
             row["least"],
+            row["most"],
+            cycles=row["cycles"],
             usable=row["usable"],
         )
-    names = ("name", "type_name", "not_null", "generated", "identity", "varies", "unique", "indexed")
-    return Column(**{name: row[name] for name in names}, sequence=sequence)
+    return Column(**{name: row[name] for name in _OF_COLUMNS}, sequence=sequence)
 
 
 def _as_identifier(name: str) -> str:
