@@ -7,7 +7,7 @@ through this file.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -65,8 +65,8 @@ _FAMILY = """
               select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
             select array_agg(oid::bigint order by oid) from family)"""
 
-# Row-level triggers before an insert have these bits; a rule for inserts is of this type.
-_BEFORE_ROW_INSERT, _ON_INSERT = 7, "3"
+# Row-level triggers before an insert have these bits; rules for updates and for inserts are of these types.
+_BEFORE_ROW_INSERT, _ON_UPDATE, _ON_INSERT = 7, "2", "3"
 _DROPS = f"""
            (exists (select from pg_trigger
                     where tgrelid = any ({_FAMILY}::oid[]) and tgtype & {_BEFORE_ROW_INSERT} = {_BEFORE_ROW_INSERT})
@@ -88,7 +88,8 @@ _FORM_OF = sa.text(f"""
 _TABLE = sa.text(f"""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
            {_STAMP} as stamp, {_FORM} as form, concat_ws('/', c.oid, c.relfilenode) as body,
-           {_DROPS} as drops,
+           array(select rulename::text from pg_rewrite where ev_class = c.oid and (ev_type = '{_ON_UPDATE}'
+                 or ev_type = '{_ON_INSERT}' and ev_enabled <> 'D') order by 1) as rules, {_DROPS} as drops,
            has_table_privilege(c.oid, 'SELECT') as may_select,
            has_table_privilege(c.oid, 'INSERT') as may_insert,
            row_security_active(c.oid) as hidden, {_FAMILY} as relations
@@ -214,8 +215,8 @@ _PARENTS = sa.text("""
 """)
 
 # A trigger is a user's if it is no part of a foreign or deferred key. What a partition has of a trigger of its parent's
-# is told where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. Rules, and what
-# fires once for a statement, count on the table that the insert names; what fires for each row, on partitions, too.
+# is told where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. What fires once
+# for a statement counts on the table that the insert names; what fires for each row, on its partitions, too.
 _INSERT_TRIGGERS = sa.text("""
     with family as (
       select c.oid, format('%I.%I', n.nspname, c.relname) as "table",
@@ -235,10 +236,6 @@ _INSERT_TRIGGERS = sa.text("""
       and t.tgenabled in ('A', case when c.replica then 'R' else 'O' end)
       and (not t.tgisinternal or t.tgparentid <> 0 and coalesce(k.contype, 't') = 't')
       and not exists (select from pg_trigger u join family f on f.oid = u.tgrelid where u.oid = t.tgparentid)
-    union all
-    select c."table", r.rulename, '', case when r.is_instead then 'instead' else 'also' end, 'statement', ''
-    from family c join pg_rewrite r on r.ev_class = c.oid
-    where c.root and r.ev_type = '3' and r.ev_enabled in ('A', case when c.replica then 'R' else 'O' end)
     order by 1, 2
 """)
 
@@ -300,8 +297,8 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
         raise TableUnfit(f"{side}: there is no table {name}", hint=hint)
     await connection.execute(_NO_SEARCH_PATH)
     columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
-    facts = {key: value for key, value in table.items() if key != "relations"}
-    return Shape(**facts, relations=tuple(table["relations"]), columns=tuple(_column(row) for row in columns))
+    facts: dict[str, Any] = {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in table.items()}
+    return Shape(**facts, columns=tuple(_column(row) for row in columns))
 
 
 def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
@@ -354,7 +351,7 @@ async def source_of(connection: AsyncConnection, setting: str) -> str | None:
 
 
 async def insert_triggers(connection: AsyncConnection, relations: Iterable[int]) -> list[InsertTrigger]:
-    """What an insert into a table, on this connection, fires of users' own; by the table and the name.
+    """The triggers of users' that an insert into a table, on this connection, fires; by the table and the name.
 
     Args:
         connection: to the table's database; which triggers are enabled depends on its session.

@@ -108,6 +108,7 @@ class Shape:
         form: changes with everything that may make the table unfit: columns, types, indexes, partitions, its body, what
             ``drops`` rows.
         body: changes when the table is emptied, rewritten or made anew: its rows may be other ones.
+        rules: those for which PostgreSQL refuses an insert with a mark, or with ON CONFLICT, into this table.
         drops: it may answer an insert with success and take no row: a trigger or a rule decides.
         hidden: row-level security hides rows from SNK's role.
     """
@@ -121,6 +122,7 @@ class Shape:
     stamp: str
     form: str
     body: str
+    rules: tuple[str, ...]
     drops: bool
     may_select: bool
     may_insert: bool
@@ -177,20 +179,19 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class InsertTrigger:
-    """A trigger or a rule of a user's that SNK's inserts fire.
+    """A user's trigger that SNK's inserts fire.
 
     Attributes:
         table: schema and table that have it: the synced table, or one of its partitions.
-        function: schema and function that a trigger calls; an empty string for a rule.
-        timing: ``before`` or ``after`` for a trigger; ``also`` or ``instead`` for a rule.
-        level: ``row``: once for each row; ``statement``: once for each insert, as a rule.
+        function: schema and function that it calls.
+        level: ``row``: once for each row; ``statement``: once for each insert.
         condition: its WHEN as PostgreSQL writes it, such as ``(CURRENT_USER <> 'snk'::name)``; or an empty string.
     """
 
     table: str
     name: str
     function: str
-    timing: Literal["before", "after", "also", "instead"]
+    timing: Literal["before", "after"]
     level: Literal["row", "statement"]
     condition: str
 
@@ -227,6 +228,11 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
             yield TableUnfit(
                 f"{where} lacks the right to {right}", hint=f"GRANT {right} ON {shape.sql_name} to this role"
             )
+    if shape.rules:
+        yield TableUnfit(
+            f"{where} has rules for INSERT or UPDATE, and PostgreSQL refuses SNK's inserts: {', '.join(shape.rules)}",
+            hint=f"DROP RULE … ON {shape.sql_name}; a trigger can do the same",
+        )
     if shape.hidden:
         yield TableUnfit(
             f"{where} hides rows by row-level security",
