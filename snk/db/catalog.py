@@ -195,18 +195,6 @@ _BLOCKERS = sa.text(f"""
     where l.virtualtransaction = any(cast(:writers as text[]))
 """)  # noqa: S608 - as _WRITERS
 
-
-# A column that a sequence feeds: an identity, or a default that depends on one.
-_KEYS_ONTO_IDS = sa.text("""
-    select distinct k.conname, k.confrelid::regclass::text
-    from pg_constraint k join pg_attribute a on a.attrelid = k.confrelid and a.attnum = any(k.confkey)
-    where k.contype = 'f' and k.conrelid = cast(:oid as bigint)::oid
-      and (a.attidentity <> '' or exists (
-        select from pg_attrdef d join pg_depend p on p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
-        join pg_sequence s on s.seqrelid = p.refobjid
-        where d.adrelid = a.attrelid and d.adnum = a.attnum))
-""")
-
 _PARENTS = sa.text("""
     select distinct n.nspname, c.relname
     from pg_constraint k join pg_class c on c.oid = k.confrelid join pg_namespace n on n.oid = c.relnamespace
@@ -332,11 +320,6 @@ async def form(connection: AsyncConnection, shape: Shape) -> str | None:
 async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
     """Who holds locks for which SNK's sessions wait in this database."""
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
-
-
-async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
-    """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
-    return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
 
 
 async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:

@@ -5,7 +5,6 @@ one of them is a defect, and ends the process loudly rather than leave half of i
 """
 
 import asyncio
-import hashlib
 import os
 import secrets
 import socket
@@ -16,7 +15,6 @@ import structlog
 
 from snk import __version__
 from snk.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
-from snk.db.engine import Server
 from snk.db.schema import CANARIES
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
@@ -165,7 +163,7 @@ class Daemon:
         first, second = self._pair.first, self._pair.second
         doubt = asyncio.Event()
         known = {server.label: Known(MOST_NOTES) for server in (first, second)}
-        names = {server.label: self._redis_name(table, server) for server in (first, second)}
+        names = {server.label: self._pair.notes_name(table, server) for server in (first, second)}
         for label, notes in known.items():
             self._notes.append(notes)
             self._behind.attach(names[label], notes)
@@ -192,11 +190,6 @@ class Daemon:
         """Another daemon works on a table, or nobody can tell who does."""
         for flow in self._flows[table]:
             flow.stand_by(leader, error)
-
-    def _redis_name(self, table: str, holder: Server) -> str:
-        """What these notes are called in Redis: several pairs may share one."""
-        pair = hashlib.sha256(f"{self._pair.first.address} {self._pair.second.address}".encode()).hexdigest()[:16]
-        return f"{pair}:{table}:{holder.label}"
 
 
 def _trouble(flow: FlowStatus) -> str:
