@@ -194,7 +194,7 @@ class Daemon:
 
 def _trouble(flow: FlowStatus) -> str:
     """Why a flow is not healthy, or an empty string."""
-    if flow.state not in ("running", "standby"):
+    if not flow.flowing:
         return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
     if flow.progress_seconds > STANDING_SECONDS:
         return f"{flow.name} has not moved for {flow.progress_seconds:.0f} s"
