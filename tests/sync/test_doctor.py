@@ -8,7 +8,8 @@ from snk.sync.link import check_pair
 from snk.sync.pair import Pair
 from snk.sync.prepare import prepare
 from tests.conftest import PairUrls
-from tests.databases import Database
+from tests.databases import Database, until_equal
+from tests.sync.conftest import Running
 
 T = "create table t (id {id} primary key, uuid uuid not null unique{more})"
 SERIAL = T.format(id="bigserial", more="")
@@ -158,6 +159,39 @@ async def test_what_is_well_is_not_warned_of(pair: PairUrls) -> None:
         TRIGGER.format("after", "row", "when (current_user <> 'postgres') "),
     )
     assert await doctor(pair) == []
+
+
+@pytest.mark.parametrize("advised", [False, True])
+async def test_with_what_doctor_advises_a_trigger_runs_once_for_a_row(
+    running: Running, pair: PairUrls, first: Database, second: Database, *, advised: bool
+) -> None:
+    """An audit table that triggers fill on both sides holds a row for each side, unless they spare SNK's rows."""
+    role = "app_" + pair.first.rpartition("/")[2]
+    await on_both(
+        pair,
+        SERIAL,
+        "create table audit (id bigserial primary key, uuid uuid not null unique)",
+        "create function log() returns trigger language plpgsql security definer as"
+        " $$ begin insert into audit (uuid) values (gen_random_uuid()); return new; end $$",
+        "create trigger log after insert on t for each row execute function log()",
+        f"create role {role} login password 'pw'",
+        f"grant insert on t to {role}",
+        f"grant usage on sequence t_id_seq to {role}",
+    )
+    try:
+        if advised:
+            (found, _) = await doctor(pair)
+            when = found.advice.removeprefix("If it does, add ").removesuffix(" to the trigger")
+            log = f"create trigger log after insert on t for each row {when} execute function log()"
+            await on_both(pair, "drop trigger log on t", log)
+            assert await doctor(pair) == []
+        async with running("t", "audit"):
+            app = Database(pair.first.replace("postgres:postgres@", f"{role}:pw@"))
+            await app.run("insert into t (uuid) select gen_random_uuid() from generate_series(1, 10)")
+            await until_equal(first, second, 10, "t")
+            await until_equal(first, second, 10 if advised else 20, "audit")
+    finally:
+        await on_both(pair, f"drop owned by {role}", f"drop role {role}")
 
 
 RANGES = "create table t (id bigserial, uuid uuid not null unique) partition by range (uuid)"
