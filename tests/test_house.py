@@ -22,7 +22,7 @@ FORBIDDEN = {
     "copy_from_table",
     "add_listener",
 }
-CATALOGUE = ROOT / "snk/db/catalog.py"
+CATALOGUES = {ROOT / "snk/db/catalog.py", ROOT / "snk/db/checkup.py"}
 
 
 def names(path: Path) -> Iterator[str]:
@@ -41,7 +41,7 @@ def test_rows_reach_a_database_through_sqlalchemy_only() -> None:
 
 def test_sql_as_text_is_for_catalogues_only() -> None:
     found = {path for path in PRODUCT if {"text", "TextClause"} & set(calls_of_sqlalchemy(path))}
-    assert found == {CATALOGUE}
+    assert found == CATALOGUES
 
 
 def calls_of_sqlalchemy(path: Path) -> Iterator[str]:
@@ -60,8 +60,8 @@ def calls_of_sqlalchemy(path: Path) -> Iterator[str]:
 
 def test_catalogue_questions_read_no_table_of_the_user() -> None:
     """Every FROM and JOIN in the plain SQL names a view, table or function of PostgreSQL's own."""
-    tree = ast.parse(CATALOGUE.read_text())
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    nodes = [node for path in CATALOGUES for node in ast.walk(ast.parse(path.read_text()))]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     named = [
         name for text in texts for name in re.findall(r"(?:^\s*|\s)(?:from|join) ([a-z_]+)", text) if "select" in text
     ]

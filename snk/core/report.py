@@ -97,6 +97,11 @@ class FlowStatus:
         """Such as ``public.records first→second``."""
         return f"{self.table} {self.source}→{self.destination}"
 
+    @property
+    def flowing(self) -> bool:
+        """Whether rows flow, brought by this daemon or by the one for which it stands by."""
+        return self.state in ("running", "standby")
+
 
 @dataclass(frozen=True, slots=True)
 class Locker:

@@ -7,7 +7,7 @@ through this file.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -65,8 +65,8 @@ _FAMILY = """
               select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
             select array_agg(oid::bigint order by oid) from family)"""
 
-# Row-level triggers before an insert have these bits; a rule for inserts is of this type.
-_BEFORE_ROW_INSERT, _ON_INSERT = 7, "3"
+# Row-level triggers before an insert have these bits; rules for updates and for inserts are of these types.
+_BEFORE_ROW_INSERT, _ON_UPDATE, _ON_INSERT = 7, "2", "3"
 _DROPS = f"""
            (exists (select from pg_trigger
                     where tgrelid = any ({_FAMILY}::oid[]) and tgtype & {_BEFORE_ROW_INSERT} = {_BEFORE_ROW_INSERT})
@@ -74,7 +74,8 @@ _DROPS = f"""
 
 _FORM = f"""
            concat_ws('/', c.oid, c.relfilenode, c.relrowsecurity, {_FAMILY}::text, {_DROPS},
-             (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull), ',' order by a.attnum)
+             (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+                                                a.attgenerated, a.attidentity), ',' order by a.attnum)
               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
              (select string_agg(i.indexrelid::text, ',' order by i.indexrelid)
               from pg_index i where i.indrelid = c.oid and i.indisvalid),
@@ -89,7 +90,8 @@ _FORM_OF = sa.text(f"""
 _TABLE = sa.text(f"""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
            {_STAMP} as stamp, {_FORM} as form, concat_ws('/', c.oid, c.relfilenode) as body,
-           {_DROPS} as drops,
+           array(select rulename::text from pg_rewrite where ev_class = c.oid and (ev_type = '{_ON_UPDATE}'
+                 or ev_type = '{_ON_INSERT}' and ev_enabled <> 'D') order by 1) as rules, {_DROPS} as drops,
            has_table_privilege(c.oid, 'SELECT') as may_select,
            has_table_privilege(c.oid, 'INSERT') as may_insert,
            row_security_active(c.oid) as hidden, {_FAMILY} as relations
@@ -128,9 +130,12 @@ _RIGHTS_LACKING = sa.text("""
 # With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
 _NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
 
+# A column may own one sequence and draw from another: that one counts.
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
-           a.attgenerated <> '' as generated, a.attidentity <> '' as identity, a.attlen < 0 as varies,
+           case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
+           a.attidentity <> '' or d.oid is not null and a.attgenerated = '' as "default",
+           a.attidentity = 'a' as always, a.attlen < 0 as varies,
            exists (select from pg_index i
                    where i.indrelid = a.attrelid and i.indisunique and i.indisvalid and i.indimmediate
                      and i.indpred is null and i.indexprs is null
@@ -140,6 +145,7 @@ _COLUMNS = sa.text("""
                      and i.indkey[0] = a.attnum and m.amname = 'btree') as indexed,
            s.seqrelid::bigint as sequence_oid, s.seqrelid::regclass::text as sequence_name,
            s.seqincrement as increment, s.seqcache as cache, s.seqmin as least,
+           s.seqmax as most, s.seqcycle as cycles,
            a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
     from pg_attribute a
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -148,10 +154,12 @@ _COLUMNS = sa.text("""
            (p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refobjid = s.seqrelid)
         or (p.classid = 'pg_class'::regclass and p.objid = s.seqrelid and p.deptype in ('a', 'i')
             and p.refobjid = a.attrelid and p.refobjsubid = a.attnum)
-      limit 1) s on true
+      order by p.classid = 'pg_attrdef'::regclass desc limit 1) s on true
     where a.attrelid = :oid and a.attnum > 0 and not a.attisdropped
     order by a.attnum
 """)
+
+_OF_COLUMNS = ("name", "type_name", "not_null", "expression", "default", "always", "varies", "unique", "indexed")
 
 # A key of 64 bits is shown in two halves.
 _ADVISORY = sa.text("""
@@ -189,18 +197,6 @@ _BLOCKERS = sa.text(f"""
     where l.virtualtransaction = any(cast(:writers as text[]))
 """)  # noqa: S608 - as _WRITERS
 
-
-# A column that a sequence feeds: an identity, or a default that depends on one.
-_KEYS_ONTO_IDS = sa.text("""
-    select distinct k.conname, k.confrelid::regclass::text
-    from pg_constraint k join pg_attribute a on a.attrelid = k.confrelid and a.attnum = any(k.confkey)
-    where k.contype = 'f' and k.conrelid = cast(:oid as bigint)::oid
-      and (a.attidentity <> '' or exists (
-        select from pg_attrdef d join pg_depend p on p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
-        join pg_sequence s on s.seqrelid = p.refobjid
-        where d.adrelid = a.attrelid and d.adnum = a.attnum))
-""")
-
 _PARENTS = sa.text("""
     select distinct n.nspname, c.relname
     from pg_constraint k join pg_class c on c.oid = k.confrelid join pg_namespace n on n.oid = c.relnamespace
@@ -208,9 +204,9 @@ _PARENTS = sa.text("""
       and not k.confrelid = any(cast(:relations as bigint[])::oid[])
 """)
 
-# A user's trigger is no part of a foreign or deferred key. A partition's copy of its parent's trigger is told
-# where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. Only what stands on the
-# table that an insert names fires once for the statement, and so do rules; triggers of partitions fire for each row.
+# A trigger is a user's if it is no part of a foreign or deferred key. What a partition has of a trigger of its parent's
+# is told where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. What fires once
+# for a statement counts on the table that the insert names; what fires for each row, on its partitions, too.
 _INSERT_TRIGGERS = sa.text("""
     with family as (
       select c.oid, format('%I.%I', n.nspname, c.relname) as "table",
@@ -230,10 +226,6 @@ _INSERT_TRIGGERS = sa.text("""
       and t.tgenabled in ('A', case when c.replica then 'R' else 'O' end)
       and (not t.tgisinternal or t.tgparentid <> 0 and coalesce(k.contype, 't') = 't')
       and not exists (select from pg_trigger u join family f on f.oid = u.tgrelid where u.oid = t.tgparentid)
-    union all
-    select c."table", r.rulename, '', case when r.is_instead then 'instead' else 'also' end, 'statement', ''
-    from family c join pg_rewrite r on r.ev_class = c.oid
-    where c.root and r.ev_type = '3' and r.ev_enabled in ('A', case when c.replica then 'R' else 'O' end)
     order by 1, 2
 """)
 
@@ -295,8 +287,8 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
         raise TableUnfit(f"{side}: there is no table {name}", hint=hint)
     await connection.execute(_NO_SEARCH_PATH)
     columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
-    facts = {key: value for key, value in table.items() if key != "relations"}
-    return Shape(**facts, relations=tuple(table["relations"]), columns=tuple(_column(row) for row in columns))
+    facts: dict[str, Any] = {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in table.items()}
+    return Shape(**facts, columns=tuple(_column(row) for row in columns))
 
 
 def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
@@ -332,11 +324,6 @@ async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
 
 
-async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
-    """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
-    return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
-
-
 async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
     """`Shape.full_name` of every other table to which foreign keys of these relations refer."""
     found = await connection.execute(_PARENTS, {"relations": list(relations)})
@@ -349,7 +336,7 @@ async def source_of(connection: AsyncConnection, setting: str) -> str | None:
 
 
 async def insert_triggers(connection: AsyncConnection, relations: Iterable[int]) -> list[InsertTrigger]:
-    """What an insert into a table, on this connection, fires of users' own; by the table and the name.
+    """The triggers of users' that an insert into a table, on this connection, fires; by the table and the name.
 
     Args:
         connection: to the table's database; which triggers are enabled depends on its session.
@@ -396,10 +383,11 @@ def _column(row: sa.RowMapping) -> Column:
             row["increment"],
             row["cache"],
             row["least"],
+            row["most"],
+            cycles=row["cycles"],
             usable=row["usable"],
         )
-    names = ("name", "type_name", "not_null", "generated", "identity", "varies", "unique", "indexed")
-    return Column(**{name: row[name] for name in names}, sequence=sequence)
+    return Column(**{name: row[name] for name in _OF_COLUMNS}, sequence=sequence)
 
 
 def _as_identifier(name: str) -> str:

@@ -17,6 +17,7 @@ from ssl import SSLCertVerificationError
 from typing import Literal
 from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -36,6 +37,8 @@ MOST_IDLE_LOOKS = 3
 PID = "snk_pid"
 
 Kind = Literal["look", "read", "write"]
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,10 @@ class Server:
                 state = await catalog.state_of(other, pid)
         except SnkError as error:
             # A server that refuses a connection is alive, and may well be at work.
-            refused = isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__)
-            return None if refused else Unavailable(str(error))
+            if isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__):
+                log.debug("probe_refused", error=str(error), effect="the statement is waited for")
+                return None
+            return Unavailable(str(error))
         if state is None:
             return Unavailable(f"{self.address}: the connection is gone, and nobody said so")
         if not state.startswith("idle") or (kind == "write" and next(idle) < MOST_IDLE_LOOKS):

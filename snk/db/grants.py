@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from snk.core.names import quoted, split_name
-from snk.db.identifiers import identifier
+from snk.db.identifiers import identifier, literal
 from snk.db.schema import SCHEMA, WAIT
 from snk.errors import SettingsError
 
@@ -42,14 +42,8 @@ def granted(role: str, tables: tuple[str, ...]) -> Iterator[str]:
         yield f"GRANT USAGE ON SCHEMA {identifier(schema)} {to}"
     for name in names:
         yield f"GRANT SELECT, INSERT ON TABLE {identifier(*name)} {to}"
-    listed = ", ".join(_literal(".".join(map(quoted, name))) for name in names)
-    yield _block(_GRANT_SEQUENCES.format(tables=listed, role=_literal(role)))
-
-
-def _literal(text: str) -> str:
-    """A string as SQL has it, whether or not backslashes mean something there."""
-    escaped = text.replace("'", "''")
-    return f"'{escaped}'" if "\\" not in text else "E'" + escaped.replace("\\", "\\\\") + "'"
+    listed = ", ".join(literal(".".join(map(quoted, name))) for name in names)
+    yield _block(_GRANT_SEQUENCES.format(tables=listed, role=literal(role)))
 
 
 def _block(body: str) -> str:

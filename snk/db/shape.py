@@ -13,7 +13,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from snk.core.names import written
-from snk.db.identifiers import identifier
+from snk.db.identifiers import identifier, literal
 from snk.errors import TableUnfit
 
 PLAIN: dict[str, type[sa.types.TypeEngine[Any]]] = {
@@ -36,6 +36,8 @@ class Sequence:
     Attributes:
         cache: how many ids a session draws at once; above 1, ids are kept over transactions.
         least: the least id it can give.
+        most: the greatest id it can give.
+        cycles: whether it begins again at the least one then, instead of failing.
         usable: whether SNK's role may draw from it; always so for identity columns.
     """
 
@@ -44,6 +46,8 @@ class Sequence:
     increment: int
     cache: int
     least: int
+    most: int
+    cycles: bool
     usable: bool
 
 
@@ -53,6 +57,9 @@ class Column:
 
     Attributes:
         type_name: schema-qualified and with its modifiers: ``numeric(10,2)``.
+        expression: by which it is generated, stored or virtual; an empty string for a plain column.
+        default: the database gives it a value where an insert names none: a default or an identity.
+        always: an identity that PostgreSQL lets nobody else give: GENERATED ALWAYS AS IDENTITY.
         varies: its values have no fixed width, so one of them may be large.
         unique: it has a unique, immediate index of its own.
         indexed: a B-tree of the whole table begins with it, so rows can be read in its order.
@@ -61,8 +68,9 @@ class Column:
     name: str
     type_name: str
     not_null: bool = False
-    generated: bool = False
-    identity: bool = False
+    expression: str = ""
+    default: bool = False
+    always: bool = False
     varies: bool = True
     unique: bool = False
     indexed: bool = False
@@ -74,13 +82,18 @@ class Column:
         return None if self.type_name.endswith("]") else PLAIN.get(self.type_name.partition("(")[0])
 
     @property
+    def generated(self) -> bool:
+        """Whether the database computes it from other columns: nobody can write it."""
+        return bool(self.expression)
+
+    @property
     def counts(self) -> bool:
         """Whether it can be the id: a whole number that the database itself counts up."""
-        return self.type_name in IDS and self.sequence is not None
+        return self.type_name in IDS and self.sequence is not None and not self.generated
 
     @property
     def names_rows(self) -> bool:
-        """Whether it can be the uuid that names a row on both sides."""
+        """Whether it could be the uuid that names a row on both sides; one that is generated cannot be written."""
         return self.type_name == "uuid" and self.not_null and self.unique
 
 
@@ -95,6 +108,7 @@ class Shape:
         form: changes with everything that may make the table unfit: columns, types, indexes, partitions, triggers, its
             body, what ``drops`` rows.
         body: changes when the table is emptied, rewritten or made anew: its rows may be other ones.
+        rules: those for which PostgreSQL refuses an insert with a mark, or with ON CONFLICT, into this table.
         drops: it may answer an insert with success and take no row: a trigger or a rule decides.
         hidden: row-level security hides rows from SNK's role.
     """
@@ -108,6 +122,7 @@ class Shape:
     stamp: str
     form: str
     body: str
+    rules: tuple[str, ...]
     drops: bool
     may_select: bool
     may_insert: bool
@@ -154,26 +169,29 @@ class Shape:
 
     @property
     def uuid_column(self) -> Column:
-        """The column that names a row: the one called ``uuid``, else the only unique, not-null uuid."""
-        return _only("uuid", [c for c in self.columns if c.names_rows], self.full_name)
+        """The column that names a row: the one called ``uuid``, else the only unique, not-null uuid.
+
+        A generated one where there is no other: then the table is not fit.
+        """
+        candidates = [c for c in self.columns if c.names_rows]
+        return _only("uuid", [c for c in candidates if not c.generated] or candidates, self.full_name)
 
 
 @dataclass(frozen=True, slots=True)
 class InsertTrigger:
-    """A trigger or a rule of a user's that SNK's inserts fire.
+    """A user's trigger that SNK's inserts fire.
 
     Attributes:
         table: schema and table that have it: the synced table, or one of its partitions.
-        function: schema and function that a trigger calls; an empty string for a rule.
-        timing: ``before`` or ``after`` for a trigger; ``also`` or ``instead`` for a rule.
-        level: ``row``: once for each row; ``statement``: once for each insert, as a rule.
+        function: schema and function that it calls.
+        level: ``row``: once for each row; ``statement``: once for each insert.
         condition: its WHEN as PostgreSQL writes it, such as ``(CURRENT_USER <> 'snk'::name)``; or an empty string.
     """
 
     table: str
     name: str
     function: str
-    timing: Literal["before", "after", "also", "instead"]
+    timing: Literal["before", "after"]
     level: Literal["row", "statement"]
     condition: str
 
@@ -210,17 +228,43 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
             yield TableUnfit(
                 f"{where} lacks the right to {right}", hint=f"GRANT {right} ON {shape.sql_name} to this role"
             )
+    if shape.rules:
+        yield TableUnfit(
+            f"{where} has rules for INSERT or UPDATE, and PostgreSQL refuses SNK's inserts: {', '.join(shape.rules)}",
+            hint=f"DROP RULE … ON {shape.sql_name}; a trigger can do the same",
+        )
     if shape.hidden:
         yield TableUnfit(
             f"{where} hides rows by row-level security",
             hint="Let this role bypass it: SNK must see every row",
         )
     try:
-        id_column, _ = shape.id_column, shape.uuid_column
+        yield from _faults_of_columns(shape, where)
     except TableUnfit as error:
         yield TableUnfit(f"{side}: {error.args[0]}", hint=error.hint)
-        return
+
+
+def _faults_of_columns(shape: Shape, where: str) -> Iterator[TableUnfit]:
+    id_column, uuid_column = shape.id_column, shape.uuid_column
+    alter = f"ALTER TABLE {shape.sql_name} ALTER COLUMN"
+    if uuid_column.generated:
+        yield TableUnfit(
+            f"{where}: column {uuid_column.name} is generated, so it cannot be its uuid: SNK could not write it",
+            hint="Add a `uuid` column that is NOT NULL and unique, and not generated",
+        )
+    for column in shape.copied:
+        if column.always:
+            yield TableUnfit(
+                f"{where}: column {column.name} is GENERATED ALWAYS AS IDENTITY, and is not the id: PostgreSQL refuses"
+                " the values that SNK copies",
+                hint=f"{alter} {identifier(column.name)} SET GENERATED BY DEFAULT",
+            )
     sequence = id_column.sequence
+    if sequence and not id_column.default:
+        yield TableUnfit(
+            f"{where}: id column {id_column.name} has no default, so rows that SNK inserts would get no id",
+            hint=f"{alter} {identifier(id_column.name)} SET DEFAULT nextval({literal(sequence.name)})",
+        )
     if not id_column.not_null:
         yield TableUnfit(f"{where}: id column {id_column.name} may be NULL", hint="It is to be NOT NULL")
     if sequence and sequence.increment < 0:
@@ -239,14 +283,27 @@ def differences(first: Shape, second: Shape) -> Iterator[TableUnfit]:
         )
     ours, theirs = _by_name(first.copied), _by_name(second.copied)
     for column in sorted(ours.keys() ^ theirs.keys()):
-        here, there = ("first", "second") if column in ours else ("second", "first")
-        yield TableUnfit(f"{name}: column {column} is in {here} but not in {there}", hint=f"Add it in {there}")
+        sides = ("first", "second", second) if column in ours else ("second", "first", first)
+        yield _copied_only_in(column, *sides)
     for column in sorted(ours.keys() & theirs.keys()):
         a, b = ours[column].type_name, theirs[column].type_name
         if a != b:
             yield TableUnfit(
                 f"{name}: column {column} is {a} in first and {b} in second", hint="Give both the same type"
             )
+
+
+def _copied_only_in(column: str, here: str, there: str, other: Shape) -> TableUnfit:
+    """What to say of a column that could be copied from ``here``, and not to the ``other`` side of the table."""
+    name = f"{other.full_name}: column {column}"
+    found = _by_name(other.columns).get(column)
+    if found is None:
+        return TableUnfit(f"{name} is in {here} but not in {there}", hint=f"Add it in {there}")
+    if found.generated:
+        hint = "Generate it on both sides, or on neither"
+        return TableUnfit(f"{name} is generated in {there} and plain in {here}", hint=hint)
+    hint = "Let the same column be the id on both sides: call it id"
+    return TableUnfit(f"{name} is the id in {there} and another column is the id in {here}", hint=hint)
 
 
 def _by_name(columns: Iterable[Column]) -> dict[str, Column]:

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import structlog
+
 from snk.errors import Unavailable
 
 # What is on its way when it is taken for lost has this part of the patience to arrive.
 GRACE = 0.2
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -46,4 +50,6 @@ async def watched(patience_seconds: float, lost: Callable[[], Awaitable[Unavaila
         timer.cancel()
         for task in asking:
             task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        for ended in await asyncio.gather(*asking, return_exceptions=True):
+            if isinstance(ended, Exception):  # only the deadline of the statement itself is left then
+                log.debug("probe_failed", error=repr(ended))

@@ -51,13 +51,7 @@ class Behind:
 
     def __init__(self, dsn: str) -> None:
         self.error = NOT_ASKED
-        self._redis = Redis.from_url(
-            dsn,
-            socket_timeout=RETRY_SECONDS,
-            socket_connect_timeout=RETRY_SECONDS,
-            retry=Retry(NoBackoff(), 0),  # it is tried again here, and told of before
-            decode_responses=False,
-        )
+        self._redis = client(dsn)
         self._reminder = Reminder()
         self._told = False
         self._sets: dict[str, Known] = {}
@@ -77,7 +71,7 @@ class Behind:
         known = self._sets[name]
         try:
             async with asyncio.timeout(RESTORE_SECONDS):
-                fields = await _answered(self._redis.hgetall(self._key(name)))
+                fields = await answered(self._redis.hgetall(self._key(name)))
         except (RedisError, OSError) as error:
             self._failed(error)
             return 0
@@ -100,7 +94,7 @@ class Behind:
         while not self._closed:
             try:
                 if not asked:
-                    await _answered(self._redis.ping())
+                    await answered(self._redis.ping())
                     asked = True
                 for name, known in self._sets.items():
                     await self._flush(name, known)
@@ -147,14 +141,14 @@ class Behind:
             commands.hdel(key, *(str(number) for number in dropped))
         commands.expire(key, DAY_SECONDS)
         try:
-            await _answered(commands.execute())
+            await answered(commands.execute())
         except (RedisError, OSError):
             self._stale.add(name)
             raise
         self._stale.discard(name)
 
     def _key(self, name: str) -> str:
-        return f"snk:known:{name}:{hashlib.sha256(self._sets[name].boot.encode()).hexdigest()[:16]}"
+        return key_of(name, self._sets[name].boot)
 
     def _failed(self, error: Exception) -> None:
         """Redis is away: whatever it holds may be old when it returns, so it is written afresh then."""
@@ -171,7 +165,23 @@ class Behind:
         self.error = ""
 
 
-async def _answered(question: Awaitable[Answer]) -> Answer:
+def client(dsn: str) -> Redis:
+    """A connection to be: what fails is not tried again by itself, but here, and told of before."""
+    return Redis.from_url(
+        dsn,
+        socket_timeout=RETRY_SECONDS,
+        socket_connect_timeout=RETRY_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=False,
+    )
+
+
+def key_of(name: str, boot: str) -> str:
+    """Under which key Redis keeps the notes of a boot."""
+    return f"snk:known:{name}:{hashlib.sha256(boot.encode()).hexdigest()[:16]}"
+
+
+async def answered(question: Awaitable[Answer]) -> Answer:
     """What Redis answers. A connection that was reset since the last question is a RuntimeError to uvloop."""
     try:
         return await question

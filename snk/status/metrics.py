@@ -17,7 +17,14 @@ COUNTERS: dict[str, tuple[str, Value]] = {
     "snk_rows_present": ("Rows that the destination held already.", lambda flow: flow.present),
 }
 GAUGES: dict[str, tuple[str, Value]] = {
-    "snk_flow_running": ("1 while rows can flow, 0 while the flow waits or is paused.", lambda f: f.state == "running"),
+    "snk_flow_running": (
+        "1 while rows flow, by this daemon or by the one for which it stands by; 0 while it starts, waits or pauses.",
+        lambda flow: flow.flowing,
+    ),
+    "snk_flow_standby": (
+        "1 while another daemon works on the table and this one stands by: its other figures do not move then.",
+        lambda flow: flow.state == "standby",
+    ),
     "snk_lag_seconds": ("All that was visible at the source so long ago is delivered.", lambda flow: flow.lag_seconds),
     "snk_lag_rows": ("Ids between the mark and the greatest id at the source.", lambda flow: flow.lag_rows),
     "snk_mark_high": ("The greatest id read at the source.", lambda flow: flow.high),

@@ -8,15 +8,18 @@ by itself when READY or the watchdog's sign of life does not come, and no sync s
 busy.
 """
 
-import contextlib
 import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import structlog
+
 # The event loop stands still while a message waits for room in systemd's queue, so it must not wait long.
 SEND_SECONDS = 0.2
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,13 @@ class Notifier:
     def _send(self, message: str) -> None:
         if self.address is None:
             return
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.settimeout(SEND_SECONDS)
-            channel.connect(self.address)  # only a connected socket can wait for room in the queue
-            channel.sendall(message.encode())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+                channel.settimeout(SEND_SECONDS)
+                channel.connect(self.address)  # only a connected socket can wait for room in the queue
+                channel.sendall(message.encode())
+        except OSError as error:  # it may be gone; rows flow all the same
+            log.debug("notification_not_sent", message=message, error=str(error))
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:

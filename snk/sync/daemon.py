@@ -5,7 +5,6 @@ one of them is a defect, and ends the process loudly rather than leave half of i
 """
 
 import asyncio
-import hashlib
 import os
 import secrets
 import socket
@@ -167,7 +166,7 @@ class Daemon:
         first, second = self._pair.first, self._pair.second
         doubt = asyncio.Event()
         known = {server.label: Known(MOST_NOTES) for server in (first, second)}
-        names = {server.label: self._redis_name(table, server) for server in (first, second)}
+        names = {server.label: self._pair.notes_name(table, server) for server in (first, second)}
         for label, notes in known.items():
             self._notes.append(notes)
             self._behind.attach(names[label], notes)
@@ -202,15 +201,10 @@ class Daemon:
         for flow in self._flows[table]:
             flow.stand_by(leader, error)
 
-    def _redis_name(self, table: str, holder: Server) -> str:
-        """What these notes are called in Redis: several pairs may share one."""
-        pair = hashlib.sha256(f"{self._pair.first.address} {self._pair.second.address}".encode()).hexdigest()[:16]
-        return f"{pair}:{table}:{holder.label}"
-
 
 def _trouble(flow: FlowStatus) -> str:
     """Why a flow is not healthy, or an empty string."""
-    if flow.state not in ("running", "standby"):
+    if not flow.flowing:
         return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
     if flow.progress_seconds > STANDING_SECONDS:
         return f"{flow.name} has not moved for {flow.progress_seconds:.0f} s"

@@ -160,7 +160,8 @@ class Flow:
                 self._lost(error)
                 if isinstance(error, TooLarge | TooSlow) and self._size.rows > 1:
                     self._size = self._size.too_much()
-                    self._log.warning("batches_made_smaller", rows=self._size.rows)
+                    size = self._size.share_of(self._limits.batch_bytes)
+                    self._log.warning("batches_made_smaller", rows=self._size.rows, bytes=size)
                 backoff = Backoff() if time.monotonic() - started > backoff.most_seconds else backoff.failed()
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
 

@@ -118,9 +118,10 @@ class Leases:
             for server in self._servers:
                 async with server.connect() as connection:
                     identities.append((await catalog.server_facts(connection)).identity)
-        except SnkError:
+        except SnkError as error:
             if self._home is None:
                 raise
+            log.debug("lease_keeper_assumed", keeper=self._home.label, error=str(error))
         else:
             self._home = self._servers[0] if identities[0] <= identities[1] else self._servers[1]
         return self._home

@@ -9,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.fitness import look_at, one_and_the_same
-from snk.db.pooler import refuse_shared_sessions
+from snk.db.fitness import look_at, look_over, one_and_the_same
 from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import InsertTrigger, Shape, differences, faults
 from snk.db.table import SyncedTable
@@ -72,7 +71,8 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
     """
     found: list[Stop] = []
     for server in (first, second):
-        await refuse_shared_sessions(server)
+        _, unfit = await look_over(server)
+        found += unfit
     if fault := await one_and_the_same(first, second):
         found.append(fault)
     seen: dict[str, dict[str, Shape]] = {first.label: {}, second.label: {}}
@@ -80,7 +80,7 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
         found += await _faults_of(first, second, table, seen)
     for label, shapes in seen.items():
         found += twice(shapes, label)
-    return found
+    return list({str(fault): fault for fault in found}.values())  # a server's is found with each of its tables
 
 
 def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:

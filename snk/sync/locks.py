@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from snk.core.report import Locker
 from snk.db import catalog
 from snk.db.engine import Server
@@ -10,6 +12,8 @@ from snk.errors import SnkError
 from snk.sync.pause import pause
 
 LOOK_SECONDS = 1.0
+
+log = structlog.get_logger()
 
 
 class LockWatch:
@@ -37,5 +41,6 @@ async def _look(server: Server) -> list[Locker]:
     try:
         async with server.connect() as connection:
             return await catalog.lockers(connection, server.label)
-    except SnkError:
-        return []  # the flows tell that it cannot be reached
+    except SnkError as error:  # the flows tell where it cannot be reached
+        log.debug("lockers_unknown", side=server.label, error=str(error))
+        return []

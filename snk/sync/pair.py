@@ -1,5 +1,6 @@
 """What is kept equal."""
 
+import hashlib
 from dataclasses import dataclass
 
 from snk.db.engine import Server
@@ -12,3 +13,8 @@ class Pair:
     first: Server
     second: Server
     tables: tuple[str, ...]
+
+    def notes_name(self, table: str, holder: Server) -> str:
+        """What the notes about what ``holder`` has of a table are called in Redis: several pairs may share one."""
+        pair = hashlib.sha256(f"{self.first.address} {self.second.address}".encode()).hexdigest()[:16]
+        return f"{pair}:{table}:{holder.label}"

@@ -1,20 +1,14 @@
 """Making what SNK needs in a database, where it is missing, and granting it to SNK's role."""
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog, schema
 from snk.db.engine import Server
+from snk.db.fitness import server_faults
 from snk.db.functions import commit_durably
 from snk.db.grants import granted
 
 ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
-
-
-async def missing(connection: AsyncConnection, *, default_table: bool) -> list[str]:
-    """The names of what SNK needs in this database and does not find."""
-    names = schema.wanted(default_table=default_table)
-    return [name for name in names if not await catalog.exists(connection, name, schema.kind_of(name))]
 
 
 async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
@@ -24,10 +18,15 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
 
     Returns:
         The names of what was made.
+
+    Raises:
+        PairUnfit: the server cannot be one of a pair, or who asks may not create.
     """
     default_table = schema.DEFAULT_TABLE in tables
     wanted = schema.wanted(default_table=default_table)
     async with server.begin() as connection:
+        for fault in server_faults(await catalog.server_facts(connection), server.address):
+            raise fault
         # Several daemons may start at once, and IF NOT EXISTS does not spare them each other's new names.
         await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(ONE_AT_A_TIME, sa.BigInteger))))
         # Rows may go with a crash, for their mark goes with them; tables may not.

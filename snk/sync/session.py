@@ -195,7 +195,9 @@ class Session:
             ahead = await self._read()
         except BaseException:
             writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            (ended,) = await asyncio.gather(writing, return_exceptions=True)
+            if isinstance(ended, Exception):  # it is the reading that is told of
+                log.debug("batch_not_written", **self._meter.names, error=str(ended))
             raise
         await writing
         return ahead

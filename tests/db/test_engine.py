@@ -1,13 +1,17 @@
 """Errors come out in SNK's own words, sorted by what the caller does about them."""
 
+import asyncio
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from snk.db.engine import Server
+from snk.db.watch import watched
 from snk.errors import PairUnfit, TooLarge
 from tests.conftest import PairUrls
+from tests.databases import Database
 
 
 async def test_an_array_larger_than_a_server_can_make_is_too_large(pair: PairUrls) -> None:
@@ -41,6 +45,37 @@ async def test_statements_see_what_is_committed_whatever_the_role_prefers(pair: 
 
 
 async def test_a_parameter_that_nobody_knows_is_the_urls_fault(pair: PairUrls) -> None:
-    with pytest.raises(PairUnfit, match=r"sslmoode.*parameters of its URL"):
+    with pytest.raises(PairUnfit, match=r"sslmoode.*Use the parameters"):
         async with Server("first", f"{pair.first}?sslmoode=require").connect():
             pass
+
+
+async def test_a_server_that_refuses_to_tell_of_a_statement_is_waited_for_and_that_is_logged(pair: PairUrls) -> None:
+    side, role = Database(pair.first), "r" + urlsplit(pair.first).path[1:]
+    await side.run(f"create role {role} login password 'pw' connection limit 1")
+    try:
+        dsn = pair.first.replace("postgres:postgres@", f"{role}:pw@")
+        with capture_logs() as logs:
+            async with Server("first", dsn, answer_seconds=0.05).connect() as connection:
+                server = Server("first", dsn, answer_seconds=0.05)
+                async with server.answering(connection):
+                    await connection.execute(sa.select(sa.func.pg_sleep(1.0)))
+        told = [(log["log_level"], log["error"]) for log in logs if log["event"] == "probe_refused"]
+        assert told
+        assert told[0][0] == "debug"
+        assert "too many connections for role" in told[0][1]
+    finally:
+        await side.run(f"drop role {role}")
+
+
+async def test_a_probe_that_fails_itself_is_logged() -> None:
+    asked = asyncio.Event()
+
+    async def broken() -> None:
+        asked.set()
+        raise LookupError("nobody asked for this")
+
+    with capture_logs() as logs:
+        async with watched(0.01, broken):
+            await asked.wait()
+    assert [(log["log_level"], log["error"]) for log in logs] == [("debug", "LookupError('nobody asked for this')")]

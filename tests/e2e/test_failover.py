@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until, until_equal
@@ -85,6 +86,30 @@ async def test_a_daemon_that_slept_while_another_took_over_changes_nothing(
     await insert(second, 100)
     await until_equal(first, second, 400)
     assert "lease_lost" in leader.log or "lease_ended" in leader.log
+
+
+def gauges(daemon: DaemonProcess, name: str) -> list[float]:
+    with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=5) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return [sample.value for family in families for sample in family.samples if sample.name == name]
+
+
+async def test_a_healthy_standby_wakes_nobody(own_pair: Any, own_servers: Any) -> None:
+    """An alert on `snk_flow_running` or `snk_healthy` is for rows that do not flow, on whichever daemon."""
+    with DaemonProcess(own_pair) as one, DaemonProcess(own_pair) as two:
+        working, asleep = await the_leader((one, two))
+        for daemon, standby in ((working, 0), (asleep, 1)):
+            assert gauges(daemon, "snk_flow_running") == [1, 1]
+            assert gauges(daemon, "snk_flow_standby") == [standby, standby]
+            assert gauges(daemon, "snk_healthy") == [1]
+        own_servers.second.stop("immediate")
+        own_servers.first.stop("immediate")
+        for daemon in (working, asleep):
+
+            async def alarmed(daemon: DaemonProcess = daemon) -> bool:
+                return gauges(daemon, "snk_flow_running") == [0, 0] and gauges(daemon, "snk_healthy") == [0]
+
+            await until(alarmed, "an alarm")
 
 
 async def test_a_daemon_that_stands_by_does_not_fall_behind(daemons: tuple[DaemonProcess, DaemonProcess]) -> None:

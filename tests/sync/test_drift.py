@@ -96,6 +96,25 @@ async def test_a_column_added_on_both_sides_needs_no_restart(
         await until(lambda: healthy(daemon), "both flows to run again")
 
 
+async def test_a_column_that_is_generated_no_more_is_copied(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running():
+        pass
+    for side in (first, second):
+        await side.run("alter table records add column loud text generated always as (upper(data)) stored")
+    drop = "alter table records alter column loud drop expression"
+    async with running() as daemon:
+        await insert(first, 3)
+        await until_equal(first, second, 3)
+        await first.run(drop)
+        await until_paused(daemon, "column loud is generated in second and plain in first")
+        await second.run(drop)
+        await first.run("insert into records (uuid, data, loud) values (gen_random_uuid(), 'quiet', 'its own')")
+        await until_equal(first, second, 4)
+        assert await second.value("select loud from records where data = 'quiet'") == "its own"
+
+
 SELDOM = Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)
 
 

@@ -1,71 +1,185 @@
 """What cannot be synced is refused at the start, each with a clear word of what would be right."""
 
 import asyncio
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
+from snk.db.fitness import look_at, server_faults
 from snk.errors import PairUnfit, TableUnfit, Unavailable
 from snk.sync.daemon import Daemon
+from snk.sync.doctor import examine
 from snk.sync.flow import Limits
-from snk.sync.link import check_pair
+from snk.sync.link import check_pair, linked
 from snk.sync.pair import Pair
 from snk.sync.prepare import prepare
+from snk.verify.compare import compare
 from tests.databases import Database, insert, until_equal
 
 GOOD = "create table t (id bigserial primary key, uuid uuid not null unique, data text)"
+UPDATED = "create rule b as on update to t do instead nothing"
+
+
+def servers(pair: Any) -> tuple[Server, Server]:
+    return Server("first", pair.first), Server("second", pair.second)
 
 
 async def faults(pair: Any, table: str = "t") -> str:
-    """All faults of a pair, one a line."""
-    found = await check_pair(Server("first", pair.first), Server("second", pair.second), (table,))
-    return "\n".join(str(fault) for fault in found)
+    """All faults of a pair that `snk init` has seen, one a line."""
+    for server in servers(pair):
+        await prepare(server, ())
+    return "\n".join(str(fault) for fault in await check_pair(*servers(pair), (table,)))
 
 
-@pytest.mark.parametrize(
-    ("on_first", "on_second", "words"),
-    [
-        (GOOD, None, "second: there is no table t"),
-        (GOOD, GOOD.replace(", data text", ""), "column data is in first but not in second. Add it in second"),
-        (GOOD, GOOD.replace("data text", "data varchar(9)"), "data is text in first and character varying"),
-        (
-            GOOD.replace(" unique", ""),
-            GOOD,
-            "first: .*t has no column that can be its uuid. It is to have a uuid column that is NOT NULL",
-        ),
-        (GOOD.replace(" not null", ""), GOOD, "first: .*t has no column that can be its uuid"),
-        (
-            GOOD.replace("bigserial", "bigint"),
-            GOOD,
-            "first: .*t has no column that can be its id. .*identity or serial",
-        ),
-        (GOOD.replace("bigserial", "uuid"), GOOD, "first: .*has no column that can be its id"),
-        (
-            GOOD.replace("data text", "data text, other uuid not null unique").replace(" uuid uuid", " one uuid"),
-            GOOD,
-            "several columns that could be its uuid: one, other",
-        ),
-        (GOOD + "; create table child () inherits (t)", GOOD, "has child tables"),
-        ("create view t as select 1 as id", GOOD, "is not a table"),
-        (GOOD + "; alter sequence t_id_seq increment -1", GOOD, "counts down"),
-        (
-            GOOD.replace("uuid not null unique", "uuid not null, unique (uuid) deferrable"),
-            GOOD,
-            "has no column that can be its uuid",
-        ),
-        (GOOD.replace("data text", "data text generated always as ('x') stored"), GOOD, "column data is in second"),
-    ],
-)
+async def said(pair: Any, table: str = "t") -> set[str]:
+    """What `snk doctor` says is in the way."""
+    findings = [finding async for finding in examine(Pair(*servers(pair), (table,)), pair.redis)]
+    return {f"{f.message}. {f.advice}" for f in findings if f.level == "error"}
+
+
+UNFIT: list[tuple[str, str | None, str]] = [
+    (GOOD, None, "second: there is no table t"),
+    (GOOD, GOOD.replace(", data text", ""), "column data is in first but not in second. Add it in second"),
+    (GOOD, GOOD.replace("data text", "data varchar(9)"), "data is text in first and character varying"),
+    (
+        GOOD.replace(" unique", ""),
+        GOOD,
+        "first: .*t has no column that can be its uuid. It is to have a uuid column that is NOT NULL",
+    ),
+    (GOOD.replace(" not null", ""), GOOD, "first: .*t has no column that can be its uuid"),
+    (
+        GOOD.replace("bigserial", "bigint"),
+        GOOD,
+        "first: .*t has no column that can be its id. .*identity or serial",
+    ),
+    (GOOD.replace("bigserial", "uuid"), GOOD, "first: .*has no column that can be its id"),
+    (
+        GOOD.replace("data text", "data text, other uuid not null unique").replace(" uuid uuid", " one uuid"),
+        GOOD,
+        "several columns that could be its uuid: one, other",
+    ),
+    (GOOD + "; create table child () inherits (t)", GOOD, "has child tables"),
+    ("create view t as select 1 as id", GOOD, "is not a table"),
+    (GOOD + "; alter sequence t_id_seq increment -1", GOOD, "counts down"),
+    (
+        GOOD.replace("uuid not null unique", "uuid not null, unique (uuid) deferrable"),
+        GOOD,
+        "has no column that can be its uuid",
+    ),
+    (
+        GOOD.replace("data text", "data text generated always as ('x') stored"),
+        GOOD,
+        "column data is generated in first and plain in second. Generate it on both sides, or on neither",
+    ),
+    (GOOD, GOOD.replace("data text", "data text generated always as ('x') virtual"), "generated in second and"),
+    (
+        GOOD.replace("uuid uuid", "uuid uuid generated always as (md5(data)::uuid) stored"),
+        GOOD,
+        "first: .*t: column uuid is generated, so it cannot be its uuid.* and not generated",
+    ),
+    (
+        GOOD.replace("data text", "data text, n int generated always as identity"),
+        GOOD.replace("data text", "data text, n int"),
+        "first: .*t: column n is GENERATED ALWAYS .* ALTER TABLE public.t ALTER COLUMN n SET GENERATED BY DEFAULT",
+    ),
+    (
+        GOOD + "; create rule r as on insert to t do also notify r",
+        GOOD,
+        "has rules for INSERT .* inserts: r. DROP RULE",
+    ),
+    (
+        GOOD,
+        f"{GOOD}; create rule a as on insert to t do instead nothing; {UPDATED}",
+        "second: .*t has rules .* inserts: a, b",
+    ),
+    (
+        GOOD + "; alter table t alter id drop default",
+        GOOD,
+        "first: .*t: id column id has no default.*ALTER COLUMN id SET DEFAULT nextval\\('public.t_id_seq'\\)",
+    ),
+    (
+        GOOD.replace("id bigserial", "nr bigserial").replace("data text", "data text, id int"),
+        GOOD.replace("data text", "data text, nr int"),
+        "column nr is the id in first and another column is the id in second",
+    ),
+]
+
+
+async def make(pair: Any, on_first: str, on_second: str | None) -> None:
+    await Database(pair.first).run(*on_first.split("; "))
+    if on_second:
+        await Database(pair.second).run(*on_second.split("; "))
+
+
+@pytest.mark.parametrize(("on_first", "on_second", "words"), UNFIT)
 async def test_a_table_that_cannot_be_synced_is_refused(
     pair: Any, on_first: str, on_second: str | None, words: str
 ) -> None:
-    await Database(pair.first).run(*on_first.split("; "))
-    if on_second:
-        await Database(pair.second).run(on_second)
+    await make(pair, on_first, on_second)
     found = await faults(pair)
     with pytest.raises(TableUnfit, match=f"(?s){words}"):
         raise TableUnfit(found)
+
+
+@pytest.mark.parametrize(("on_first", "on_second", "words"), UNFIT)
+async def test_doctor_says_what_a_start_says(pair: Any, on_first: str, on_second: str | None, words: str) -> None:
+    await make(pair, on_first, on_second)
+    assert re.search(f"(?s){words}", await faults(pair))
+    assert await said(pair) == set((await faults(pair)).split("\n"))
+
+
+async def test_doctor_and_a_start_ask_for_the_schema_and_all_that_is_in_it(pair: Any) -> None:
+    await make(pair, GOOD, GOOD)
+    for server in servers(pair):
+        await prepare(server, ())
+    for change, words in (
+        ("alter table snk.marks drop column epoch", "snk.marks.epoch missing. Run `snk init`"),
+        ("drop table snk.conflicts", "snk.conflicts, snk.marks.epoch missing. Run `snk init`"),
+        ("drop schema snk cascade", "schema snk is missing. Run `snk init`"),
+    ):
+        await Database(pair.second).run(change)
+        (found,) = await check_pair(*servers(pair), ("t",))
+        assert words in str(found)
+        assert await said(pair) == {str(found)}
+        stop = asyncio.Event()
+        with pytest.raises(PairUnfit, match=re.escape(words)):
+            await Daemon(Pair(*servers(pair), ("t",)), Limits(), pair.redis).wait_until_fit(stop)
+
+
+FACTS = ServerFacts(
+    version="13.21", number=130_021, standby=False, identity="", boot="", clock=datetime.now(UTC), encoding="UTF8"
+)
+
+
+def test_a_server_is_old_enough_or_not_by_its_number() -> None:
+    (fault,) = server_faults(FACTS, "first (there)")
+    assert str(fault) == "first (there) is PostgreSQL 13.21. SNK needs PostgreSQL 14 or newer"
+    assert list(server_faults(replace(FACTS, number=140_000), "")) == []
+    assert len(list(server_faults(replace(FACTS, standby=True), ""))) == 2
+
+
+async def test_every_door_refuses_a_server_that_is_too_old(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none here, so the servers that are here are taken for old ones."""
+    await make(pair, GOOD, GOOD)
+    assert await faults(pair) == ""
+    monkeypatch.setattr("snk.db.fitness.LEAST_VERSION", 990_000)
+    words = "is PostgreSQL 18.*SNK needs PostgreSQL 99 or newer"
+    found = await check_pair(*servers(pair), ("t",))
+    assert [
+        bool(re.search(f"{label} .*{words}", str(fault)))
+        for label, fault in zip(("first", "second"), found, strict=True)
+    ]
+    assert await said(pair) == {str(fault) for fault in found}
+    first, second = servers(pair)
+    doors = (prepare(first, ()), linked(first, second, "t").__aenter__(), compare(first, second, "t"))
+    for door in doors:
+        with pytest.raises(PairUnfit, match=words):
+            await door
 
 
 async def test_a_fit_table_has_no_faults(pair: Any) -> None:
@@ -74,9 +188,34 @@ async def test_a_fit_table_has_no_faults(pair: Any) -> None:
     assert await faults(pair) == ""
 
 
+async def test_a_uuid_beside_one_that_is_generated_names_the_rows(pair: Any) -> None:
+    """The generated one is not copied, as any other."""
+    for side in (pair.first, pair.second):
+        await Database(side).run(
+            GOOD.replace("data", "key uuid unique not null generated always as (uuid) stored, data")
+        )
+    assert await faults(pair) == ""
+
+
+async def test_the_sequence_that_an_id_draws_from_counts_and_not_one_that_it_owns(pair: Any) -> None:
+    side = Database(pair.first)
+    await side.run(
+        *(f"create sequence {name} owned by none" for name in "ab"),
+        GOOD,
+        "alter table t alter id set default nextval('a')",
+        "create table other (id bigint default nextval('a'), uuid uuid)",
+        "alter sequence b owned by other.id",
+    )
+    for table in ("t", "other"):
+        shape = (await look_at(Server("first", pair.first), table))[1]
+        assert shape.columns[0].sequence
+        assert shape.columns[0].sequence.name == "public.a"
+
+
 async def test_one_database_given_twice_is_noticed(pair: Any) -> None:
     await Database(pair.first).run(GOOD)
     one, other = Server("first", pair.first), Server("second", pair.first.replace("127.0.0.1", "localhost"))
+    await prepare(one, ())
     found = await check_pair(one, other, ("t",))
     assert [type(fault) for fault in found] == [PairUnfit]
     assert "one and the same database" in str(found[0])
@@ -125,7 +264,7 @@ async def test_select_and_insert_are_all_it_needs(pair: Any, role: str, first: D
             f"grant select, insert on t to {role}",
             f"grant usage on sequence t_id_seq to {role}",
             f"grant usage on schema snk to {role}",
-            f"grant select, insert, update on all tables in schema snk to {role}",
+            f"grant select, insert, update, delete on all tables in schema snk to {role}",
         )
     servers = [Server(label, as_role(getattr(pair, label), role)) for label in ("first", "second")]
     stop = asyncio.Event()

@@ -111,7 +111,9 @@ async def test_a_server_too_slow_for_a_batch_gets_smaller_ones(
         await slowed(second)
         await insert(first, 400)
         await until_equal(first, second, 400)
-        assert "batches_made_smaller" in capsys.readouterr().out
+        (told, *_) = [line for line in capsys.readouterr().out.splitlines() if "batches_made_smaller" in line]
+        assert f"bytes={Limits().batch_bytes // 8} " in told, "an eighth of both"
+        assert "rows=50 " in told
         await second.run("drop trigger slow on records")
         await goes_on(daemon, first, second, 400)
 

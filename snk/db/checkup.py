@@ -1,0 +1,156 @@
+"""What only `snk doctor` asks a catalogue: what will go wrong one day, though nothing is wrong now.
+
+These are questions to PostgreSQL's own views, so they stand here as plain SQL, as in `snk.db.catalog`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import quoted_name
+
+from snk.db import catalog
+from snk.db.shape import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class MadeType:
+    """A type that somebody made, and a table uses.
+
+    Attributes:
+        name: with its schema.
+        kind: ``e`` for an enum, ``c`` for a composite, ``d`` for a domain, ``r`` for a range.
+        parts: the labels of an enum; the attributes of a composite with their types; the type and the constraints of a
+            domain; the type of a range's bounds.
+    """
+
+    name: str
+    kind: Literal["e", "c", "d", "r"]
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """Where the rows of a partitioned table go.
+
+    Attributes:
+        key: such as ``RANGE (at)``; an empty string for a table that is not partitioned.
+        names: the partitions that hold rows, with their schemas, by their bounds below this table, such as
+            ``FOR VALUES FROM (0) TO (10)``.
+    """
+
+    key: str
+    names: dict[str, str]
+
+    @property
+    def rest(self) -> bool:
+        """Whether there is a partition for rows that belong to no other."""
+        return "DEFAULT" in self.names
+
+
+# A column that a sequence feeds: an identity, or a default that depends on one.
+_KEYS_ONTO_IDS = sa.text("""
+    select distinct k.conname, k.confrelid::regclass::text
+    from pg_constraint k join pg_attribute a on a.attrelid = k.confrelid and a.attnum = any(k.confkey)
+    where k.contype = 'f' and k.conrelid = cast(:oid as bigint)::oid
+      and (a.attidentity <> '' or exists (
+        select from pg_attrdef d join pg_depend p on p.classid = 'pg_attrdef'::regclass and p.objid = d.oid
+        join pg_sequence s on s.seqrelid = p.refobjid
+        where d.adrelid = a.attrelid and d.adnum = a.attnum))
+""")
+
+# The types of the columns, and of what these are made of. From PostgreSQL 17 on, NOT NULL is a constraint of a domain.
+_TYPES = sa.text("""
+    with recursive family(oid) as (
+      select a.atttypid from pg_attribute a
+      where a.attrelid = cast(:oid as bigint)::oid and a.attnum > 0 and not a.attisdropped
+      union
+      select part.oid from family f join pg_type t on t.oid = f.oid cross join lateral (
+        select t.typelem where t.typcategory = 'A'
+        union all select t.typbasetype where t.typtype = 'd'
+        union all select g.rngsubtype from pg_range g where g.rngtypid = t.oid
+        union all select g.rngtypid from pg_range g where g.rngmultitypid = t.oid
+        union all select a.atttypid from pg_attribute a
+                  where a.attrelid = t.typrelid and t.typtype = 'c' and a.attnum > 0 and not a.attisdropped) part(oid))
+    select format_type(t.oid, null) as name, t.typtype::text as kind,
+           case t.typtype
+             when 'e' then array(select e.enumlabel::text from pg_enum e where e.enumtypid = t.oid
+                                 order by e.enumsortorder)
+             when 'c' then array(select format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod))
+                                 from pg_attribute a where a.attrelid = t.typrelid
+                                 and a.attnum > 0 and not a.attisdropped order by a.attnum)
+             when 'd' then format_type(t.typbasetype, t.typtypmod)
+                           || case when t.typnotnull then array['NOT NULL'] else '{}' end
+                           || array(select pg_get_constraintdef(k.oid) from pg_constraint k
+                                    where k.contypid = t.oid and k.contype = 'c' order by 1)
+             else array(select format_type(g.rngsubtype, null) from pg_range g where g.rngtypid = t.oid)
+           end as parts
+    from family f join pg_type t on t.oid = f.oid
+    where t.typtype in ('e', 'c', 'd', 'r') and t.typnamespace <> 'pg_catalog'::regnamespace
+    order by 1
+""")
+
+_PARTITIONS = sa.text("""
+    with recursive family(oid, bounds) as (
+      select cast(:oid as bigint)::oid, null collate "C"
+      union all
+      select c.oid, concat_ws(', ', f.bounds, pg_get_partkeydef(nullif(f.oid, cast(:oid as bigint)::oid)),
+                              pg_get_expr(c.relpartbound, c.oid))
+      from family f join pg_inherits i on i.inhparent = f.oid join pg_class c on c.oid = i.inhrelid)
+    select coalesce(f.bounds, '') as bounds, format('%I.%I', n.nspname, c.relname) as name
+    from family f join pg_class c on c.oid = f.oid join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind <> 'p' order by 1
+""")
+_PARTITION_KEY = sa.text("select coalesce(pg_get_partkeydef(cast(:oid as bigint)::oid), '')")
+
+_UNLOGGED = sa.text("""
+    select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.oid = any(cast(:relations as bigint[])::oid[]) and c.relpersistence = 'u' order by 1
+""")
+
+
+async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
+    """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
+    return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
+
+
+async def made_types(connection: AsyncConnection, table: int) -> dict[str, MadeType]:
+    """The types that somebody made, and that the columns of a table consist of, by their names.
+
+    The connection is to be in a transaction, for the search path is emptied in it.
+    """
+    await connection.execute(sa.select(sa.func.set_config("search_path", "", True)))  # noqa: FBT003
+    found = await connection.execute(_TYPES, {"oid": table})
+    return {row["name"]: MadeType(row["name"], row["kind"], tuple(row["parts"])) for row in found.mappings()}
+
+
+async def partitions(connection: AsyncConnection, table: int) -> Partitions:
+    """How a table is partitioned."""
+    key: str = (await connection.execute(_PARTITION_KEY, {"oid": table})).scalar_one()
+    found = await connection.execute(_PARTITIONS, {"oid": table})
+    return Partitions(key, {bounds: name for bounds, name in found if bounds})
+
+
+async def unlogged(connection: AsyncConnection, relations: Iterable[int]) -> list[str]:
+    """Those of these relations that a crash of the server empties."""
+    return list((await connection.execute(_UNLOGGED, {"relations": list(relations)})).scalars())
+
+
+async def next_of(connection: AsyncConnection, sequence: Sequence) -> int | None:
+    """What a sequence gives next, be there room for it or not; None where this role may not know."""
+    readable = sa.func.has_sequence_privilege(sa.literal(sequence.oid, pg.OID), "SELECT")
+    if not (await connection.execute(sa.select(readable))).scalar_one():
+        drawn = await catalog.drawn(connection, sequence.oid)
+        return None if drawn is None else drawn + sequence.increment
+    name = quoted_name(sequence.name, quote=False)  # it is quoted where it has to be
+    itself = sa.table(name, sa.column("last_value", sa.BigInteger), sa.column("is_called", sa.Boolean))
+    last, called = (await connection.execute(sa.select(itself.c.last_value, itself.c.is_called))).one()
+    return int(last) + (sequence.increment if called else 0)
+
+
+async def role(connection: AsyncConnection) -> str:
+    """As whom SNK is logged in."""
+    return str((await connection.execute(sa.select(sa.func.current_user()))).scalar_one())

@@ -1,0 +1,44 @@
+"""Looking a pair over before the first run: what is wrong, what will be slow, what tailing cannot see.
+
+`snk.sync.doctor.server` looks at a server, `table` at a table on one side, `both` at what the two have to have in
+common, and `redis` at Redis.
+"""
+
+from collections.abc import AsyncIterator
+
+from snk.db.fitness import look_over, server_faults
+from snk.errors import SnkError
+from snk.sync.doctor.both import of_both
+from snk.sync.doctor.finding import Finding, Looked, broken_off
+from snk.sync.doctor.redis import of_redis
+from snk.sync.doctor.server import of_server
+from snk.sync.doctor.table import of_tables
+from snk.sync.pair import Pair
+
+__all__ = ["Finding", "examine"]
+
+
+async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
+    """Everything that can be said of a pair, one finding after the other; nothing is changed."""
+    found: list[Looked] = []
+    for server in (pair.first, pair.second):
+        try:
+            facts, faults = await look_over(server)
+            async for finding in of_server(server, facts, faults):
+                yield finding
+            if list(server_faults(facts, server.address)):
+                continue  # nobody knows what it would say of its tables
+            looked = Looked(server, facts, {})
+            async for finding in of_tables(looked, pair.tables):
+                yield finding
+            found.append(looked)
+        except SnkError as error:
+            yield broken_off(server.label, error)
+    if len(found) == 2:  # noqa: PLR2004 - first and second
+        try:
+            async for finding in of_both(*found):
+                yield finding
+        except SnkError as error:
+            yield broken_off("pair", error)
+    async for finding in of_redis(pair, redis_dsn):
+        yield finding

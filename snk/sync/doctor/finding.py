@@ -1,0 +1,47 @@
+"""What the doctor says."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from snk.db.catalog import ServerFacts
+from snk.db.engine import Server
+from snk.db.shape import Shape
+from snk.errors import SnkError, Stop
+
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's.
+
+    Attributes:
+        level: ``error`` keeps SNK from running; a ``warning`` is to be known.
+        subject: what was looked at, such as ``first`` or ``public.records``.
+        message: what was found.
+        advice: what to do about it, or an empty string.
+    """
+
+    level: Level
+    subject: str
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One server that could be reached, and its tables by their names in the settings."""
+
+    server: Server
+    facts: ServerFacts
+    shapes: dict[str, Shape]
+
+
+def broken_off(subject: str, error: SnkError) -> Finding:
+    """Why nothing more can be said of it."""
+    return Finding("error", subject, error.args[0], error.hint or "Make it reachable from here")
+
+
+def fatal(subject: str, fault: Stop) -> Finding:
+    """What keeps SNK from running."""
+    return Finding("error", subject, fault.args[0], fault.hint)

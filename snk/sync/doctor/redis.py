@@ -1,0 +1,50 @@
+"""What the doctor says of Redis."""
+
+from collections.abc import AsyncIterator
+
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from snk.dedup.probe import COMMANDS, try_out
+from snk.sync.doctor.finding import Finding
+from snk.sync.pair import Pair
+
+WITHOUT = "SNK works without it, and recognises its own rows more slowly after a restart"
+
+
+async def of_redis(pair: Pair, dsn: str) -> AsyncIterator[Finding]:
+    """Whether it does what the daemon asks of it, under the daemon's own keys; none is left behind."""
+    names = [pair.notes_name(table, server) for table in pair.tables for server in (pair.first, pair.second)]
+    try:
+        await try_out(dsn, names)
+    except (RedisError, OSError) as error:
+        refuses = isinstance(error, ResponseError | AuthenticationError | AuthorizationError)
+        what = "it refuses what SNK asks of it" if refuses else "it does not answer"
+        advice = next((advice for kinds, advice in ADVICE.items() if isinstance(error, kinds)), "")
+        words = f"MOVED {error}" if isinstance(error, MovedError) else str(error)  # else it is an address only
+        yield Finding("warning", "redis", f"{what}: {words}", f"{advice}. {WITHOUT}" if advice else WITHOUT)
+    else:
+        yield Finding("ok", "redis", "it takes and returns notes")
+
+
+ADVICE: dict[tuple[type[Exception], ...], str] = {
+    (NoPermissionError,): f"Let its user run {', '.join(COMMANDS)} on the keys snk:known:*",
+    (AuthenticationError, AuthorizationError): "Have REDIS_URL hold the user and password that it knows",
+    (ReadOnlyError,): "Have REDIS_URL name the primary",
+    (OutOfMemoryError,): "Give it more memory, or a maxmemory-policy that evicts: SNK can do without any note",
+    (
+        MovedError,
+        AskError,
+        ClusterDownError,
+    ): "Have REDIS_URL name a server that is no cluster, or has all of its slots",
+}

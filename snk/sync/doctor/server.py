@@ -1,0 +1,34 @@
+"""What the doctor says of a server, and of SNK's schema in it."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+
+from snk.db import schema
+from snk.db.catalog import ServerFacts
+from snk.db.engine import Server
+from snk.db.fitness import missing
+from snk.errors import PairUnfit
+from snk.sync.doctor.finding import Finding, fatal
+
+CLOCK_SECONDS = 1.0
+
+
+async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnfit]) -> AsyncIterator[Finding]:
+    """What `snk.db.fitness.look_over` told, and what does not keep SNK from running."""
+    what = f"PostgreSQL {facts.version} answers at {server.address}; its encoding is {facts.encoding}"
+    yield Finding("ok", server.label, what)
+    for fault in faults:
+        yield fatal(server.label, fault)
+    off = abs((datetime.now(UTC) - facts.clock).total_seconds())
+    if off > CLOCK_SECONDS:
+        advice = "SNK does not rely on clocks, but people who read its times do"
+        yield Finding("warning", server.label, f"its clock and this machine's are {off:.1f} s apart", advice)
+    if faults:
+        return
+    async with server.connect() as connection:
+        lacking = await missing(connection)
+    if lacking:
+        advice = "Run `snk init`: without it SNK asks an idle table for rows again and again"
+        yield Finding("warning", server.label, f"{', '.join(lacking)} missing", advice)
+    else:
+        yield Finding("ok", server.label, f"SNK's schema {schema.SCHEMA} is there")

@@ -1,0 +1,86 @@
+"""What the doctor says of a table on one side."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db import catalog, checkup
+from snk.db.engine import Server
+from snk.db.identifiers import identifier
+from snk.db.shape import Shape, faults
+from snk.errors import TableUnfit
+from snk.sync.doctor.finding import Finding, Looked, fatal
+from snk.sync.doctor.ids import of_ids
+from snk.sync.doctor.triggers import of_triggers
+
+LONG_SECONDS = 60.0
+
+
+async def of_tables(looked: Looked, tables: Sequence[str]) -> AsyncIterator[Finding]:
+    """What there is to say of tables by their names in the settings; those that are there are added to ``shapes``."""
+    server = looked.server
+    for table in tables:
+        try:
+            async with server.begin() as connection:
+                shape = await catalog.table_shape(connection, table, server.label)
+        except TableUnfit as error:
+            yield fatal(table, error)
+            continue
+        looked.shapes[table] = shape
+        wrong = list(faults(shape, server.label))
+        for fault in wrong:
+            yield fatal(shape.full_name, fault)
+        if not wrong:
+            async for finding in _of_table(server, shape):
+                yield finding
+
+
+async def _of_table(server: Server, shape: Shape) -> AsyncIterator[Finding]:
+    label = server.label
+    yield Finding("ok", shape.full_name, f"{label}: {len(shape.copied)} columns are copied")
+    for finding in _of_columns(label, shape):
+        yield finding
+    async with server.connect() as connection:
+        for part in (of_ids, of_triggers, _of_keys, _of_writers, _of_storage):
+            async for finding in part(connection, label, shape):
+                yield finding
+
+
+def _of_columns(label: str, shape: Shape) -> Iterator[Finding]:
+    if not shape.id_column.unique:
+        message = f"{label}: {shape.id_column.name} has no unique index of its own: polling reads the whole table"
+        advice = f"CREATE UNIQUE INDEX CONCURRENTLY ON {shape.sql_name} ({identifier(shape.id_column.name)})"
+        yield Finding("warning", shape.full_name, message, advice)
+    for column in shape.copied:
+        if column.sequence:
+            message = (
+                f"{label}: column {column.name} is copied, and counts by itself: both sides give out the same numbers"
+            )
+            message += (
+                "; it is unique, so a row whose number the other side has is refused there" if column.unique else ""
+            )
+            advice = f"Have one side give odd numbers and the other even ones: ALTER SEQUENCE {column.sequence.name}"
+            yield Finding("warning", shape.full_name, message, f"{advice} INCREMENT 2 RESTART …")
+
+
+async def _of_keys(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
+    for key, target in await checkup.keys_onto_ids(connection, shape.oid):
+        message = f"{label}: foreign key {key} refers to ids of {target}, and the same id is another row there"
+        yield Finding("warning", shape.full_name, message, "Refer to the uuid: each side counts ids for itself")
+
+
+async def _of_writers(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
+    names = await catalog.writers(connection, shape.lockable)
+    for blocker in await catalog.blockers(connection, shape.lockable, names):
+        if (blocker.age_seconds or 0.0) > LONG_SECONDS:
+            who = f"pid {blocker.pid} of {blocker.user} ({blocker.application})"
+            who = f"prepared transaction {blocker.prepared}" if blocker.prepared else who
+            message = f"{label}: {who} has been open for {blocker.age_seconds:.0f} s"
+            yield Finding("warning", shape.full_name, message, "Its rows come when it commits; nobody waits for it")
+
+
+async def _of_storage(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
+    for relation in await checkup.unlogged(connection, shape.relations):
+        message = f"{label}: {relation} is UNLOGGED: a crash of the server empties it"
+        message += ", and rows that SNK has not brought over by then are lost"
+        yield Finding("warning", shape.full_name, message, f"ALTER TABLE {relation} SET LOGGED")

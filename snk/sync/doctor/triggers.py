@@ -1,0 +1,38 @@
+"""What the doctor says of triggers that SNK's inserts fire.
+
+The catalogue tells when a trigger fires and which function it calls, and not what that function does. So each is named
+with what would go wrong. One whose WHEN asks who inserts was made by somebody who has thought of it.
+"""
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db import catalog, checkup
+from snk.db.identifiers import literal
+from snk.db.shape import InsertTrigger, Shape
+from snk.sync.doctor.finding import Finding
+
+ASKS_WHO = ("CURRENT_USER", "SESSION_USER", "CURRENT_ROLE")
+
+
+async def of_triggers(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
+    """One finding for each trigger."""
+    triggers = await catalog.insert_triggers(connection, shape.relations)
+    role = await checkup.role(connection) if triggers else ""
+    for trigger in triggers:
+        which = f"{label}: trigger {trigger.name} on {trigger.table}"
+        if any(word in trigger.condition for word in ASKS_WHO):
+            yield Finding("ok", shape.full_name, f"{which} asks who inserts: WHEN {trigger.condition}")
+            continue
+        each = "for each row" if trigger.level == "row" else "once for each insert"
+        which += f" ({trigger.timing} insert, {each}, calls {trigger.function})"
+        advice = f"If it does, add WHEN (current_user <> {literal(role)}) to the trigger"
+        yield Finding("warning", shape.full_name, f"{which} {_fires(trigger)}", advice)
+
+
+def _fires(trigger: InsertTrigger) -> str:
+    again = "fires for rows that SNK brings, as it did on the side where they came from"
+    if (trigger.timing, trigger.level) == ("before", "row"):
+        return f"{again}. A row that it changes then becomes a conflict, and one that it drops is set aside"
+    return f"{again}. What it writes into synced tables is then there twice: an audit table holds a row for each side"
