@@ -22,7 +22,7 @@ FORBIDDEN = {
     "copy_from_table",
     "add_listener",
 }
-CATALOGUES = {ROOT / "snk/db/catalog.py", ROOT / "snk/db/checkup.py"}
+CATALOGUES = {ROOT / "snk/db/activity.py", ROOT / "snk/db/catalog.py", ROOT / "snk/db/checkup.py"}
 
 
 def names(path: Path) -> Iterator[str]:

@@ -14,7 +14,6 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
-from snk.core.report import Blocker, Locker
 from snk.db.shape import Column, InsertTrigger, Sequence, Shape
 from snk.errors import TableUnfit
 
@@ -161,41 +160,8 @@ _COLUMNS = sa.text("""
 
 _OF_COLUMNS = ("name", "type_name", "not_null", "expression", "default", "always", "varies", "unique", "indexed")
 
-# A key of 64 bits is shown in two halves.
-_ADVISORY = sa.text("""
-    select (l.classid::bigint << 32) | l.objid::bigint
-    from pg_locks l
-    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-      and l.database = (select oid from pg_database where datname = current_database())
-""")
-
-# Whoever inserts or copies holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
-# transaction ends. The modes above it that can write too are listed as well; SHARE UPDATE EXCLUSIVE and SHARE are not:
-# they are what VACUUM and CREATE INDEX hold, for hours, and an INSERT beside them takes ROW EXCLUSIVE all the same.
-_WRITERS_OF = """
-    from pg_locks l
-    where l.locktype = 'relation' and l.granted
-      and l.database = (select oid from pg_database where datname = current_database())
-      and l.relation = any(cast(:relations as bigint[])::oid[])
-      and l.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-      and l.pid is distinct from pg_backend_pid()
-"""
-_WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
-
 _SOURCE = sa.text("select source from pg_settings where name = :name")
 
-_STATE = sa.text("select coalesce(state, 'unknown') from pg_stat_activity where pid = :pid")
-
-_BLOCKERS = sa.text(f"""
-    select l.virtualtransaction as writer, l.pid, a.usename as "user", a.application_name as application, a.state,
-           extract(epoch from clock_timestamp() - coalesce(a.xact_start, p.prepared))::float8 as age_seconds,
-           p.gid as prepared
-    from (select distinct l.virtualtransaction, l.pid {_WRITERS_OF}) l
-    left join pg_stat_activity a on a.pid = l.pid
-    left join (pg_locks x join pg_prepared_xacts p on p.transaction = x.transactionid)
-      on l.pid is null and x.pid is null and x.virtualtransaction = l.virtualtransaction
-    where l.virtualtransaction = any(cast(:writers as text[]))
-""")  # noqa: S608 - as _WRITERS
 
 _PARENTS = sa.text("""
     select distinct n.nspname, c.relname
@@ -232,16 +198,6 @@ _INSERT_TRIGGERS = sa.text("""
 _DRAWN = sa.text("""
     select case when has_sequence_privilege(cast(:sequence as bigint)::oid, 'SELECT, USAGE')
                 then pg_sequence_last_value(cast(:sequence as bigint)::oid) end
-""")
-
-_LOCKERS = sa.text("""
-    select distinct b.pid, b.usename as "user", b.application_name as application, b.state,
-           extract(epoch from clock_timestamp() - b.xact_start)::float8 as age_seconds,
-           extract(epoch from clock_timestamp() - w.query_start)::float8 as waiting_seconds
-    from pg_stat_activity w
-    cross join lateral unnest(pg_blocking_pids(w.pid)) blocking(pid)
-    join pg_stat_activity b on b.pid = blocking.pid
-    where w.application_name = 'snk' and w.wait_event_type = 'Lock' and w.datname = current_database()
 """)
 
 
@@ -319,11 +275,6 @@ async def form(connection: AsyncConnection, shape: Shape) -> str | None:
     return (await connection.execute(_FORM_OF, {"schema": shape.schema, "name": shape.name})).scalar_one_or_none()
 
 
-async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
-    """Who holds locks for which SNK's sessions wait in this database."""
-    return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
-
-
 async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
     """`Shape.full_name` of every other table to which foreign keys of these relations refer."""
     found = await connection.execute(_PARENTS, {"relations": list(relations)})
@@ -346,32 +297,10 @@ async def insert_triggers(connection: AsyncConnection, relations: Iterable[int])
     return [InsertTrigger(**row) for row in result.mappings()]
 
 
-async def state_of(connection: AsyncConnection, pid: int) -> str | None:
-    """What a backend of this role's does, such as ``active`` or ``idle``; None for one that is not there."""
-    return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
-
-
 async def drawn(connection: AsyncConnection, sequence: int) -> int | None:
     """The last id that a sequence gave; None where none was drawn or this role may not know."""
     found: int | None = (await connection.execute(_DRAWN, {"sequence": sequence})).scalar_one()
     return found
-
-
-async def advisory_locks(connection: AsyncConnection) -> frozenset[int]:
-    """The keys of the advisory locks that anybody holds in this database."""
-    return frozenset((await connection.execute(_ADVISORY)).scalars())
-
-
-async def writers(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
-    """Every transaction but this connection's own that could still bring rows into these relations."""
-    result = await connection.execute(_WRITERS, {"relations": list(relations)})
-    return frozenset(result.scalars())
-
-
-async def blockers(connection: AsyncConnection, relations: Iterable[int], names: Iterable[str]) -> list[Blocker]:
-    """Who the named writers are, as far as this role may see."""
-    result = await connection.execute(_BLOCKERS, {"relations": list(relations), "writers": list(names)})
-    return [Blocker(**row) for row in result.mappings()]
 
 
 def _column(row: sa.RowMapping) -> Column:

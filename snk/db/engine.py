@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from snk.db import catalog
+from snk.db import activity
 from snk.db.pinned import pin
 from snk.db.sqlstates import from_server, plain, sqlstate
 from snk.db.watch import watched
@@ -160,7 +160,7 @@ class Server:
         """Why no answer will come from a backend, or None where that cannot be told."""
         try:
             async with self.connect() as other:
-                state = await catalog.state_of(other, pid)
+                state = await activity.state_of(other, pid)
         except SnkError as error:
             # A server that refuses a connection is alive, and may well be at work.
             if isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__):

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.intervals import Intervals
 from snk.core.portion import Portion
 from snk.core.report import Blocker
-from snk.db import catalog, deliveries, schema
+from snk.db import activity, catalog, deliveries, schema
 from snk.db.engine import Kind, Server
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Named, Rows, SyncedTable
 from snk.errors import TableChanged
@@ -146,12 +146,12 @@ class Reader:
     async def writers(self) -> frozenset[str]:
         """Every transaction that could still fill a hole."""
         async with self._server.answering(self._connection):
-            return await catalog.writers(self._connection, self._table.shape.lockable)
+            return await activity.writers(self._connection, self._table.shape.lockable)
 
     async def blockers(self, names: frozenset[str]) -> list[Blocker]:
         """Who the named writers are."""
         async with self._server.answering(self._connection):
-            return await catalog.blockers(self._connection, self._table.shape.lockable, names)
+            return await activity.blockers(self._connection, self._table.shape.lockable, names)
 
     async def bounds(self) -> tuple[int | None, int | None]:
         """The least and the greatest id in the table; None for an empty one."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from snk.core.report import Locker
-from snk.db import catalog
+from snk.db import activity
 from snk.db.engine import Server
 from snk.errors import SnkError
 from snk.sync.pause import pause
@@ -40,7 +40,7 @@ class LockWatch:
 async def _look(server: Server) -> list[Locker]:
     try:
         async with server.connect() as connection:
-            return await catalog.lockers(connection, server.label)
+            return await activity.lockers(connection, server.label)
     except SnkError as error:  # the flows tell where it cannot be reached
         log.debug("lockers_unknown", side=server.label, error=str(error))
         return []

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog, checkup
+from snk.db import activity, catalog, checkup
 from snk.db.engine import Server
 from snk.db.identifiers import identifier
 from snk.db.shape import Shape, faults
@@ -70,8 +70,8 @@ async def _of_keys(connection: AsyncConnection, label: str, shape: Shape) -> Asy
 
 
 async def _of_writers(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
-    names = await catalog.writers(connection, shape.lockable)
-    for blocker in await catalog.blockers(connection, shape.lockable, names):
+    names = await activity.writers(connection, shape.lockable)
+    for blocker in await activity.blockers(connection, shape.lockable, names):
         if (blocker.age_seconds or 0.0) > LONG_SECONDS:
             who = f"pid {blocker.pid} of {blocker.user} ({blocker.application})"
             who = f"prepared transaction {blocker.prepared}" if blocker.prepared else who
