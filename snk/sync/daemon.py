@@ -31,7 +31,7 @@ from snk.sync.link import check_pair
 from snk.sync.locks import LockWatch
 from snk.sync.pair import Pair
 from snk.sync.pause import pause
-from snk.sync.prepare import prepare
+from snk.sync.prepare import prepare, unprepared
 from snk.sync.sweeper import Pace, Sweeper
 from snk.sync.turns import Turns
 
@@ -159,7 +159,8 @@ class Daemon:
         pair = self._pair
         if init:
             await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
-        return await check_pair(pair.first, pair.second, pair.tables)
+        found = await check_pair(pair.first, pair.second, pair.tables)
+        return [*found, *await unprepared(pair.first), *await unprepared(pair.second)]
 
     def _job(self, table: str, limits: Limits, sweeps: Pace) -> TableJob:
         first, second = self._pair.first, self._pair.second

@@ -13,6 +13,7 @@ from snk.db.fitness import look_at, one_and_the_same
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import Shape, differences, faults
+from snk.db.sweeps import Sweeps
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
 from snk.errors import Stop, TableUnfit
@@ -26,6 +27,7 @@ class End:
     facts: ServerFacts
     reader: Reader
     writer: Writer
+    sweeps: Sweeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,4 +110,5 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
         await plan_by_index(connection)
         facts = await catalog.server_facts(connection)
     table = SyncedTable.of(shape)
-    return End(server, facts, Reader(server, connection, table), Writer(server, connection, table))
+    reader, writer = Reader(server, connection, table), Writer(server, connection, table)
+    return End(server, facts, reader, writer, Sweeps(server, connection, shape.full_name))

@@ -7,6 +7,7 @@ from snk.db import catalog, schema
 from snk.db.engine import Server
 from snk.db.functions import commit_durably
 from snk.db.grants import granted
+from snk.errors import PairUnfit
 
 ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
 
@@ -15,6 +16,21 @@ async def missing(connection: AsyncConnection, *, default_table: bool) -> list[s
     """The names of what SNK needs in this database and does not find."""
     names = schema.wanted(default_table=default_table)
     return [name for name in names if not await catalog.exists(connection, name, schema.kind_of(name))]
+
+
+async def unprepared(server: Server) -> list[PairUnfit]:
+    """What to say where something is missing without which no row flows: an earlier version may have made the rest.
+
+    Raises:
+        Unavailable: the server cannot be reached.
+        PairUnfit: its role may not look into the schema.
+    """
+    async with server.connect() as connection:
+        lacking = [name for name in await missing(connection, default_table=False) if name != schema.WAIT]
+    if not lacking:
+        return []
+    what = f"its schema {schema.SCHEMA}" if schema.SCHEMA in lacking else ", ".join(lacking)
+    return [PairUnfit(f"{server.address}: {what} is missing", hint="Run `snk init`")]
 
 
 async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
