@@ -53,6 +53,21 @@ class Found:
     flushed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was found under some names.
+
+    Attributes:
+        rows: in no order; names that nothing has are not among them.
+        asked: how many of the names were asked for, from the first on; with more there might have been too many bytes.
+        portion: what to ask for the next time.
+    """
+
+    rows: Rows
+    asked: int
+    portion: Portion
+
+
 Ways = Mapping[bool, sa.Executable]
 """One question as two statements: whether the texts of a column come joined to one, or in arrays."""
 
@@ -107,11 +122,16 @@ class Reader:
         async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
-    async def named(self, uuids: Sequence[str]) -> Rows:
-        """The rows of these uuids, in no order."""
-        stamp, ids, *folded = await self._row(self._named, {"uuids": list(uuids)})
-        self._check(stamp)
-        return self._table.rows(ids, folded) if ids else Rows()
+    async def named(self, uuids: Sequence[str], portion: Portion) -> Named:
+        """The rows of the first of these uuids, of as many as fit into the portion, and of one at least."""
+        while True:
+            asked = list(uuids[: portion.rows])
+            answer = await self._row(self._named, {"uuids": asked, "widest": portion.widest})
+            stamp, widest, ids, *folded = answer
+            self._check(stamp)
+            share, portion = portion.widest, portion.after(widest)
+            if widest is None or widest <= share:
+                return Named(self._table.rows(ids, folded) if ids else Rows(), len(asked), portion)
 
     async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool | None:
         """Wait in the server for a row above ``high``.
@@ -248,8 +268,15 @@ def _wait(table: SyncedTable) -> sa.Select[Any]:
 
 
 def _named(table: SyncedTable) -> sa.Select[Any]:
-    rows = sa.select(table.id.label("id"), *table.travelling).where(_any_of(table)).subquery()
-    return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
+    rows, width = table.measured(
+        sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(_any_of(table)).subquery()
+    )
+    return sa.select(
+        catalog.stamp(table.shape),
+        sa.null() if width is None else sa.func.max(width),
+        _ids(rows),
+        *table.folded(rows, None if width is None else width > WIDEST),
+    )
 
 
 def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:

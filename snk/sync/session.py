@@ -312,22 +312,26 @@ class Session:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
         if self._meter.rejected:
             await self._try_again()
-        source = self._link.source.reader
-        most = self._portion.rows  # wide rows fewer at a time
         until = time.monotonic() + NAMED_SECONDS
+        portion = self._portion_of(MOST_NAMED)
         while self._wanted:
-            names = self._wanted[: min(MOST_NAMED, most)]
-            await self._write(self._batch(await source.named(names)))
-            del self._wanted[: len(names)]
+            found = await self._link.source.reader.named(self._wanted[:MOST_NAMED], portion)
+            await self._write(self._batch(found.rows))
+            del self._wanted[: found.asked]
+            portion = found.portion
             if time.monotonic() > until:
                 return
 
     async def _try_again(self, *, hopeful: bool = False) -> None:
         """Try rows again that were refused and are due, or may be taken now that others have arrived."""
-        most = min(MOST_AGAIN, self._portion.rows)
-        due = await self._link.destination.writer.due(most, hopeful=hopeful)
-        if due:
-            await self._write(self._batch(await self._link.source.reader.named(due), again=due))
+        portion = self._portion_of(MOST_AGAIN)
+        if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
+            found = await self._link.source.reader.named(due, portion)
+            await self._write(self._batch(found.rows, again=due[: found.asked]))
+
+    def _portion_of(self, most_rows: int) -> Portion:
+        """Rows that are asked for by their names: so many at most, and no more bytes than in any other batch."""
+        return Portion.of(min(most_rows, self.size.rows), self.size.share_of(self._batch_bytes))
 
     async def _bring_late(self) -> None:
         """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""
