@@ -44,18 +44,20 @@ class ServerFacts:
     encoding: str
 
 
-_SERVER = sa.text("""
+_BOOT = """concat_ws('/',
+             case when pg_is_in_recovery() then 'standby' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
+             extract(epoch from pg_postmaster_start_time()),
+             (select extract(epoch from stats_reset) from pg_stat_bgwriter))"""
+
+_SERVER = sa.text(f"""
     select current_setting('server_version') as version,
            current_setting('server_version_num')::int as number,
            pg_is_in_recovery() as standby,
            (select system_identifier from pg_control_system())::text
              || '/' || (select oid from pg_database where datname = current_database()) as identity,
-           concat_ws('/',
-             case when pg_is_in_recovery() then 'standby' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
-             extract(epoch from pg_postmaster_start_time()),
-             (select extract(epoch from stats_reset) from pg_stat_bgwriter)) as boot,
+           {_BOOT} as boot,
            clock_timestamp() as clock, current_setting('server_encoding') as encoding
-""")
+""")  # noqa: S608 - of constants
 
 _STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
 
@@ -71,8 +73,15 @@ _DROPS = f"""
                     where tgrelid = any ({_FAMILY}::oid[]) and tgtype & {_BEFORE_ROW_INSERT} = {_BEFORE_ROW_INSERT})
             or exists (select from pg_rewrite where ev_class = c.oid and ev_type = '{_ON_INSERT}'))"""  # noqa: S608 - of constants
 
+# The files in which rows are: TRUNCATE gives new ones to every partition. A crash empties what is unlogged, as it is.
+_BODY = f"""
+           (select json_object_agg(concat_ws('.', s.nspname, m.relname),
+                                   concat_ws('/', m.oid, m.relfilenode, case m.relpersistence when 'u' then {_BOOT} end)
+                                   order by m.oid)::text
+            from pg_class m join pg_namespace s on s.oid = m.relnamespace where m.oid = any ({_FAMILY}::oid[]))"""  # noqa: S608 - of constants
+
 _FORM = f"""
-           concat_ws('/', c.oid, c.relfilenode, c.relrowsecurity, {_FAMILY}::text, {_DROPS},
+           concat_ws('/', c.oid, md5({_BODY}), c.relrowsecurity, {_FAMILY}::text, {_DROPS},
              (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull,
                                                 a.attgenerated, a.attidentity), ',' order by a.attnum)
               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
@@ -88,7 +97,7 @@ _FORM_OF = sa.text(f"""
 
 _TABLE = sa.text(f"""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
-           {_STAMP} as stamp, {_FORM} as form, concat_ws('/', c.oid, c.relfilenode) as body,
+           {_STAMP} as stamp, {_FORM} as form, {_BODY} as body,
            array(select rulename::text from pg_rewrite where ev_class = c.oid and (ev_type = '{_ON_UPDATE}'
                  or ev_type = '{_ON_INSERT}' and ev_enabled <> 'D') order by 1) as rules, {_DROPS} as drops,
            has_table_privilege(c.oid, 'SELECT') as may_select,

@@ -27,3 +27,8 @@ def lock(key: int) -> sa.ColumnElement[None]:
 async def commit_durably(connection: AsyncConnection) -> None:
     """Have the present transaction wait for the disk when it commits, which SNK's sessions do not by themselves."""
     await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
+
+
+async def commit_locally(connection: AsyncConnection) -> None:
+    """Have all transactions of this session wait for the server's own disk, but for no standby."""
+    await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "local", False)))  # noqa: FBT003

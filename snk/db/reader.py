@@ -14,7 +14,7 @@ from snk.core.portion import Portion
 from snk.core.report import Blocker
 from snk.db import activity, catalog, deliveries, schema
 from snk.db.engine import Kind, Server
-from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, Named, Rows, SyncedTable
+from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, NamedType, Rows, SyncedTable
 from snk.errors import TableChanged
 
 # Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
@@ -52,6 +52,21 @@ class Found:
     portion: Portion
     inserted: int
     flushed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What was found under some names.
+
+    Attributes:
+        rows: in no order; names that nothing has are not among them.
+        asked: how many of the names were asked for, from the first on; with more there might have been too many bytes.
+        portion: what to ask for the next time.
+    """
+
+    rows: Rows
+    asked: int
+    portion: Portion
 
 
 Ways = Mapping[bool, sa.Executable]
@@ -109,11 +124,16 @@ class Reader:
         async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
-    async def named(self, uuids: Sequence[str]) -> Rows:
-        """The rows of these uuids, in no order."""
-        stamp, ids, *folded = await self._row(self._named, {"uuids": list(uuids)})
-        self._check(stamp)
-        return self._table.rows(ids, folded) if ids else Rows()
+    async def named(self, uuids: Sequence[str], portion: Portion) -> Named:
+        """The rows of the first of these uuids, of as many as fit into the portion, and of one at least."""
+        while True:
+            asked = list(uuids[: portion.rows])
+            answer = await self._row(self._named, {"uuids": asked, "widest": portion.widest})
+            stamp, widest, ids, *folded = answer
+            self._check(stamp)
+            share, portion = portion.widest, portion.after(widest)
+            if widest is None or widest <= share:
+                return Named(self._table.rows(ids, folded) if ids else Rows(), len(asked), portion)
 
     async def made_in(self, ids: Sequence[int], transactions: Sequence[int]) -> dict[str, int]:
         """Of the rows with these ids, those that were made in these transactions: the transaction, by uuid."""
@@ -263,13 +283,20 @@ def _wait(table: SyncedTable) -> sa.Select[Any]:
 
 
 def _named(table: SyncedTable) -> sa.Select[Any]:
-    rows = sa.select(table.id.label("id"), *table.travelling).where(_any_of(table)).subquery()
-    return sa.select(catalog.stamp(table.shape), _ids(rows), *table.folded(rows))
+    rows, width = table.measured(
+        sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(_any_of(table)).subquery()
+    )
+    return sa.select(
+        catalog.stamp(table.shape),
+        sa.null() if width is None else sa.func.max(width),
+        _ids(rows),
+        *table.folded(rows, None if width is None else width > WIDEST),
+    )
 
 
 def _made_in(table: SyncedTable) -> sa.Select[str, int]:
     """The statement of `Reader.made_in`."""
-    numbers = sa.cast(sa.bindparam("transactions", type_=ARRAY(sa.Text, dimensions=1)), ARRAY(Named("xid")))
+    numbers = sa.cast(sa.bindparam("transactions", type_=ARRAY(sa.Text, dimensions=1)), ARRAY(NamedType("xid")))
     return sa.select(table.uuid, deliveries.MADE_IN).where(
         table.id == sa.any_(sa.bindparam("ids", type_=IDS_ARRAY)), sa.literal_column("xmin") == sa.any_(numbers)
     )

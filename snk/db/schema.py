@@ -103,6 +103,24 @@ class LedgerKept(Own):
     highs: Mapped[list[int]] = mapped_column(pg.ARRAY(sa.BigInteger, dimensions=1))
 
 
+class SweepKept(Own):
+    """What this database's table was when a flow into it looked last, and whether a sweep of it is owed.
+
+    Attributes:
+        table_name: schema and table, as they are called here.
+        body: `snk.db.shape.Shape.body` of it then; empty where no flow looked yet.
+        owed: why rows may be missing here that the marks speak of, or an empty string: both sides were compared since.
+        doubts: counts the reasons, so that one that comes during a sweep is not settled by it.
+    """
+
+    __tablename__ = "sweeps"
+
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    body: Mapped[str] = mapped_column(sa.Text, server_default="")
+    owed: Mapped[str] = mapped_column(sa.Text, server_default="")
+    doubts: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+
+
 class Canary(Own):
     """A heartbeat, synced like any other table where the settings ask for it (SNK_CANARY_SECONDS)."""
 
@@ -182,7 +200,16 @@ END $$
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
     """What SNK needs in each database, by name, in the order of making; each statement spares what exists."""
     made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
-    for mapped in (Mark, Conflict, Rejected, LedgerKept, Lease, Canary, *((Record,) if default_table else ())):
+    for mapped in (
+        Mark,
+        Conflict,
+        Rejected,
+        LedgerKept,
+        SweepKept,
+        Lease,
+        Canary,
+        *((Record,) if default_table else ()),
+    ):
         table = mapped.__table__
         assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)

@@ -107,7 +107,8 @@ class Shape:
         stamp: changes when a column is added, when another table takes the name, and with row-level security.
         form: changes with everything that may make the table unfit: columns, types, indexes, partitions, triggers, its
             body, what ``drops`` rows.
-        body: changes when the table is emptied, rewritten or made anew: its rows may be other ones.
+        body: the file of the table, and those of all its partitions and children, by their names, as JSON. Another one
+            means that it was emptied, rewritten or made anew (`snk.db.sweeps`).
         rules: those for which PostgreSQL refuses an insert with a mark, or with ON CONFLICT, into this table.
         drops: it may answer an insert with success and take no row: a trigger or a rule decides.
         hidden: row-level security hides rows from SNK's role.

@@ -63,7 +63,7 @@ class Rows:
         return Rows(self.ids[part], self.uuids[part], tuple(column[part] for column in self.columns))
 
 
-class Named(sa.types.UserDefinedType[str]):
+class NamedType(sa.types.UserDefinedType[str]):
     """A type known by its name only; values go to it and come from it as text."""
 
     cache_ok = True
@@ -198,7 +198,7 @@ class SyncedTable:
         )
         rows = (unfolded if once_for is None else unfolded.select_from(once_for)).subquery("rows")
         values: list[sa.ColumnElement[Any]] = [
-            unfolded if column.plain else sa.cast(unfolded, Named(column.type_name))
+            unfolded if column.plain else sa.cast(unfolded, NamedType(column.type_name))
             for unfolded, column in zip(rows.c, self.columns, strict=True)
         ]
         return rows, values

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
 from snk.core.ledger import Ledger
+from snk.core.portion import Portion
 from snk.db import catalog
 from snk.db.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
 from snk.db.engine import Server
@@ -35,6 +36,7 @@ from snk.db.table import Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 
 MOST_INTERVALS = 1000
+COMPARED_BYTES = 8 * 2**20
 MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came
 NOTHING_ASIDE: Mapping[str, Refusal] = MappingProxyType({})
 Parents = Callable[[], Awaitable[bool]]
@@ -302,7 +304,7 @@ class Writer:
             narrowed = await insert_narrowly(connection, self._insert_missing, rows, patient=patient)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
-            conflicts, missing = await self._compare(there) if there else ((), frozenset())
+            conflicts, missing = await self._compare(there)
             refused = {**narrowed.refused, **dict.fromkeys(missing, NOT_TAKEN), **task.aside}
             await self._rejects.keep(refused)
             await self._rejects.forget([uuid for uuid in task.again if uuid not in refused])
@@ -316,12 +318,22 @@ class Writer:
         return await self._reader.transactions_of(list(inserted))
 
     async def _compare(self, rows: Rows) -> tuple[tuple[str, ...], frozenset[str]]:
-        """Of rows that were not inserted, record those that differ from what has their uuid.
+        """Of rows that were not inserted, record those that differ from what has their uuid; so many bytes at a time.
 
         Returns:
             The uuids of conflicts that are new, and those that nothing has.
         """
-        there = await self._reader.named(rows.uuids)
+        conflicts: tuple[str, ...] = ()
+        missing: frozenset[str] = frozenset()
+        portion = Portion.of(len(rows), COMPARED_BYTES)
+        while rows:
+            there = await self._reader.named(rows.uuids, portion)
+            new, lacking = await self._compare_with(rows[: there.asked], there.rows)
+            conflicts, missing = (*conflicts, *new), missing | lacking
+            rows, portion = rows[there.asked :], there.portion
+        return conflicts, missing
+
+    async def _compare_with(self, rows: Rows, there: Rows) -> tuple[tuple[str, ...], frozenset[str]]:
         ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
         theirs = dict(zip(there.uuids, zip(*there.columns, strict=True), strict=True))
         missing = frozenset(ours.keys() - theirs.keys())

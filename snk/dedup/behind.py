@@ -11,7 +11,8 @@ so, and goes on.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -28,8 +29,11 @@ from snk.log import Reminder
 DAY_SECONDS = 86_400
 FLUSH_SECONDS = 0.1
 RETRY_SECONDS = 2.0
-# Rows wait for what Redis remembers, once for each start of their server; so they wait no longer than this.
+# Rows wait for what Redis remembers, and for the database to look it up, once for each start of their server; so they
+# wait no longer than this. What is not known again by then costs an insert that the unique key refuses.
 RESTORE_SECONDS = 0.5
+SCANNED = 10  # batches in one answer
+LOOKED_UP = 1000  # uuids in one question
 STOP_SECONDS = 1.0
 NOT_ASKED = "not asked yet"
 UUID_BYTES = 16
@@ -63,23 +67,19 @@ class Behind:
         self._sets[name] = known
 
     async def restore(self, name: str, holds: Holds) -> int:
-        """Add to an anchored set what Redis remembers and the database confirms.
+        """Add to an anchored set what Redis remembers and the database confirms, as far as both do so in time.
 
         Returns:
             How many notes were taken up.
         """
-        known = self._sets[name]
-        try:
-            async with asyncio.timeout(RESTORE_SECONDS):
-                fields = await answered(self._redis.hgetall(self._key(name)))
-        except (RedisError, OSError) as error:
-            self._failed(error)
-            return 0
+        known, until = self._sets[name], time.monotonic() + RESTORE_SECONDS
         restored = 0
-        for uuids in _readable(fields):
+        async for uuids in self._remembered(name, until):
             held = await holds(uuids)
             known.restore([uuid for uuid in uuids if uuid in held])
             restored += len(held)
+            if restored >= known.most or time.monotonic() > until:
+                break
         if restored:
             self._stale.add(name)  # the batches have other numbers now
         return restored
@@ -118,6 +118,21 @@ class Behind:
         finally:
             with suppress(RedisError, OSError):
                 await self._redis.aclose()
+
+    async def _remembered(self, name: str, until: float) -> AsyncIterator[list[str]]:
+        """What Redis remembers, a little at a time, as far as it tells until a monotonic time."""
+        cursor, more = 0, True
+        while more:
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    cursor, fields = await answered(self._redis.hscan(self._key(name), cursor, count=SCANNED))
+            except (RedisError, OSError) as error:
+                self._failed(error)
+                return
+            for uuids in _readable(fields):
+                for at in range(0, len(uuids), LOOKED_UP):
+                    yield uuids[at : at + LOOKED_UP]
+            more = bool(cursor)
 
     async def _flush(self, name: str, known: Known) -> None:
         if name in self._stale:
@@ -193,7 +208,7 @@ def _packed(uuids: Sequence[str]) -> bytes:
     return bytes.fromhex("".join(uuids).replace("-", ""))
 
 
-def _readable(fields: Mapping[Any, Any]) -> list[list[str]]:
+def _readable(fields: Any) -> list[list[str]]:
     """The batches among the fields of a hash; what is not of our making is passed over."""
     return [
         [str(UUID(bytes=blob[at : at + UUID_BYTES])) for at in range(0, len(blob), UUID_BYTES)]

@@ -16,6 +16,7 @@ class Known:
     """The notes about one table in one database, in memory, in numbered batches.
 
     Attributes:
+        most: notes to be kept; the oldest batches go first.
         boot: the start of that database's server to which the notes belong.
         restored: what Redis remembers of this boot was taken up.
         landed: the greatest number of a batch whose write has ended.
@@ -24,12 +25,12 @@ class Known:
     """
 
     def __init__(self, most: int) -> None:
+        self.most = most
         self.boot = ""
         self.restored = False
         self.landed = 0
         self.added: dict[int, Sequence[str]] = {}
         self.dropped: set[int] = set()
-        self._most = most
         self._last = 0
         self._batch_of: dict[str, int] = {}
         self._uuids_of: dict[int, Sequence[str]] = {}
@@ -62,7 +63,7 @@ class Known:
         if boot == self.boot and uuids:
             self._hold(self._last, uuids)
             self.added[self._last] = uuids
-            while len(self) > self._most and len(self._uuids_of) > 1:
+            while len(self) > self.most and len(self._uuids_of) > 1:
                 self._close(next(iter(self._uuids_of)))
         return self._last
 

@@ -35,7 +35,6 @@ from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
 from snk.sync.turns import Turns
 
-MOST_NOTES = 200_000
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0
 
@@ -165,7 +164,7 @@ class Daemon:
     def _job(self, table: str, limits: Limits, sweeps: Pace) -> TableJob:
         first, second = self._pair.first, self._pair.second
         doubt = asyncio.Event()
-        known = {server.label: Known(MOST_NOTES) for server in (first, second)}
+        known = {server.label: Known(limits.notes) for server in (first, second)}
         names = {server.label: self._pair.notes_name(table, server) for server in (first, second)}
         for label, notes in known.items():
             self._notes.append(notes)

@@ -40,17 +40,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large batches are and how long a quiet flow sleeps."""
+    """How large batches are, how long a quiet flow sleeps, and how many notes of echoes a side of a table keeps."""
 
     batch_rows: int = 10000
     batch_bytes: int = 8 * 2**20
     poll_max_ms: float = 20.0
+    notes: int = 200_000
 
     def shared_by(self, tables: int) -> "Limits":
         """The limits of each of so many tables; all together hold no more in memory than a few would."""
         share = min(1.0, MOST_FULL_TABLES / tables)
-        rows, size = max(1, int(self.batch_rows * share)), max(1, int(self.batch_bytes * share))
-        return replace(self, batch_rows=rows, batch_bytes=size)
+        rows, size, notes = (max(1, int(most * share)) for most in (self.batch_rows, self.batch_bytes, self.notes))
+        return replace(self, batch_rows=rows, batch_bytes=size, notes=notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Around:
 class Flow:
     """Brings what is inserted into a table of the source into that of the destination.
 
-    It sets ``doubt`` where the mark may promise more than is true: then the whole table is to be compared.
+    Where the mark may promise more than is true, it writes down that a sweep is owed, and sets ``doubt``.
     """
 
     def __init__(
@@ -115,7 +116,6 @@ class Flow:
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._reminder = Reminder()
         self._failures = 0
-        self._bodies: tuple[str, str] | None = None
         self._doubt = doubt
 
     def want(self, uuids: Iterable[str]) -> int:
@@ -186,9 +186,9 @@ class Flow:
     async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
         source, destination = self._ends
         async with linked(source, destination, self._table) as link:
+            await self._see_body(link)
             state = await self._start_at(link, epoch)
             await self._anchor_echoes(link)
-            self._see_bodies(link)
             writer = link.destination.writer
             self.meter.conflicts = await writer.conflicts()
             aside = await writer.rejected()
@@ -228,7 +228,7 @@ class Flow:
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
-            self._doubt.set()
+            await self._owe_sweep(link, "the source is another database than the mark speaks of")
             return await link.destination.writer.move(anew)
         if mark.boot != facts.boot:
             self._log.info(
@@ -237,21 +237,28 @@ class Flow:
             if timeline(mark.boot) != timeline(facts.boot):
                 # What the old primary had on disk the new one may never have had, so even safe may promise too much.
                 self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
-                self._doubt.set()
+                await self._owe_sweep(link, "the source failed over, or was restored from a backup")
             mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
         if await link.source.reader.went_back(mark.high, greatest):
             self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
-            self._doubt.set()
+            await self._owe_sweep(link, "the greatest id of the source was below the mark")
             return await link.destination.writer.move(anew)
         return mark
 
-    def _see_bodies(self, link: Link) -> None:
-        """A table that was emptied or made anew since this daemon saw it last may lack rows that the marks speak of."""
-        bodies = (link.source.reader.body, link.destination.reader.body)
-        if self._bodies not in (None, bodies):
-            self._log.warning("table_rewritten", effect="the whole table is compared")
+    async def _see_body(self, link: Link) -> None:
+        """A table that was emptied or made anew since anybody saw it last may lack rows that the mark speaks of.
+
+        Each flow looks after its destination; the opposite one has the mark that speaks of this one's source.
+        """
+        destination = link.destination
+        if await destination.sweeps.look(destination.reader.body):
+            self._log.warning("table_rewritten", effect="the whole table is compared", side=destination.server.label)
             self._doubt.set()
-        self._bodies = bodies
+
+    async def _owe_sweep(self, link: Link, reason: str) -> None:
+        """Have the whole table compared, also by a successor. The mark may not move before."""
+        await link.destination.sweeps.owe(reason)
+        self._doubt.set()
 
     async def _anchor_echoes(self, link: Link) -> None:
         """Notes about the destination count only for its present start; after one, take up what Redis still knows."""

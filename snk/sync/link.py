@@ -12,6 +12,7 @@ from snk.db.engine import Server
 from snk.db.fitness import look_at, look_over, one_and_the_same
 from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import InsertTrigger, Shape, differences, faults
+from snk.db.sweeps import Sweeps
 from snk.db.table import SyncedTable
 from snk.db.writer import Writer
 from snk.errors import Stop, TableUnfit
@@ -29,6 +30,7 @@ class End:
     facts: ServerFacts
     reader: Reader
     writer: Writer
+    sweeps: Sweeps
     triggers: tuple[InsertTrigger, ...] = ()
 
 
@@ -115,4 +117,6 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
         triggers = tuple(await catalog.insert_triggers(connection, shape.relations))
     table = SyncedTable.of(shape)
     writer = Writer(server, connection, table, watches_triggers=bool(triggers))
-    return End(server, facts, Reader(server, connection, table), writer, triggers)
+    return End(
+        server, facts, Reader(server, connection, table), writer, Sweeps(server, connection, shape.full_name), triggers
+    )

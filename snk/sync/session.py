@@ -6,8 +6,8 @@ starts from the mark: that is the only recovery there is, so it is the one that 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -21,6 +21,7 @@ from snk.db.table import Rows
 from snk.db.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
 from snk.dedup.known import Known
 from snk.errors import MarkMoved
+from snk.sync.batch import Batch
 from snk.sync.lineage import Lineage
 from snk.sync.link import Link
 from snk.sync.meter import LOOP_HINT, Meter
@@ -37,35 +38,6 @@ NAMED_SECONDS = 0.25  # of one beat: new rows wait meanwhile
 MOST_RANGES = 10_000  # intervals of holes in one statement
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one step read: the rows still to be delivered, and the mark that is true once they are.
-
-    Attributes:
-        asked: monotonic time when the read began; everything visible then is in this batch or before it. None for a
-            full one, for more was visible.
-        read_at: monotonic time when it ended: nothing in this batch became visible later.
-        moved: rows were read, be they echoes, or there is more to read.
-        full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
-        again: uuids that were set aside in the destination, and are tried with this batch.
-        made: of rows that triggers made of delivered ones, the generation (`snk.core.origins`), by uuid.
-    """
-
-    rows: Rows
-    tail: Tail
-    safe: int
-    asked: float | None
-    read_at: float
-    moved: bool
-    full: bool
-    again: Sequence[str] = ()
-    made: Mapping[str, int] = field(default_factory=dict)
-
-    def of_generation(self, wanted: Callable[[int], bool]) -> Rows:
-        """The rows whose generation is wanted."""
-        return self.rows.where([wanted(self.made.get(uuid, 0)) for uuid in self.rows.uuids])
 
 
 class Session:
@@ -358,22 +330,26 @@ class Session:
         """Bring rows over by their names: those that were refused and are due, and those that tailing cannot see."""
         if self._meter.rejected:
             await self._try_again()
-        source = self._link.source.reader
-        most = self._portion.rows  # wide rows fewer at a time
         until = time.monotonic() + NAMED_SECONDS
+        portion = self._portion_of(MOST_NAMED)
         while self._wanted:
-            names = self._wanted[: min(MOST_NAMED, most)]
-            await self._write(self._batch(await source.named(names)))
-            del self._wanted[: len(names)]
+            found = await self._link.source.reader.named(self._wanted[:MOST_NAMED], portion)
+            await self._write(self._batch(found.rows))
+            del self._wanted[: found.asked]
+            portion = found.portion
             if time.monotonic() > until:
                 return
 
     async def _try_again(self, *, hopeful: bool = False) -> None:
         """Try rows again that were refused and are due, or may be taken now that others have arrived."""
-        most = min(MOST_AGAIN, self._portion.rows)
-        due = await self._link.destination.writer.due(most, hopeful=hopeful)
-        if due:
-            await self._write(self._batch(await self._link.source.reader.named(due), again=due))
+        portion = self._portion_of(MOST_AGAIN)
+        if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
+            found = await self._link.source.reader.named(due, portion)
+            await self._write(self._batch(found.rows, again=due[: found.asked]))
+
+    def _portion_of(self, most_rows: int) -> Portion:
+        """Rows that are asked for by their names: so many at most, and no more bytes than in any other batch."""
+        return Portion.of(min(most_rows, self.size.rows), self.size.share_of(self._batch_bytes))
 
     async def _bring_late(self) -> None:
         """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""

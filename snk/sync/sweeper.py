@@ -8,7 +8,8 @@ where they are refused.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +19,7 @@ from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.rejects import recorded
 from snk.db.schema import Conflict, Rejected
+from snk.db.sweeps import Owed, Sweeps
 from snk.errors import SnkError
 from snk.sync.flow import Flow
 from snk.sync.pause import pause
@@ -70,29 +72,27 @@ class Sweeper:
         self._doubt = doubt
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep until ``stop`` is set; at once where a flow has reason to doubt its mark, even if sweeps are off."""
-        wait = min(FIRST_SECONDS, self._every_seconds) if self._pace.every_seconds else NEVER
+        """Sweep until ``stop`` is set; at once where a sweep is owed (`snk.db.sweeps`), even if sweeps are off."""
+        first_seconds = min(FIRST_SECONDS, self._every_seconds) if self._pace.every_seconds else NEVER
+        next_at = time.monotonic() + first_seconds
+        self._doubt.set()  # whoever worked here before may have left something
         while not stop.is_set():
-            await self._rest(wait, stop)
+            await self._rest(next_at, stop)
             await self._until_caught_up(stop)
             if stop.is_set():
                 return
             self._doubt.clear()
-            wait = min(AGAIN_SECONDS, self._every_seconds)
             try:
-                self._state = "running"
-                if await self._sweep():
-                    wait = self._every_seconds
+                owed = await self._owed()
+                if owed or time.monotonic() >= next_at:
+                    proven = await self._sweep(owed)
+                    wait = self._every_seconds if proven else min(AGAIN_SECONDS, self._every_seconds)
+                    next_at = time.monotonic() + wait
             except SnkError as error:
                 self._doubt.set()
                 self._error = str(error)
                 log.warning("sweep_failed", table=self._table, error=str(error))
                 await pause(stop, AGAIN_SECONDS)
-            except BaseException:
-                self._doubt.set()  # whoever works here next is to begin with it
-                raise
-            finally:
-                self._state = self._resting
 
     def status(self) -> SweepStatus:
         """What the sweeps of this table have shown."""
@@ -109,8 +109,7 @@ class Sweeper:
             error=self._error,
         )
 
-    async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
-        until = time.monotonic() + seconds
+    async def _rest(self, until: float, stop: asyncio.Event) -> None:
         while not stop.is_set() and not self._doubt.is_set() and time.monotonic() < until:
             await pause(stop, min(LOOK_SECONDS, until - time.monotonic()))
 
@@ -119,12 +118,55 @@ class Sweeper:
         while not stop.is_set() and not all(_caught_up(flow) for flow in (self._there, self._back)):
             await pause(stop, LOOK_SECONDS)
 
-    async def _sweep(self) -> bool:
+    async def _owed(self) -> dict[Server, Owed]:
+        """The sides on which a sweep is owed."""
+        found: dict[Server, Owed] = {}
+        for server in self._servers:
+            async with self._sweeps(server) as sweeps:
+                if owed := await sweeps.owed():
+                    found[server] = owed
+        return found
+
+    async def _settle(self, owed: Mapping[Server, Owed]) -> None:
+        """Settle what was owed before both sides were proven equal.
+
+        Rows that were brought by name are to be on disk before: no mark goes back with them in a crash, and who would
+        have them brought again?
+        """
+        for server in self._servers if owed else ():
+            async with self._sweeps(server) as sweeps:
+                await sweeps.flush()
+        for server, what in owed.items():
+            async with self._sweeps(server) as sweeps:
+                await sweeps.settle(what)
+
+    @asynccontextmanager
+    async def _sweeps(self, server: Server) -> AsyncIterator[Sweeps]:
+        async with server.connect() as connection:
+            name = await catalog.full_name(connection, self._table) or self._table
+            yield Sweeps(server, connection, name)
+
+    async def _sweep(self, owed: Mapping[Server, Owed]) -> bool:
         """Sweep once, and have the flows bring what is missing.
+
+        Args:
+            owed: the sweeps that this one settles, if it proves both sides equal: they were owed before it began.
 
         Returns:
             Whether both sides are proven equal, but for what is known to differ.
         """
+        self._state = "running"
+        try:
+            for server, what in owed.items():
+                log.info("sweep_owed", table=self._table, side=server.label, reason=what.reason)
+            proven = await self._compare()
+            if proven:
+                await self._settle(owed)
+            return proven
+        finally:
+            self._state = self._resting
+
+    async def _compare(self) -> bool:
         began = time.monotonic()
         marks = (self._there.meter.status().high, self._back.meter.status().high)
         share, settle_seconds = self._pace.share, self._pace.settle_seconds

@@ -25,7 +25,7 @@ async def read_all_ways(reader: Reader, greatest: int) -> None:
         assert len((await reader.above(greatest - 5, PORTION)).rows) == 5
         holes = Intervals.of([(2, 3), (greatest - 2, greatest)])
         assert len(found := (await reader.within(holes, PORTION)).rows) == 5
-        assert len(await reader.named(found.uuids)) == len(await reader.held(found.uuids)) == 5
+        assert len((await reader.named(found.uuids, PORTION)).rows) == len(await reader.held(found.uuids)) == 5
         assert await reader.bounds() == (1, greatest)
 
 
@@ -56,23 +56,32 @@ WIDE = """
 WIDTHS = (10, 0, 3000, 20, 1000, 1000, 1000, 1000, 1000, 9000, None, 10, 10, 900, 4000, 5)
 
 
-@pytest.mark.parametrize(
-    ("column", "made"),
-    [
-        ("value text", "repeat('x', {})"),
-        ("value varchar", "repeat('x', {})"),
-        ("value bytea", "convert_to(repeat('x', {}), 'UTF8')"),
-        ("value jsonb", "to_jsonb(repeat('x', {}))"),
-        ("value text[]", "array[repeat('x', {})]"),
-    ],
-)
-async def test_a_read_is_cut_before_it_holds_too_many_bytes(pair: PairUrls, column: str, made: str) -> None:
-    first, second = Database(pair.first), Database(pair.second)
+def width_of(value: str | bytes) -> int:
+    """How often it holds an x: whatever is around that."""
+    return value.count(b"x" if isinstance(value, bytes) else "x")
+
+
+KINDS = [
+    ("value text", "repeat('x', {})"),
+    ("value varchar", "repeat('x', {})"),
+    ("value bytea", "convert_to(repeat('x', {}), 'UTF8')"),
+    ("value jsonb", "to_jsonb(repeat('x', {}))"),
+    ("value text[]", "array[repeat('x', {})]"),
+]
+
+
+async def with_rows_of(widths: Sequence[int | None], first: Database, second: Database, column: str, made: str) -> None:
     for side in (first, second):
         await side.run(WIDE.format(column), "create index on records (id)")
-    for width in WIDTHS:
+    for width in widths:
         value = "null" if width is None else made.format(width)
         await first.run(f"insert into records (uuid, note, value) values (gen_random_uuid(), 'n', {value})")
+
+
+@pytest.mark.parametrize(("column", "made"), KINDS)
+async def test_a_read_is_cut_before_it_holds_too_many_bytes(pair: PairUrls, column: str, made: str) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    await with_rows_of(WIDTHS, first, second, column, made)
     everything = Intervals.of([(1, len(WIDTHS))])
     async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
         reader = link.source.reader
@@ -88,6 +97,27 @@ async def test_a_read_is_cut_before_it_holds_too_many_bytes(pair: PairUrls, colu
                 assert found.full or high == len(WIDTHS), "rows are waiting, and nobody is told"
             assert all(sum(batch) <= 5 * KIB or len(batch) == 1 for batch in batches)
             assert len(batches) < len(WIDTHS), "every row came alone"
+
+
+@pytest.mark.parametrize(("column", "made"), KINDS)
+async def test_rows_asked_for_by_name_are_cut_before_they_hold_too_many_bytes(
+    pair: PairUrls, column: str, made: str
+) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    await with_rows_of(WIDTHS, first, second, column, made)
+    names = [uuid for (uuid,) in await first.rows("select uuid::text from records order by id")]
+    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+        portion, at, batches, found = Portion.of(8, 4 * KIB), 0, [], {}
+        while at < len(names):
+            named = await link.source.reader.named(names[at:], portion)
+            assert named.asked
+            assert set(named.rows.uuids) == set(names[at : at + named.asked])
+            found |= dict(zip(named.rows.uuids, named.rows.columns[-1], strict=True))
+            batches.append([len(value or "") for value in named.rows.columns[-1]])
+            at, portion = at + named.asked, named.portion
+    assert [None if found[name] is None else width_of(found[name]) for name in names] == list(WIDTHS)
+    assert all(sum(batch) <= 5 * KIB or len(batch) == 1 for batch in batches)
+    assert len(batches) < len(WIDTHS), "every row came alone"
 
 
 async def test_rows_of_one_id_are_not_split_by_their_width(pair: PairUrls) -> None:

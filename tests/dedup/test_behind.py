@@ -64,6 +64,65 @@ async def test_only_rows_that_the_database_holds_are_believed(pair: Any) -> None
         assert known.take([A, B]) == [False, True]
 
 
+async def test_a_database_that_looks_up_slowly_is_not_asked_without_end(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", 0.2)
+    monkeypatch.setattr(behind_module, "LOOKED_UP", 1)
+    await written(pair, *(str(uuid4()) for _ in range(1000)))
+    asked: list[str] = []
+
+    async def slowly(uuids: Sequence[str]) -> frozenset[str]:
+        asked.extend(uuids)
+        await asyncio.sleep(0.05)
+        return frozenset(uuids)
+
+    behind, known = attached(pair.redis)
+    async with behind:
+        assert await behind.restore("records", slowly) == len(asked) == len(known)
+        assert len(asked) < 10
+        assert behind.error == NOT_ASKED, "Redis is not to blame"
+
+
+async def test_no_more_is_taken_up_than_is_kept(pair: Any) -> None:
+    async with Redis.from_url(pair.redis) as redis:
+        await written(pair, A)
+        (key,) = await redis.keys("snk:known:*")
+        for number in range(100):
+            await redis.hset(key, str(number), b"".join(uuid4().bytes for _ in range(100)))
+    asked: list[int] = []
+
+    async def counted(uuids: Sequence[str]) -> frozenset[str]:
+        asked.append(len(uuids))
+        return frozenset(uuids)
+
+    behind, known = attached(pair.redis)
+    async with behind:
+        await behind.restore("records", counted)
+    assert 1000 <= sum(asked) <= 1100
+    assert len(known) <= 1100
+
+
+async def test_what_redis_remembers_is_read_a_little_at_a_time(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await written(pair, A)
+    async with Redis.from_url(pair.redis) as redis:
+        (key,) = await redis.keys("snk:known:*")
+        for number in range(1000):
+            await redis.hset(key, str(number), b"".join(uuid4().bytes for _ in range(10)))
+    answers: list[int] = []
+    readable = behind_module._readable
+
+    def counted(fields: Any) -> list[list[str]]:
+        answers.append(len(fields))
+        return readable(fields)
+
+    monkeypatch.setattr(behind_module, "_readable", counted)
+    behind, _ = attached(pair.redis)
+    async with behind:
+        assert await behind.restore("records", everything) >= 1000
+    assert max(answers) < 100
+
+
 async def test_junk_under_our_key_is_passed_over(pair: Any) -> None:
     await written(pair, A)
     async with Redis.from_url(pair.redis) as redis:

@@ -127,7 +127,7 @@ async def replay(events: Sequence[Event], pair: Any, batch_rows: int) -> None:
 
 
 async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
-    source = End(link.source.server, link.source.facts, turns, link.source.writer)
+    source = End(link.source.server, link.source.facts, turns, link.source.writer, link.source.sweeps)
     state = MarkState(source=source.facts.identity, boot=source.facts.boot)
     await link.destination.writer.create_mark(state)
     link = Link(link.table, source, link.destination)

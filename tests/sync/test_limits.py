@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +11,13 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from snk.core import pace
+from snk.core.portion import Portion
+from snk.db import writer
+from snk.db.engine import Server
+from snk.db.reader import Named, Reader
+from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
+from snk.sync.pair import Pair
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.faults import daemon_over, goes_on, until_running, until_says
 from tests.sync.test_recovery import cut
@@ -186,8 +192,44 @@ async def test_both_servers_crash_in_the_middle_of_writing(own_pair: Any, own_se
         await goes_on(daemon, first, second, len(there))
 
 
+async def test_wide_rows_under_the_uuids_of_narrow_ones_are_compared_a_few_at_a_time(
+    pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "COMPARED_BYTES", 4 * MEGABYTE)
+    seen: list[int] = []
+    named = Reader.named
+
+    async def watched(self: Reader, uuids: Sequence[str], portion: Portion) -> Named:
+        found = await named(self, uuids, portion)
+        seen.append(sum(len(value) for column in found.rows.columns for value in column))
+        return found
+
+    monkeypatch.setattr(Reader, "named", watched)
+    rows = "insert into records (uuid, data) select md5(n::text)::uuid, {} from generate_series(1, 20) n"
+    table = "create table records (id bigserial primary key, uuid uuid not null unique, data text not null)"
+    await first.run(table, rows.format("'narrow'"))
+    await second.run(table, rows.format(f"repeat('x', {MEGABYTE})"))
+    async with daemon_over(pair.first, pair.second, pair.redis):
+
+        async def recorded() -> bool:
+            return bool(await second.value("select count(*) from snk.conflicts") == 20)
+
+        await until(recorded, "all conflicts")
+    assert max(seen) < 5 * MEGABYTE
+
+
 def test_many_tables_share_what_a_few_may_have() -> None:
-    limits = Limits(batch_rows=10_000, batch_bytes=16_000_000)
+    limits = Limits(batch_rows=10_000, batch_bytes=16_000_000, notes=200_000)
     assert limits.shared_by(4) == limits
-    assert limits.shared_by(16) == Limits(batch_rows=2_500, batch_bytes=4_000_000)
-    assert limits.shared_by(1_000_000) == Limits(batch_rows=1, batch_bytes=64)
+    assert limits.shared_by(16) == Limits(batch_rows=2_500, batch_bytes=4_000_000, notes=50_000)
+    assert limits.shared_by(1_000_000) == Limits(batch_rows=1, batch_bytes=64, notes=1)
+
+
+def test_many_tables_share_the_notes_that_a_few_may_have(pair: Any) -> None:
+    tables = tuple(f"t{number}" for number in range(16))
+    servers = Pair(Server("first", pair.first), Server("second", pair.second), tables)
+    daemon = Daemon(servers, Limits(notes=1000), pair.redis)
+    for notes in daemon._notes:
+        for batch in range(20):
+            notes.note([f"{batch}-{number}" for number in range(100)], "boot")
+    assert 16 < daemon.status().dedup.size <= 2 * 4 * 1000

@@ -100,7 +100,7 @@ async def test_waiting_for_redis_would_delay_rows(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test above can fail: where what Redis remembers is waited for, rows wait too."""
-    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", None)
+    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", 60.0)
     monkeypatch.setattr(behind_module, "RETRY_SECONDS", 4.0)
     async with proxied(pair.redis) as redis:
         redis.hold()

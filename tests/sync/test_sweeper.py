@@ -1,8 +1,12 @@
 """What tailing cannot see is found by a sweep or in the ledger of holes given up, and brought over."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from snk.core.ledger import Ledger
+from snk.core.portion import Portion
+from snk.db.reader import Named, Reader
 from snk.sync import session as session_module
 from snk.sync import sweeper as sweeper_module
 from snk.sync.daemon import Daemon
@@ -241,6 +245,30 @@ async def test_a_sweep_looks_beyond_what_is_known_to_differ(
         await until(lambda: so_many_conflicts(second, 8), "all conflicts")
         await first.run("insert into records (id, uuid, data) values (-5, 'ffffffff-0000-4000-8000-000000000001', 'z')")
         await until(lambda: holds(second, "ffffffff-0000-4000-8000-000000000001"), "the row behind them")
+
+
+async def test_wide_rows_that_a_sweep_found_come_a_few_at_a_time(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kib = 2**10
+    seen: list[int] = []
+    named = Reader.named
+
+    async def watched(self: Reader, uuids: Sequence[str], portion: Portion) -> Named:
+        found = await named(self, uuids, portion)
+        seen.append(sum(len(value) for column in found.rows.columns for value in column))
+        return found
+
+    monkeypatch.setattr(Reader, "named", watched)
+    async with running(sweeps=OFTEN, batch_bytes=100 * kib):
+        await first.run(
+            "insert into records (uuid, data)"
+            f" select gen_random_uuid(), repeat('x', {30 * kib}) from generate_series(1, 20)"
+        )
+        await until_equal(first, second, 20)
+        await second.run("delete from records")
+        await until_equal(first, second, 20)
+    assert 30 * kib < max(seen) < 150 * kib
 
 
 async def so_many_conflicts(side: Database, count: int) -> bool:

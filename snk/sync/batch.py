@@ -1,0 +1,36 @@
+"""What one step of a session reads and has yet to write."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from snk.core.tail import Tail
+from snk.db.table import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step read: the rows still to be delivered, and the mark that is true once they are.
+
+    Attributes:
+        asked: monotonic time when the read began; everything visible then is in this batch or before it. None for a
+            full one, for more was visible.
+        read_at: monotonic time when it ended: nothing in this batch became visible later.
+        moved: rows were read, be they echoes, or there is more to read.
+        full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
+        again: uuids that were set aside in the destination, and are tried with this batch.
+        made: of rows that triggers made of delivered ones, the generation (`snk.core.origins`), by uuid.
+    """
+
+    rows: Rows
+    tail: Tail
+    safe: int
+    asked: float | None
+    read_at: float
+    moved: bool
+    full: bool
+    again: Sequence[str] = ()
+    made: Mapping[str, int] = field(default_factory=dict)
+
+    def of_generation(self, wanted: Callable[[int], bool]) -> Rows:
+        """The rows whose generation is wanted."""
+        return self.rows.where([wanted(self.made.get(uuid, 0)) for uuid in self.rows.uuids])
