@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from snk.embedded.pair import EmbeddedPair
-from tests.databases import until
+from tests.databases import DEADLINE_SECONDS, until
 from tests.heirs import HERITAGES, SCRIPT
 
 PROCESSES = Path("/proc")
-DEADLINE_SECONDS = 200.0
 
 
 def running_in(folder: Path) -> list[int]:

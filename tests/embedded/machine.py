@@ -17,8 +17,8 @@ from snk.embedded.binaries import enterable
 from snk.embedded.identity import children_of, process_of
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import Child, server_account, spawn
+from tests.databases import DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 20.0
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as somebody else")
 
@@ -39,7 +39,10 @@ def query(server: PostgresServer, statement: str) -> str:
 
 def ask(port: int, *commands: str) -> list[str]:
     """Valkey's answer to each command, a line each."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5.0) as connection, connection.makefile("rw") as stream:
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_SECONDS) as connection,
+        connection.makefile("rw") as stream,
+    ):
         answers = []
         for command in commands:
             stream.write(f"{command}\r\n")

@@ -15,7 +15,8 @@ from snk.embedded import process
 from snk.embedded.identity import children_of, end_leftover, is_ours, process_of
 from snk.embedded.process import Child, free_port, spawn
 from snk.errors import ServersUnfit
-from tests.embedded.machine import DEADLINE_SECONDS, ROOT, gone, wait_until
+from tests.databases import DEADLINE_SECONDS
+from tests.embedded.machine import ROOT, gone, wait_until
 from tests.heirs import HERITAGES, SCRIPT
 
 SPAWNER = """
@@ -139,7 +140,7 @@ def test_one_that_ends_before_it_is_ready_is_said_with_its_last_lines(tmp_path: 
         shell(tmp_path, "seq 20; exit 3") as child,
         pytest.raises(ServersUnfit, match=r"(?s)sh does not start; .* ends with:\n13\n.*20$"),
     ):
-        child.wait_for(lambda: False, 10.0)
+        child.wait_for(lambda: False, DEADLINE_SECONDS)
     assert child.exit_code == 3
 
 
@@ -163,7 +164,7 @@ def test_one_that_does_not_listen_is_killed_with_its_children(tmp_path: Path) ->
 def test_a_leftover_is_ended_and_waited_for(tmp_path: Path) -> None:
     with shell(tmp_path, "trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done", "-D", "/x/data") as child:
         says(child, "ready")
-        assert end_leftover(child.pid, "-D /x/data", signal.SIGTERM, 10.0)
+        assert end_leftover(child.pid, "-D /x/data", signal.SIGTERM, DEADLINE_SECONDS)
         assert process_of(child.pid) is None
         assert child.exit_code == 5
 
@@ -178,7 +179,7 @@ def test_a_leftover_that_does_not_listen_is_killed(tmp_path: Path) -> None:
 def test_a_bystander_is_not_signalled(tmp_path: Path) -> None:
     with shell(tmp_path, "trap 'echo hit' TERM; echo ready; sleep 600", "-D", "/x/data2") as child:
         says(child, "ready")
-        assert not end_leftover(child.pid, "-D /x/data", signal.SIGTERM, 1.0)
+        assert not end_leftover(child.pid, "-D /x/data", signal.SIGTERM, DEADLINE_SECONDS)
         assert child.running
         assert "hit" not in child.log.read_text()
 
