@@ -2,20 +2,32 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from snk.cli.inherited import hear_ctrl_c, settle
 from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.postgres import PostgresServer
 
 # Tests prove what happens when processes and servers die, not when the machine does.
 OPTIONS = {"fsync": "off", "max_connections": "200", "max_prepared_transactions": "50"}
 names = (f"test_{os.getpid()}_{number}" for number in itertools.count(1))
+
+
+# How long an example takes is up to the machine.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+# Variables by which a developer's own pair would get into the tests.
+PREFIXES = ("SNK_", "FIRST_DB_", "SECOND_DB_", "DB_", "REDIS_", "POSTGRES_", "PG")
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,17 @@ class PairUrls:
     first: str
     second: str
     redis: str
+
+
+def pytest_configure() -> None:
+    """Start from a known state, as in a terminal, so that the programs that tests start do, too."""
+    settle()
+    hear_ctrl_c()
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.umask(0o022)
+    for name in [name for name in os.environ if name.startswith(PREFIXES)]:
+        del os.environ[name]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,9 +13,8 @@ from typing import Any, Self
 import pytest
 
 from snk.embedded.process import free_port
-from tests.databases import until
+from tests.databases import DEADLINE_SECONDS, until
 
-STOP_SECONDS = 10.0
 # A flow that failed before its first step says that it goes on, when it begins.
 BEGAN = re.compile(r"flow_started|flow_resumed")
 DIRECTION = re.compile(r"(?:source|destination)=\w+")
@@ -116,7 +115,7 @@ class DaemonProcess:
         """Ask it to stop, and return its exit code."""
         assert self._process
         self._process.send_signal(how)
-        return self._process.wait(STOP_SECONDS)
+        return self._process.wait(DEADLINE_SECONDS)
 
 
 def run_snk(values: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -128,6 +127,6 @@ def run_snk(values: Mapping[str, str], *arguments: str) -> subprocess.CompletedP
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )

@@ -82,5 +82,6 @@ async def _shown(load: Load, console: Console) -> AsyncIterator[None]:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; whatever the parent has blocked, signals are heard."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     app(prog_name="tst")

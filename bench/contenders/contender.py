@@ -66,7 +66,6 @@ class Program(Contender):
     async def stop(self) -> None:
         """Tell it to end."""
         if self.child:
-            self.child.send(signal.SIGCONT)
             self.child.end(signal.SIGTERM, 10.0)
 
     @property

@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from snk import __version__
+from snk.cli.inherited import settle
 from snk.errors import SnkError
 
+INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
 # Every command is a function in a module of this folder.
 COMMANDS = {
     "up": "up",
@@ -68,9 +70,12 @@ def snk(
 
 def main() -> None:
     """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
+    settle()
     try:
         _take_up(_needed(sys.argv[1:]))
         app()
+    except KeyboardInterrupt:  # while commands were imported; later, it is Typer who answers so
+        sys.exit(INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - whatever it is, 1 would mean "different"
         known = list(_known(error))
         if not known:

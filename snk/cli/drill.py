@@ -4,19 +4,18 @@ import asyncio
 import difflib
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 import uvloop
 from rich.console import Console
 
+from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
 from snk.db.engine import Server
 from snk.drill import table
 from snk.drill.board import Board, conclude, shown
@@ -70,7 +69,7 @@ def drill(
     if not console.is_terminal:
         console = Console(stderr=as_json, highlight=False, width=LINE_WIDTH)
     try:
-        with _terminated(), _place(settings, state, own=own) as place:
+        with interruptible(), _place(settings, state, own=own) as place:
             _introduce(console, place)
             result = _run(place, faults, seconds, console)
     except KeyboardInterrupt:
@@ -107,17 +106,20 @@ def _sides(first: str, second: str) -> tuple[Server, Server]:
 @contextmanager
 def _place(settings: Settings, state: Path | None, *, own: bool) -> Iterator[Place]:
     """Somebody's pair, or embedded servers in a temporary folder; the folder is removed at the end."""
-    environment = {**os.environ, "SNK_TABLES": table.NAME}
     with tempfile.TemporaryDirectory(prefix="snk-drill-", dir=state, ignore_cleanup_errors=True) as made:
         folder = Path(made)
         folder.chmod(0o755)
         if own:
             sides = _sides(settings.first_dsn, settings.second_dsn)
-            yield Place(*sides, settings.redis_dsn, None, folder, environment)
+            yield Place(*sides, settings.redis_dsn, None, folder, _environment())
             return
         with embedded_pair(folder / "pair", user="postgres", password="postgres") as pair:  # noqa: S106 - gone soon
             sides = _sides(pair.first.dsn, pair.second.dsn)
-            yield Place(*sides, pair.redis.dsn, pair, folder, environment)
+            yield Place(*sides, pair.redis.dsn, pair, folder, _environment())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "SNK_TABLES": table.NAME}
 
 
 def _introduce(console: Console, place: Place) -> None:
@@ -133,17 +135,14 @@ def _run(place: Place, faults: Sequence[Fault], seconds: float, console: Console
         with shown(console, len(faults)) as board:
             return uvloop.run(_drill(place, faults, seconds, board))
     finally:
-        # Everything is being ended from here on, which nothing should break off.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        end_undisturbed()
 
 
 async def _drill(place: Place, faults: Sequence[Fault], seconds: float, board: Board) -> Result:
-    """The drill; SIGINT and SIGTERM break it off in good order."""
+    """The drill; a signal that tells it to stop breaks it off in good order."""
     drill = Drill(place, faults, seconds, board)
     task = asyncio.create_task(drill.run())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    when_told_to_stop(task.cancel)
     try:
         await asyncio.wait((task,))
         if not task.cancelled():
@@ -151,22 +150,6 @@ async def _drill(place: Place, faults: Sequence[Fault], seconds: float, board: B
     finally:
         drill.kill_daemons()
     return drill.result()
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C while servers start and end, so that nothing stays behind."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tell(result: Result, console: Console, *, as_json: bool) -> None:

@@ -1,7 +1,6 @@
 """``snk run``: the daemon, what it tells over HTTP, and what it tells the service manager."""
 
 import asyncio
-import signal
 import socket
 from collections.abc import Coroutine
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ import typer
 import uvloop
 
 from snk.cli.common import pair_of, start
+from snk.cli.inherited import hear_ctrl_c, when_told_to_stop
 from snk.core.report import DaemonStatus
 from snk.settings import Settings
 from snk.status.guard import Door
@@ -29,7 +29,8 @@ def run(
     *,
     init: Annotated[bool, typer.Option("--init", help="First do what `snk init` does.")] = False,
 ) -> None:
-    """Keep the tables equal until told to stop. SIGTERM, Ctrl-C or the end of the terminal tell it."""
+    """Keep the tables equal until told to stop. SIGTERM, Ctrl-C or the end of the terminal (without nohup) tell it."""
+    hear_ctrl_c()
     settings = start()
     guarded = settings.http_token is not None
     with listening(settings.snk_http_host, settings.snk_http_port, guarded=guarded) as bound:
@@ -38,8 +39,7 @@ def run(
 
 async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    when_told_to_stop(stop.set)
     limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
     sweeps = Pace(every_seconds=settings.snk_sweep_seconds)
     daemon = Daemon(

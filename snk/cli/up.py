@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from snk.cli.common import waiting
+from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
 from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
 from snk.db.rows import count_rows
@@ -52,9 +53,13 @@ def up(
     settings = load_settings()
     configure_log(settings.snk_log_format, "warning")
     password = settings.postgres_password.get_secret_value()
-    with embedded_pair(state or default_state(), user=settings.postgres_user, password=password) as pair:
+    servers = embedded_pair(state or default_state(), user=settings.postgres_user, password=password)
+    with interruptible(), servers as pair:
         job = Job(pair, settings.tables, rows, settings.http_token)
-        equal = uvloop.run(job.run(load=tst))
+        try:
+            equal = uvloop.run(job.run(load=tst))
+        finally:
+            end_undisturbed()
     raise typer.Exit(0 if equal else 1)
 
 
@@ -81,8 +86,7 @@ class Job:
         Returns:
             Whether both sides are equal in the end.
         """
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        when_told_to_stop(self._stop.set)
         values = environment(self._pair, self._http_port)
         daemon = start_daemon(self._pair, values)
         tst = None
@@ -153,7 +157,7 @@ class Job:
 
     async def _end_load(self, tst: Child) -> None:
         """Stop TST if it has not ended by itself, say what it did, and how much was on both sides at that moment."""
-        await asyncio.to_thread(tst.end, signal.SIGINT, STOP_SECONDS)
+        await asyncio.to_thread(tst.end, signal.SIGTERM, STOP_SECONDS)
         stopped = time.monotonic()
         at_once = await self._new()
         everything = max(at_once)

@@ -114,7 +114,6 @@ class Stage:
             "REDIS_URL": self._through("redis", self.place.redis_dsn),
             "SNK_HTTP_HOST": "127.0.0.1",
             "SNK_HTTP_PORT": str(port),
-            "PYTHONUNBUFFERED": "1",
         }
         # One that is stopped when the drill is killed would never hear SIGTERM.
         child = daemon_logging_to(self.place.folder / f"daemon-{self._started}.log", values, signal.SIGKILL)
@@ -129,8 +128,6 @@ class Stage:
 
     async def end_daemons(self) -> None:
         """Ask all to stop; whoever does not is killed."""
-        for daemon in self.daemons:
-            daemon.child.send(signal.SIGCONT)
         await asyncio.gather(*(asyncio.to_thread(d.child.end, signal.SIGTERM, STOP_SECONDS) for d in self.daemons))
         self.daemons.clear()
 

@@ -113,7 +113,7 @@ def _from_proc(pid: int) -> Process | None:
 def _from_ps(*which: str) -> list[Process]:
     """Systems without /proc have ps."""
     command = ["ps", "-ww", "-o", "pid=,ppid=,stat=,command=", *which]
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    lines = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout.splitlines()
     parts = [line.split(None, 3) for line in lines]
     return [
         Process(int(pid), int(parent), " ".join(rest))

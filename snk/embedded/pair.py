@@ -1,5 +1,6 @@
 """Two PostgreSQL servers and a Valkey in one state folder, for as long as a block runs."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ def embedded_pair(
 ) -> Iterator[EmbeddedPair]:
     """Start the three servers; stop them at the end of the block, whatever happens.
 
+    Inside the block the environment has no variables of libpq (``PGSSLMODE`` and others): what they say of other
+    servers, every client would believe of these.
+
     To be entered from the main thread: the servers end when the thread that started them does.
 
     Args:
@@ -41,6 +45,7 @@ def embedded_pair(
         ServersUnfit: they cannot be started here, or run here already.
     """
     with held(state) as folder, ExitStack() as stack:
+        stack.enter_context(_no_word_of_other_servers())
         first, second = (
             PostgresServer(folder / name, folder, user=user, password=password, options=options)
             for name in ("first", "second")
@@ -55,3 +60,12 @@ def embedded_pair(
         first.wait_until_ready()
         second.wait_until_ready()
         yield EmbeddedPair(folder, first, second, redis)
+
+
+@contextmanager
+def _no_word_of_other_servers() -> Iterator[None]:
+    said = {name: os.environ.pop(name) for name in tuple(os.environ) if name.startswith("PG")}
+    try:
+        yield
+    finally:
+        os.environ.update(said)

@@ -142,8 +142,8 @@ class PostgresServer:
         for torso in self.folder.glob("new-*"):
             shutil.rmtree(torso, ignore_errors=True)
         made = self.folder / f"new-{os.getpid()}"
-        with tempfile.NamedTemporaryFile("w", dir=self.folder) as secret:
-            secret.write(self._password)
+        with tempfile.NamedTemporaryFile(dir=self.folder) as secret:
+            secret.write(self._password.encode())  # as clients send it, whatever the locale
             secret.flush()
             if self._account:
                 os.fchown(secret.fileno(), self._account.uid, self._account.gid)
@@ -169,7 +169,7 @@ class PostgresServer:
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self._user, "-d", "postgres"]
         tried = subprocess.run(
             [self.executable("psql"), "-qwX", *address, "-c", ""],
-            env={**PLAIN_ENVIRONMENT, "PGPASSWORD": self._password},
+            env={**PLAIN_ENVIRONMENT, "PGPASSWORD": os.fsdecode(self._password.encode())},
             capture_output=True,
             text=True,
             check=False,
@@ -182,7 +182,7 @@ class PostgresServer:
 
     def _pid_lines(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
-            return self._pid_file.read_text().splitlines()
+            return self._pid_file.read_text(errors="replace").splitlines()
         return []
 
     def _end_leftover(self) -> None:

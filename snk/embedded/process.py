@@ -4,6 +4,8 @@ import contextlib
 import os
 import pwd
 import secrets
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from snk.embedded.identity import POLL_SECONDS, kill_family
 from snk.errors import ServersUnfit
 
 GIVE_UP_SECONDS = 5.0
+# From the fork to the program: an interpreter that starts and does little else.
+TAKE_OVER_SECONDS = 60.0
 LOG_LINES = 8
 PORTS = range(10_000, 32_768)
 PORTS_TRIED = 100
@@ -77,8 +81,12 @@ class Child:
         Raises:
             ServersUnfit: it failed, or took too long; with the last lines of its log.
         """
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        except BaseException:  # Ctrl-C: nobody waits for it any more
+            self.end(self._last_word, GIVE_UP_SECONDS)
+            raise
         if self.exit_code != 0:
             self._fail("failed")
 
@@ -96,7 +104,7 @@ class Child:
 
     def last_lines(self) -> str:
         """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
     def send(self, number: int) -> None:
         """Send it a signal, if it has not ended."""
@@ -104,10 +112,14 @@ class Child:
             self._process.send_signal(number)
 
     def end(self, how: int, seconds: float) -> None:
-        """Send a signal, wait until it has ended, and kill it if that takes longer."""
+        """Send a signal, wait until it has ended, and kill it if that takes longer.
+
+        The signal is not lost: the program hears it, see `spawn`, and is woken if something has stopped it.
+        """
         if not self.running:
             return
         self._process.send_signal(how)
+        self._process.send_signal(signal.SIGCONT)
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -133,7 +145,12 @@ def spawn(
     *,
     environment: Mapping[str, str] | None = None,
 ) -> Child:
-    """Start a program in a session of its own, so that Ctrl-C reaches its parent first.
+    """Start a program in a session of its own, so that Ctrl-C reaches its parent first, and wait until it runs.
+
+    Whatever our own parent left us, the program starts with every signal at its default and none blocked, with open
+    standard streams, soft limits as high as the hard ones permit, a plain umask and the environment that is given. When
+    this returns, the program has taken over: a signal that it is sent from then on is heard, if not by a handler, then
+    by the kernel.
 
     To be called from the main thread: on Linux ``last_word`` is the signal that the kernel sends the program when the
     *thread* that started it ends, be it by SIGKILL. Elsewhere nothing ties it to its parent, and the next run ends it.
@@ -158,13 +175,37 @@ def spawn(
                 cwd=folder,
                 env=environment or PLAIN_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE,
+                stderr=output,
                 start_new_session=True,
             )
     except OSError as error:
         raise ServersUnfit(f"{command[0]} cannot be started in {folder}: {error}") from error
+    trouble = "the start was broken off"
+    try:
+        trouble = _until_taken_over(process)
+    finally:
+        if trouble:
+            process.kill()
+            process.wait()
+    if trouble:
+        raise ServersUnfit(f"{command[0]} cannot be started: {trouble}")
     return Child(process, Path(command[0]).name, log, last_word)
+
+
+def _until_taken_over(process: subprocess.Popen[bytes]) -> str:
+    """Wait until the program has replaced `tied`, which closes the pipe, or has not.
+
+    Returns:
+        Why it could not be started; an empty text if it was, or if the process ended without a word.
+    """
+    assert process.stdout  # noqa: S101 - it is a pipe
+    with process.stdout as pipe:
+        changes = select.poll()
+        changes.register(pipe, select.POLLIN)
+        if not changes.poll(TAKE_OVER_SECONDS * 1000):
+            return f"nothing happened for {TAKE_OVER_SECONDS:.0f} s"
+        return pipe.read().decode(errors="replace")
 
 
 def free_port() -> int:

@@ -9,6 +9,9 @@ from pathlib import Path
 from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, spawn
 
+# They print at once and in one encoding, whatever the terminal and the locale are.
+PYTHON = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+
 
 def environment(pair: EmbeddedPair, http_port: int) -> dict[str, str]:
     """The environment in which ``snk`` and ``tst`` find these servers; whole URLs win over whatever else is set."""
@@ -19,7 +22,7 @@ def environment(pair: EmbeddedPair, http_port: int) -> dict[str, str]:
         "REDIS_URL": pair.redis.dsn,
         "SNK_HTTP_HOST": "127.0.0.1",
         "SNK_HTTP_PORT": str(http_port),
-        "PYTHONUNBUFFERED": "1",
+        **PYTHON,
     }
 
 
@@ -49,4 +52,4 @@ def _python(
 ) -> Child:
     log.write_bytes(b"")
     command = [sys.executable, "-m", module, *arguments]
-    return spawn(command, Path.cwd(), log, None, last_word, environment=values)
+    return spawn(command, Path.cwd(), log, None, last_word, environment={**values, **PYTHON})

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from snk.dedup import behind as behind_module
 from snk.dedup.behind import NOT_ASKED, Behind
 from snk.dedup.known import Known
-from tests.databases import until
+from tests.databases import DEADLINE_SECONDS, until
 
 A, B, C = (str(uuid4()) for _ in range(3))
 
@@ -204,5 +204,5 @@ async def test_writing_behind_ends_when_closed_though_a_cancellation_gets_lost(
                 await asyncio.sleep(0)
             behind.close()
             task.cancel()
-            await asyncio.wait((task,), timeout=10.0)
+            await asyncio.wait((task,), timeout=DEADLINE_SECONDS)
             assert task.done()

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from snk.embedded.process import free_port
-from tests.databases import Database, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.docker.compose import DOCKERFILE, dotenv, services
 from tests.tst.process import Summary
 
@@ -84,11 +84,11 @@ async def test_services_of_the_compose_file_keep_the_pair_equal(
     await until(healthy, "the daemon's health check")
     await until(loaded, f"{ROWS} rows in the first database")
     load.send_signal(signal.SIGTERM)
-    output, _ = load.communicate(timeout=10)
+    output, _ = load.communicate(timeout=DEADLINE_SECONDS)
     assert load.returncode == 0, (tmp_path / "tst_service.log").read_text()
     await until_equal(first, second, Summary.read(output).rows)
     daemon.send_signal(signal.SIGTERM)
-    daemon.communicate(timeout=10)
+    daemon.communicate(timeout=DEADLINE_SECONDS)
     assert daemon.returncode == 0, (tmp_path / "snk_service.log").read_text()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from snk.embedded.process import free_port
+from tests.databases import DEADLINE_SECONDS
 from tests.docker.compose import ROOT
 
 UNIT = ROOT / "docker" / "snk.service"
@@ -65,7 +66,7 @@ def test_it_is_restarted_except_when_a_person_has_to_act() -> None:
 def test_its_command_reports_ready_and_alive_and_stopping(pair: Any, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(20)
+        systemd.settimeout(DEADLINE_SECONDS)
         environment = {
             "PATH": os.defpath,
             "FIRST_DB_URL": pair.first,
@@ -82,7 +83,7 @@ def test_its_command_reports_ready_and_alive_and_stopping(pair: Any, tmp_path: P
                 assert until_message(systemd, "WATCHDOG=1")
                 daemon.send_signal(signal.SIGTERM)
                 assert until_message(systemd, "STOPPING=1")
-                assert daemon.wait(5) == 0
+                assert daemon.wait(DEADLINE_SECONDS) == 0
             finally:
                 daemon.kill()
 

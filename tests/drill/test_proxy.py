@@ -8,6 +8,7 @@ import pytest
 
 from snk.drill.proxy import Proxy
 from snk.embedded.process import free_port
+from tests.databases import until
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -44,8 +45,10 @@ async def carried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def until_held(proxy: Proxy) -> None:
-    while not proxy.held_bytes:
-        await asyncio.sleep(0.01)
+    async def held() -> bool:
+        return proxy.held_bytes > 0
+
+    await until(held, "bytes that are held")
 
 
 async def test_carries_both_ways_and_ends_when_both_have_ended(proxy: Proxy) -> None:

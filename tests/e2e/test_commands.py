@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from snk.embedded.process import free_port
 from tests.daemons import CREATED, DaemonProcess, run_snk
-from tests.databases import Database, insert, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 
 def settings(pair: Any, **values: str) -> dict[str, str]:
@@ -21,7 +21,7 @@ def settings(pair: Any, **values: str) -> dict[str, str]:
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=DEADLINE_SECONDS) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

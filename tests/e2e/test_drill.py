@@ -17,6 +17,8 @@ from tests.daemons import run_snk
 from tests.databases import Database, until
 
 PROCESSES = Path("/proc")
+# A drill of all faults takes a minute where nothing else runs.
+DRILL_SECONDS = 800.0
 
 
 class Drill:
@@ -57,7 +59,7 @@ class Drill:
 
     def end(self) -> tuple[int, dict[str, Any], str]:
         """Wait for its end: exit code, document, and what it told."""
-        printed, told = self._process.communicate(timeout=200)
+        printed, told = self._process.communicate(timeout=DRILL_SECONDS)
         return self._process.returncode, json.loads(printed) if printed else {}, self._told + told
 
 

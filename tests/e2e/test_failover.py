@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.daemons import DaemonProcess
-from tests.databases import Database, insert, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def daemons(pair: Any) -> Iterator[tuple[DaemonProcess, DaemonProcess]]:
 def states(daemon: DaemonProcess) -> set[str]:
     """The states of a daemon's flows; none while it does not answer."""
     try:
-        with urllib.request.urlopen(f"{daemon.url}/status", timeout=5) as answer:
+        with urllib.request.urlopen(f"{daemon.url}/status", timeout=DEADLINE_SECONDS) as answer:
             return {flow["state"] for flow in json.load(answer)["flows"]}
     except OSError:
         return set()
@@ -116,7 +116,7 @@ async def test_a_daemon_that_stands_by_does_not_fall_behind(daemons: tuple[Daemo
     _, other = await the_leader(daemons)
 
     async def in_step() -> bool:
-        with urllib.request.urlopen(f"{other.url}/status", timeout=5) as answer:
+        with urllib.request.urlopen(f"{other.url}/status", timeout=DEADLINE_SECONDS) as answer:
             told = json.load(answer)
         return max(flow["lag_seconds"] for flow in told["flows"]) < told["uptime_seconds"] / 4
 

@@ -17,10 +17,10 @@ from snk.sync.prepare import prepare
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until
 
+LOAD_SECONDS = 800.0  # a large load takes a minute where nothing else runs
 WIDE_ROWS = 100  # of 1 MiB each, on either side
 WIDE_MIB = 400  # with all of them in one batch it is more than 600
 NARROW_MIB = 40  # beyond what an idle daemon has; with 100,000 rows in one batch it is 50 to 70
-DEADLINE_SECONDS = 300.0
 # Drawn and never used: every other id is a hole.
 INSERT_AND_SKIP = """
     insert into records (id, uuid, data)
@@ -51,7 +51,7 @@ async def until_there(database: Database, rows: int) -> None:
         await asyncio.sleep(0.05)  # to count them all is dear
         return bool(await database.value("select count(*) from records") == rows)
 
-    await until(there, f"{rows} rows on the other side", DEADLINE_SECONDS)
+    await until(there, f"{rows} rows on the other side", LOAD_SECONDS)
 
 
 async def both_sides(pair: Any) -> tuple[Database, Database]:

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from snk.core.names import quoted, written
 from tests.daemons import CREATED, DaemonProcess, run_snk
-from tests.databases import Database, insert, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 HOSTILE = [
     "x\"; drop table records; -- '",
@@ -56,9 +56,9 @@ async def test_hostile_names_work_all_the_way(pair: Any) -> None:
             return sum(counts) > 0
 
         await until(recorded, "the conflict")
-        with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"{daemon.url}/metrics", timeout=DEADLINE_SECONDS) as answer:
             families = list(text_string_to_metric_families(answer.read().decode()))
-        with urllib.request.urlopen(f"{daemon.url}/status", timeout=10) as answer:
+        with urllib.request.urlopen(f"{daemon.url}/status", timeout=DEADLINE_SECONDS) as answer:
             told = json.load(answer)
         shown = daemon.snk("status")
     named = {sample.labels["table"] for family in families for sample in family.samples if "table" in sample.labels}

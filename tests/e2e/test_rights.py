@@ -16,7 +16,7 @@ from snk.errors import SettingsError
 from snk.sync.doctor import examine
 from snk.sync.pair import Pair
 from tests.daemons import DaemonProcess, run_snk
-from tests.databases import Database, insert, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 TABLES = ["orders", '"Sa.les"."o""rder\'s"', "private.things"]
 LISTED = ",".join(["records", *TABLES])
@@ -146,7 +146,7 @@ async def test_a_right_taken_from_a_running_daemon_is_named_and_its_return_notic
             await insert(first)
 
             async def named_in_status(named: str = named) -> bool:
-                with urllib.request.urlopen(f"{daemon.url}/status", timeout=10) as answer:
+                with urllib.request.urlopen(f"{daemon.url}/status", timeout=DEADLINE_SECONDS) as answer:
                     return named in answer.read().decode()
 
             await until(named_in_status, "the missing right in the status")

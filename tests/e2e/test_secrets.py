@@ -11,7 +11,7 @@ import pytest
 from snk.db.engine import Server
 from snk.settings import Settings
 from tests.daemons import DaemonProcess, run_snk
-from tests.databases import Database, until
+from tests.databases import DEADLINE_SECONDS, Database, until
 
 SECRET = "Hush-7:q/w@x y%z#é?&='\""
 QUOTED = quote(SECRET, safe="")
@@ -36,7 +36,7 @@ def with_password(dsn: str, how: str, **changed: str) -> str:
 def page(url: str, token: str | None = None) -> str:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:
             return str(answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from snk.embedded.pair import EmbeddedPair
-from tests.databases import until
+from tests.databases import DEADLINE_SECONDS, until
+from tests.heirs import HERITAGES, SCRIPT
 
 PROCESSES = Path("/proc")
 
@@ -30,10 +31,11 @@ def running_in(folder: Path) -> list[int]:
 
 
 class Up:
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(self, state: Path, *arguments: str, heritage: str = "") -> None:
         self.state = state
+        parent = [sys.executable, SCRIPT, heritage] if heritage else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "snk", "up", "--state", str(state), *arguments],
+            [*parent, sys.executable, "-m", "snk", "up", "--state", str(state), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -52,7 +54,7 @@ class Up:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end."""
-        rest, _ = self.process.communicate(timeout=60)
+        rest, _ = self.process.communicate(timeout=DEADLINE_SECONDS)
         return self.process.returncode, rest
 
 
@@ -74,13 +76,44 @@ def test_loads_syncs_verifies_and_ends(state: Path) -> None:
     assert "% of 1,000 rows were on both sides when it stopped" in printed, "rows of an earlier run are counted"
 
 
-def test_ctrl_c_stops_the_load_finishes_and_verifies(state: Path) -> None:
-    up = Up(state)
+@pytest.mark.parametrize(
+    ("how", "heritage"),
+    [(signal.SIGINT, ""), (signal.SIGHUP, ""), (signal.SIGINT, "ignored signals"), (signal.SIGTERM, "blocked signals")],
+)
+def test_ctrl_c_stops_the_load_finishes_and_verifies(state: Path, how: int, heritage: str) -> None:
+    up = Up(state, heritage=heritage)
     up.until_line(r"first→second [1-9]")
-    up.process.send_signal(signal.SIGINT)
+    up.process.send_signal(how)
     code, printed = up.end()
     assert code == 0, printed
     assert "equal" in printed
+
+
+def pid_files(state: Path) -> list[Path]:
+    """There as long as a server runs, and after a server that was killed."""
+    return list(state.glob("*/data/postmaster.pid"))
+
+
+def test_it_does_the_same_whatever_its_parent_has_left_behind(state: Path) -> None:
+    for heritage in HERITAGES:
+        code, printed = Up(state, "--rows", "1000", heritage=heritage).end()
+        assert code == 0, (heritage, printed)
+        assert ("records: equal" in printed) == (heritage != "closed streams"), (heritage, printed)
+        assert not pid_files(state), heritage
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_servers_that_are_still_starting_are_stopped_in_good_order(state: Path, how: signal.Signals) -> None:
+    up = Up(state, heritage="ignored signals")
+
+    async def starting() -> bool:
+        return bool(pid_files(state))
+
+    await until(starting, "the first server")
+    up.process.send_signal(how)
+    code, printed = up.end()
+    assert (code, "Traceback" in printed) == (130, False), printed
+    assert not pid_files(state)
 
 
 def test_without_load_the_pair_is_the_users_and_a_second_run_is_refused(state: Path, servers: EmbeddedPair) -> None:

@@ -9,6 +9,7 @@ from snk.embedded import binaries
 from snk.embedded.process import Account, server_account, spawn
 from snk.embedded.state import make_server_folder
 from snk.errors import ServersUnfit
+from tests.databases import DEADLINE_SECONDS
 from tests.embedded.machine import as_root
 
 SOMEBODY = Account(65534, 65534)
@@ -95,5 +96,5 @@ def test_nobody_makes_a_cluster_with_a_copy_of_what_lies_in_roots_home(place: Pa
     assert programs.is_relative_to(place / "programs")
     make_server_folder(place / "first", account)
     initdb = [str(programs / "initdb"), "-D", str(place / "first/data"), "--no-sync"]
-    spawn(initdb, place, place / "log", account, signal.SIGKILL).wait(60.0)
+    spawn(initdb, place, place / "log", account, signal.SIGKILL).wait(DEADLINE_SECONDS)
     assert (place / "first/data/PG_VERSION").is_file()

@@ -10,8 +10,8 @@ from snk.embedded.identity import children_of, kill_family, process_of
 from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import server_account
 from snk.errors import ServersUnfit
+from tests.databases import DEADLINE_SECONDS
 from tests.embedded.machine import (
-    DEADLINE_SECONDS,
     ROOT,
     as_root,
     family_of,

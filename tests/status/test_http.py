@@ -12,6 +12,7 @@ from snk.errors import SettingsError
 from snk.status import guard
 from snk.status.guard import Door, is_loopback
 from snk.status.http import listening, serve
+from tests.databases import DEADLINE_SECONDS, until
 
 TOKEN = "a-token-for-tests"
 TROUBLE = "public.records first→second is waiting: first (db1.example:5432/app)"
@@ -52,17 +53,25 @@ def serving() -> Serving:
     return run
 
 
+async def opened(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection, as soon as the port listens: it is bound before."""
+    made: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def taken() -> bool:
+        with suppress(ConnectionRefusedError):
+            made.append(await asyncio.open_connection("127.0.0.1", port))
+        return bool(made)
+
+    await until(taken, "the port to listen")
+    return made[0]
+
+
 async def talk(port: int, request: str) -> str:
     """Send a request, and return all that comes until the other side hangs up."""
-    for _ in range(500):
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            break
-        except ConnectionRefusedError:
-            await asyncio.sleep(0.01)  # it is bound, and not listening yet
+    reader, writer = await opened(port)
     writer.write(request.encode("latin-1"))
     try:
-        return (await asyncio.wait_for(reader.read(), 20)).decode()
+        return (await asyncio.wait_for(reader.read(), DEADLINE_SECONDS)).decode()
     finally:
         writer.close()
 

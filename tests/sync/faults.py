@@ -10,7 +10,7 @@ from snk.db.engine import Server
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair
-from tests.databases import Database, insert, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 # Long enough for a busy machine, short enough to wait for.
 QUICK = {"answer_seconds": 0.5, "connect_seconds": 3.0}
@@ -34,7 +34,7 @@ async def daemon_over(
             stop.set()
 
 
-async def until_says(daemon: Daemon, words: str, *, flow: int = 0, deadline_seconds: float = 30.0) -> None:
+async def until_says(daemon: Daemon, words: str, *, flow: int = 0, deadline_seconds: float = DEADLINE_SECONDS) -> None:
     """Wait until a flow does not run, for a reason with these words."""
 
     def says(status: FlowStatus) -> bool:
@@ -44,7 +44,12 @@ async def until_says(daemon: Daemon, words: str, *, flow: int = 0, deadline_seco
 
 
 async def until_status(
-    daemon: Daemon, condition: Callable[[FlowStatus], Any], *, flow: int, what: str, deadline_seconds: float = 30.0
+    daemon: Daemon,
+    condition: Callable[[FlowStatus], Any],
+    *,
+    flow: int,
+    what: str,
+    deadline_seconds: float = DEADLINE_SECONDS,
 ) -> None:
     async def fulfilled() -> bool:
         return bool(condition(daemon.status().flows[flow]))

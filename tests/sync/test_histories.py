@@ -27,7 +27,7 @@ from snk.sync.meter import Meter
 from snk.sync.prepare import prepare
 from snk.sync.referred import Referred, Table
 from snk.sync.session import Session
-from tests.databases import Database, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.histories import Do, Event, histories
 
 
@@ -100,7 +100,9 @@ class Writer:
         await getattr(self._connection, how)()
 
 
-async def replay(events: Sequence[Event], pair: Any, batch_rows: int) -> None:
+async def replay(
+    events: Sequence[Event], pair: Any, batch_rows: int, deadline_seconds: float = DEADLINE_SECONDS
+) -> None:
     first, second = Database(pair.first), Database(pair.second)
     servers = Server("first", pair.first), Server("second", pair.second)
     for server, database in zip(servers, (first, second), strict=True):
@@ -118,8 +120,8 @@ async def replay(events: Sequence[Event], pair: Any, batch_rows: int) -> None:
             await writer.play(Do.COMMIT)
         turns.run_freely()
         try:
-            await until_equal(first, second, deadline_seconds=3.0)
-            await until(lambda: no_holes(session), "every hole closed", 3.0)
+            await until_equal(first, second, deadline_seconds=deadline_seconds)
+            await until(lambda: no_holes(session), "every hole closed", deadline_seconds)
         finally:
             tailing.cancel()
             with suppress(asyncio.CancelledError):
@@ -212,4 +214,4 @@ def without_fences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_fences_the_late_row_would_be_lost(pair: Any) -> None:
     """The test above can fail."""
     with pytest.raises(AssertionError, match="waited in vain"):
-        asyncio.run(replay(LATE_COMMIT, pair, 10))
+        asyncio.run(replay(LATE_COMMIT, pair, 10, deadline_seconds=3.0))

@@ -1,9 +1,10 @@
 """Servers that are full, slow, read-only or restarted in the middle: the flow says so, waits, and goes on by itself."""
 
 import asyncio
-import resource
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+import signal
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,14 +16,17 @@ from snk.core.portion import Portion
 from snk.db import writer
 from snk.db.engine import Server
 from snk.db.reader import Named, Reader
+from snk.embedded.postgres import PostgresServer
+from snk.embedded.process import server_account, spawn
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair
-from tests.databases import Database, insert, until, until_equal
+from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 from tests.sync.faults import daemon_over, goes_on, until_running, until_says
 from tests.sync.test_recovery import cut
 
 MEGABYTE = 1024 * 1024
+PRLIMIT = shutil.which("prlimit") or ""
 
 
 async def test_a_role_without_connections_left_is_waited_for(pair: Any, first: Database, second: Database) -> None:
@@ -72,25 +76,20 @@ async def bulk(side: Database, megabytes: int) -> None:
     )
 
 
-@contextmanager
-def files_no_larger_than(size_bytes: int) -> Iterator[None]:
-    """For processes that are started inside the block."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+def allow_files_up_to(size_bytes: int, server: PostgresServer, log: Path) -> None:
+    """From now on, for the server's new processes."""
+    command = [PRLIMIT, "--pid", str(server.pid), f"--fsize={size_bytes}:"]
+    spawn(command, log.parent, log, server_account(), signal.SIGKILL).wait(DEADLINE_SECONDS)
 
 
-async def test_a_disk_that_is_full_is_waited_for(own_pair: Any, own_servers: Any) -> None:
+@pytest.mark.skipif(not PRLIMIT, reason="prlimit is not installed here")
+async def test_a_disk_that_is_full_is_waited_for(own_pair: Any, own_servers: Any, folder: Path) -> None:
     """A limit on the size of files stands for the disk: the server fails at the same place, with another number."""
     first, second = Database(own_pair.first), Database(own_pair.second)
     async with daemon_over(own_pair.first, own_pair.second, own_pair.redis) as daemon:
         await until_running(daemon)
-        own_servers.second.stop()
-        with files_no_larger_than(20 * MEGABYTE):
-            own_servers.second.start()
+        allow_files_up_to(20 * MEGABYTE, own_servers.second, folder / "prlimit.log")
+        await cut(second)
         await second.run("alter table records alter data set storage external")
         await bulk(first, 24)
         await until_says(daemon, "File too large")

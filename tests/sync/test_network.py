@@ -136,7 +136,7 @@ async def test_connections_that_a_firewall_forgot_are_noticed_by_asking(
         getattr(network, side).forget()
         await insert(first, 10)
         await insert(second, 10)
-        await until_equal(first, second, 20, deadline_seconds=30.0)
+        await until_equal(first, second, 20)
         await goes_on(daemon, first, second, 20)
         errors = [flow.error for flow in daemon.status().flows]
         assert any("the statement or its answer was lost" in error for error in errors), errors

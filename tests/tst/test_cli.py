@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from snk.embedded.pair import EmbeddedPair
-from tests.databases import Database, until
+from tests.databases import DEADLINE_SECONDS, Database, until
 from tests.tst.process import TABLE, Start, Summary, wait_for
 
 COUNT = "select count(*) from records"
@@ -73,7 +73,7 @@ async def test_a_signal_ends_it_with_an_exact_summary(
     process = start(pair)
     await until(lambda: tables[0].value(COUNT), "rows in the first")
     process.interrupt(number)
-    summary = Summary.read(process.end(seconds=5))
+    summary = Summary.read(process.end())
     assert (summary.first, summary.second) == await counts(tables)
     assert summary.in_doubt == 0
 
@@ -95,7 +95,7 @@ async def test_it_survives_a_server_that_restarts(
     before = await tables[0].value(COUNT)
     await until(lambda: tables[0].value(f"select count(*) > {before + 5000} from records"), "the first back")
     process.interrupt()
-    summary = Summary.read(process.end(seconds=10))
+    summary = Summary.read(process.end())
     assert (summary.first, summary.second) == await counts(tables)
     said = [line for line in process.stderr.splitlines() if line.startswith("first")]
     assert len(said) == 2, process.stderr
@@ -115,7 +115,7 @@ async def test_both_servers_down_is_waited_for(own_servers: EmbeddedPair, own_pa
     wait_for(lambda: process.stderr.count("tried again") == 2, "a word about both")
     for server in both:
         server.start()
-    summary = Summary.read(process.end(seconds=60))
+    summary = Summary.read(process.end())
     assert summary.rows == 400_000
     assert (summary.first, summary.second) == await counts(tables)
 
@@ -167,10 +167,10 @@ def test_it_stops_in_time_while_a_server_says_nothing(pair: Any, start: Start) -
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/x"
         process = start(pair, FIRST_DB_URL=url)
-        silent.settimeout(30)
+        silent.settimeout(DEADLINE_SECONDS)
         connection, _ = silent.accept()
         process.interrupt()
-        assert Summary.read(process.end(seconds=5)).rows == 0
+        assert Summary.read(process.end()).rows == 0
         connection.close()
 
 

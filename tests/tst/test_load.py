@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.databases import Database, until
+from tests.databases import DEADLINE_SECONDS, Database, until
 from tst.errors import RowsPresent, Stop, Unavailable
 from tst.load import Load, Order
 from tst.rows import Batch
@@ -82,7 +82,7 @@ async def test_a_lock_does_not_hold_up_the_stop_and_leaves_its_batch_in_doubt(
 ) -> None:
     sides = Side("first", pair.first), Side("second", pair.second)
     load = Load(sides, Order(), lines.append)
-    async with tables[0].connect() as locking, asyncio.timeout(20):
+    async with tables[0].connect() as locking, asyncio.timeout(DEADLINE_SECONDS):
         running = asyncio.create_task(load.run())
         await until(lambda: tables[0].value(COUNT), "rows in the first")
         await locking.exec_driver_sql("lock table records in exclusive mode")
