@@ -60,7 +60,7 @@ class SlicedSide(Side):
 
         A scan of the whole table is never right for a slice, and no slice is worth a second process.
         """
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await plan_by_index(self._connection)
         await self._rows(sa.select(sa.func.set_config("max_parallel_workers_per_gather", "0", False)), {})  # noqa: FBT003
         bounds = sa.select(sa.func.min(self._table.id), sa.func.max(self._table.id))
