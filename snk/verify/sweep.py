@@ -110,7 +110,7 @@ async def _ranges(sides: Sequence[SlicedSide]) -> list[UuidRange]:
     if not ends:
         return [ALL]
     # With sparse ids there are fewer rows than this: so be it, ranges cost little.
-    rows = max(side.last_id - side.first_id + 1 for side in sides)
+    rows = max(side.most_rows for side in sides)
     inner = (ends[0] | ends[-1]).split(max(2, min(rows // ROWS_PER_RANGE, MOST_RANGES)))
     starts = [ALL.low, *(part.low for part in inner[1:])]
     stops = [*(part.high for part in inner[:-1]), ALL.high]
