@@ -12,7 +12,6 @@ Only rows take part whose id, or whose uuid, is at most the greatest one when th
 table that grows.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -39,16 +38,15 @@ MANY = 2**62
 
 
 class SlicedSide(Side):
-    """One side, at most ``share`` of whose time anything asked of it takes.
+    """One side, of which nothing is asked but out of a budget.
 
     Attributes:
         most_rows: so many rows take part at most, as far as ids tell.
     """
 
-    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, share: float) -> None:
+    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, budget: load.Budget) -> None:
         super().__init__(server, connection, table)
-        self._share = share
-        self._rest_until = 0.0
+        self._budget = budget
         self._took_seconds = 0.0
         self._stride = load.Stride(load.FIRST_ROWS)
         self._indexed = table.shape.id_column.indexed
@@ -161,12 +159,10 @@ class SlicedSide(Side):
         return None if last is None or tally.add(*sums) < most else last
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
-        await asyncio.sleep(self._rest_until - time.monotonic())
-        began = time.monotonic()
-        rows = await super()._rows(statement, values)
-        ended = time.monotonic()
-        self._took_seconds = ended - began
-        self._rest_until = ended + load.rest_seconds(self._took_seconds, self._share)
+        async with self._budget.statement():
+            began = time.monotonic()
+            rows = await super()._rows(statement, values)
+            self._took_seconds = time.monotonic() - began
         return rows
 
 

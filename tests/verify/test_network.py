@@ -9,6 +9,7 @@ import pytest
 from snk.db.engine import Server
 from snk.errors import Unavailable
 from snk.verify.compare import compare
+from snk.verify.load import budgets_of
 from snk.verify.search import Progress
 from snk.verify.sweep import sweep
 from tests.proxy import Proxy, proxied
@@ -18,7 +19,6 @@ from tests.verify.test_live import COPY
 
 # Only a hang takes so long.
 HANGS_SECONDS = 60.0
-COMPARISONS: dict[Callable[..., Any], str] = {compare: "progress", sweep: "tell"}
 # Words that second is sent on one connection, in turn: asked about itself, the table, the pair, and its rows.
 ASKED = {
     "itself": (b"pg_control_system",),
@@ -29,6 +29,10 @@ ASKED = {
 }
 
 
+async def swept(*where: Any, progress: Progress | None, settle_seconds: float) -> None:
+    await sweep(*where, budgets=budgets_of(1.0), settle_seconds=settle_seconds, tell=progress)
+
+
 @pytest.fixture
 async def proxy(sides: Sides) -> AsyncIterator[Proxy]:
     """Before second."""
@@ -36,15 +40,14 @@ async def proxy(sides: Sides) -> AsyncIterator[Proxy]:
         yield made
 
 
-@pytest.fixture(params=COMPARISONS, ids=lambda comparison: comparison.__name__)
+@pytest.fixture(params=[compare, swept], ids=["verify", "sweep"])
 def compared(request: pytest.FixtureRequest, sides: Sides, proxy: Proxy) -> Callable[..., Any]:
     """A comparison or a sweep of both sides; second is reached through the proxy."""
     servers = Server("first", sides.first.dsn, **QUICK), Server("second", proxy.dsn, **QUICK)
 
     async def run(tell: Progress | None = None) -> None:
-        told = {COMPARISONS[request.param]: tell}
         async with asyncio.timeout(HANGS_SECONDS):
-            await request.param(*servers, "records", settle_seconds=HANGS_SECONDS, **told)
+            await request.param(*servers, "records", settle_seconds=HANGS_SECONDS, progress=tell)
 
     return run
 

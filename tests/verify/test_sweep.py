@@ -1,6 +1,7 @@
 """A sweep finds what differs lastingly, all of it and nothing else, and spares the servers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,9 +30,12 @@ def md5(number: int) -> str:
     return f"md5('{number}')::uuid"
 
 
-async def swept(sides: Sides, *, settle_seconds: float = 0, share: float = 1.0, **more: Any) -> Swept:
+async def swept(
+    sides: Sides, *, table: str = "records", settle_seconds: float = 0, share: float = 1.0, **more: Any
+) -> Swept:
     servers = Server("first", sides.first.dsn), Server("second", sides.second.dsn)
-    return await sweep(*servers, "records", share=share, settle_seconds=settle_seconds, **more)
+    more = {"budgets": load.budgets_of(share), **more}
+    return await sweep(*servers, table, settle_seconds=settle_seconds, **more)
 
 
 def kinds(result: Swept) -> tuple[tuple[str, ...], ...]:
@@ -385,6 +389,39 @@ async def test_statements_are_short_and_each_is_followed_by_a_rest(
     assert len(passes) == 2 * (1000 // 70 + 1)
     assert rests == [0.3] * len(statements)
     assert result.seconds >= 0.05 * (len(statements) / 2 - 1)
+
+
+@contextmanager
+def most_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
+    """How many statements of sweeps a server ever had to work on at once."""
+    most: dict[str, int] = {}
+    now: Counter[str] = Counter()
+    plain = Side._rows
+
+    async def rows(side: Side, statement: Any, values: dict[str, Any]) -> list[Any]:
+        label = side._server.label
+        now[label] += 1
+        most[label] = max(most.get(label, 0), now[label])
+        try:
+            return await plain(side, statement, values)
+        finally:
+            now[label] -= 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Side, "_rows", rows)
+        yield most
+
+
+async def test_sweeps_of_many_tables_at_once_share_one_budget(empty: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"t{at}" for at in range(5)]
+    for name in names:
+        await empty.make(name=name)
+        await empty.both(COPY.format(1, 500).replace("records", name))
+    budgets = load.budgets_of(1.0)
+    with most_at_once(monkeypatch) as most:
+        results = await asyncio.gather(*(swept(empty, table=name, budgets=budgets) for name in names))
+    assert {(result.rows, kinds(result)) for result in results} == {((500, 500), NOTHING)}
+    assert most == {"first": 1, "second": 1}
 
 
 async def test_no_plan_reads_the_whole_table(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
