@@ -27,6 +27,7 @@ from snk.embedded.process import free_port
 from snk.embedded.programs import environment, start_daemon
 from snk.sync.prepare import prepare
 from snk.verify.compare import Comparison, compare
+from snk.verify.load import budgets_of
 from snk.verify.sweep import Swept, sweep
 
 SHARES = (1.0, 0.2)
@@ -46,15 +47,15 @@ async def main(pair: EmbeddedPair, rows: int, tst_rows: int) -> None:
     try:
         await show("compare", compare(first, second, "records"))
         for share in SHARES:
-            await show(f"sweep, share {share}", sweep(first, second, "records", share=share))
+            await show(f"sweep, share {share}", sweep(first, second, "records", budgets=budgets_of(share)))
         print("insert and read, alone:        ", await delays(first, asyncio.sleep(ALONE_SECONDS)))
         for share in SHARES:
-            beside = sweep(first, second, "records", share=share)
+            beside = sweep(first, second, "records", budgets=budgets_of(share))
             print(f"insert and read, share {share}:   ", await delays(first, beside))
         command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(tst_rows)]
         load = await asyncio.create_subprocess_exec(*command, env=values)
         while load.returncode is None:
-            await show("sweep, share 0.2, under TST", sweep(first, second, "records"))
+            await show("sweep, share 0.2, under TST", sweep(first, second, "records", budgets=budgets_of(0.2)))
     finally:
         daemon.end(15, 10)
 

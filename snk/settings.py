@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     snk_batch_bytes: int = Field(8 * 2**20, ge=1, le=512 * 2**20)
     snk_poll_max_ms: int = Field(20, ge=1, le=60_000)
     snk_sweep_seconds: int = Field(300, ge=0)
+    snk_sweep_share: float = Field(0.2, gt=0, le=1)
     snk_canary_seconds: float = Field(0, ge=0, le=3600)
     snk_http_host: str = "127.0.0.1"
     snk_http_port: int = Field(8089, ge=0, le=65535)

@@ -32,7 +32,12 @@ _WRITERS_OF = """
 _WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
 
 
-_STATE = sa.text("select coalesce(state, 'unknown') from pg_stat_activity where pid = :pid")
+# A statement is prepared first, and until the driver has heard of that and asks for more, its backend is active: one
+# that waits for its client is not at work, whatever its state.
+_STATE = sa.text("""
+    select case wait_event when 'ClientRead' then 'idle' else coalesce(state, 'unknown') end
+    from pg_stat_activity where pid = :pid
+""")
 
 _BLOCKERS = sa.text(f"""
     select l.virtualtransaction as writer, l.pid, a.usename as "user", a.application_name as application, a.state,
@@ -62,7 +67,7 @@ async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
 
 
 async def state_of(connection: AsyncConnection, pid: int) -> str | None:
-    """What a backend of this role's does, such as ``active`` or ``idle``; None for one that is not there."""
+    """What a backend of this role's does: ``idle`` where it waits for its client; None for one that is not there."""
     return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
 
 

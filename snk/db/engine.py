@@ -105,7 +105,7 @@ class Server:
         """A connection in a transaction, committed at the end of the block."""
         with self.translated():
             engine = self.engine.execution_options(isolation_level="READ COMMITTED")
-            async with self._opened(engine) as connection, _transaction(connection):
+            async with self._opened(engine) as connection, self._transaction(connection):
                 yield connection
 
     @asynccontextmanager
@@ -136,12 +136,25 @@ class Server:
                 raise too_late(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
 
     @asynccontextmanager
+    async def _transaction(self, connection: AsyncConnection) -> AsyncIterator[None]:
+        """As ``connection.begin()``, but a failed one ends with its connection: ROLLBACK may never be answered."""
+        transaction = await connection.begin()
+        try:
+            yield
+            async with self.answering(connection):
+                await transaction.commit()
+        except BaseException:
+            await connection.invalidate()
+            raise
+
+    @asynccontextmanager
     async def _opened(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
         try:
             async with asyncio.timeout(self.connect_seconds):
                 await connection
                 connection.info[PID] = await pin(connection, self._statement_seconds)
+                await connection.commit()  # the settings are a transaction of their own
                 # Each session looks at its table anew, so its statements are new to the engine's cache, and would fill
                 # it with those of sessions that are gone.
                 await connection.execution_options(compiled_cache={})
@@ -159,8 +172,7 @@ class Server:
     async def _lost(self, pid: int, kind: Kind, idle: Iterator[int]) -> Unavailable | None:
         """Why no answer will come from a backend, or None where that cannot be told."""
         try:
-            async with self.connect() as other:
-                state = await activity.state_of(other, pid)
+            state = await self._state_of(pid)
         except SnkError as error:
             # A server that refuses a connection is alive, and may well be at work.
             if isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__):
@@ -174,6 +186,15 @@ class Server:
         # A batch that is still on its way to the server after so long is to be a smaller one.
         lost = TooSlow if kind == "write" else Unavailable
         return lost(f"{self.address}: the statement or its answer was lost on the way")
+
+    async def _state_of(self, pid: int) -> str | None:
+        """What a backend does, asked with a deadline of its own: where nothing else has one, all wait for this."""
+        async with self.connect() as other:
+            try:
+                async with asyncio.timeout(self.connect_seconds):
+                    return await activity.state_of(other, pid)
+            except TimeoutError as error:
+                raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -211,19 +232,6 @@ def _of_the_driver(error: Exception) -> bool:
     Such as "cannot switch to state 12; another operation is in progress", of no class that SQLAlchemy knows.
     """
     return type(error).__module__.startswith("asyncpg") or "the handler is closed" in str(error)
-
-
-@asynccontextmanager
-async def _transaction(connection: AsyncConnection) -> AsyncIterator[None]:
-    """As ``connection.begin()``, but a failed transaction ends with its connection: ROLLBACK may never be answered."""
-    # The settings of the session were a transaction of their own.
-    await connection.commit()
-    async with connection.begin():
-        try:
-            yield
-        except BaseException:
-            await connection.invalidate()
-            raise
 
 
 async def _hang_up(connection: AsyncConnection) -> None:

@@ -84,7 +84,7 @@ async def _schema_faults(connection: AsyncConnection, address: str) -> list[Pair
 async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
     """What to say where both settings lead to one database, which would always be found equal to itself."""
     async with first.connect() as one, second.connect() as other:
-        return one_database(first, second) if await same_database(one, other) else None
+        return one_database(first, second) if await same_database((first, one), (second, other)) else None
 
 
 def one_database(first: Server, second: Server) -> PairUnfit:
@@ -93,13 +93,17 @@ def one_database(first: Server, second: Server) -> PairUnfit:
     return PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint)
 
 
-async def same_database(one: AsyncConnection, other: AsyncConnection) -> bool:
+async def same_database(one: tuple[Server, AsyncConnection], other: tuple[Server, AsyncConnection]) -> bool:
     """An advisory lock of one database is held against everybody in it, and against nobody elsewhere.
 
     System identifiers would not tell: a copy of a cluster keeps that of the original. The lock is held as long as the
     connection lives.
     """
     key = lock_key()
-    await one.execute(sa.select(lock(key)))
+    server, connection = one
+    async with server.answering(connection):
+        await connection.execute(sa.select(lock(key)))
     again = sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
-    return not (await other.execute(sa.select(again))).scalar_one()
+    server, connection = other
+    async with server.answering(connection):
+        return not (await connection.execute(sa.select(again))).scalar_one()

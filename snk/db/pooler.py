@@ -28,6 +28,8 @@ async def refuse_shared_sessions(server: Server) -> None:
         seen: dict[int, set[int]] = {0: set(), 1: set()}
         for look in range(LOOKS):
             at = look if look in seen else random.randrange(2)  # noqa: S311 - not a secret
-            seen[at].add((await (one, other)[at].execute(who)).scalar_one())
+            connection = (one, other)[at]
+            async with server.answering(connection):
+                seen[at].add((await connection.execute(who)).scalar_one())
     if len(seen[0]) > 1 or len(seen[1]) > 1 or seen[0] & seen[1]:
         raise PairUnfit(f"{server.address} is behind a pooler that shares sessions", hint=POOLED_HINT)

@@ -34,6 +34,7 @@ from snk.sync.pause import pause
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
 from snk.sync.turns import Turns
+from snk.verify.load import budgets_of
 
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0
@@ -72,7 +73,9 @@ class Daemon:
         self._flights = [Flight(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
         self._locks = LockWatch(pair.first, pair.second)
         limits = limits.shared_by(len(pair.tables))
-        self._jobs = [self._job(table, limits, sweeps or Pace()) for table in pair.tables]
+        sweeps = sweeps or Pace()
+        self._budgets = budgets_of(sweeps.share)
+        self._jobs = [self._job(table, limits, sweeps) for table in pair.tables]
 
     @property
     def flows(self) -> list[Flow]:
@@ -183,7 +186,7 @@ class Daemon:
         ]
         if table == CANARIES:
             sweeps = replace(sweeps, every_seconds=0)  # old ones are deleted on one side before the other
-        sweeper = Sweeper(first, second, table, self._flows[table], sweeps, doubt=doubt)
+        sweeper = Sweeper(first, second, table, self._flows[table], sweeps, budgets=self._budgets, doubt=doubt)
         self._sweepers.append(sweeper)
         return TableJob(table, self._flows[table], sweeper, tuple(known.values()), self._leases)
 

@@ -23,6 +23,7 @@ from snk.db.sweeps import Owed, Sweeps
 from snk.errors import SnkError
 from snk.sync.flow import Flow
 from snk.sync.pause import pause
+from snk.verify.load import Budgets
 from snk.verify.search import Kind
 from snk.verify.sweep import sweep
 
@@ -41,7 +42,7 @@ class Pace:
 
     Attributes:
         every_seconds: from the end of a sweep to the next; 0 for none but where there is reason for one.
-        share: of one processor.
+        share: of one processor, for all tables together.
         settle_seconds: what differs for so long is not under way.
     """
 
@@ -54,12 +55,21 @@ class Sweeper:
     """Sweeps one table while this daemon works on it."""
 
     def __init__(
-        self, first: Server, second: Server, table: str, flows: Sequence[Flow], pace: Pace, *, doubt: asyncio.Event
+        self,
+        first: Server,
+        second: Server,
+        table: str,
+        flows: Sequence[Flow],
+        pace: Pace,
+        *,
+        budgets: Budgets,
+        doubt: asyncio.Event,
     ) -> None:
         self._servers = (first, second)
         self._table = table
         self._there, self._back = flows
         self._pace = pace
+        self._budgets = budgets
         self._every_seconds = pace.every_seconds or NEVER
         self._state = self._resting = "waiting" if pace.every_seconds else "off"
         self._proven_at: float | None = None
@@ -169,9 +179,9 @@ class Sweeper:
     async def _compare(self) -> bool:
         began = time.monotonic()
         marks = (self._there.meter.status().high, self._back.meter.status().high)
-        share, settle_seconds = self._pace.share, self._pace.settle_seconds
+        settle_seconds = self._pace.settle_seconds
         swept = await sweep(
-            *self._servers, self._table, share=share, settle_seconds=settle_seconds, excuse=self._excuse
+            *self._servers, self._table, budgets=self._budgets, settle_seconds=settle_seconds, excuse=self._excuse
         )
         found = self._want(self._there, swept.only_in_first) + self._want(self._back, swept.only_in_second)
         self._there.want(swept.different)  # to be recorded as conflicts

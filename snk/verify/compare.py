@@ -68,7 +68,7 @@ async def compare(
     """
     began = time.monotonic()
     tell = progress or (lambda *_: None)
-    # A pass over a large table takes as long as it takes.
+    # A pass over a large table takes as long as it takes; whether the server is at work on it is asked now and then.
     first, second = (replace(server, command_seconds=None) for server in (first, second))
     async with sides_of(first, second, table, Side) as (name, sides):
         tell("digest", 0, 1)

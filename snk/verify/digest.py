@@ -126,7 +126,7 @@ class Side:
         return by_uuid(names.split(","), numbers) if names else {}
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
-        with self._server.translated():
+        async with self._server.answering(self._connection, "read"):
             return [tuple(row) for row in await self._connection.execute(statement, values)]
 
 

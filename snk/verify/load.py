@@ -1,12 +1,20 @@
-"""How a pass over a table spares the server: statements that are short, and a rest after each of them."""
+"""How a pass over a table spares the server: statements that are short, and a rest after each of them.
 
+What a server is asked for by several passes at once comes out of one budget: one statement after the other, whichever
+table it reads, and after each of them a rest that all of them keep.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 SLICE_SECONDS = 0.025
 FIRST_ROWS = 2000
 LEAST_ROWS = 200
 MOST_ROWS = 50_000
-MOST_REST_SECONDS = 2.0
+MOST_WORKED_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +32,50 @@ class Stride:
         return Stride(max(LEAST_ROWS, min(MOST_ROWS, int(self.rows * factor))))
 
 
+class Budget:
+    """What passes over tables may take of one server: a share of one processor, for all of them together."""
+
+    def __init__(
+        self,
+        share: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._share = share
+        self._now = now
+        self._sleep = sleep
+        self._turn = asyncio.Lock()  # whoever waits longest comes first, so no table waits for another one's pass
+        self._rest_until = 0.0
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncIterator[None]:
+        """Run one statement in the block, when its turn has come and the rest after the last one is over.
+
+        It is to have a deadline, for the others wait meanwhile.
+        """
+        async with self._turn:
+            await self._sleep(self._rest_until - self._now())
+            began = self._now()
+            try:
+                yield
+            finally:
+                ended = self._now()
+                self._rest_until = ended + rest_seconds(ended - began, self._share)
+
+
+Budgets = Mapping[str, Budget]
+"""The budget of each of two servers, by its label."""
+
+
+def budgets_of(share: float) -> Budgets:
+    """New budgets of so much of one processor each."""
+    return {label: Budget(share) for label in ("first", "second")}
+
+
 def rest_seconds(worked_seconds: float, share: float) -> float:
     """How long to rest after so much work, so that the work takes this share of the time.
 
-    Bounded: a statement that lasted has mostly waited.
+    A statement that lasted has mostly waited, so no more than `MOST_WORKED_SECONDS` count.
     """
-    return min(MOST_REST_SECONDS, worked_seconds * (1 / share - 1))
+    return min(worked_seconds, MOST_WORKED_SECONDS) * (1 / share - 1)

@@ -33,7 +33,7 @@ async def sides_of(
     for fault in found or differences(*shapes):
         raise fault
     async with first.connect() as one, second.connect() as other:
-        if await same_database(one, other):
+        if await same_database((first, one), (second, other)):
             raise one_database(first, second)
         connections = zip(servers, (one, other), shapes, strict=True)
         yield shapes[0].full_name, [make(server, line, SyncedTable.of(shape)) for server, line, shape in connections]

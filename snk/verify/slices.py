@@ -6,12 +6,12 @@ own; and a rest follows each of them (`snk.verify.load`).
 
 The slices follow the id, in which rows mostly lie on disk in the order they came. Ids mean nothing on the other side,
 so a slice is digested by ranges of uuids, and these are added up. A slice ends after so many rows, not after so many
-ids: ids may be sparse.
+ids: ids may be sparse. Where the ids have no index, slices follow the uuids, which always have one.
 
-Only rows take part whose id is at most the greatest one when the pass began. It bounds the pass on a table that grows.
+Only rows take part whose id, or whose uuid, is at most the greatest one when the pass began. It bounds the pass on a
+table that grows.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ from snk.db.reader import plan_by_index
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify import load
 from snk.verify.digest import UUID, Digest, Side
-from snk.verify.ranges import UuidRange
+from snk.verify.ranges import ALL, UuidRange
 
 KEPT_BITS = ~(1 << 31)
 """The bits of a hash that a digest by slices sums up.
@@ -34,49 +34,55 @@ They are summed in two halves, as integers: such sums are bigints, which the ser
 times faster than numerics. One bit is left out, so that both halves fit.
 """
 
-
-EVERYTHING = 2**62
+MANY = 2**62
 
 
 class SlicedSide(Side):
-    """One side, at most ``share`` of whose time anything asked of it takes.
+    """One side, of which nothing is asked but out of a budget.
 
     Attributes:
-        first_id: the least id when `begin` was called; above ``last_id`` in an empty table.
-        last_id: the greatest one; rows above it do not take part.
+        most_rows: so many rows take part at most, as far as ids tell.
     """
 
-    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, share: float) -> None:
+    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, budget: load.Budget) -> None:
         super().__init__(server, connection, table)
-        self._share = share
-        self._rest_until = 0.0
+        self._budget = budget
         self._took_seconds = 0.0
         self._stride = load.Stride(load.FIRST_ROWS)
-        self.first_id = 0
-        self.last_id = -1
+        self._indexed = table.shape.id_column.indexed
+        self._first_id, self._last_id = 0, -1
+        self.most_rows = 0
 
     async def begin(self) -> None:
         """Look which rows take part, and have every statement go by index.
 
         A scan of the whole table is never right for a slice, and no slice is worth a second process.
         """
-        with self._server.translated():
+        async with self._server.answering(self._connection):
             await plan_by_index(self._connection)
         await self._rows(sa.select(sa.func.set_config("max_parallel_workers_per_gather", "0", False)), {})  # noqa: FBT003
+        if not self._indexed:
+            # To look for the greatest id, or for rows above it, would be to read the whole table.
+            ends = await self.ends(ALL)
+            self._considered = self._table.uuid <= sa.literal(ends.high_text, UUID) if ends else sa.false()
+            self.most_rows = MANY
+            return
         bounds = sa.select(sa.func.min(self._table.id), sa.func.max(self._table.id))
         ((low, high),) = await self._rows(bounds, {})
         if low is not None:
-            self.first_id, self.last_id = low, high
-        self._considered = self._table.id <= sa.literal(self.last_id, sa.BigInteger)
+            self._first_id, self._last_id = low, high
+        self._considered = self._table.id <= sa.literal(self._last_id, sa.BigInteger)
+        self.most_rows = self._last_id - self._first_id + 1
 
     async def whole_by(self, ranges: Sequence[UuidRange]) -> list[Digest]:
-        """The digest of each of some adjacent ranges that hold all uuids, in one pass over the ids."""
+        """The digest of each of some adjacent ranges that hold all uuids, in one pass over the table."""
+        if not self._indexed:
+            return await self.parts(ranges)
         statement = self._slice(self._table.id, sa.BigInteger(), self._table.id)
         tally = _Tally(ranges)
-        start = self.first_id
-        indexed = self._table.shape.id_column.indexed  # without an index, every slice would read the whole table
-        while start <= self.last_id:
-            last = await self._take(tally, statement, {"start": start, "end": self.last_id}, sliced=indexed)
+        start = self._first_id
+        while start <= self._last_id:
+            last = await self._take(tally, statement, {"start": start, "end": self._last_id})
             if last is None:
                 break
             start = last + 1
@@ -96,8 +102,10 @@ class SlicedSide(Side):
         return tally.digests
 
     async def newer(self, most: int) -> dict[str, int]:
-        """The hash of each of the first rows above ``last_id``, by uuid: those that came after the pass began."""
-        above = self._table.id > sa.literal(self.last_id, sa.BigInteger)
+        """The hash of each of the first rows that came after the pass began, by uuid; none where ids have no index."""
+        if not self._indexed:
+            return {}
+        above = self._table.id > sa.literal(self._last_id, sa.BigInteger)
         rows = sa.select(self._table.id).where(above).order_by(self._table.id).limit(most).subquery()
         last = sa.select(sa.func.max(rows.c[0])).scalar_subquery()
         return await self._hashes(above & (self._table.id <= last), {})
@@ -139,26 +147,22 @@ class SlicedSide(Side):
         columns: list[sa.ColumnElement[Any]] = [sa.func.max(groups.c.last), numbers, *sums]
         return sa.select(*columns)
 
-    async def _take(
-        self, tally: "_Tally", statement: sa.Select[Any], values: dict[str, Any], *, sliced: bool = True
-    ) -> Any:
-        """Add one slice, or everything, to a tally.
+    async def _take(self, tally: "_Tally", statement: sa.Select[Any], values: dict[str, Any]) -> Any:
+        """Add one slice to a tally.
 
         Returns:
             Its last key, or None if no rows are left behind it.
         """
-        most = self._stride.rows if sliced else EVERYTHING
+        most = self._stride.rows
         ((last, *sums),) = await self._rows(statement, {**values, "bounds": tally.bounds, "most": most})
         self._stride = self._stride.after(self._took_seconds)
         return None if last is None or tally.add(*sums) < most else last
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
-        await asyncio.sleep(self._rest_until - time.monotonic())
-        began = time.monotonic()
-        rows = await super()._rows(statement, values)
-        ended = time.monotonic()
-        self._took_seconds = ended - began
-        self._rest_until = ended + load.rest_seconds(self._took_seconds, self._share)
+        async with self._budget.statement():
+            began = time.monotonic()
+            rows = await super()._rows(statement, values)
+            self._took_seconds = time.monotonic() - began
         return rows
 
 

@@ -14,10 +14,13 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
+from snk.db.table import SyncedTable
 from snk.verify.digest import Digest
+from snk.verify.load import Budgets
 from snk.verify.ranges import ALL, UuidRange
 from snk.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
 from snk.verify.sides import sides_of
@@ -60,7 +63,7 @@ async def sweep(
     second: Server,
     table: str,
     *,
-    share: float = 0.2,
+    budgets: Budgets,
     settle_seconds: float = 5.0,
     excuse: Excuse | None = None,
     tell: Progress | None = None,
@@ -71,7 +74,7 @@ async def sweep(
         first: database A.
         second: database B.
         table: by the name in the settings.
-        share: the share of one processor, on each side, that it may use; 1 for all of one.
+        budgets: what this sweep and others may take of each server.
         settle_seconds: a row is reported when it differs for so long; rows under way are to land sooner.
         excuse: which rows are known to differ.
         tell: is told how it goes.
@@ -82,7 +85,11 @@ async def sweep(
     """
     began = time.monotonic()
     tell = tell or (lambda *_: None)
-    async with sides_of(first, second, table, partial(SlicedSide, share=share)) as (name, sides):
+
+    def make(server: Server, connection: AsyncConnection, table: SyncedTable) -> SlicedSide:
+        return SlicedSide(server, connection, table, budgets[server.label])
+
+    async with sides_of(first, second, table, make) as (name, sides):
         search = Search(sides, settle_seconds, tell, MOST_SWEPT, excuse)
         await both(side.begin() for side in sides)
         ranges = await _ranges(sides)
@@ -110,7 +117,7 @@ async def _ranges(sides: Sequence[SlicedSide]) -> list[UuidRange]:
     if not ends:
         return [ALL]
     # With sparse ids there are fewer rows than this: so be it, ranges cost little.
-    rows = max(side.last_id - side.first_id + 1 for side in sides)
+    rows = max(side.most_rows for side in sides)
     inner = (ends[0] | ends[-1]).split(max(2, min(rows // ROWS_PER_RANGE, MOST_RANGES)))
     starts = [ALL.low, *(part.low for part in inner[1:])]
     stops = [*(part.high for part in inner[:-1]), ALL.high]

@@ -15,6 +15,7 @@ from snk.verify import search as search_module
 from snk.verify import sweep as sweep_module
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
+from tests.verify.test_sweep import most_at_once
 
 OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'late')"
@@ -95,6 +96,21 @@ async def test_rows_on_their_way_back_are_told_of_and_not_found_again(
         assert {100, 200} & set(told), "all of them at once"
         await until_equal(first, second, 300)
         assert [sweep.found for sweep in daemon.status().sweeps] == [300]
+
+
+async def test_sweeps_of_all_tables_share_one_budget(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = [f"t{at}" for at in range(4)]
+    for side in (first, second):
+        for table in tables:
+            await side.run(TABLE.format(table))
+    with most_at_once(monkeypatch) as most:
+        async with running(*tables, sweeps=OFTEN) as daemon:
+            for table in tables:
+                await insert(first, 100, table)
+            await until_proven(daemon)
+    assert most == {"first": 1, "second": 1}
 
 
 @pytest.mark.usefixtures("without_ledger")
