@@ -33,6 +33,7 @@ class ServerFacts:
             without a restart, so its start time alone does not tell; the reset of its statistics does.
         clock: the server's time.
         encoding: in which this database keeps text, such as ``UTF8``.
+        read_only: it takes no writes, for a while or until somebody changes a setting.
     """
 
     version: str
@@ -42,6 +43,7 @@ class ServerFacts:
     boot: str
     clock: datetime
     encoding: str
+    read_only: bool
 
 
 _BOOT = """concat_ws('/',
@@ -56,7 +58,8 @@ _SERVER = sa.text(f"""
            (select system_identifier from pg_control_system())::text
              || '/' || (select oid from pg_database where datname = current_database()) as identity,
            {_BOOT} as boot,
-           clock_timestamp() as clock, current_setting('server_encoding') as encoding
+           clock_timestamp() as clock, current_setting('server_encoding') as encoding,
+           current_setting('transaction_read_only') = 'on' as read_only
 """)  # noqa: S608 - of constants
 
 _STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
@@ -139,6 +142,8 @@ _RIGHTS_LACKING = sa.text("""
 _NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
 
 # A column may own one sequence and draw from another: that one counts.
+_SEARCH_PATH = sa.text("select current_setting('search_path')")
+
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
            case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
@@ -248,8 +253,7 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
     """
     table = (await connection.execute(_TABLE, {"name": _as_identifier(name)})).mappings().one_or_none()
     if table is None:
-        hint = "Run `snk init`" if name == "records" else "Create it, or mend SNK_TABLES"
-        raise TableUnfit(f"{side}: there is no table {name}", hint=hint)
+        raise TableUnfit(f"{side}: there is no table {name}", hint=await _where_it_may_be(connection, name))
     await connection.execute(_NO_SEARCH_PATH)
     columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
     facts: dict[str, Any] = {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in table.items()}
@@ -310,6 +314,16 @@ async def drawn(connection: AsyncConnection, sequence: int) -> int | None:
     """The last id that a sequence gave; None where none was drawn or this role may not know."""
     found: int | None = (await connection.execute(_DRAWN, {"sequence": sequence})).scalar_one()
     return found
+
+
+async def _where_it_may_be(connection: AsyncConnection, name: str) -> str:
+    """What to do where a table is not found."""
+    if name == "records":
+        return "Run `snk init`"
+    if len(split_name(name)) > 1:
+        return "Create it, or fix SNK_TABLES"
+    path = (await connection.execute(_SEARCH_PATH)).scalar_one()
+    return f"Create it, or fix SNK_TABLES: a name without a schema is looked for in this role's search_path, {path}"
 
 
 def _column(row: sa.RowMapping) -> Column:

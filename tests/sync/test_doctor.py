@@ -1,5 +1,7 @@
 """What `snk doctor` says: of what will go wrong one day, each with what to do about it."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from snk.db.engine import Server
@@ -249,6 +251,26 @@ async def test_encodings_that_differ_are_told(pair: PairUrls) -> None:
             assert found.advice == "A value that one of them cannot hold is refused there"
         finally:
             await connection.exec_driver_sql(f"drop database latin_{name} with (force)")
+
+
+async def test_read_only_mode_is_an_error_and_a_preference_of_the_role_is_none(pair: PairUrls) -> None:
+    await on_both(pair, SERIAL)
+    second = Database(pair.second)
+    name = urlsplit(pair.second).path[1:]
+    assert not await doctor(pair)
+    await second.run(f"alter role postgres in database {name} set default_transaction_read_only = on")
+    assert not await doctor(pair)
+    async with second.connect() as connection:
+        for statement in (
+            "set default_transaction_read_only = off",
+            f"alter role postgres in database {name} reset default_transaction_read_only",
+            f"alter database {name} set default_transaction_read_only = on",
+        ):
+            await connection.exec_driver_sql(statement)
+            await connection.commit()
+    looked = examine(Pair(Server("first", pair.first), Server("second", pair.second), ("t",)), pair.redis)
+    (found,) = [finding async for finding in looked if finding.level == "error"]
+    assert (found.subject, found.message) == ("second", "it is in read-only mode")
 
 
 async def test_a_role_that_may_not_ask_a_sequence_gets_no_guess(pair: PairUrls) -> None:

@@ -152,7 +152,14 @@ async def test_doctor_and_a_start_ask_for_the_schema_and_all_that_is_in_it(pair:
 
 
 FACTS = ServerFacts(
-    version="13.21", number=130_021, standby=False, identity="", boot="", clock=datetime.now(UTC), encoding="UTF8"
+    version="13.21",
+    number=130_021,
+    standby=False,
+    identity="",
+    boot="",
+    clock=datetime.now(UTC),
+    encoding="UTF8",
+    read_only=False,
 )
 
 

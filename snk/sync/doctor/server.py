@@ -19,6 +19,9 @@ async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnf
     yield Finding("ok", server.label, what)
     for fault in faults:
         yield fatal(server.label, fault)
+    if facts.read_only and not facts.standby:
+        advice = "SNK waits, and goes on by itself when writes are allowed: default_transaction_read_only is on"
+        yield Finding("error", server.label, "it is in read-only mode", advice)
     off = abs((datetime.now(UTC) - facts.clock).total_seconds())
     if off > CLOCK_SECONDS:
         advice = "SNK does not rely on clocks, but people who read its times do"
