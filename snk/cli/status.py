@@ -111,6 +111,8 @@ def _troubles(told: dict[str, Any]) -> Iterator[str]:
     for trouble in told["troubles"]:
         yield f"[red]trouble:[/] {escape(trouble)}"
     for flow in told["flows"]:
+        if flow["awaits"]:
+            yield f"{escape(flow['name'])} waits for {escape(', '.join(flow['awaits']))}, to which its rows refer"
         if flow["notice"]:
             yield f"[yellow]{escape(flow['name'])}:[/] {escape(flow['notice'])}"
         if flow["error"] and flow["state"] == "running":

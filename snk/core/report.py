@@ -60,6 +60,7 @@ class FlowStatus:
         leader: the daemon that works on this table: its name, or an empty string where none does.
         rows_per_second: delivered, over the last seconds.
         progress_seconds: since the flow last finished a step or, where it waits, last tried.
+        awaits: the tables to which rows in hand refer, while they wait for the flows of these.
         error: the last one, or an empty string.
         error_seconds: how long ago it was.
         notice: what a person ought to know of this flow though it runs, such as triggers that change what it delivers.
@@ -88,6 +89,7 @@ class FlowStatus:
     leader: str
     rows_per_second: float
     progress_seconds: float
+    awaits: tuple[str, ...]
     error: str
     error_seconds: float | None
     notice: str

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from snk.errors import ParentMissing
+
 # Nobody tells when rows arrive that another daemon brings, or that a trigger makes.
 GUESSES_SECONDS = (0.01, 0.03, 0.1)
 # A flow that is awaited reports with each of its steps. One that does not hangs itself.
@@ -131,7 +133,13 @@ class Patience:
         self._waited = False
 
     async def __call__(self) -> bool:
-        """Wait for some of them; False, at once, where that is of no use any more."""
+        """Wait for some of them; False, at once, where that is of no use any more.
+
+        Raises:
+            ParentMissing: it is time to stop; the next start reads the rows again.
+        """
+        if self._stopping():
+            raise ParentMissing(f"{self._table}: told to stop while rows waited for those to which they refer")
         if not self._waited and self._arrivals.behind(self._parents, self._read_at):
             self._waited = True
             await self._arrivals.until_complete(self._table, self._parents, self._read_at, self._stopping)

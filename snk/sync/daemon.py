@@ -205,7 +205,9 @@ class Daemon:
 
 
 def _trouble(flow: FlowStatus) -> str:
-    """Why a flow is not healthy, or an empty string."""
+    """Why a flow is not healthy, or an empty string. Those that wait for others are, as long as these are."""
+    if flow.awaits:
+        return ""
     if not flow.flowing:
         return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
     if flow.progress_seconds > STANDING_SECONDS:

@@ -21,7 +21,7 @@ from snk.db.engine import Server
 from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
-from snk.errors import LeaseLost, SnkError, TooLarge, TooSlow, Wait
+from snk.errors import LeaseLost, ParentMissing, SnkError, TooLarge, TooSlow, Wait
 from snk.log import Reminder
 from snk.sync.arrivals import Arrivals
 from snk.sync.lease import Term
@@ -157,6 +157,8 @@ class Flow:
                 term.lose(error.epoch)
                 return
             except SnkError as error:
+                if stop.is_set() and isinstance(error, ParentMissing):
+                    return
                 self._lost(error)
                 if isinstance(error, TooLarge | TooSlow) and self._size.rows > 1:
                     self._size = self._size.too_much()

@@ -38,6 +38,7 @@ class Meter:
         self._delivered = 0
         self._echoes = 0
         self._present = 0
+        self._awaits: tuple[str, ...] = ()
         self._error = ""
         self._notice = ""
         self._reminder = Reminder()
@@ -89,6 +90,16 @@ class Meter:
             yield
         finally:
             self._watched_until = 0.0
+
+    @contextmanager
+    def awaiting(self, tables: Iterable[str]) -> Iterator[None]:
+        """Inside the block rows wait for those to which they refer, which other flows are bringing."""
+        self._awaits = tuple(sorted(tables))
+        try:
+            yield
+        finally:
+            self._awaits = ()
+            self.stepped()
 
     def looked(self, waiting: int, blockers: Sequence[Blocker]) -> None:
         """A beat looked at the source: ids above the mark, and who holds holes open."""
@@ -144,7 +155,8 @@ class Meter:
             late=self.late,
             leader=self.leader,
             rows_per_second=self._rate(now),
-            progress_seconds=now - self._stepped_at,
+            progress_seconds=0.0 if self._awaits else now - self._stepped_at,
+            awaits=self._awaits,
             error=self._error,
             notice=self._notice,
             error_seconds=now - self._errored_at if self._error else None,

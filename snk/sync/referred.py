@@ -29,16 +29,19 @@ class Referred:
     Rows that were set aside because one was missing are tried again when rows have arrived in the destination, in
     whatever table; ever more rarely, up to `MOST_SECONDS`, as long as none of them is taken.
 
+    Attributes:
+        table: where this session writes.
+
     Args:
         arrivals: of the destination.
-        table: where this session writes.
+        table: as above.
         hopeful: how many rows are set aside for such a reason (`snk.db.rejects.Aside`).
         stopping: whether it is time to stop.
     """
 
     def __init__(self, arrivals: Arrivals, table: Table, hopeful: int, stopping: Callable[[], bool]) -> None:
         self._arrivals = arrivals
-        self._table = table
+        self.table = table
         self._hopeful = hopeful
         self._stopping = stopping
         self._seen = -1
@@ -47,11 +50,11 @@ class Referred:
 
     def arrived(self, complete: float | None, rows: int) -> None:
         """A step of this session: `Arrivals.arrived`."""
-        self._arrivals.arrived(self._table.name, complete, rows)
+        self._arrivals.arrived(self.table.name, complete, rows)
 
     def patience(self, read_at: float) -> Patience:
         """What waits for the rows to which those of a batch refer that had been read then."""
-        return Patience(self._arrivals, self._table.name, self._table.parents, read_at, self._stopping)
+        return Patience(self._arrivals, self.table.name, self.table.parents, read_at, self._stopping)
 
     def tries_again(self, now: float) -> bool:
         """Whether rows that were set aside are to be tried again, for others have arrived since."""

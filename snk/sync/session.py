@@ -291,7 +291,8 @@ class Session:
         async def parents() -> bool:
             if self._turn:
                 self._turn.give_up()
-            return await patience()
+            with self._meter.awaiting(self._referred.table.parents):
+                return await patience()
 
         return parents
 

@@ -30,24 +30,46 @@ async def test_lines_that_come_with_their_order_wait_for_it_and_are_not_set_asid
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with running(*tables):
-        for number in range(1, 31):
+        for number in range(1, 11):
             await first.run(ORDER_WITH_LINES)
             await until_equal(first, second, 3 * number, "lines")
     assert "rows_rejected" not in capsys.readouterr().out
 
 
+BACKLOG = (
+    "insert into orders (uuid, data) select md5(n::text)::uuid, repeat('x', 500) from generate_series(1, 20000) n",
+    (
+        "insert into lines (uuid, order_uuid)"
+        " select md5('line' || n)::uuid, md5((20001 - n)::text)::uuid from generate_series(1, 20000) n"
+    ),
+)
+
+
 async def test_a_backlog_of_lines_waits_for_that_of_orders(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await first.run(
-        "insert into orders (uuid, data) select md5(n::text)::uuid, repeat('x', 500) from generate_series(1, 20000) n",
-        "insert into lines (uuid, order_uuid)"
-        " select md5('line' || n)::uuid, md5((20001 - n)::text)::uuid from generate_series(1, 20000) n",
-    )
+    await first.run(*BACKLOG)
     async with running(*tables, batch_rows=2000):
         await until_equal(first, second, 20_000, "lines")
         await until_equal(first, second, 20_000, "orders")
     assert "rows_rejected" not in capsys.readouterr().out
+
+
+async def test_a_daemon_that_is_told_to_stop_while_rows_wait_sets_nothing_aside(
+    running: Running, first: Database, second: Database, tables: tuple[str, ...]
+) -> None:
+    await first.run(*BACKLOG)
+    async with running(*tables, batch_rows=200) as daemon:
+
+        async def waits() -> bool:
+            return any("public.orders" in flow.awaits for flow in daemon.status().flows)
+
+        await until(waits, "lines to wait for orders")
+        status = daemon.status()
+        assert not [flow for flow in status.flows if flow.awaits and flow.name in " ".join(status.troubles)]
+    assert await second.value(REFUSED) == 0
+    async with running(*tables):
+        await until_equal(first, second, 20_000, "lines")
 
 
 async def test_a_row_whose_parent_comes_by_another_way_is_tried_again_when_others_arrive(
