@@ -183,10 +183,13 @@ async def test_every_door_refuses_a_server_that_is_too_old(pair: Any, monkeypatc
     ]
     assert await said(pair) == {str(fault) for fault in found}
     first, second = servers(pair)
-    doors = (prepare(first, ()), linked(first, second, "t").__aenter__(), compare(first, second, "t"))
-    for door in doors:
+    for door in (
+        lambda: prepare(first, ()),
+        lambda: linked(first, second, "t").__aenter__(),
+        lambda: compare(first, second, "t"),
+    ):
         with pytest.raises(PairUnfit, match=words):
-            await door
+            await door()
 
 
 async def test_a_fit_table_has_no_faults(pair: Any) -> None:
@@ -196,12 +199,14 @@ async def test_a_fit_table_has_no_faults(pair: Any) -> None:
 
 
 async def test_a_uuid_beside_one_that_is_generated_names_the_rows(pair: Any) -> None:
-    """The generated one is not copied, as any other."""
-    for side in (pair.first, pair.second):
-        await Database(side).run(
-            GOOD.replace("data", "key uuid unique not null generated always as (uuid) stored, data")
-        )
+    """Whatever they are called; the generated one is not copied, as any other."""
+    generated = "uuid uuid not null unique generated always as (key) stored, key uuid not null unique"
+    table = GOOD.replace("uuid uuid not null unique", generated)
+    await make(pair, table, table)
     assert await faults(pair) == ""
+    shape = (await look_at(servers(pair)[0], "t"))[1]
+    assert shape.uuid_column.name == "key"
+    assert [column.name for column in shape.copied] == ["data", "key"]
 
 
 async def test_the_sequence_that_an_id_draws_from_counts_and_not_one_that_it_owns(pair: Any) -> None:
