@@ -17,12 +17,14 @@ from bench.contenders.original import Original
 from bench.results import Result, save
 from bench.scenario import Scenario
 from bench.suite import SMOKE, Sizes, suite
+from snk.cli.inherited import settle
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
     """Measure what was asked for."""
+    settle()
     wanted = _wanted()
     scenarios = suite(SMOKE if wanted.smoke else Sizes(), _slow())
     chosen = wanted.scenario or list(scenarios)

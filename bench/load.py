@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bench.ground import fill, ground
 from bench.scenarios.latency import delay
 from bench.usage import peak_mib, usage
+from snk.cli.inherited import settle
 from snk.db.engine import Server
 from snk.db.rows import count_rows
 from snk.db.schema import Mark, Record
@@ -224,6 +225,7 @@ def wanted() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    settle()
     given = wanted()
     with ground() as fresh:
         uvloop.run(main(fresh.pair, given))

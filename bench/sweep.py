@@ -19,6 +19,7 @@ import sqlalchemy as sa
 import uvloop
 
 from bench.ground import fill, ground
+from snk.cli.inherited import settle
 from snk.db.engine import Server
 from snk.db.rows import count_rows
 from snk.db.schema import Record
@@ -93,6 +94,7 @@ async def delays(side: Server, beside: Awaitable[object]) -> str:
 
 
 if __name__ == "__main__":
+    settle()
     given = [int(text) for text in sys.argv[1:]]
     with ground() as fresh:
         uvloop.run(main(fresh.pair, *given, *(1_000_000, 1_000_000)[len(given) :]))

@@ -21,6 +21,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import uvloop
 
+from snk.cli.inherited import settle
 from snk.db.engine import Server
 from snk.db.schema import Record
 from snk.embedded.pair import EmbeddedPair, embedded_pair
@@ -114,6 +115,7 @@ async def delay(source: Server, destination: Server) -> float:
 
 
 if __name__ == "__main__":
+    settle()
     with tempfile.TemporaryDirectory(prefix="snk-bench-", ignore_cleanup_errors=True) as made:
         Path(made).chmod(0o755)
         with embedded_pair(Path(made) / "pair", user="postgres", password="postgres") as servers:  # noqa: S106 - a demo

@@ -14,6 +14,7 @@ import pytest
 
 from snk.embedded.process import free_port
 from tests.databases import DEADLINE_SECONDS, until
+from tests.heirs import SCRIPT
 
 # A flow that failed before its first step says that it goes on, when it begins.
 BEGAN = re.compile(r"flow_started|flow_resumed")
@@ -26,7 +27,8 @@ CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, reco
 class DaemonProcess:
     """``python -m snk run`` against one pair; as a context manager it leaves nothing running."""
 
-    def __init__(self, pair: Any, **values: str) -> None:
+    def __init__(self, pair: Any, *, heritage: str = "", **values: str) -> None:
+        self._parent = [sys.executable, SCRIPT, heritage] if heritage else []
         self._folder = tempfile.TemporaryDirectory(prefix="snk-daemon-")
         self._log = Path(self._folder.name) / "log"
         self._before = 0
@@ -93,7 +95,7 @@ class DaemonProcess:
         self._before = len(self._log.read_bytes()) if self._log.exists() else 0
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "snk", "run", "--init"],
+                [*self._parent, sys.executable, "-m", "snk", "run", "--init"],
                 env={**os.environ, **self._values},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

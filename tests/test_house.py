@@ -73,6 +73,12 @@ def test_catalogue_questions_read_no_table_of_the_user() -> None:
     }
 
 
+def test_children_are_started_in_one_place() -> None:
+    """There they start from a known state, and are told to stop in a way that cannot be lost."""
+    ways = {"Popen", "create_subprocess_exec", "create_subprocess_shell", "fork", "posix_spawn", "popen"}
+    assert {path.name for path in PRODUCT if ways & set(names(path))} == {"process.py"}
+
+
 def test_files_stay_small() -> None:
     assert {
         path.name: len(path.read_text().splitlines()) for path in PRODUCT if len(path.read_text().splitlines()) > 400

@@ -61,7 +61,7 @@ async def loaded(ground: Ground, contender: Contender, rows: int) -> dict[str, f
         await asyncio.sleep(SETTLE_SECONDS)
         figures = await _both_ways(ground, rows)
     finally:
-        tst.send_signal(signal.SIGINT)
+        tst.send_signal(signal.SIGTERM)
         await tst.wait()
     figures["peak_mib"] = peak_mib(contender.pids)
     await contender.stop()

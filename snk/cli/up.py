@@ -32,8 +32,8 @@ from snk.verify.search import LOOK_AGAIN, Progress
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
-START_SECONDS = 30.0
-STOP_SECONDS = 10.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 # Counting a large table costs; no more than this share of the time goes into it.
 COUNTING_SHARE = 0.2
 

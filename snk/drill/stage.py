@@ -21,8 +21,8 @@ from snk.embedded.programs import daemon_logging_to
 from snk.status.ask import ask, daemon_url
 
 LOOK_SECONDS = 0.05
-WAIT_SECONDS = 30.0
-STOP_SECONDS = 10.0
+WAIT_SECONDS = 60.0
+STOP_SECONDS = 30.0
 PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379}
 
 Found = TypeVar("Found")

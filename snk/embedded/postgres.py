@@ -20,7 +20,7 @@ from snk.errors import ServersUnfit
 CREATE_SECONDS = 120.0
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-LOGIN_SECONDS = 10.0
+LOGIN_SECONDS = 60.0
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 # How it ends when its parent was killed: whatever its clients do, it is gone within five seconds. That is a crash, from
 # which the next start recovers everything that was committed.

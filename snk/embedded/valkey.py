@@ -11,8 +11,8 @@ from snk.embedded.process import Child, free_port, server_account, spawn
 from snk.embedded.state import make_server_folder
 from snk.errors import ServersUnfit
 
-START_SECONDS = 10.0
-STOP_SECONDS = 5.0
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
 ANSWER_SECONDS = 0.5
 ANSWER_BYTES = 65536
 
@@ -62,8 +62,8 @@ class ValkeyServer:
         program = valkey_folder(self._state, self._account) / "valkey-server"
         command = [str(program), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "no"]
-        # Valkey rewrites its command line to what runs where, so the folder has to stay in sight.
-        command += ["--proc-title-template", "{title} {listen-addr} --dir " + str(self.folder)]
+        # Valkey would rewrite its command line to what runs where, and the folder has to stay in sight.
+        command += ["--set-proc-title", "no"]
         # It keeps nothing, so there is nothing to put in order before it goes with its parent.
         self._child = spawn(command, self.folder, self._beside("log"), self._account, signal.SIGKILL)
         self._beside("pid").write_text(str(self._child.pid))

@@ -1,7 +1,11 @@
 """The commands as a user runs them: what they print, and how they end."""
 
 import json
+import os
 import signal
+import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -28,14 +32,55 @@ def get(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int) -> None:
-    with DaemonProcess(pair) as daemon:
+@pytest.mark.parametrize(
+    ("how", "heritage"),
+    [
+        (signal.SIGTERM, ""),
+        (signal.SIGINT, ""),
+        (signal.SIGHUP, ""),
+        (signal.SIGTERM, "ignored signals"),
+        (signal.SIGINT, "ignored signals"),
+        (signal.SIGTERM, "blocked signals"),
+        (signal.SIGHUP, "blocked signals"),
+    ],
+)
+async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int, heritage: str) -> None:
+    with DaemonProcess(pair, heritage=heritage) as daemon:
         await daemon.until_flowing()
         await insert(Database(pair.first), 5000)
         assert daemon.stop(how) == 0
         assert "daemon_stopped" in daemon.log
         assert "Traceback" not in daemon.log
+
+
+async def test_under_nohup_the_end_of_the_terminal_does_not_stop_it(pair: Any) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    with DaemonProcess(pair, heritage="ignored signals") as daemon:
+        await daemon.until_flowing()
+        for rows in (1, 2, 3):
+            daemon.send(signal.SIGHUP)
+            await insert(first)
+            await until_equal(first, second, rows)
+        assert daemon.running
+        assert daemon.stop() == 0
+
+
+def test_ctrl_c_ends_a_comparison_without_a_verdict(pair: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(DEADLINE_SECONDS)
+        values = settings(pair, FIRST_DB_URL=f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/x")
+        with subprocess.Popen(
+            [sys.executable, "-m", "snk", "verify"],
+            env={**os.environ, **values},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as verify:
+            connection, _ = silent.accept()
+            verify.send_signal(signal.SIGINT)
+            told = verify.communicate(timeout=DEADLINE_SECONDS)
+            connection.close()
+    assert (verify.returncode, *told) == (130, "", "")
 
 
 def test_init_makes_what_is_missing_once(pair: Any) -> None:

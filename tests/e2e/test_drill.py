@@ -15,6 +15,7 @@ from snk.drill.faults import all_faults
 from snk.drill.table import NAME
 from tests.daemons import run_snk
 from tests.databases import Database, until
+from tests.heirs import SCRIPT
 
 PROCESSES = Path("/proc")
 # A drill of all faults takes a minute where nothing else runs.
@@ -24,10 +25,11 @@ DRILL_SECONDS = 800.0
 class Drill:
     """``snk drill`` as a process."""
 
-    def __init__(self, state: Path, *arguments: str, **values: str) -> None:
+    def __init__(self, state: Path, *arguments: str, heritage: str = "", **values: str) -> None:
         self.urls: dict[str, str] = {}
+        parent = [sys.executable, SCRIPT, heritage] if heritage else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "snk", "drill", "--state", str(state), "--json", *arguments],
+            [*parent, sys.executable, "-m", "snk", "drill", "--state", str(state), "--json", *arguments],
             env={**os.environ, **values},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -112,9 +114,14 @@ async def test_a_row_that_is_taken_away_by_hand_is_missed(state: Path) -> None:
     assert "1 lost" in words
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_nothing_is_left_when_it_is_stopped_not_even_a_daemon_that_sleeps(state: Path, how: int) -> None:
-    drill = Drill(state, "--only", "hand-over")
+@pytest.mark.parametrize(
+    ("how", "heritage"),
+    [(signal.SIGINT, "ignored signals"), (signal.SIGTERM, "blocked signals"), (signal.SIGHUP, "")],
+)
+async def test_nothing_is_left_when_it_is_stopped_not_even_a_daemon_that_sleeps(
+    state: Path, how: int, heritage: str
+) -> None:
+    drill = Drill(state, "--only", "hand-over", heritage=heritage)
     drill.until_line("1/1")
 
     async def asleep() -> bool:

@@ -48,7 +48,7 @@ def test_a_second_run_in_its_folder_is_refused(servers: EmbeddedPair) -> None:
 
 
 def test_all_servers_are_gone_after_the_block(place: Path) -> None:
-    with embedded_pair(place, user="postgres", password="postgres") as pair:
+    with embedded_pair(place / "any 'name\" {of} ünix %p", user="postgres", password="postgres") as pair:
         pids = family(pair)
         assert query(pair.first, "select system_identifier from pg_control_system()") != query(
             pair.second, "select system_identifier from pg_control_system()"

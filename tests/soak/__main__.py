@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from snk.cli.inherited import settle
 from snk.embedded.pair import embedded_pair
 from tests.soak.faults import schedule
 from tests.soak.plot import plot
@@ -24,6 +25,7 @@ from tests.soak.soak import OPTIONS, Plan, Soaked, overlapping, soak
 
 def main() -> int:
     """Run one soak and tell what came of it."""
+    settle()
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", default="", help="of the faults and transactions; one is made up if none is given")

@@ -27,11 +27,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start TST: ``start(pair, "--rows", "5", DB_PORT="5")``; what still runs at the end is killed."""
     started: list[Process] = []
 
-    def run(pair: Any, *args: str, **environment: str) -> Process:
+    def run(pair: Any, *args: str, heritage: str = "", **environment: str) -> Process:
         folder = tmp_path / str(len(started))
         folder.mkdir()
         urls = {"FIRST_DB_URL": pair.first, "SECOND_DB_URL": pair.second}
-        started.append(Process(folder, {"PATH": os.defpath, **urls, **environment}, *args))
+        started.append(Process(folder, {"PATH": os.defpath, **urls, **environment}, *args, heritage=heritage))
         return started[-1]
 
     yield run

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.databases import DEADLINE_SECONDS
+from tests.heirs import SCRIPT
 
 TABLE = """
 create table records (
@@ -43,11 +44,12 @@ class Summary:
 class Process:
     """TST under way, its standard error in a file so that it can be read meanwhile."""
 
-    def __init__(self, folder: Path, environment: dict[str, str], *args: str) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *args: str, heritage: str = "") -> None:
+        parent = [sys.executable, SCRIPT, heritage] if heritage else []
         self._stderr = folder / "stderr"
         with self._stderr.open("w") as stderr:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "tst", *args],
+                [*parent, sys.executable, "-m", "tst", *args],
                 env=environment,
                 cwd=folder,
                 stdout=subprocess.PIPE,

@@ -67,10 +67,11 @@ def test_quiet_prints_the_summary_only(pair: Any, start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("heritage", ["", "ignored signals", "blocked signals"])
 async def test_a_signal_ends_it_with_an_exact_summary(
-    pair: Any, tables: BOTH, start: Start, number: signal.Signals
+    pair: Any, tables: BOTH, start: Start, number: signal.Signals, heritage: str
 ) -> None:
-    process = start(pair)
+    process = start(pair, heritage=heritage)
     await until(lambda: tables[0].value(COUNT), "rows in the first")
     process.interrupt(number)
     summary = Summary.read(process.end())
