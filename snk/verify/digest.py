@@ -1,38 +1,22 @@
 """Digests of one side of a table, computed in its server.
 
-A row's digest is made of PostgreSQL's own 64-bit hashes of all copied columns; that of a set of rows is their count and
-the sum of their digests, which does not depend on order.
-
-Each value is hashed with a seed of its own, the hash of the row's uuid and the column's number, and a row's digest is
-the exclusive or of these. So nothing cancels out when two rows exchange their contents, or a row two of its columns. A
-NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and slower by half. Of a NULL alone
-it is 0, whatever the seed.)
-
-Two properties of PostgreSQL's hashes would let different values look equal, and are avoided:
-
-- The hash of a bigint folds it to 32 bits to agree with that of an integer (``hashint8extended`` in hashfunc.c): 0 and
-  2^32 + 1 collide. So a bigint is hashed as text.
-- Text in a nondeterministic collation hashes alike when it compares alike. So all text is hashed in collation "C".
-
-Values without a plain type are hashed as text: many types have no hash, and others hash alike what is written
-differently (1.0 and 1.00).
+That of a set of rows is their count and the sum of their hashes (`snk.verify.hashes`), which does not depend on order.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.db.shape import Column
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
+from snk.errors import RowRefused
+from snk.verify.hashes import Texts, row_hash, seed
 from snk.verify.ranges import UuidRange
 
 UUID = sa.Uuid(as_uuid=False)
-HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +30,12 @@ class Digest:
 class Side:
     """One side of a table, to be asked for digests over one connection."""
 
-    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable) -> None:
+    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> None:
         self._server = server
         self._connection = connection
         self._table = table
-        self._hash = _hash(table)
+        self._texts = texts
+        self._hash = row_hash(table, texts)
         self._within = table.uuid.between(sa.bindparam("low", type_=UUID), sa.bindparam("high", type_=UUID))
         self._considered: sa.ColumnElement[bool] = sa.true()
 
@@ -103,7 +88,7 @@ class Side:
 
     def _class(self, count: int) -> sa.ColumnElement[int]:
         """By a hash, so that rows are spread evenly however their uuids are made."""
-        return _seed(self._table, 0).bitwise_and(sa.literal(count - 1, sa.BigInteger))
+        return seed(self._table, 0).bitwise_and(sa.literal(count - 1, sa.BigInteger))
 
     async def _grouped(
         self, number: sa.ColumnElement[int], count: int, condition: sa.ColumnElement[bool], values: dict[str, Any]
@@ -126,8 +111,14 @@ class Side:
         return by_uuid(names.split(","), numbers) if names else {}
 
     async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
-        async with self._server.answering(self._connection, "read"):
-            return [tuple(row) for row in await self._connection.execute(statement, values)]
+        while True:
+            try:
+                async with self._server.answering(self._connection, "read"):
+                    found = await self._connection.execute(statement, {**values, **self._texts.values})
+                    return [tuple(row) for row in found]
+            except RowRefused as error:
+                if not self._texts.met(error.__cause__):
+                    raise
 
 
 def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
@@ -141,30 +132,6 @@ def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
         for uuid, number in zip(uuids, hashes, strict=True):
             found[uuid] += number
     return found
-
-
-def _hash(table: SyncedTable) -> sa.ColumnElement[int]:
-    """The 64-bit hash of a row."""
-    others = [column for column in table.columns if column.name != table.uuid.name]
-    hashes = [_hash_of(table, column, _seed(table, number)) for number, column in enumerate(others, 1)]
-    return reduce(lambda one, other: one.bitwise_xor(other), hashes or [_seed(table, 0)])
-
-
-def _seed(table: SyncedTable, number: int) -> sa.ColumnElement[int]:
-    return sa.func.uuid_hash_extended(table.uuid, sa.literal(number, sa.BigInteger))
-
-
-def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-    """The hash of a column, in a form in which different values have different hashes."""
-    value = table.table.c[column.name]
-    if column.plain is sa.Uuid:
-        hashed = sa.func.uuid_hash_extended(value, seed)
-    elif column.plain in HASHED_AS_THEY_ARE:
-        hashed = sa.func.hash_record_extended(sa.func.row(value), seed)  # there is no simpler way for all of them
-    else:
-        text = sa.collate(value if column.plain is sa.Text else sa.cast(value, sa.Text), "C")
-        hashed = sa.func.hashtextextended(text, seed)
-    return sa.case((value.is_(None), seed), else_=hashed)
 
 
 def _digest(hashes: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:

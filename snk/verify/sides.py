@@ -11,15 +11,16 @@ from snk.db.fitness import look_at, one_database, same_database
 from snk.db.shape import differences, faults
 from snk.db.table import SyncedTable
 from snk.verify.digest import Side
+from snk.verify.hashes import Texts
 from snk.verify.search import both
 
 S = TypeVar("S", bound=Side)
 
+Make = Callable[[Server, AsyncConnection, SyncedTable, Texts], S]
+
 
 @asynccontextmanager
-async def sides_of(
-    first: Server, second: Server, table: str, make: Callable[[Server, AsyncConnection, SyncedTable], S]
-) -> AsyncIterator[tuple[str, list[S]]]:
+async def sides_of(first: Server, second: Server, table: str, make: Make[S]) -> AsyncIterator[tuple[str, list[S]]]:
     """The table's full name and its two sides, as long as the block lasts.
 
     Raises:
@@ -35,5 +36,6 @@ async def sides_of(
     async with first.connect() as one, second.connect() as other:
         if await same_database((first, one), (second, other)):
             raise one_database(first, second)
-        connections = zip(servers, (one, other), shapes, strict=True)
-        yield shapes[0].full_name, [make(server, line, SyncedTable.of(shape)) for server, line, shape in connections]
+        texts = Texts.of(*(facts.encoding for facts, _ in looks))
+        tables = [SyncedTable.of(shape) for shape in shapes]
+        yield shapes[0].full_name, list(map(make, servers, (one, other), tables, texts))

@@ -25,6 +25,7 @@ from snk.db.reader import plan_by_index
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify import load
 from snk.verify.digest import UUID, Digest, Side
+from snk.verify.hashes import Texts
 from snk.verify.ranges import ALL, UuidRange
 
 KEPT_BITS = ~(1 << 31)
@@ -44,8 +45,10 @@ class SlicedSide(Side):
         most_rows: so many rows take part at most, as far as ids tell.
     """
 
-    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, budget: load.Budget) -> None:
-        super().__init__(server, connection, table)
+    def __init__(
+        self, server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts, budget: load.Budget
+    ) -> None:
+        super().__init__(server, connection, table, texts)
         self._budget = budget
         self._took_seconds = 0.0
         self._stride = load.Stride(load.FIRST_ROWS)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db.engine import Server
 from snk.db.table import SyncedTable
 from snk.verify.digest import Digest
+from snk.verify.hashes import Texts
 from snk.verify.load import Budgets
 from snk.verify.ranges import ALL, UuidRange
 from snk.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
@@ -86,8 +87,8 @@ async def sweep(
     began = time.monotonic()
     tell = tell or (lambda *_: None)
 
-    def make(server: Server, connection: AsyncConnection, table: SyncedTable) -> SlicedSide:
-        return SlicedSide(server, connection, table, budgets[server.label])
+    def make(server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> SlicedSide:
+        return SlicedSide(server, connection, table, texts, budgets[server.label])
 
     async with sides_of(first, second, table, make) as (name, sides):
         search = Search(sides, settle_seconds, tell, MOST_SWEPT, excuse)
