@@ -30,7 +30,8 @@ from snk.sync.turns import Turn
 
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
-LATE_SECONDS = 5.0
+LATE_SECONDS = 2.0
+LATE_REST = 20  # times as long as a look took: it is dear where many rows were rolled back
 UNCHANGED_SECONDS = 2.0
 MOST_AGAIN = 100
 MOST_NAMED = 1000
@@ -74,7 +75,9 @@ class Session:
         self._noted = noted  # what the source is known to hold: to be met by the opposite flow
         self._wanted = wanted  # rows to be brought over by name
         self._ledger = self._kept_ledger = ledger
-        self._looked_late = self._seen_unchanged = time.monotonic()
+        self._seen_unchanged = time.monotonic()
+        self._looks_late_at = self._seen_unchanged + LATE_SECONDS
+        self._later = False  # rows came into holes that were given up, and there may be more
         self._meter = meter
         self._portion = Portion.of(size.rows, size.share_of(batch_bytes))
         self._batch_bytes = batch_bytes
@@ -111,7 +114,9 @@ class Session:
             await self._try_again(hopeful=True)
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             await self._beat()
-        return batch.moved
+        elif self._later and not batch.moved:
+            await self._bring_late()
+        return batch.moved or self._later
 
     @property
     def behind(self) -> bool:
@@ -127,10 +132,10 @@ class Session:
         """Wait in the source's server until there is something to read, for less than a beat.
 
         Returns:
-            False, and did not wait, if it has to stay awake: for a batch in hand, for holes that may fill, for rows to
-            which others refer, or because the server cannot do it.
+            False, and did not wait, if it has to stay awake: for a batch in hand, for holes that may fill or have
+            filled late, for rows to which others refer, or because the server cannot do it.
         """
-        if self.behind or self._tail.fenced or self._referred.attentive(time.monotonic()):
+        if self.behind or self._later or self._tail.fenced or self._referred.attentive(time.monotonic()):
             return False
         until = time.monotonic() + DOZE_SECONDS
         with self._meter.watched_until(until):
@@ -352,18 +357,32 @@ class Session:
         return Portion.of(min(most_rows, self.size.rows), self.size.share_of(self._batch_bytes))
 
     async def _bring_late(self) -> None:
-        """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""
-        if not self._ledger.recent or time.monotonic() - self._looked_late < LATE_SECONDS:
+        """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes.
+
+        Where some have come there may be many, as when old rows are put back. So it goes on until there are none, for
+        some time between two reads.
+        """
+        if not self._ledger.recent or time.monotonic() < self._looks_late_at:
             return
-        self._looked_late = time.monotonic()
-        again = await self._link.source.reader.within(self._ledger.recent, self._portion)
-        self._ledger = self._ledger.without(again.rows.ids)
-        rows = self._without_echoes(again.rows)
-        if rows:
-            log.warning("rows_came_late", **self._meter.names, rows=len(rows), first=rows.uuids[0])
-            self._meter.late += len(rows)
-            await self._write(self._batch(rows))
-        if self._ledger != self._kept_ledger:
+        until, late, portion = time.monotonic() + NAMED_SECONDS, 0, self._portion
+        self._later = True
+        while self._later:
+            began = time.monotonic()
+            again = await self._link.source.reader.within(self._ledger.recent, portion)
+            rest_seconds = max(LATE_SECONDS, LATE_REST * (time.monotonic() - began))
+            self._ledger, portion = self._ledger.without(again.rows.ids), again.portion
+            if rows := self._without_echoes(again.rows):
+                late += len(rows)
+                await self._write(self._batch(rows))
+            self._later = bool(again.rows and self._ledger.recent)
+            if not self._later:
+                self._looks_late_at = time.monotonic() + rest_seconds
+            if time.monotonic() > until:
+                break
+        if late:
+            log.warning("rows_came_late", **self._meter.names, rows=late)
+            self._meter.late += late
+        if self._ledger != self._kept_ledger and not self._later:
             await self._link.destination.writer.keep_ledger(self._ledger)
             self._kept_ledger = self._ledger
 
