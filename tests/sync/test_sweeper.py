@@ -7,6 +7,7 @@ import pytest
 from snk.core.ledger import Ledger
 from snk.core.portion import Portion
 from snk.db.reader import Named, Reader
+from snk.sync import late as late_module
 from snk.sync import session as session_module
 from snk.sync import sweeper as sweeper_module
 from snk.sync.daemon import Daemon
@@ -24,7 +25,7 @@ LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'lat
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger is looked at with every beat."""
-    monkeypatch.setattr(session_module, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(late_module, "LATE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ async def test_old_rows_that_are_put_back_come_one_batch_after_the_other(
         await first.run(PUT_BACK.format(500))
         await until(lambda: late(daemon, 1), "the first of them")
         # From now on, whoever waits for the next look waits in vain.
-        monkeypatch.setattr(session_module, "LATE_SECONDS", 3600.0)
+        monkeypatch.setattr(late_module, "LATE_SECONDS", 3600.0)
         await until_equal(first, second, 501)
         assert await late(daemon, 500)
 
