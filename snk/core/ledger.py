@@ -42,4 +42,4 @@ class Ledger:
     def without(self, ids: Iterable[int]) -> "Ledger":
         """The ledger after the rows of these ids came after all; ids it does not hold change nothing."""
         came = [i for i in ids if i in self.finished]
-        return Ledger(self.finished.without(came)) if came else self
+        return Ledger(Intervals(self.finished.without(came).pairs[-KEPT:])) if came else self

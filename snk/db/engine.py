@@ -7,10 +7,11 @@ long as that connection lives.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from socket import gaierror
 from ssl import SSLCertVerificationError
@@ -74,6 +75,8 @@ class Server:
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
+            # Escapes would be refused where the database has another encoding than UTF-8.
+            json_serializer=partial(json.dumps, ensure_ascii=False),
             connect_args={
                 "dsn": self.dsn,
                 "timeout": self.connect_seconds,

@@ -1,21 +1,23 @@
 """Reading a table by its id: the three questions a tail asks of its source."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.core.portion import Portion
 from snk.core.report import Blocker
-from snk.db import activity, catalog, deliveries, schema
+from snk.db import activity, catalog, deliveries, questions, schema
 from snk.db.engine import Kind, Server
-from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, NamedType, Rows, SyncedTable
-from snk.errors import TableChanged
+from snk.db.questions import Question, any_of
+from snk.db.rejects import Refusal
+from snk.db.table import Rows, SyncedTable
+from snk.db.unreadable import READ_ERRORS, Around, TooWide, fault_of, read_around
+from snk.errors import SnkError, TableChanged
 
 # Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
 # With that forbidden, there is one good plan for each statement, and no need to look for it again every time.
@@ -25,8 +27,6 @@ BY_INDEX = {
     "enable_sort": "off",
     "plan_cache_mode": "force_generic_plan",
 }
-
-WIDEST: sa.ColumnElement[int] = sa.bindparam("widest", type_=sa.BigInteger)
 
 
 async def plan_by_index(connection: AsyncConnection) -> None:
@@ -45,6 +45,9 @@ class Found:
         inserted: the server's WAL insert position after the read's snapshot, in bytes: everything the read saw lies
             before it.
         flushed: the position up to which WAL was on disk then.
+        reached: the last id that was looked at; None where there was none.
+        unread: why rows that are there cannot be given, by uuid (`snk.db.unreadable`).
+        unread_ids: the ids of these.
     """
 
     rows: Rows
@@ -52,6 +55,14 @@ class Found:
     portion: Portion
     inserted: int
     flushed: int
+    reached: int | None = None
+    unread: Mapping[str, Refusal] = field(default_factory=dict)
+    unread_ids: Sequence[int] = ()
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The ids that were seen, ascending."""
+        return sorted([*self.rows.ids, *self.unread_ids]) if self.unread_ids else self.rows.ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +73,42 @@ class Named:
         rows: in no order; names that nothing has are not among them.
         asked: how many of the names were asked for, from the first on; with more there might have been too many bytes.
         portion: what to ask for the next time.
+        unread: why rows that are there cannot be given, by uuid.
     """
 
     rows: Rows
     asked: int
     portion: Portion
-
-
-Ways = Mapping[bool, sa.Executable]
-"""One question as two statements: whether the texts of a column come joined to one, or in arrays."""
+    unread: Mapping[str, Refusal] = field(default_factory=dict)
 
 
 class Reader:
-    """Reads one table over one connection; every call is one statement with a snapshot of its own."""
+    """Reads one table over one connection; every call is one statement with a snapshot of its own.
 
-    def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable) -> None:
+    Only what cannot be given takes several: it is read around (`snk.db.unreadable`).
+
+    Args:
+        server: where the table is.
+        connection: to it.
+        table: the table.
+        in_transaction: the connection is in a transaction, which is to outlive a statement that fails.
+    """
+
+    def __init__(
+        self, server: Server, connection: AsyncConnection, table: SyncedTable, *, in_transaction: bool = False
+    ) -> None:
         self._server = server
         self._connection = connection
         self._table = table
-        self._above: Ways = {joined: _above(table, joined=joined) for joined in (False, True)}
-        self._within: Ways = {joined: _within(table, joined=joined) for joined in (False, True)}
+        self._in_transaction = in_transaction
+        self._above = questions.above(table)
+        self._within = questions.within(table)
         self._joins = True
-        self._named = _named(table)
-        self._wait = _wait(table)
+        self._named = questions.named(table)
+        self._wait = questions.wait(table)
         self._can_wait: bool | None = None
-        self._held = sa.select(table.uuid).where(_any_of(table))
-        self._made_in = _made_in(table)
+        self._held = sa.select(table.uuid).where(any_of(table))
+        self._made_in = questions.made_in(table)
         self._bounds = sa.select(sa.func.min(table.id), sa.func.max(table.id))
 
     @property
@@ -104,11 +125,19 @@ class Reader:
         lows, highs = zip(*holes.pairs, strict=True)
         return await self._fitting(self._within, {"lows": list(lows), "highs": list(highs)}, portion)
 
-    async def _fitting(self, ways: Ways, parameters: Mapping[str, Any], portion: Portion) -> Found:
+    async def _fitting(self, question: Question, parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
         while True:
             limits = {"limit": portion.rows, "widest": portion.widest}
-            answer = await self._row(ways[self._joins], {**parameters, **limits})
+            try:
+                answer = await self._row(question.ways[self._joins], {**parameters, **limits})
+            except READ_ERRORS as error:
+                await self._blame_rows(error, question.ways[self._joins], question.nothing, alone=portion.rows == 1)
+                try:
+                    return await self._around(question.names, parameters, portion)
+                except TooWide as wide:
+                    portion = portion.after(wide.widest)
+                    continue
             stamp, inserted, flushed, widest, ids, *folded = answer
             self._check(stamp)
             asked, portion = portion, portion.after(widest)
@@ -116,8 +145,36 @@ class Reader:
                 continue
             rows = self._table.parted(ids, folded) if ids else Rows()
             if rows is not None:
-                return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed)
+                reached = rows.ids[-1] if rows else None
+                return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed, reached)
             self._joins = False  # where one such text is, there are more
+
+    async def _around(self, names: sa.Executable, parameters: Mapping[str, Any], portion: Portion) -> Found:
+        """Ask for the portion by the names of its rows."""
+        answer = await self._row(names, {**parameters, "limit": portion.rows})
+        stamp, inserted, flushed, ids, uuids = answer
+        self._check(stamp)
+        ids, uuids = ids or [], uuids or []
+        around = await self._read_around(ids, uuids, portion)
+        rows, unread_ids, unread = around.named(ids, uuids)
+        full = len(ids) >= portion.rows or around.settled < len(ids)
+        reached = ids[around.settled - 1] if around.settled else None
+        return Found(rows, full, portion, inserted, flushed, reached, unread, list(unread_ids.values()))
+
+    async def _blame_rows(
+        self, error: Exception, statement: sa.Executable, nothing: Mapping[str, Any], *, alone: bool
+    ) -> None:
+        """See that rows are to blame for the error of a read: it goes away where none is asked for.
+
+        Raises:
+            Exception: the same error, where they are not.
+        """
+        if fault_of(error, self._server.label, alone=alone) is None:
+            raise error
+        try:
+            await self._row(statement, {**nothing, "limit": 1, "widest": 1})
+        except SnkError:
+            raise error from error.__cause__
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Which of these uuids the table holds."""
@@ -128,12 +185,36 @@ class Reader:
         """The rows of the first of these uuids, of as many as fit into the portion, and of one at least."""
         while True:
             asked = list(uuids[: portion.rows])
-            answer = await self._row(self._named, {"uuids": asked, "widest": portion.widest})
-            stamp, widest, ids, *folded = answer
-            self._check(stamp)
-            share, portion = portion.widest, portion.after(widest)
-            if widest is None or widest <= share:
-                return Named(self._table.rows(ids, folded) if ids else Rows(), len(asked), portion)
+            try:
+                try:
+                    rows, widest = await self._by_name(asked, portion)
+                except READ_ERRORS as error:
+                    await self._blame_rows(error, self._named, {"uuids": []}, alone=len(asked) == 1)
+                    around = await self._read_around(range(len(asked)), asked, portion)
+                    return Named(around.rows, around.settled, portion, around.unread)
+            except TooWide as wide:
+                portion = portion.after(wide.widest)
+            else:
+                return Named(rows, len(asked), portion.after(widest))
+
+    async def _read_around(self, ids: Sequence[int], uuids: Sequence[str], portion: Portion) -> Around:
+        async def give(some: Sequence[str]) -> Rows:
+            return (await self._by_name(some, portion))[0]
+
+        return await read_around(ids, uuids, give, self._server.label)
+
+    async def _by_name(self, uuids: Sequence[str], portion: Portion) -> tuple[Rows, int | None]:
+        """The rows of these uuids, and how wide the widest is.
+
+        Raises:
+            TooWide: one has more than its share of the portion.
+        """
+        answer = await self._row(self._named, {"uuids": list(uuids), "widest": portion.widest})
+        stamp, widest, ids, *folded = answer
+        self._check(stamp)
+        if widest is not None and widest > portion.widest:
+            raise TooWide(widest)
+        return (self._table.rows(ids, folded) if ids else Rows()), widest
 
     async def made_in(self, ids: Sequence[int], transactions: Sequence[int]) -> dict[str, int]:
         """Of the rows with these ids, those that were made in these transactions: the transaction, by uuid."""
@@ -144,7 +225,7 @@ class Reader:
 
     async def transactions_of(self, uuids: Sequence[str]) -> frozenset[int]:
         """The transactions in which these rows were made. A savepoint has a number of its own."""
-        made_in = sa.select(deliveries.MADE_IN).where(_any_of(self._table)).distinct()
+        made_in = sa.select(deliveries.MADE_IN).where(any_of(self._table)).distinct()
         async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(made_in, {"uuids": list(uuids)})).scalars())
 
@@ -215,102 +296,6 @@ class Reader:
     async def _row(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"
     ) -> list[Any]:
-        async with self._server.answering(self._connection, kind):
+        savepoint = self._connection.begin_nested() if self._in_transaction else nullcontext()
+        async with self._server.answering(self._connection, kind), savepoint:
             return list((await self._connection.execute(statement, parameters)).one())
-
-
-def _above(table: SyncedTable, *, joined: bool) -> sa.Select[Any]:
-    """The statement of `Reader.above`. WITH TIES, so that equal ids are never split between two reads."""
-    rows = (
-        sa.select(table.id.label("id"), *table.measurable(WIDEST))
-        .where(table.id > sa.bindparam("high", type_=sa.BigInteger))
-        .order_by(table.id)
-        .fetch(sa.bindparam("limit", type_=sa.BigInteger), with_ties=True)
-        .subquery()
-    )
-    return _fitting(table, rows, joined=joined)
-
-
-def _within(table: SyncedTable, *, joined: bool) -> sa.Select[Any]:
-    """The statement of `Reader.within`. LATERAL makes it one index range scan per hole, whatever the statistics say."""
-    limit = sa.bindparam("limit", type_=sa.BigInteger)
-    holes = (
-        sa.func.unnest(sa.bindparam("lows", type_=IDS_ARRAY), sa.bindparam("highs", type_=IDS_ARRAY))
-        .table_valued("low", "high", name="holes")
-        .render_derived()
-    )
-    inside = (
-        sa.select(table.id.label("id"), *table.measurable(WIDEST))
-        .where(table.id >= holes.c.low, table.id <= holes.c.high)
-        .order_by(table.id)
-        .fetch(limit, with_ties=True)
-        .lateral("inside")
-    )
-    rows = (
-        sa.select(*inside.c)
-        .select_from(holes.join(inside, sa.true()))
-        .order_by(inside.c.id)
-        .fetch(limit, with_ties=True)
-        .subquery()
-    )
-    return _fitting(table, rows, joined=joined)
-
-
-def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Select[Any]:
-    """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
-    rows, width = table.measured(limited)
-    return sa.select(
-        catalog.stamp(table.shape),
-        _bytes(sa.func.pg_current_wal_insert_lsn()),
-        _bytes(sa.func.pg_current_wal_flush_lsn()),
-        sa.null() if width is None else sa.func.max(width),
-        _ids(rows),
-        *table.folded(rows, None if width is None else width > WIDEST, joined=joined),
-    )
-
-
-def _wait(table: SyncedTable) -> sa.Select[Any]:
-    wait = getattr(sa.func, schema.SCHEMA).wait_for_rows
-    return sa.select(
-        wait(
-            sa.literal(table.shape.oid, pg.OID),
-            sa.literal(table.shape.id_column.name, sa.Text),
-            sa.bindparam("high", type_=sa.BigInteger),
-            sa.bindparam("most", type_=sa.Double),
-            sa.bindparam("every", type_=sa.Double),
-        )
-    )
-
-
-def _named(table: SyncedTable) -> sa.Select[Any]:
-    rows, width = table.measured(
-        sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(_any_of(table)).subquery()
-    )
-    return sa.select(
-        catalog.stamp(table.shape),
-        sa.null() if width is None else sa.func.max(width),
-        _ids(rows),
-        *table.folded(rows, None if width is None else width > WIDEST),
-    )
-
-
-def _made_in(table: SyncedTable) -> sa.Select[str, int]:
-    """The statement of `Reader.made_in`."""
-    numbers = sa.cast(sa.bindparam("transactions", type_=ARRAY(sa.Text, dimensions=1)), ARRAY(NamedType("xid")))
-    return sa.select(table.uuid, deliveries.MADE_IN).where(
-        table.id == sa.any_(sa.bindparam("ids", type_=IDS_ARRAY)), sa.literal_column("xmin") == sa.any_(numbers)
-    )
-
-
-def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:
-    return sa.func.array_agg(rows.c.id, type_=IDS_ARRAY)
-
-
-def _any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
-    """The uuid is one of those bound as ``uuids``."""
-    return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
-
-
-def _bytes(position: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
-    """A WAL position as a number of bytes."""
-    return sa.cast(sa.func.pg_wal_lsn_diff(position, sa.literal_column("'0/0'")), sa.BigInteger)

@@ -6,11 +6,12 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.functions import interval
 from snk.db.schema import Conflict, Rejected
-from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION
+from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, sqlstate
 from snk.db.table import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
@@ -85,7 +86,10 @@ class Rejects:
         return list((await self._connection.execute(due.order_by(Rejected.next_at).limit(limit))).scalars())
 
     async def keep(self, refused: Mapping[str, Refusal]) -> None:
-        """Set rows aside; one that was tried before waits twice as long as the last time."""
+        """Set rows aside; one that was tried before waits twice as long as the last time.
+
+        What a reason holds that the database cannot store is written as Python would.
+        """
         for never in (False, True):
             await self._keep(
                 {uuid: why for uuid, why in refused.items() if (why.sqlstate == LOOP) == never}, never=never
@@ -112,7 +116,14 @@ class Rejects:
             {"table_name": self._table_name, "uuid": uuid, "sqlstate": refusal.sqlstate, "error": refusal.error}
             for uuid, refusal in refused.items()
         ]
-        await self._connection.execute(statement, values)
+        try:
+            async with self._connection.begin_nested():
+                await self._connection.execute(statement, values)
+        except DBAPIError as error:
+            if sqlstate(error) not in NOT_IN_ENCODING:
+                raise
+            plain = [{**value, "error": ascii(value["error"])[1:-1]} for value in values]
+            await self._connection.execute(statement, plain)
 
     async def forget(self, uuids: Sequence[str]) -> None:
         """These rows are there now, or nowhere any more."""

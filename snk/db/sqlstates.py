@@ -11,6 +11,7 @@ from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unava
 MEMORY = "53200"
 CANCELLED = "57014"  # by statement_timeout, or by a person
 FOREIGN_KEY_VIOLATION = "23503"
+NOT_IN_ENCODING = ("22021", "22P05")
 
 # What passes by itself, and what there is to say of it.
 _WAITED_FOR: dict[str, tuple[type[Unavailable], str]] = {

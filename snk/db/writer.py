@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
 from snk.core.ledger import Ledger
-from snk.core.portion import Portion
 from snk.db import catalog
+from snk.db.conflicts import Conflicts
 from snk.db.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
 from snk.db.engine import Server
 from snk.db.narrow import insert_narrowly, of_these_rows
@@ -36,7 +36,6 @@ from snk.db.table import Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 
 MOST_INTERVALS = 1000
-COMPARED_BYTES = 8 * 2**20
 MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came
 NOTHING_ASIDE: Mapping[str, Refusal] = MappingProxyType({})
 Parents = Callable[[], Awaitable[bool]]
@@ -112,7 +111,8 @@ class Writer:
         self._watches_triggers = watches_triggers
         self._careful = False
         self._kept = (NOTHING, NOTHING)
-        self._reader = Reader(server, connection, table)
+        self._reader = Reader(server, connection, table, in_transaction=True)
+        self._conflicts = Conflicts(connection, self._reader, table)
         self._deliver_few = deliver(table, tells=watches_triggers)
         self._deliver_many = deliver(table, by_uuid=True, tells=watches_triggers)
         self._deliver_joined = deliver(table, by_uuid=True, joined=True, tells=watches_triggers)
@@ -304,56 +304,19 @@ class Writer:
             narrowed = await insert_narrowly(connection, self._insert_missing, rows, patient=patient)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
-            conflicts, missing = await self._compare(there)
-            refused = {**narrowed.refused, **dict.fromkeys(missing, NOT_TAKEN), **task.aside}
+            compared = await self._conflicts.compare(there)
+            missing = dict.fromkeys(compared.missing, NOT_TAKEN)
+            refused = {**narrowed.refused, **missing, **compared.unread, **task.aside}
             await self._rejects.keep(refused)
             await self._rejects.forget([uuid for uuid in task.again if uuid not in refused])
             made_in = await self._made_in(narrowed.inserted)
-        present = tuple(uuid for uuid in there.uuids if uuid not in missing)
-        return Delivered(len(narrowed.inserted), present, tuple(refused), conflicts, made_in)
+        present = tuple(uuid for uuid in there.uuids if uuid not in refused)
+        return Delivered(len(narrowed.inserted), present, tuple(refused), compared.conflicts, made_in)
 
     async def _made_in(self, inserted: AbstractSet[str]) -> frozenset[int]:
         if not (self._watches_triggers and inserted):
             return frozenset()
         return await self._reader.transactions_of(list(inserted))
-
-    async def _compare(self, rows: Rows) -> tuple[tuple[str, ...], frozenset[str]]:
-        """Of rows that were not inserted, record those that differ from what has their uuid; so many bytes at a time.
-
-        Returns:
-            The uuids of conflicts that are new, and those that nothing has.
-        """
-        conflicts: tuple[str, ...] = ()
-        missing: frozenset[str] = frozenset()
-        portion = Portion.of(len(rows), COMPARED_BYTES)
-        while rows:
-            there = await self._reader.named(rows.uuids, portion)
-            new, lacking = await self._compare_with(rows[: there.asked], there.rows)
-            conflicts, missing = (*conflicts, *new), missing | lacking
-            rows, portion = rows[there.asked :], there.portion
-        return conflicts, missing
-
-    async def _compare_with(self, rows: Rows, there: Rows) -> tuple[tuple[str, ...], frozenset[str]]:
-        ours = dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
-        theirs = dict(zip(there.uuids, zip(*there.columns, strict=True), strict=True))
-        missing = frozenset(ours.keys() - theirs.keys())
-        values = [
-            {
-                "table_name": self._key,
-                "uuid": uuid,
-                "source_row": self._as_text(row),
-                "destination_row": self._as_text(theirs[uuid]),
-            }
-            for uuid, row in ours.items()
-            if uuid in theirs and row != theirs[uuid]
-        ]
-        if not values:
-            return (), missing
-        record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
-        return tuple((await self._connection.execute(record, values)).scalars()), missing
-
-    def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
-        return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}
 
     def _moved(self, state: MarkState) -> dict[str, Any]:
         kept = self._coarse(state.holes)
@@ -381,9 +344,3 @@ def _values(state: MarkState) -> dict[str, Any]:
         "source": state.source,
         "boot": state.boot,
     }
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    return "\\x" + value.hex() if isinstance(value, bytes) else str(value)

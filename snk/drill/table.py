@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.schema import Conflict, Lease, LedgerKept, Mark, Rejected
+from snk.db.schema import Conflict, Lease, LedgerKept, Mark, Rejected, SweepKept
 from snk.errors import TableUnfit
 
 NAME = "snk_drill"
@@ -88,7 +88,7 @@ async def forget(server: Server, full_name: str) -> None:
     """Drop the table, and what SNK's own tables know of it."""
     async with durable(server) as connection:
         await connection.execute(sa.schema.DropTable(drill_table, if_exists=True))
-        for own in (Mark, Conflict, Rejected, LedgerKept, Lease):
+        for own in (Mark, Conflict, Rejected, LedgerKept, SweepKept, Lease):
             if await catalog.exists(connection, f"{own.metadata.schema}.{own.__tablename__}", "table"):
                 await connection.execute(sa.delete(own).where(own.table_name == full_name))
         await connection.commit()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snk.core.tail import Tail
+from snk.db.rejects import Refusal
 from snk.db.table import Rows
 
 
@@ -18,6 +19,7 @@ class Batch:
         moved: rows were read, be they echoes, or there is more to read.
         full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
+        unread: why rows that are there cannot be given by the source, by uuid.
         made: of rows that triggers made of delivered ones, the generation (`snk.core.origins`), by uuid.
     """
 
@@ -29,7 +31,13 @@ class Batch:
     moved: bool
     full: bool
     again: Sequence[str] = ()
+    unread: Mapping[str, Refusal] = field(default_factory=dict)
     made: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be written but the mark."""
+        return not (self.rows or self.again or self.unread)
 
     def of_generation(self, wanted: Callable[[int], bool]) -> Rows:
         """The rows whose generation is wanted."""

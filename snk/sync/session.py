@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 
 import structlog
 
@@ -22,6 +23,7 @@ from snk.db.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
 from snk.dedup.known import Known
 from snk.errors import MarkMoved
 from snk.sync.batch import Batch
+from snk.sync.late import Late
 from snk.sync.lineage import Lineage
 from snk.sync.link import Link
 from snk.sync.meter import LOOP_HINT, Meter
@@ -30,12 +32,13 @@ from snk.sync.turns import Turn
 
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45
-LATE_SECONDS = 5.0
 UNCHANGED_SECONDS = 2.0
 MOST_AGAIN = 100
 MOST_NAMED = 1000
 NAMED_SECONDS = 0.25  # of one beat: new rows wait meanwhile
 MOST_RANGES = 10_000  # intervals of holes in one statement
+
+Unread = Mapping[str, Refusal]
 
 log = structlog.get_logger()
 
@@ -73,8 +76,8 @@ class Session:
         self._met = met  # what the destination is known to hold: echoes, when they are met at the source
         self._noted = noted  # what the source is known to hold: to be met by the opposite flow
         self._wanted = wanted  # rows to be brought over by name
-        self._ledger = self._kept_ledger = ledger
-        self._looked_late = self._seen_unchanged = time.monotonic()
+        self._late = Late(ledger)
+        self._seen_unchanged = time.monotonic()
         self._meter = meter
         self._portion = Portion.of(size.rows, size.share_of(batch_bytes))
         self._batch_bytes = batch_bytes
@@ -111,7 +114,9 @@ class Session:
             await self._try_again(hopeful=True)
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             await self._beat()
-        return batch.moved
+        elif self._late.more and not batch.moved:
+            await self._bring_late()
+        return batch.moved or self._late.more
 
     @property
     def behind(self) -> bool:
@@ -127,10 +132,10 @@ class Session:
         """Wait in the source's server until there is something to read, for less than a beat.
 
         Returns:
-            False, and did not wait, if it has to stay awake: for a batch in hand, for holes that may fill, for rows to
-            which others refer, or because the server cannot do it.
+            False, and did not wait, if it has to stay awake: for a batch in hand, for holes that may fill or have
+            filled late, for rows to which others refer, or because the server cannot do it.
         """
-        if self.behind or self._tail.fenced or self._referred.attentive(time.monotonic()):
+        if self.behind or self._late.more or self._tail.fenced or self._referred.attentive(time.monotonic()):
             return False
         until = time.monotonic() + DOZE_SECONDS
         with self._meter.watched_until(until):
@@ -182,27 +187,28 @@ class Session:
         asked, landed = time.monotonic(), self._met.landed
         source = self._link.source.reader
         read = await source.above(self._tail.high, self._portion)
-        rows, full, self._portion = read.rows, read.full, read.portion
-        tail = self._tail.read(rows.ids)
+        rows, unread, full, self._portion = read.rows, read.unread, read.full, read.portion
+        tail = self._tail.read(read.ids)
         self._gather = self._gather.after(len(rows))
         if tail.fenced:
             tail = tail.look(await source.writers())
         if due := tail.due:
             part = due.first(MOST_RANGES, self._portion.rows)
             again = await source.within(part, self._portion)
-            tail = tail.reread(again.rows.ids, up_to=again.rows.ids[-1] if again.full else part.pairs[-1][1])
+            tail = tail.reread(again.ids, up_to=again.reached if again.full else part.pairs[-1][1])
             rows, full, self._portion = rows + again.rows, full or bool(tail.due), again.portion
-            self._ledger = self._ledger.after(tail.finished)
+            unread = {**unread, **again.unread}
+            self._late.finished(tail.finished)
         self._note_durable(read.inserted, read.flushed, tail.high)
         self._tail = tail
-        kept = self._without_echoes(rows)
+        moved = full or bool(rows or unread)
+        kept, unread = self._without_echoes(rows, unread)
         if not full and not tail.fenced:
             self._met.settle(landed)
         made = await self._read_lineage.generations(source, kept)
         read_at = time.monotonic()
-        return Batch(
-            kept, tail, self._safe, None if full else asked, read_at, moved=full or bool(rows), full=full, made=made
-        )
+        visible = None if full else asked
+        return Batch(kept, tail, self._safe, visible, read_at, moved=moved, full=full, unread=unread, made=made)
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
         """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
@@ -212,20 +218,23 @@ class Session:
         if self._unflushed is None and high > self._safe:
             self._unflushed = (inserted, high)
 
-    def _without_echoes(self, rows: Rows) -> Rows:
+    def _without_echoes(self, rows: Rows, unread: Unread) -> tuple[Rows, Unread]:
+        if unread:
+            meant = self._met.take(unread)
+            unread = dict(compress(unread.items(), meant))
         if not rows:
-            return rows
+            return rows, unread
         keep = self._met.take(rows.uuids)
         kept = rows if all(keep) else rows.where(keep)
         self._meter.echoed(len(rows) - len(kept))
-        return kept
+        return kept, unread
 
     async def _write(self, batch: Batch) -> None:
         """Deliver a batch with its mark; one without rows waits for the next beat to save how far it went.
 
         What triggers made goes first, by generation and with the mark as it stands, and what makes a loop not at all.
         """
-        if not batch.rows and not batch.again:
+        if batch.empty:
             self._reached(batch, 0)
             return
         for generation in sorted(set(batch.made.values())):
@@ -234,7 +243,8 @@ class Session:
                 await self._deliver(replace(batch, rows=rows, again=()), self._state, generation)
         looping = batch.of_generation(lambda of: of >= LOOP_GENERATION) if batch.made else Rows()
         rows = batch.of_generation(lambda of: not of) if batch.made else batch.rows
-        delivered = await self._deliver(replace(batch, rows=rows), self._mark(batch), 0, self._loop(looping))
+        aside = {**self._loop(looping), **batch.unread}
+        delivered = await self._deliver(replace(batch, rows=rows), self._mark(batch), 0, aside)
         self._reached(batch, delivered.inserted)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
 
@@ -335,7 +345,7 @@ class Session:
         portion = self._portion_of(MOST_NAMED)
         while self._wanted:
             found = await self._link.source.reader.named(self._wanted[:MOST_NAMED], portion)
-            await self._write(self._batch(found.rows))
+            await self._write(self._batch(found.rows, found.unread))
             del self._wanted[: found.asked]
             portion = found.portion
             if time.monotonic() > until:
@@ -346,31 +356,31 @@ class Session:
         portion = self._portion_of(MOST_AGAIN)
         if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
             found = await self._link.source.reader.named(due, portion)
-            await self._write(self._batch(found.rows, again=due[: found.asked]))
+            await self._write(self._batch(found.rows, found.unread, due[: found.asked]))
 
     def _portion_of(self, most_rows: int) -> Portion:
         """Rows that are asked for by their names: so many at most, and no more bytes than in any other batch."""
         return Portion.of(min(most_rows, self.size.rows), self.size.share_of(self._batch_bytes))
 
     async def _bring_late(self) -> None:
-        """Look whether rows have come into holes that were given up, and bring them; now and then keep these holes."""
-        if not self._ledger.recent or time.monotonic() - self._looked_late < LATE_SECONDS:
-            return
-        self._looked_late = time.monotonic()
-        again = await self._link.source.reader.within(self._ledger.recent, self._portion)
-        self._ledger = self._ledger.without(again.rows.ids)
-        rows = self._without_echoes(again.rows)
-        if rows:
-            log.warning("rows_came_late", **self._meter.names, rows=len(rows), first=rows.uuids[0])
-            self._meter.late += len(rows)
-            await self._write(self._batch(rows))
-        if self._ledger != self._kept_ledger:
-            await self._link.destination.writer.keep_ledger(self._ledger)
-            self._kept_ledger = self._ledger
+        """Bring rows that have come late, as long as there are some, for some time between two reads."""
+        until, brought, portion = time.monotonic() + NAMED_SECONDS, 0, self._portion
+        while self._late.due:
+            found = await self._late.look(self._link.source.reader, portion)
+            rows, unread = self._without_echoes(found.rows, found.unread)
+            await self._write(self._batch(rows, unread))
+            brought, portion = brought + len(rows), found.portion
+            if time.monotonic() > until:
+                break
+        if brought:
+            log.warning("rows_came_late", **self._meter.names, rows=brought)
+            self._meter.late += brought
+        await self._late.keep(self._link.destination.writer)
 
-    def _batch(self, rows: Rows, again: Sequence[str] = ()) -> Batch:
+    def _batch(self, rows: Rows, unread: Unread, again: Sequence[str] = ()) -> Batch:
         """Rows that were not read above the mark, so it does not move for them."""
-        return Batch(rows, self._tail, self._safe, None, time.monotonic(), moved=False, full=False, again=again)
+        now = time.monotonic()
+        return Batch(rows, self._tail, self._safe, None, now, moved=False, full=False, again=again, unread=unread)
 
     async def _save_mark(self) -> None:
         destination = self._link.destination.writer

@@ -202,13 +202,18 @@ class Sweeper:
         return new
 
     async def _excuse(self, suspects: dict[str, Kind]) -> frozenset[str]:
-        """Rows that are set aside on the side that lacks them, and rows that differ and are recorded as conflicts."""
+        """Rows that are set aside on the side that lacks them, and rows that differ and are recorded as conflicts.
+
+        A row that differs is set aside where one of the two cannot be read.
+        """
         first, second = self._servers
         records: tuple[tuple[Server, Kind, type[Rejected | Conflict]], ...] = (
             (first, "only_in_second", Rejected),
             (first, "different", Conflict),
+            (first, "different", Rejected),
             (second, "only_in_first", Rejected),
             (second, "different", Conflict),
+            (second, "different", Rejected),
         )
         excused: frozenset[str] = frozenset()
         for server, kind, record in records:

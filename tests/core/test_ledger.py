@@ -1,7 +1,7 @@
 """A ledger holds what was finished and did not come, the newest of it, within its bounds."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snk.core import ledger as ledger_module
@@ -26,15 +26,16 @@ def test_it_holds_what_was_finished_and_did_not_come(taken: list[tuple[bool, set
         assert ledger.recent == ledger.finished
 
 
-@given(st.lists(ids, max_size=10), st.integers(1, 4))
-def test_within_its_bounds_it_holds_the_newest(finished: list[set[int]], most: int) -> None:
+@example([(False, set(range(40))), (True, set(range(1, 40, 2)))], 2)
+@given(steps, st.integers(1, 4))
+def test_within_its_bounds_it_holds_the_newest(taken: list[tuple[bool, set[int]]], most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger_module, "MOST", most)
         patch.setattr(ledger_module, "KEPT", 2 * most)
         ledger = Ledger()
-        for numbers in finished:
-            whole = ledger.finished | some(numbers)
-            ledger = ledger.after(some(numbers))
+        for came, numbers in taken:
+            whole = ledger.finished - some(numbers) if came else ledger.finished | some(numbers)
+            ledger = ledger.without(numbers) if came else ledger.after(some(numbers))
             assert ledger.finished.pairs == whole.pairs[-2 * most :]
             assert ledger.recent.pairs == whole.pairs[-most:]
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from snk.core import pace
 from snk.core.portion import Portion
-from snk.db import writer
+from snk.db import conflicts
 from snk.db.engine import Server
 from snk.db.reader import Named, Reader
 from snk.embedded.postgres import PostgresServer
@@ -194,7 +194,7 @@ async def test_both_servers_crash_in_the_middle_of_writing(own_pair: Any, own_se
 async def test_wide_rows_under_the_uuids_of_narrow_ones_are_compared_a_few_at_a_time(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "COMPARED_BYTES", 4 * MEGABYTE)
+    monkeypatch.setattr(conflicts, "COMPARED_BYTES", 4 * MEGABYTE)
     seen: list[int] = []
     named = Reader.named
 

@@ -7,6 +7,7 @@ import pytest
 from snk.core.ledger import Ledger
 from snk.core.portion import Portion
 from snk.db.reader import Named, Reader
+from snk.sync import late as late_module
 from snk.sync import session as session_module
 from snk.sync import sweeper as sweeper_module
 from snk.sync.daemon import Daemon
@@ -24,7 +25,7 @@ LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'lat
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ledger is looked at with every beat."""
-    monkeypatch.setattr(session_module, "LATE_SECONDS", 0.0)
+    monkeypatch.setattr(late_module, "LATE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -137,6 +138,51 @@ async def test_the_ledger_outlives_the_daemon(running: Running, first: Database,
     async with running():
         await first.run(LATE.format(1))
         await until_equal(first, second, 4)
+
+
+PUT_BACK = "insert into records (id, uuid, data) select n, gen_random_uuid(), 'put back' from generate_series(1, {}) n"
+
+
+async def until_high_ids_were_read(first: Database, second: Database) -> None:
+    """All ids below those of the first row are holes that were given up."""
+    await first.run("insert into records (id, uuid, data) values (1000000, gen_random_uuid(), 'first')")
+
+    async def given_up() -> bool:
+        return bool(await second.value("select coalesce((select highs = '{999999}' from snk.ledgers), false)"))
+
+    await until(given_up, "the holes to be given up")
+
+
+async def test_old_rows_that_are_put_back_come_one_batch_after_the_other(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(batch_rows=10) as daemon:
+        await until_high_ids_were_read(first, second)
+        await first.run(PUT_BACK.format(500))
+        await until(lambda: late(daemon, 1), "the first of them")
+        # From now on, whoever waits for the next look waits in vain.
+        monkeypatch.setattr(late_module, "LATE_SECONDS", 3600.0)
+        await until_equal(first, second, 501)
+        assert await late(daemon, 500)
+
+
+async def late(daemon: Daemon, rows: int) -> bool:
+    return daemon.status().flows[0].late >= rows
+
+
+async def test_new_rows_do_not_wait_for_old_ones_that_are_put_back(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "NAMED_SECONDS", 0.0)
+    async with running(batch_rows=1) as daemon:
+        await until_high_ids_were_read(first, second)
+        await first.run(PUT_BACK.format(300))
+        await until(lambda: late(daemon, 1), "the first of them")
+        uuid = "00000000-0000-4000-8000-000000000001"
+        await first.run(f"insert into records (id, uuid, data) values (1000001, '{uuid}', 'new')")
+        await until(lambda: holds(second, uuid), "the new row")
+        assert not await late(daemon, 300), "it came last"
+        await until_equal(first, second, 302)
 
 
 async def test_sequences_with_cache_lose_nothing(running: Running, first: Database, second: Database) -> None:

@@ -1,0 +1,86 @@
+"""Rows that were not inserted, for their uuids are there: the same rows, or conflicts, which are recorded."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.portion import Portion
+from snk.db.reader import Reader
+from snk.db.rejects import Refusal
+from snk.db.schema import Conflict
+from snk.db.table import Rows, SyncedTable
+
+COMPARED_BYTES = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What has the uuids of some rows.
+
+    Attributes:
+        conflicts: the uuids of other rows, of those that were not known yet and are recorded now.
+        missing: the uuids that nothing has.
+        unread: why what has the others cannot be read here, by uuid.
+    """
+
+    conflicts: tuple[str, ...] = ()
+    missing: frozenset[str] = frozenset()
+    unread: Mapping[str, Refusal] = field(default_factory=dict)
+
+
+class Conflicts:
+    """Compares rows with what has their uuids in one table. Calls are part of the caller's transaction."""
+
+    def __init__(self, connection: AsyncConnection, reader: Reader, table: SyncedTable) -> None:
+        self._connection = connection
+        self._reader = reader
+        self._key = table.shape.full_name
+        self._names = table.names
+
+    async def compare(self, rows: Rows) -> Compared:
+        """Record the rows that differ from what has their uuid; so many bytes of it are read at a time."""
+        conflicts: list[str] = []
+        missing: set[str] = set()
+        unread: dict[str, Refusal] = {}
+        portion = Portion.of(len(rows), COMPARED_BYTES)
+        while rows:
+            there = await self._reader.named(rows.uuids, portion)
+            ours, theirs = _by_uuid(rows[: there.asked]), _by_uuid(there.rows)
+            unread |= there.unread
+            missing |= ours.keys() - theirs.keys() - unread.keys()
+            different = [uuid for uuid, row in ours.items() if uuid in theirs and row != theirs[uuid]]
+            conflicts += await self._record((uuid, ours[uuid], theirs[uuid]) for uuid in different)
+            rows, portion = rows[there.asked :], there.portion
+        return Compared(tuple(conflicts), frozenset(missing), unread)
+
+    async def _record(self, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]) -> list[str]:
+        """Record a uuid, our row and theirs; the uuids of those that were not known yet."""
+        values = [
+            {
+                "table_name": self._key,
+                "uuid": uuid,
+                "source_row": self._as_text(ours),
+                "destination_row": self._as_text(theirs),
+            }
+            for uuid, ours, theirs in found
+        ]
+        if not values:
+            return []
+        record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
+        return list((await self._connection.execute(record, values)).scalars())
+
+    def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
+        return {name: _text(value) for name, value in zip(self._names, row, strict=True)}
+
+
+def _by_uuid(rows: Rows) -> dict[str, tuple[Any, ...]]:
+    return dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
+
+
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
+    return "\\x" + value.hex() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,153 @@
+"""The questions that `snk.db.reader.Reader` asks, as statements; those called by its methods' names are theirs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from snk.db import catalog, deliveries, schema
+from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
+
+Columns = Sequence[sa.ColumnElement[Any]]
+
+WIDEST: sa.ColumnElement[int] = sa.bindparam("widest", type_=sa.BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question for rows, as statements.
+
+    Attributes:
+        ways: two of them: whether the texts of a column come joined to one, or in arrays.
+        names: for the ids and uuids alone.
+        nothing: parameters with which it asks for no row.
+    """
+
+    ways: Mapping[bool, sa.Executable]
+    names: sa.Executable
+    nothing: Mapping[str, Any]
+
+
+def above(table: SyncedTable) -> Question:
+    """The first rows with an id above ``high``."""
+    return _question(table, _above, {"high": 2**63 - 1})
+
+
+def within(table: SyncedTable) -> Question:
+    """The first rows with an id between one of ``lows`` and that of ``highs``."""
+    return _question(table, _within, {"lows": [], "highs": []})
+
+
+def _question(
+    table: SyncedTable, select: Callable[[SyncedTable, Columns], sa.Subquery], nothing: Mapping[str, Any]
+) -> Question:
+    """The statements of a question, given the rows it is about, of which it takes some columns."""
+    limited = select(table, table.measurable(WIDEST))
+    named = select(table, [sa.cast(table.uuid, sa.Text).label("uuid")])
+    uuids = sa.func.array_agg(named.c.uuid, type_=ARRAY(sa.Text, dimensions=1))
+    names = sa.select(catalog.stamp(table.shape), *_positions(), _ids(named), uuids)
+    return Question({joined: _fitting(table, limited, joined=joined) for joined in (False, True)}, names, nothing)
+
+
+def _above(table: SyncedTable, columns: Columns) -> sa.Subquery:
+    """The rows of `above`. WITH TIES, so that equal ids are never split between two reads."""
+    return (
+        sa.select(table.id.label("id"), *columns)
+        .where(table.id > sa.bindparam("high", type_=sa.BigInteger))
+        .order_by(table.id)
+        .fetch(sa.bindparam("limit", type_=sa.BigInteger), with_ties=True)
+        .subquery()
+    )
+
+
+def _within(table: SyncedTable, columns: Columns) -> sa.Subquery:
+    """The rows of `within`. LATERAL makes it one index range scan per hole, whatever the statistics say."""
+    limit = sa.bindparam("limit", type_=sa.BigInteger)
+    holes = (
+        sa.func.unnest(sa.bindparam("lows", type_=IDS_ARRAY), sa.bindparam("highs", type_=IDS_ARRAY))
+        .table_valued("low", "high", name="holes")
+        .render_derived()
+    )
+    inside = (
+        sa.select(table.id.label("id"), *columns)
+        .where(table.id >= holes.c.low, table.id <= holes.c.high)
+        .order_by(table.id)
+        .fetch(limit, with_ties=True)
+        .lateral("inside")
+    )
+    return (
+        sa.select(*inside.c)
+        .select_from(holes.join(inside, sa.true()))
+        .order_by(inside.c.id)
+        .fetch(limit, with_ties=True)
+        .subquery()
+    )
+
+
+def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Select[Any]:
+    """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
+    rows, width = table.measured(limited)
+    return sa.select(
+        catalog.stamp(table.shape),
+        *_positions(),
+        sa.null() if width is None else sa.func.max(width),
+        _ids(rows),
+        *table.folded(rows, None if width is None else width > WIDEST, joined=joined),
+    )
+
+
+def wait(table: SyncedTable) -> sa.Select[Any]:
+    """Wait in the server for a row with an id above ``high``."""
+    wait = getattr(sa.func, schema.SCHEMA).wait_for_rows
+    return sa.select(
+        wait(
+            sa.literal(table.shape.oid, pg.OID),
+            sa.literal(table.shape.id_column.name, sa.Text),
+            sa.bindparam("high", type_=sa.BigInteger),
+            sa.bindparam("most", type_=sa.Double),
+            sa.bindparam("every", type_=sa.Double),
+        )
+    )
+
+
+def named(table: SyncedTable) -> sa.Select[Any]:
+    """The rows of some ``uuids``, and before them how wide the widest is."""
+    rows, width = table.measured(
+        sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(any_of(table)).subquery()
+    )
+    return sa.select(
+        catalog.stamp(table.shape),
+        sa.null() if width is None else sa.func.max(width),
+        _ids(rows),
+        *table.folded(rows, None if width is None else width > WIDEST),
+    )
+
+
+def made_in(table: SyncedTable) -> sa.Select[str, int]:
+    """Of the rows with some ``ids`` those that were made in some ``transactions``."""
+    numbers = sa.cast(sa.bindparam("transactions", type_=ARRAY(sa.Text, dimensions=1)), ARRAY(NamedType("xid")))
+    return sa.select(table.uuid, deliveries.MADE_IN).where(
+        table.id == sa.any_(sa.bindparam("ids", type_=IDS_ARRAY)), sa.literal_column("xmin") == sa.any_(numbers)
+    )
+
+
+def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:
+    return sa.func.array_agg(rows.c.id, type_=IDS_ARRAY)
+
+
+def any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
+    """The uuid is one of those bound as ``uuids``."""
+    return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
+
+
+def _positions() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int]]:
+    """`snk.db.reader.Found.inserted` and ``flushed``."""
+    return _bytes(sa.func.pg_current_wal_insert_lsn()), _bytes(sa.func.pg_current_wal_flush_lsn())
+
+
+def _bytes(position: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    """A WAL position as a number of bytes."""
+    return sa.cast(sa.func.pg_wal_lsn_diff(position, sa.literal_column("'0/0'")), sa.BigInteger)
