@@ -29,7 +29,7 @@ def rejected(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each database.")] = 20,
 ) -> None:
-    """List the rows that either database refuses, and why. Exit code 0 if there are none, 1 if there are."""
+    """List the rows that either database has set aside, and why. Exit code 0 if there are none, 1 if there are."""
     sides = uvloop.run(_look(pair_of(start()), limit))
     if as_json:
         told = {side.server.label: {"count": side.count, "rows": [asdict(row) for row in side.rows]} for side in sides}
@@ -82,7 +82,7 @@ async def _hasten(pair: Pair, uuids: list[str]) -> list[tuple[str, int]]:
 
 
 def _show(side: Side) -> None:
-    print(f"{side.server.address} refuses {side.count:,} row{'' if side.count == 1 else 's'}")
+    print(f"{side.server.address} has set aside {side.count:,} row{'' if side.count == 1 else 's'}")
     for row in side.rows:
         print(f"  {row.table_name} {row.uuid}  {row.sqlstate or '-'} {row.error}")
         since, then = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (row.first_at, row.next_at))

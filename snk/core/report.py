@@ -54,7 +54,8 @@ class FlowStatus:
         echoes: rows recognised as written by SNK itself.
         present: rows that the destination held already, found by its unique key.
         conflicts: one uuid, two different rows; all that are recorded in the destination.
-        rejected: rows that the destination refuses, set aside in ``snk.rejected`` there and tried again.
+        rejected: rows that the destination refuses or the source cannot give, set aside in ``snk.rejected`` there and
+            tried again.
         wanted: rows that a sweep found missing in the destination, and that are still to be brought there.
         late: rows that appeared in holes after they were given up, and were brought all the same.
         leader: the daemon that works on this table: its name, or an empty string where none does.

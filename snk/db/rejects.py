@@ -1,4 +1,4 @@
-"""Rows that the destination refuses: set aside there, with the error, and tried again ever more rarely."""
+"""Rows that the destination refuses, or the source cannot give: set aside there, and tried again ever more rarely."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

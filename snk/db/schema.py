@@ -70,12 +70,12 @@ class Conflict(Own):
 
 
 class Rejected(Own):
-    """A row of the other database that this one refuses. It is tried again when ``next_at`` has come.
+    """A row that this database refuses, or that one of the two cannot give. It is tried again when ``next_at`` has come.
 
     Attributes:
         sqlstate: the five characters by which PostgreSQL names the error.
         error: the server's own sentence.
-        tries: how often it was refused.
+        tries: how often that was so.
     """
 
     __tablename__ = "rejected"

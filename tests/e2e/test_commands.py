@@ -248,7 +248,7 @@ async def test_rejected_lists_refused_rows_and_retry_has_them_tried(pair: Any) -
         await daemon.until_flowing()
         clean = daemon.snk("rejected")
         assert clean.returncode == 0
-        assert clean.stdout.count("refuses 0 rows") == 2
+        assert clean.stdout.count("has set aside 0 rows") == 2
         await second.run("alter table records add constraint good check (data <> 'bad')")
         await first.run("insert into records (uuid, data) values ('00000000-0000-4000-8000-000000000001', 'bad')")
 
