@@ -11,7 +11,7 @@ from snk.core.portion import Portion
 from snk.db.reader import Reader
 from snk.db.rejects import Refusal
 from snk.db.schema import Conflict
-from snk.db.table import Rows, SyncedTable
+from snk.db.table import Rows, SyncedTable, bound
 
 COMPARED_BYTES = 8 * 2**20
 
@@ -38,7 +38,7 @@ class Conflicts:
         self._connection = connection
         self._reader = reader
         self._key = table.shape.full_name
-        self._names = table.names
+        self._table = table
 
     async def compare(self, rows: Rows) -> Compared:
         """Record the rows that differ from what has their uuid; so many bytes of it are read at a time."""
@@ -51,10 +51,19 @@ class Conflicts:
             ours, theirs = _by_uuid(rows[: there.asked]), _by_uuid(there.rows)
             unread |= there.unread
             missing |= ours.keys() - theirs.keys() - unread.keys()
-            different = [uuid for uuid, row in ours.items() if uuid in theirs and row != theirs[uuid]]
-            conflicts += await self._record((uuid, ours[uuid], theirs[uuid]) for uuid in different)
+            if different := [uuid for uuid, row in ours.items() if uuid in theirs and row != theirs[uuid]]:
+                taken = await self._as_taken(different, [ours[uuid] for uuid in different])
+                conflicts += await self._record(
+                    (uuid, ours[uuid], theirs[uuid]) for uuid in different if taken[uuid] != theirs[uuid]
+                )
             rows, portion = rows[there.asked :], there.portion
         return Compared(tuple(conflicts), frozenset(missing), unread)
+
+    async def _as_taken(self, uuids: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+        """Rows as this database would write them, had it taken them."""
+        values = bound(list(column) for column in zip(*rows, strict=True))
+        columns = (await self._connection.execute(self._table.as_taken(), values)).one()
+        return dict(zip(uuids, zip(*columns, strict=True), strict=True))
 
     async def _record(self, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]) -> list[str]:
         """Record a uuid, our row and theirs; the uuids of those that were not known yet."""
@@ -73,7 +82,7 @@ class Conflicts:
         return list((await self._connection.execute(record, values)).scalars())
 
     def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
-        return {name: _text(value) for name, value in zip(self._names, row, strict=True)}
+        return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}
 
 
 def _by_uuid(rows: Rows) -> dict[str, tuple[Any, ...]]:

@@ -203,6 +203,19 @@ class SyncedTable:
         ]
         return rows, values
 
+    def as_taken(self) -> sa.Select[Any]:
+        """What is bound as ``c0``, ``c1``, ... as this database writes it: a value per column, as `folded`.
+
+        Two databases may write one value differently: in other versions, or where they sort by bytes that differ with
+        the encoding, such as the keys of a jsonb.
+        """
+        rows, values = self.unfolded()
+        written = (
+            (value if _read_plainly(column) else sa.cast(value, sa.Text)).label(f"c{at}")
+            for at, (value, column) in enumerate(zip(values, self.columns, strict=True))
+        )
+        return sa.select(*self.folded(sa.select(*written).select_from(rows).subquery()))
+
     def joined(self, columns: Iterable[Sequence[Any]]) -> dict[str, Any] | None:
         """Column lists of two rows or more as parameters, the values of a text column as one text.
 
