@@ -70,7 +70,7 @@ class Conflict(Own):
 
 
 class Rejected(Own):
-    """A row that this database refuses, or that one of the two cannot give. It is tried again when ``next_at`` has come.
+    """A row that this database refuses, or that one of the two cannot give; tried again when ``next_at`` has come.
 
     Attributes:
         sqlstate: the five characters by which PostgreSQL names the error.
