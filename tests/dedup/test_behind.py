@@ -22,6 +22,12 @@ async def everything(uuids: Sequence[str]) -> frozenset[str]:
     return frozenset(uuids)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows do not wait for Redis as long as a busy machine may take; these tests do."""
+    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", DEADLINE_SECONDS)
+
+
 def attached(dsn: str, boot: str = "boot") -> tuple[Behind, Known]:
     behind, known = Behind(dsn), Known(1000)
     behind.attach("records", known)

@@ -43,11 +43,13 @@ class CancelledAt:
 
     Attributes:
         waits: how often it has waited.
+        ended: it came to its end before that.
     """
 
     def __init__(self, at: int) -> None:
         self._at = at
         self.waits = 0
+        self.ended = False
 
     async def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it as the task that is current."""
@@ -62,6 +64,7 @@ class CancelledAt:
             try:
                 waited_for = send(value)
             except StopIteration:
+                self.ended = not self._at or self.waits < self._at
                 return
             self.waits += 1
             if self.waits == self._at:
@@ -79,13 +82,13 @@ async def steps(session: Session) -> None:
     await session.finish()
 
 
-async def life(flow: Flow, at: int) -> int:
-    """Lead a session that is cancelled at its n-th wait, and count the waits."""
+async def life(flow: Flow, at: int) -> bool:
+    """Lead a session that is cancelled at its n-th wait; whether it came to its end before."""
     counted = CancelledAt(at)
     with suppress(asyncio.CancelledError):
         async with flow._session(EPOCH, asyncio.Event()) as session:
             await asyncio.create_task(counted.run(steps(session)))
-    return counted.waits
+    return counted.ended
 
 
 async def with_sessions_cancelled(
@@ -101,11 +104,11 @@ async def with_sessions_cancelled(
 
 
 async def _cancelled_in_turn(flow: Flow, first: Database, second: Database) -> int:
-    waits, at = 1, 0
-    while waits > at:
+    ended, at = False, 0
+    while not ended:
         at += 1
         await insert(first, ROWS)
-        waits = await life(flow, at)
+        ended = await life(flow, at)
         rows, high, holes = (await second.rows(TOGETHER))[0]
         assert (rows, holes) == (high, 0), f"cancelled at wait {at}: {rows} rows, mark at {high}"
     while await first.value("select count(*) from records") > await second.value("select count(*) from records"):

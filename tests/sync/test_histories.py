@@ -20,6 +20,7 @@ from snk.db.engine import Server
 from snk.db.reader import Found, Reader
 from snk.db.writer import MarkState
 from snk.dedup.known import Known
+from snk.sync import late as late_module
 from snk.sync.arrivals import Arrivals
 from snk.sync.lineage import Lineage
 from snk.sync.link import End, Link, linked
@@ -205,7 +206,8 @@ def test_a_row_committed_late_arrives(pair: Any) -> None:
 
 @pytest.fixture
 def without_fences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The product, broken: holes are given up at once."""
+    """The product, broken: holes are given up at once; and whatever comes into them is looked for too late."""
+    monkeypatch.setattr(late_module, "LATE_SECONDS", 3600.0)
     monkeypatch.setattr(tail_module, "_looked", lambda group, _: Fenced(group.holes, frozenset(), due=True))
     return
 

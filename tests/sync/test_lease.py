@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from snk.core.portion import Portion
+from snk.db import deliveries
 from snk.db import writer as writer_module
 from snk.db.engine import Server
 from snk.db.leases import LeaseBook, LeaseState
@@ -153,11 +154,12 @@ async def test_without_the_epoch_in_the_write_a_late_daemon_would_write(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test above can fail."""
-    move = writer_module._MOVE
+    move = deliveries.MOVE_MARK
     unfenced = move.with_dialect_options()
     unfenced._where_criteria = tuple(part for part in move._where_criteria if "epoch" not in str(part))
     assert len(unfenced._where_criteria) == len(move._where_criteria) - 1
-    monkeypatch.setattr(writer_module, "_MOVE", unfenced)
+    for module in (deliveries, writer_module):
+        monkeypatch.setattr(module, "MOVE_MARK", unfenced)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         await with_two_leases(pair, first, second)
 
