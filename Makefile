@@ -31,13 +31,13 @@ bench: $(INSTALLED)  ## SNK against the database's own replication and others, s
 	@$(BIN)/pip install --quiet --require-hashes -r bench/requirements.lock
 	$(BIN)/python -m bench $(ARGS)
 
-check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests, long ones too
+check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/audit
-	$(BIN)/pytest $(SIDE_BY_SIDE) --settings all $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 format: $(INSTALLED)  ## format the code and mend what the linter can
 	$(BIN)/ruff format .
