@@ -1,12 +1,16 @@
-"""PostgreSQL's functions as more than one statement calls them."""
+"""PostgreSQL's functions, and expressions, as more than one statement has them."""
 
 import secrets
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 ADVISORY_KEYS = 2**62
+
+T = TypeVar("T")
 
 
 def interval(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[timedelta]:
@@ -32,3 +36,12 @@ async def commit_durably(connection: AsyncConnection) -> None:
 async def commit_locally(connection: AsyncConnection) -> None:
     """Have all transactions of this session wait for the server's own disk, but for no standby."""
     await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "local", False)))  # noqa: FBT003
+
+
+def balanced(combine: Callable[[T, T], T], items: Sequence[T]) -> T:
+    """All items combined, as a tree that is as shallow as can be: neither SQLAlchemy nor PostgreSQL goes deep."""
+    left = list(items)
+    while len(left) > 1:
+        odd = left[len(left) // 2 * 2 :]
+        left = [combine(one, other) for one, other in zip(left[::2], left[1::2], strict=False)] + odd
+    return left[0]

@@ -6,6 +6,7 @@ A batch is a list per column, never an object per row. The server folds rows int
 list of uuids alone.
 """
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -15,7 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from snk.db import texts
+from snk.db.functions import balanced
 from snk.db.shape import Column, Shape
+
+# A statement may return 1664 columns; some of them are no column of the table's.
+MOST_FOLDED = 1600
 
 IDS_ARRAY = ARRAY(sa.BigInteger, dimensions=1)
 UUIDS_ARRAY = ARRAY(sa.Uuid(as_uuid=False), dimensions=1)
@@ -113,20 +118,21 @@ class SyncedTable:
         return [self._read(c).label(f"c{at}") for at, c in enumerate(self.columns)]
 
     def measurable(self, widest: sa.ColumnElement[int]) -> list[sa.ColumnElement[Any]]:
-        """The copied columns as they are read, for `measured`.
+        """The copied columns as they are read, and what of them is left out in bytes, for `measured`.
 
         What has to become text first, and is stored in more bytes than a row may have, is left out: to unpack
         thousands of large documents only to see that they are large would take minutes.
         """
         columns: list[sa.ColumnElement[Any]] = []
+        left_out: list[sa.ColumnElement[int]] = []
         for at, column in enumerate(self.columns):
+            value = self._read(column)
             if column.varies and not _read_plainly(column):
                 stored = sa.func.pg_column_size(self.table.c[column.name])
-                columns.append(sa.case((stored <= widest, self._read(column))).label(f"c{at}"))
-                columns.append(stored.label(f"s{at}"))
-            else:
-                columns.append(self._read(column).label(f"c{at}"))
-        return columns
+                value = sa.case((stored <= widest, value))
+                left_out.append(sa.cast(sa.case((stored > widest, stored), else_=0), sa.BigInteger))
+            columns.append(value.label(f"c{at}"))
+        return [*columns, *([balanced(operator.add, left_out).label("left_out")] if left_out else [])]
 
     def measured(self, rows: sa.Subquery) -> tuple[sa.Subquery, sa.ColumnElement[int] | None]:
         """The same rows, and the width of each: the bytes of what has no fixed width, as it travels.
@@ -137,18 +143,17 @@ class SyncedTable:
         Returns:
             None for a width where all columns have a fixed one.
         """
-        sizes = {
-            f"c{at}": sa.func.octet_length(rows.c[f"c{at}"])
-            if _read_plainly(column)
-            else sa.func.coalesce(sa.func.octet_length(rows.c[f"c{at}"]), rows.c[f"s{at}"])
-            for at, column in enumerate(self.columns)
-            if column.varies
-        }
+        sizes: list[sa.ColumnElement[int]] = [
+            sa.func.octet_length(rows.c[f"c{at}"]) for at, column in enumerate(self.columns) if column.varies
+        ]
+        if "left_out" in rows.c:
+            sizes.append(rows.c.left_out)
         if len(sizes) < 2:  # noqa: PLR2004 - two and more are added up
-            return rows, next(iter(sizes.values()), None)
-        added = [sa.cast(sa.func.coalesce(size, sa.literal_column("0")), sa.BigInteger) for size in sizes.values()]
-        width = sum(added[1:], added[0])
-        together = sa.select(*rows.c, width.label("width")).offset(sa.literal_column("0")).subquery()
+            return rows, next(iter(sizes), None)
+        added = [sa.cast(sa.func.coalesce(size, sa.literal_column("0")), sa.BigInteger) for size in sizes]
+        width = balanced(operator.add, added)
+        columns = [column for column in rows.c if column.key != "left_out"]
+        together = sa.select(*columns, width.label("width")).offset(sa.literal_column("0")).subquery()
         return together, together.c.width
 
     def folded(
@@ -161,8 +166,10 @@ class SyncedTable:
         Args:
             rows: the subquery.
             wide: of rows for which this is true only what has a fixed width comes along.
-            joined: texts come as one, and after all columns how many values of each are not NULL.
+            joined: texts come as one, and after all columns how many values of each are not NULL; in arrays all the
+                same where these would be more columns than a statement may have.
         """
+        joined = joined and len(self.columns) + sum(map(_written_as_text, self.columns)) <= MOST_FOLDED
         folded: list[sa.ColumnElement[Any]] = []
         counts: list[sa.ColumnElement[int]] = []
         for at, column in enumerate(self.columns):

@@ -24,14 +24,15 @@ Two properties of databases with different encodings would let equal values look
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 
+from snk.db.functions import balanced
 from snk.db.shape import Column
 from snk.db.sqlstates import plain, sqlstate
 from snk.db.table import SyncedTable
@@ -43,7 +44,6 @@ UNTRANSLATABLE = "22P05"
 
 Hashed = Callable[[sa.ColumnElement[str]], sa.ColumnElement[int]]
 Cases = list[tuple[sa.ColumnElement[bool], sa.ColumnElement[int]]]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +131,6 @@ def row_hash(table: SyncedTable, texts: Texts) -> sa.ColumnElement[int]:
 def seed(table: SyncedTable, number: int) -> sa.ColumnElement[int]:
     """A hash of a row's uuid alone, and of a number."""
     return sa.func.uuid_hash_extended(table.uuid, sa.literal(number, sa.BigInteger))
-
-
-def balanced(combine: Callable[[T, T], T], items: Sequence[T]) -> T:
-    """All items combined, as a tree that is as shallow as can be: neither SQLAlchemy nor PostgreSQL goes deep."""
-    left = list(items)
-    while len(left) > 1:
-        odd = left[len(left) // 2 * 2 :]
-        left = [combine(one, other) for one, other in zip(left[::2], left[1::2], strict=False)] + odd
-    return left[0]
 
 
 def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int], texts: Texts) -> sa.ColumnElement[int]:
