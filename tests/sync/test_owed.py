@@ -245,7 +245,7 @@ async def test_a_schema_that_an_earlier_version_made_is_told_of(running: Running
     async with running():
         pass
     await second.run("drop table snk.sweeps")
-    with pytest.raises(PairUnfit, match=r"second .*: snk\.sweeps is missing\. Run `snk init`"):
+    with pytest.raises(PairUnfit, match=r"second .*: snk\.sweeps missing\. Run `snk init`"):
         async with running(init=False):
             pass
     async with running(init=True):
