@@ -31,7 +31,6 @@ _WRITERS_OF = """
 """
 _WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
 
-
 # A statement is prepared first, and until the driver has heard of that and asks for more, its backend is active: one
 # that waits for its client is not at work, whatever its state.
 _STATE = sa.text("""

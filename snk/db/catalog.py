@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
+from snk.db.functions import NO_SEARCH_PATH
 from snk.db.shape import Column, InsertTrigger, Sequence, Shape
 from snk.errors import TableUnfit
 
@@ -138,12 +139,9 @@ _RIGHTS_LACKING = sa.text("""
     where n.nspname = :schema and not has_function_privilege(p.oid, 'EXECUTE')
 """)
 
-# With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
-_NO_SEARCH_PATH = sa.text("select set_config('search_path', '', true)")
-
-# A column may own one sequence and draw from another: that one counts.
 _SEARCH_PATH = sa.text("select current_setting('search_path')")
 
+# A column may own one sequence and draw from another: that one counts.
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
            case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
@@ -175,7 +173,6 @@ _COLUMNS = sa.text("""
 _OF_COLUMNS = ("name", "type_name", "not_null", "expression", "default", "always", "varies", "unique", "indexed")
 
 _SOURCE = sa.text("select source from pg_settings where name = :name")
-
 
 _PARENTS = sa.text("""
     select distinct n.nspname, c.relname
@@ -254,7 +251,7 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
     table = (await connection.execute(_TABLE, {"name": _as_identifier(name)})).mappings().one_or_none()
     if table is None:
         raise TableUnfit(f"{side}: there is no table {name}", hint=await _where_it_may_be(connection, name))
-    await connection.execute(_NO_SEARCH_PATH)
+    await connection.execute(NO_SEARCH_PATH)
     columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
     facts: dict[str, Any] = {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in table.items()}
     return Shape(**facts, columns=tuple(_column(row) for row in columns))

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import quoted_name
 
 from snk.db import catalog
+from snk.db.functions import NO_SEARCH_PATH
 from snk.db.shape import Sequence
 
 
@@ -122,7 +123,7 @@ async def made_types(connection: AsyncConnection, table: int) -> dict[str, MadeT
 
     The connection is to be in a transaction, for the search path is emptied in it.
     """
-    await connection.execute(sa.select(sa.func.set_config("search_path", "", True)))  # noqa: FBT003
+    await connection.execute(NO_SEARCH_PATH)
     found = await connection.execute(_TYPES, {"oid": table})
     return {row["name"]: MadeType(row["name"], row["kind"], tuple(row["parts"])) for row in found.mappings()}
 

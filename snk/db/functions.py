@@ -28,14 +28,23 @@ def lock(key: int) -> sa.ColumnElement[None]:
     return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
+def setting(name: str, value: str, *, local: bool = False) -> sa.ColumnElement[str]:
+    """Give a setting a value, until the session ends, or the present transaction where it is ``local``."""
+    return sa.func.set_config(name, value, local)
+
+
+# With an empty search_path, format_type writes every type that is not PostgreSQL's own with its schema.
+NO_SEARCH_PATH = sa.select(setting("search_path", "", local=True))
+
+
 async def commit_durably(connection: AsyncConnection) -> None:
     """Have the present transaction wait for the disk when it commits, which SNK's sessions do not by themselves."""
-    await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "on", True)))  # noqa: FBT003
+    await connection.execute(sa.select(setting("synchronous_commit", "on", local=True)))
 
 
 async def commit_locally(connection: AsyncConnection) -> None:
     """Have all transactions of this session wait for the server's own disk, but for no standby."""
-    await connection.execute(sa.select(sa.func.set_config("synchronous_commit", "local", False)))  # noqa: FBT003
+    await connection.execute(sa.select(setting("synchronous_commit", "local")))
 
 
 def balanced(combine: Callable[[T, T], T], items: Sequence[T]) -> T:

@@ -60,7 +60,7 @@ async def insert_narrowly(
     if error is None:
         return narrowed
     if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
-        raise ParentMissing(plain(error.orig or error))
+        raise ParentMissing(plain(error))
     await connection.execute(statement, bound(rows[:0].columns))
     waiting = [(rows, error)]
     while waiting:
@@ -68,7 +68,7 @@ async def insert_narrowly(
         if len(refused) == 1:
             narrowed.refused[refused.uuids[0]] = _refusal(error)
             if len(narrowed.refused) > MOST_REFUSED:
-                words = plain(error.orig or error)
+                words = plain(error)
                 raise TooLarge(f"more than {MOST_REFUSED} rows of a batch are refused, the last one: {words}")
             continue
         tried = [(half, await _try(connection, statement, half, narrowed)) for half in refused.halves()]
@@ -98,4 +98,4 @@ async def _try(
 
 
 def _refusal(error: DBAPIError) -> Refusal:
-    return Refusal(sqlstate(error), plain(error.orig or error))
+    return Refusal(sqlstate(error), plain(error))

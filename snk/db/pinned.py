@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
+from snk.db.functions import setting
 
 ON, OFF, NEVER = "on", "off", "0"
 
@@ -80,11 +81,11 @@ async def pin(connection: AsyncConnection, statement_seconds: float | None) -> i
     pid, prefers_reading, *_ = (await connection.execute(asked)).one()
     if prefers_reading == ON and await catalog.source_of(connection, READ_ONLY) in _OF_THE_ROLE:
         # A preference of this role. Set for the database or the server it is a mode of operation, and SNK heeds it.
-        await connection.execute(sa.select(_set(READ_ONLY, OFF)))
+        await connection.execute(sa.select(setting(READ_ONLY, OFF)))
     return int(pid)
 
 
 def _set(name: str, value: str) -> sa.ColumnElement[str]:
     """Set it for the session, if this server knows it."""
     known = sa.func.current_setting(name, True).is_not(None)  # noqa: FBT003
-    return sa.case((known, sa.func.set_config(name, value, False)))  # noqa: FBT003
+    return sa.case((known, setting(name, value)))

@@ -13,6 +13,7 @@ from snk.core.portion import Portion
 from snk.core.report import Blocker
 from snk.db import activity, catalog, deliveries, questions, schema
 from snk.db.engine import Kind, Server
+from snk.db.functions import setting
 from snk.db.questions import Question, any_of
 from snk.db.rejects import Refusal
 from snk.db.table import Rows, SyncedTable
@@ -31,7 +32,7 @@ BY_INDEX = {
 
 async def plan_by_index(connection: AsyncConnection) -> None:
     """Have the planner of this session use indexes wherever there are any, whatever the statistics say."""
-    await connection.execute(sa.select(*(sa.func.set_config(name, value, False) for name, value in BY_INDEX.items())))  # noqa: FBT003
+    await connection.execute(sa.select(*(setting(name, value) for name, value in BY_INDEX.items())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,11 @@ class InsertTrigger:
     level: Literal["row", "statement"]
     condition: str
 
+    @property
+    def full_name(self) -> str:
+        """Such as ``audit of public.orders``: names of triggers count for one table only."""
+        return f"{self.name} of {self.table}"
+
 
 def _only(role: str, candidates: list[Column], table: str) -> Column:
     named = [c for c in candidates if c.name == role]

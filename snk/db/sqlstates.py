@@ -69,7 +69,7 @@ def doubtful(state: str) -> bool:
 def from_server(error: DBAPIError, address: str) -> SnkError:
     """What SQLAlchemy raised, as one of SNK's errors; ``address`` says whose it is."""
     state = sqlstate(error)
-    words = f"{address}: {plain(error.orig or error)}"
+    words = f"{address}: {plain(error)}"
     if state in _WAITED_FOR:
         family, hint = _WAITED_FOR[state]
         return family(words, hint=hint)
@@ -87,7 +87,7 @@ def from_server(error: DBAPIError, address: str) -> SnkError:
 
 def plain(error: BaseException) -> str:
     """The server's or the system's own sentence: no statement, no parameters, no class names of the driver."""
-    text = str(error).strip().splitlines()
+    text = str(getattr(error, "orig", None) or error).strip().splitlines()
     first = text[0] if text else type(error).__name__
     if first.startswith("<class"):
         first = first.partition(">:")[2].strip()

@@ -89,7 +89,7 @@ def fault_of(error: Exception, side: str, *, alone: bool) -> Refusal | None:
     if isinstance(cause, UnicodeDecodeError):
         state, words = NOT_IN_ENCODING[0], str(cause)
     elif isinstance(cause, DBAPIError) and of_these_rows(cause, 1 if alone else 2):
-        state, words = sqlstate(cause), plain(cause.orig or cause)
+        state, words = sqlstate(cause), plain(cause)
         if state == TOO_LARGE and not alone:
             return None  # fewer may well be given together
     else:

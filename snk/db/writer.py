@@ -249,7 +249,7 @@ class Writer:
         self._careful = bool(delivered.absent)
         return delivered, replace(state, version=state.version + 1)
 
-    async def _deliver(self, task: "_Task", *, patient: bool) -> Delivered | None:
+    async def _deliver(self, task: _Task, *, patient: bool) -> Delivered | None:
         """One try; None, with nothing written, where it is worth waiting for rows to which these refer."""
         try:
             async with self._server.answering(self._connection, "write"):
@@ -270,7 +270,7 @@ class Writer:
             if not of_these_rows(error, len(rows)):
                 raise
             if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
-                raise ParentMissing(plain(error.orig or error)) from error
+                raise ParentMissing(plain(error)) from error
             return None
         self._check_moved(moved)
         return Delivered(len(rows), made_in=frozenset(made_in))
@@ -283,7 +283,7 @@ class Writer:
             return self._deliver_joined, values
         return self._deliver_many, bound(rows.columns)
 
-    async def _deliver_carefully(self, task: "_Task", *, patient: bool) -> Delivered:
+    async def _deliver_carefully(self, task: _Task, *, patient: bool) -> Delivered:
         await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
         connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
         try:
@@ -295,7 +295,7 @@ class Writer:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         return delivered
 
-    async def _narrowed(self, connection: AsyncConnection, task: "_Task", *, patient: bool) -> Delivered:
+    async def _narrowed(self, connection: AsyncConnection, task: _Task, *, patient: bool) -> Delivered:
         """The careful way, in a transaction of its own."""
         rows = task.rows
         async with connection.begin():

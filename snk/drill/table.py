@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.engine import Server
+from snk.db.functions import setting
 from snk.db.schema import Conflict, Lease, LedgerKept, Mark, Rejected, SweepKept
 from snk.errors import TableUnfit
 
@@ -60,7 +61,7 @@ async def durable(server: Server) -> AsyncIterator[AsyncConnection]:
     with server.translated():
         async with engine.connect() as connection:
             for name, value in SESSION.items():
-                await connection.execute(sa.select(sa.func.set_config(name, value, False)))  # noqa: FBT003
+                await connection.execute(sa.select(setting(name, value)))
             await connection.commit()
             yield connection
 

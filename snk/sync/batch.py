@@ -41,4 +41,6 @@ class Batch:
 
     def of_generation(self, wanted: Callable[[int], bool]) -> Rows:
         """The rows whose generation is wanted."""
+        if not self.made:
+            return self.rows if wanted(0) else Rows()
         return self.rows.where([wanted(self.made.get(uuid, 0)) for uuid in self.rows.uuids])

@@ -66,4 +66,4 @@ class Lineage:
     def names(self, own: Collection[InsertTrigger]) -> str:
         """The triggers that may have made a row: those of its own table, or else all that are known."""
         triggers = own or [trigger for known in self._triggers.values() for trigger in known]
-        return ", ".join(sorted({f"{trigger.name} of {trigger.table}" for trigger in triggers}))
+        return ", ".join(sorted({trigger.full_name for trigger in triggers}))

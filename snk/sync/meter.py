@@ -125,7 +125,7 @@ class Meter:
 
     def note_rewriting(self, triggers: Iterable[InsertTrigger]) -> None:
         """Rows differ from what the destination holds, and these are the triggers there: some may change rows."""
-        before = sorted(f"{trigger.name} of {trigger.table}" for trigger in triggers if trigger.timing == "before")
+        before = sorted(trigger.full_name for trigger in triggers if trigger.timing == "before")
         if before:
             destination = self.names["destination"]
             self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"

@@ -241,9 +241,8 @@ class Session:
             if generation < LOOP_GENERATION:
                 rows = batch.of_generation(generation.__eq__)
                 await self._deliver(replace(batch, rows=rows, again=()), self._state, generation)
-        looping = batch.of_generation(lambda of: of >= LOOP_GENERATION) if batch.made else Rows()
-        rows = batch.of_generation(lambda of: not of) if batch.made else batch.rows
-        aside = {**self._loop(looping), **batch.unread}
+        rows = batch.of_generation(lambda of: not of)
+        aside = {**self._loop(batch.of_generation(lambda of: of >= LOOP_GENERATION)), **batch.unread}
         delivered = await self._deliver(replace(batch, rows=rows), self._mark(batch), 0, aside)
         self._reached(batch, delivered.inserted)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)

@@ -80,7 +80,7 @@ class Texts:
         """Whether an error speaks of a character that UTF8 lacks, and that was not known yet. From now on it is."""
         if not (self.recoded and isinstance(error, DBAPIError) and sqlstate(error) == UNTRANSLATABLE):
             return False
-        stray = bytes.fromhex("".join(re.findall(r"\b0x([0-9a-f]{2})\b", plain(error.orig or error))))
+        stray = bytes.fromhex("".join(re.findall(r"\b0x([0-9a-f]{2})\b", plain(error))))
         if not stray or stray in self.strays:
             return False
         self.strays.append(stray)

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
+from snk.db.functions import setting
 from snk.db.reader import plan_by_index
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify import load
@@ -63,7 +64,7 @@ class SlicedSide(Side):
         """
         async with self._server.answering(self._connection):
             await plan_by_index(self._connection)
-        await self._rows(sa.select(sa.func.set_config("max_parallel_workers_per_gather", "0", False)), {})  # noqa: FBT003
+        await self._rows(sa.select(setting("max_parallel_workers_per_gather", "0")), {})
         if not self._indexed:
             # To look for the greatest id, or for rows above it, would be to read the whole table.
             ends = await self.ends(ALL)
