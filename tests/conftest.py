@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,15 +94,24 @@ def own_servers(folder: Path) -> Iterator[EmbeddedPair]:
 @pytest.fixture
 def pair(servers: EmbeddedPair) -> Iterator[PairUrls]:
     """A fresh database on each shared server, and an empty Redis."""
+    with fresh_pair(servers) as made:
+        yield made
+
+
+@contextmanager
+def fresh_pair(servers: EmbeddedPair, options: tuple[str, str] = ("", "")) -> Iterator[PairUrls]:
+    """A fresh database on each server, made with these options of CREATE DATABASE, and an empty Redis."""
     name = next(names)
     both = (servers.first, servers.second)
-    for server in both:
-        psql(server, f"create database {name}")
+    for server, option in zip(both, options, strict=True):
+        psql(server, f"create database {name} {option}")
     servers.redis.restart()
     first, second = (server.dsn.removesuffix("postgres") + name for server in both)
-    yield PairUrls(first, second, servers.redis.dsn)
-    for server in both:
-        psql(server, f"drop database {name} with (force)")
+    try:
+        yield PairUrls(first, second, servers.redis.dsn)
+    finally:
+        for server in both:
+            psql(server, f"drop database {name} with (force)")
 
 
 @pytest.fixture

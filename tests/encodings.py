@@ -1,10 +1,9 @@
 """Pairs of databases that keep their text in different encodings."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from snk.embedded.pair import EmbeddedPair
-from tests.conftest import PairUrls, names, psql
+from tests.conftest import PairUrls, fresh_pair
 
 # Beside UTF8: text that both can hold, and that is sorted by its bytes in another order, where there is any.
 WORDS = {
@@ -15,15 +14,7 @@ WORDS = {
 }
 
 
-@contextmanager
-def encoded_pair(servers: EmbeddedPair, *encodings: str) -> Iterator[PairUrls]:
+def encoded_pair(servers: EmbeddedPair, first: str, second: str) -> AbstractContextManager[PairUrls]:
     """A fresh database of an encoding on each server."""
-    name = next(names)
-    both = (servers.first, servers.second)
-    for server, encoding in zip(both, encodings, strict=True):
-        psql(server, f"create database {name} encoding '{encoding}' template template0 lc_collate 'C' lc_ctype 'C'")
-    servers.redis.restart()
-    first, second = (server.dsn.removesuffix("postgres") + name for server in both)
-    yield PairUrls(first, second, servers.redis.dsn)
-    for server in both:
-        psql(server, f"drop database {name} with (force)")
+    options = "encoding '{}' template template0 lc_collate 'C' lc_ctype 'C'"
+    return fresh_pair(servers, (options.format(first), options.format(second)))

@@ -115,13 +115,19 @@ def started_by(folder: Path, *parent: str) -> str:
     return (folder / "log").read_text().replace(str(folder), "folder")
 
 
+def signals_of(found: str, kind: str) -> set[int]:
+    """The signals of this kind, but for those that the C library keeps to itself: no program can change them."""
+    mask = int(found.split(f"{kind}:\t")[1].split("\n", maxsplit=1)[0], 16)
+    return {number for number in signal.valid_signals() if mask >> (number - 1) & 1}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process ignores and blocks is read in /proc")
 @pytest.mark.parametrize("heritage", HERITAGES)
 def test_a_program_starts_alike_whatever_its_parent_was_left(tmp_path: Path, heritage: str) -> None:
     plain = started_by(tmp_path / "plain")
     assert started_by(tmp_path / "heir", sys.executable, SCRIPT, heritage) == plain
-    assert "SigIgn:\t0000000000000000" in plain
-    assert "SigBlk:\t0000000000000000" in plain
+    assert signals_of(plain, "SigIgn") == set()
+    assert signals_of(plain, "SigBlk") == set()
     assert plain.endswith("said\ndone\n")
 
 

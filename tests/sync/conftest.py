@@ -1,13 +1,15 @@
 """Fixtures for tests that run the daemon inside the test, on real servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 
+from snk.core.portion import Portion
 from snk.db.engine import Server
+from snk.db.reader import Named, Reader
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair
@@ -16,6 +18,31 @@ from tests.databases import Database
 
 NO_SWEEPS = Pace(every_seconds=0)
 Running = Callable[..., AbstractAsyncContextManager[Daemon]]
+
+
+def watch_named(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each read of rows by their names brings, from now on."""
+    seen: list[int] = []
+    named = Reader.named
+
+    async def watched(self: Reader, uuids: Sequence[str], portion: Portion) -> Named:
+        found = await named(self, uuids, portion)
+        seen.append(sum(len(value) for column in found.rows.columns for value in column))
+        return found
+
+    monkeypatch.setattr(Reader, "named", watched)
+    return seen
+
+
+@asynccontextmanager
+async def kept_running(daemon: Daemon, stop: asyncio.Event) -> AsyncIterator[None]:
+    """A daemon that was found fit runs as long as the block."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(daemon.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
 
 
 @pytest.fixture
@@ -48,11 +75,7 @@ def running(pair: Any) -> Running:
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
         daemon = Daemon(servers, Limits(**limits), redis, name=name, sweeps=sweeps, canary_seconds=canary_seconds)
         await daemon.wait_until_fit(stop, init=init)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(daemon.run(stop))
-            try:
-                yield daemon
-            finally:
-                stop.set()
+        async with kept_running(daemon, stop):
+            yield daemon
 
     return run

@@ -24,6 +24,7 @@ from snk.sync.prepare import grant, prepare
 from snk.sync.sweeper import Pace
 from snk.verify.compare import compare
 from tests.databases import Database, until, until_equal
+from tests.sync.conftest import kept_running
 from tests.sync.test_types import MAKE_TYPES, inserts, table
 
 PARTS = 3
@@ -205,12 +206,8 @@ async def running(ground: Ground) -> AsyncIterator[Daemon]:
 
     await until(started, "the daemon to start or to say why not")
     await starting
-    async with asyncio.TaskGroup() as group:
-        group.create_task(daemon.run(stop))
-        try:
-            yield daemon
-        finally:
-            stop.set()
+    async with kept_running(daemon, stop):
+        yield daemon
 
 
 @pytest.mark.timeout(3600)

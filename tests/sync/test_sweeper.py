@@ -1,12 +1,8 @@
 """What tailing cannot see is found by a sweep or in the ledger of holes given up, and brought over."""
 
-from collections.abc import Sequence
-
 import pytest
 
 from snk.core.ledger import Ledger
-from snk.core.portion import Portion
-from snk.db.reader import Named, Reader
 from snk.sync import late as late_module
 from snk.sync import session as session_module
 from snk.sync import sweeper as sweeper_module
@@ -15,7 +11,7 @@ from snk.sync.sweeper import Pace
 from snk.verify import search as search_module
 from snk.verify import sweep as sweep_module
 from tests.databases import Database, insert, until, until_equal
-from tests.sync.conftest import Running
+from tests.sync.conftest import Running, watch_named
 from tests.verify.test_sweep import most_at_once
 
 OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
@@ -313,15 +309,7 @@ async def test_wide_rows_that_a_sweep_found_come_a_few_at_a_time(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kib = 2**10
-    seen: list[int] = []
-    named = Reader.named
-
-    async def watched(self: Reader, uuids: Sequence[str], portion: Portion) -> Named:
-        found = await named(self, uuids, portion)
-        seen.append(sum(len(value) for column in found.rows.columns for value in column))
-        return found
-
-    monkeypatch.setattr(Reader, "named", watched)
+    seen = watch_named(monkeypatch)
     async with running(sweeps=OFTEN, batch_bytes=100 * kib):
         await first.run(
             "insert into records (uuid, data)"

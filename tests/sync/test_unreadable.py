@@ -22,9 +22,10 @@ from snk.sync.flow import Limits
 from snk.sync.link import linked
 from snk.sync.pair import Pair
 from snk.sync.sweeper import Pace
-from tests.conftest import PairUrls, names, psql
+from tests.conftest import PairUrls
 from tests.databases import Database, insert, until
-from tests.sync.conftest import NO_SWEEPS, Running
+from tests.encodings import encoded_pair
+from tests.sync.conftest import NO_SWEEPS, Running, kept_running
 
 TABLE = "create table records (id bigserial primary key, uuid uuid not null unique, data text not null)"
 GOOD = "insert into records (uuid, data) values (gen_random_uuid(), 'good')"
@@ -33,19 +34,12 @@ OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 
 
 @asynccontextmanager
-async def encoded(servers: EmbeddedPair, *encodings: str) -> AsyncIterator[PairUrls]:
-    """A fresh pair of databases, each in an encoding of its own."""
-    name, both = next(names), (servers.first, servers.second)
-    for server, encoding in zip(both, encodings, strict=True):
-        psql(server, f"create database {name} encoding '{encoding}' template template0 lc_collate 'C' lc_ctype 'C'")
-    urls = [server.dsn.removesuffix("postgres") + name for server in both]
-    try:
-        for url in urls:
+async def encoded(servers: EmbeddedPair, first: str, second: str) -> AsyncIterator[PairUrls]:
+    """A fresh pair of databases, each in an encoding of its own, with a table to be synced."""
+    with encoded_pair(servers, first, second) as urls:
+        for url in (urls.first, urls.second):
             await Database(url).run(TABLE)
-        yield PairUrls(*urls, servers.redis.dsn)
-    finally:
-        for server in both:
-            psql(server, f"drop database {name} with (force)")
+        yield urls
 
 
 @dataclass(frozen=True)
@@ -123,12 +117,8 @@ async def going(urls: PairUrls, sweeps: Pace = NO_SWEEPS, **limits: Any) -> Asyn
     pair = Pair(Server("first", urls.first), Server("second", urls.second), ("records",))
     daemon = Daemon(pair, Limits(**limits), urls.redis, sweeps=sweeps)
     await daemon.wait_until_fit(stop, init=True)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(daemon.run(stop))
-        try:
-            yield daemon
-        finally:
-            stop.set()
+    async with kept_running(daemon, stop):
+        yield daemon
 
 
 async def until_aside(side: Database, count: int) -> None:
