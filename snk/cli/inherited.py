@@ -1,4 +1,4 @@
-"""What a process inherits from whoever started it, put in order before anything else happens.
+"""Puts in order what a process inherits from its parent, before anything else happens.
 
 A shell, cron or a supervisor may leave behind ignored and blocked signals, closed standard streams, low limits, a umask
 that shuts out its owner, an encoding without arrows. None of it may change what SNK does.
@@ -20,7 +20,7 @@ OWNER = 0o700
 
 
 def settle() -> None:
-    """Start from a known state, whoever started us."""
+    """Start from a known state, whatever the parent left behind."""
     open_standard_streams()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -18,7 +18,7 @@ _ADVISORY = sa.text("""
       and l.database = (select oid from pg_database where datname = current_database())
 """)
 
-# Whoever inserts or copies holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
+# An INSERT or COPY holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
 # transaction ends. The modes above it that can write too are listed as well; SHARE UPDATE EXCLUSIVE and SHARE are not:
 # they are what VACUUM and CREATE INDEX hold, for hours, and an INSERT beside them takes ROW EXCLUSIVE all the same.
 _WRITERS_OF = """

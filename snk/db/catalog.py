@@ -243,7 +243,7 @@ async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
 async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shape:
     """Ask for a table by the name in the settings, found on the search path if it names no schema.
 
-    The connection is to be in a transaction, for the search path is emptied in it.
+    The connection must be in a transaction: the search path is emptied until its end.
 
     Raises:
         TableUnfit: there is no such table.

@@ -121,7 +121,7 @@ async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[s
 async def made_types(connection: AsyncConnection, table: int) -> dict[str, MadeType]:
     """The types that somebody made, and that the columns of a table consist of, by their names.
 
-    The connection is to be in a transaction, for the search path is emptied in it.
+    The connection must be in a transaction: the search path is emptied until its end.
     """
     await connection.execute(NO_SEARCH_PATH)
     found = await connection.execute(_TYPES, {"oid": table})

@@ -11,6 +11,7 @@ from snk.core.portion import Portion
 from snk.db.reader import Reader
 from snk.db.rejects import Refusal
 from snk.db.schema import Conflict
+from snk.db.statement import Statement
 from snk.db.table import Rows, SyncedTable, bound
 
 COMPARED_BYTES = 8 * 2**20
@@ -39,6 +40,12 @@ class Conflicts:
         self._reader = reader
         self._key = table.shape.full_name
         self._table = table
+        self._as_taken = Statement(table, SyncedTable.as_taken)
+
+    async def get_ready(self) -> None:
+        """Make what `compare` needs now, so that no transaction waits for it."""
+        await self._as_taken.over(self._connection, self._table.labels)
+        await self._reader.get_ready()
 
     async def compare(self, rows: Rows) -> Compared:
         """Record the rows that differ from what has their uuid; so many bytes of it are read at a time."""
@@ -52,17 +59,18 @@ class Conflicts:
             unread |= there.unread
             missing |= ours.keys() - theirs.keys() - unread.keys()
             if different := [uuid for uuid, row in ours.items() if uuid in theirs and row != theirs[uuid]]:
-                taken = await self._as_taken(different, [ours[uuid] for uuid in different])
+                taken = await self._taken(different, [ours[uuid] for uuid in different])
                 conflicts += await self._record(
                     (uuid, ours[uuid], theirs[uuid]) for uuid in different if taken[uuid] != theirs[uuid]
                 )
             rows, portion = rows[there.asked :], there.portion
         return Compared(tuple(conflicts), frozenset(missing), unread)
 
-    async def _as_taken(self, uuids: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+    async def _taken(self, uuids: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
         """Rows as this database would write them, had it taken them."""
         values = bound(list(column) for column in zip(*rows, strict=True))
-        columns = (await self._connection.execute(self._table.as_taken(), values)).one()
+        statement = await self._as_taken.over(self._connection, values)
+        columns = (await self._connection.execute(statement, values)).one()
         return dict(zip(uuids, zip(*columns, strict=True), strict=True))
 
     async def _record(self, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]) -> list[str]:

@@ -89,5 +89,5 @@ def insert_missing(table: SyncedTable) -> sa.Executable:
         insert(table.table)
         .from_select(table.names, sa.select(*values).select_from(rows), include_defaults=False)
         .on_conflict_do_nothing(index_elements=[table.uuid])
-        .returning(table.uuid)
+        .returning(sa.cast(table.uuid, sa.Text))
     )

@@ -1,7 +1,7 @@
 """Whether two servers can be synced, or compared, at all.
 
-What is wrong is said in the same words by whoever looks: the start of the daemon, each session of a flow, `snk verify`
-and `snk doctor` ask here.
+The start of the daemon, each session of a flow, `snk verify` and `snk doctor` all ask here, so they report a fault in
+the same words.
 """
 
 from collections.abc import Iterator

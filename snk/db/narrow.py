@@ -5,7 +5,7 @@ them bad, about 2 r log2(n / r) tries are needed.
 
 A trigger may fail with any error there is, so the error does not tell whether a row is to blame. What fails without any
 row is not a row's fault: a right is missing, or a trigger of the statement refuses everything. Nor is an error that
-rather speaks of something else (`snk.db.sqlstates.doubtful`) where it meets every row of a batch.
+usually has another cause (`snk.db.sqlstates.doubtful`) if every row of a batch meets it.
 """
 
 from dataclasses import dataclass, field

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from snk.db import catalog, deliveries, schema
+from snk.db.statement import Statement
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
 
 Columns = Sequence[sa.ColumnElement[Any]]
@@ -26,8 +28,8 @@ class Question:
         nothing: parameters with which it asks for no row.
     """
 
-    ways: Mapping[bool, sa.Executable]
-    names: sa.Executable
+    ways: Mapping[bool, Statement]
+    names: Statement
     nothing: Mapping[str, Any]
 
 
@@ -45,11 +47,17 @@ def _question(
     table: SyncedTable, select: Callable[[SyncedTable, Columns], sa.Subquery], nothing: Mapping[str, Any]
 ) -> Question:
     """The statements of a question, given the rows it is about, of which it takes some columns."""
-    limited = select(table, table.measurable(WIDEST))
-    named = select(table, [sa.cast(table.uuid, sa.Text).label("uuid")])
-    uuids = sa.func.array_agg(named.c.uuid, type_=ARRAY(sa.Text, dimensions=1))
-    names = sa.select(catalog.stamp(table.shape), *_positions(), _ids(named), uuids)
-    return Question({joined: _fitting(table, limited, joined=joined) for joined in (False, True)}, names, nothing)
+
+    def way(table: SyncedTable, *, joined: bool) -> sa.Select[Any]:
+        return _fitting(table, select(table, table.measurable(WIDEST)), joined=joined)
+
+    def names(table: SyncedTable) -> sa.Select[Any]:
+        named = select(table, [sa.cast(table.uuid, sa.Text).label("uuid")])
+        uuids = sa.func.array_agg(named.c.uuid, type_=ARRAY(sa.Text, dimensions=1))
+        return sa.select(catalog.stamp(table.shape), *_positions(), _ids(named), uuids)
+
+    ways = {joined: Statement(table, partial(way, joined=joined)) for joined in (False, True)}
+    return Question(ways, Statement(table, names), nothing)
 
 
 def _above(table: SyncedTable, columns: Columns) -> sa.Subquery:
@@ -124,6 +132,11 @@ def named(table: SyncedTable) -> sa.Select[Any]:
         _ids(rows),
         *table.folded(rows, None if width is None else width > WIDEST),
     )
+
+
+def bounds(table: SyncedTable) -> sa.Select[int, int]:
+    """The least and the greatest id."""
+    return sa.select(sa.func.min(table.id), sa.func.max(table.id))
 
 
 def made_in(table: SyncedTable) -> sa.Select[str, int]:

@@ -16,6 +16,7 @@ from snk.db.engine import Kind, Server
 from snk.db.functions import setting
 from snk.db.questions import Question, any_of
 from snk.db.rejects import Refusal
+from snk.db.statement import Statement
 from snk.db.table import Rows, SyncedTable
 from snk.db.unreadable import READ_ERRORS, Around, TooWide, fault_of, read_around
 from snk.errors import SnkError, TableChanged
@@ -28,6 +29,8 @@ BY_INDEX = {
     "enable_sort": "off",
     "plan_cache_mode": "force_generic_plan",
 }
+
+_NAMED = ("uuids", "widest")
 
 
 async def plan_by_index(connection: AsyncConnection) -> None:
@@ -105,12 +108,12 @@ class Reader:
         self._above = questions.above(table)
         self._within = questions.within(table)
         self._joins = True
-        self._named = questions.named(table)
-        self._wait = questions.wait(table)
+        self._named = Statement(table, questions.named)
+        self._wait = Statement(table, questions.wait)
         self._can_wait: bool | None = None
         self._held = sa.select(table.uuid).where(any_of(table))
         self._made_in = questions.made_in(table)
-        self._bounds = sa.select(sa.func.min(table.id), sa.func.max(table.id))
+        self._bounds = Statement(table, questions.bounds)
 
     @property
     def floor(self) -> int:
@@ -128,6 +131,7 @@ class Reader:
 
     async def _fitting(self, question: Question, parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
+        portion = self._bounded(portion)
         while True:
             limits = {"limit": portion.rows, "widest": portion.widest}
             try:
@@ -150,7 +154,7 @@ class Reader:
                 return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed, reached)
             self._joins = False  # where one such text is, there are more
 
-    async def _around(self, names: sa.Executable, parameters: Mapping[str, Any], portion: Portion) -> Found:
+    async def _around(self, names: Statement, parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion by the names of its rows."""
         answer = await self._row(names, {**parameters, "limit": portion.rows})
         stamp, inserted, flushed, ids, uuids = answer
@@ -163,7 +167,7 @@ class Reader:
         return Found(rows, full, portion, inserted, flushed, reached, unread, list(unread_ids.values()))
 
     async def _blame_rows(
-        self, error: Exception, statement: sa.Executable, nothing: Mapping[str, Any], *, alone: bool
+        self, error: Exception, statement: Statement, nothing: Mapping[str, Any], *, alone: bool
     ) -> None:
         """See that rows are to blame for the error of a read: it goes away where none is asked for.
 
@@ -184,6 +188,7 @@ class Reader:
 
     async def named(self, uuids: Sequence[str], portion: Portion) -> Named:
         """The rows of the first of these uuids, of as many as fit into the portion, and of one at least."""
+        portion = self._bounded(portion)
         while True:
             asked = list(uuids[: portion.rows])
             try:
@@ -210,7 +215,7 @@ class Reader:
         Raises:
             TooWide: one has more than its share of the portion.
         """
-        answer = await self._row(self._named, {"uuids": list(uuids), "widest": portion.widest})
+        answer = await self._row(self._named, dict(zip(_NAMED, (list(uuids), portion.widest), strict=True)))
         stamp, widest, ids, *folded = answer
         self._check(stamp)
         if widest is not None and widest > portion.widest:
@@ -287,6 +292,9 @@ class Reader:
             drawn = await catalog.drawn(self._connection, sequence.oid)
         return drawn is None or drawn < high
 
+    def _bounded(self, portion: Portion) -> Portion:
+        return portion.bounded(min(portion.most_rows, self._table.most_rows), portion.most_bytes)
+
     def _check(self, stamp: str | None) -> None:
         if stamp != self._table.shape.stamp:
             raise self._changed()
@@ -294,9 +302,14 @@ class Reader:
     def _changed(self) -> TableChanged:
         return TableChanged(f"{self._server.label}: {self._table.shape.full_name} is not as it was: looking again")
 
+    async def get_ready(self) -> None:
+        """Make what `named` needs now, so that it takes no time later."""
+        await self._named.over(self._connection, _NAMED)
+
     async def _row(
-        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"
+        self, statement: Statement, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"
     ) -> list[Any]:
+        ready = await statement.over(self._connection, parameters or ())
         savepoint = self._connection.begin_nested() if self._in_transaction else nullcontext()
         async with self._server.answering(self._connection, kind), savepoint:
-            return list((await self._connection.execute(statement, parameters)).one())
+            return list((await self._connection.execute(ready, parameters)).one())

@@ -24,7 +24,7 @@ class Own(DeclarativeBase):
 class Mark(Own):
     """How far a table of *the other* database was delivered into this one.
 
-    Written in the same statement as the rows it speaks of, by compare-and-set on its version.
+    Written in the same statement as the rows it counts, by compare-and-set on its version.
 
     Attributes:
         table_name: schema and table, as they are called here.
@@ -33,7 +33,7 @@ class Mark(Own):
         safe: the greatest high known to be durable at the source.
         holes_low: the lower ends of the intervals of ids at or below high that were never seen.
         holes_high: their upper ends.
-        source: which database this mark speaks of: system identifier and database oid.
+        source: which database this mark belongs to: system identifier and database oid.
         boot: the source's last start or recovery; another one means that it may have forgotten rows above safe.
         epoch: of the lease under which it may be written; a daemon with an older lease is too late.
     """
@@ -109,7 +109,7 @@ class SweepKept(Own):
     Attributes:
         table_name: schema and table, as they are called here.
         body: `snk.db.shape.Shape.body` of it then; empty where no flow looked yet.
-        owed: why rows may be missing here that the marks speak of, or an empty string: both sides were compared since.
+        owed: why rows that the marks count may be missing here; empty once both sides were compared.
         doubts: counts the reasons, so that one that comes during a sweep is not settled by it.
     """
 

@@ -26,8 +26,6 @@ PLAIN: dict[str, type[sa.types.TypeEngine[Any]]] = {
     "bytea": sa.LargeBinary,
     "uuid": sa.Uuid,
 }
-# Statements about more columns take so long to make that leases end meanwhile.
-MOST_COLUMNS = 400
 IDS = ("smallint", "integer", "bigint")
 
 
@@ -231,8 +229,6 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
             f"{where} has child tables, and no unique key spans them",
             hint="Name the children in SNK_TABLES, or make it a partitioned table",
         )
-    if len(shape.columns) > MOST_COLUMNS:
-        yield TableUnfit(f"{where} has {len(shape.columns)} columns", hint=f"SNK syncs tables of up to {MOST_COLUMNS}")
     for right, granted in (("SELECT", shape.may_select), ("INSERT", shape.may_insert)):
         if not granted:
             yield TableUnfit(

@@ -44,7 +44,7 @@ _PASSING = ("40", "53", "57")
 # Mostly of the statement, the session or the server. But a trigger may fail so for a single row, as when it names a
 # table without its schema, calls another server, or meets a damaged index.
 DOUBTFUL = ("08", "0A", "24", "25", "26", "28", "2D", "34", "3B", "3D", "3F", "42", "55", "58", "72", "F0", "HV", "XX")
-# Such a row alone, with nothing else in the batch, costs the server too much.
+# A row that fails so when it is alone in its batch costs the server too much: it is set aside.
 COSTLY = (MEMORY, CANCELLED)
 
 
@@ -62,7 +62,7 @@ def may_be_of_a_row(error: DBAPIError) -> bool:
 
 
 def doubtful(state: str) -> bool:
-    """Whether such an error rather speaks of something else than what a row holds."""
+    """Whether such an error usually has another cause than what a row holds."""
     return state[:2] in DOUBTFUL
 
 

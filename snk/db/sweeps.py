@@ -1,9 +1,9 @@
 """Sweeps that are owed to a table: kept in its own database until one has proven both sides equal.
 
 A mark says which rows are here. Now and then there is reason to doubt it: the table was emptied, or the other side
-went back to an earlier state, so that rows on which the mark rests may be gone. Then all of the table is to be
-compared. Whoever notices writes the reason down before what gave it away is gone, for the daemon may die before the
-sweep ends, and its successor would see nothing strange.
+went back to an earlier state, so rows that the mark counts may be gone. Then the whole table must be compared. The flow
+that notices it writes the reason down while the evidence is still there: the daemon may die before the sweep ends, and
+its successor would see nothing strange.
 
 That order needs no wait for the disk, though SNK's transactions do not wait for it by themselves. The reason and what
 gives it away are written to one database, one after the other, so they are in its log in this order; a crash, and a

@@ -21,6 +21,8 @@ from snk.db.shape import Column, Shape
 
 # A statement may return 1664 columns; some of them are no column of the table's.
 MOST_FOLDED = 1600
+# Python needs some 50 bytes for each.
+MOST_VALUES = 1_000_000
 
 IDS_ARRAY = ARRAY(sa.BigInteger, dimensions=1)
 UUIDS_ARRAY = ARRAY(sa.Uuid(as_uuid=False), dimensions=1)
@@ -87,23 +89,23 @@ class SyncedTable:
 
     shape: Shape
     columns: tuple[Column, ...]
-    table: sa.Table = field(repr=False)
+    table: sa.TableClause = field(repr=False)
 
     @classmethod
     def of(cls, shape: Shape) -> "SyncedTable":
         """The side whose catalogue told this shape. Only its id and its copied columns are mapped."""
         columns = shape.copied
-        mapped: list[sa.Column[Any]] = [sa.Column(shape.id_column.name, sa.BigInteger, primary_key=True)]
-        mapped += [sa.Column(c.name, _written_as(c)) for c in columns]
-        return cls(shape, columns, sa.Table(shape.name, sa.MetaData(), *mapped, schema=shape.schema))
+        mapped: list[sa.ColumnClause[Any]] = [sa.column(shape.id_column.name, sa.BigInteger)]
+        mapped += [sa.column(c.name, _written_as(c)) for c in columns]
+        return cls(shape, columns, sa.table(shape.name, *mapped, schema=shape.schema))
 
     @property
-    def id(self) -> sa.Column[int]:
+    def id(self) -> sa.ColumnClause[int]:
         """The column to tail by."""
         return self.table.c[self.shape.id_column.name]
 
     @property
-    def uuid(self) -> sa.Column[str]:
+    def uuid(self) -> sa.ColumnClause[str]:
         """The column that names a row."""
         return self.table.c[self.shape.uuid_column.name]
 
@@ -113,9 +115,14 @@ class SyncedTable:
         return [c.name for c in self.columns]
 
     @property
-    def travelling(self) -> list[sa.ColumnElement[Any]]:
-        """The copied columns as they are read: plain, or cast to text."""
-        return [self._read(c).label(f"c{at}") for at, c in enumerate(self.columns)]
+    def most_rows(self) -> int:
+        """As many as to have in memory at once, however narrow their columns are."""
+        return max(1, MOST_VALUES // len(self.columns))
+
+    @property
+    def labels(self) -> list[str]:
+        """What the copied columns are called on their way, `bound` as parameters and read."""
+        return [f"c{at}" for at in range(len(self.columns))]
 
     def measurable(self, widest: sa.ColumnElement[int]) -> list[sa.ColumnElement[Any]]:
         """The copied columns as they are read, and what of them is left out in bytes, for `measured`.

@@ -13,6 +13,7 @@ write.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +33,7 @@ from snk.db.reader import Reader
 from snk.db.rejects import Aside, Refusal, Rejects
 from snk.db.schema import Conflict, LedgerKept, Mark
 from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
+from snk.db.statement import Statement
 from snk.db.table import Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 
@@ -113,10 +115,11 @@ class Writer:
         self._kept = (NOTHING, NOTHING)
         self._reader = Reader(server, connection, table, in_transaction=True)
         self._conflicts = Conflicts(connection, self._reader, table)
-        self._deliver_few = deliver(table, tells=watches_triggers)
-        self._deliver_many = deliver(table, by_uuid=True, tells=watches_triggers)
-        self._deliver_joined = deliver(table, by_uuid=True, joined=True, tells=watches_triggers)
-        self._insert_missing = insert_missing(table)
+        many = partial(deliver, by_uuid=True, tells=watches_triggers)
+        self._deliver_few = Statement(table, partial(deliver, tells=watches_triggers))
+        self._deliver_many = Statement(table, many)
+        self._deliver_joined = Statement(table, partial(many, joined=True))
+        self._insert_missing = Statement(table, insert_missing)
         self._rejects = Rejects(connection, self._key)
 
     async def load_mark(self) -> MarkState | None:
@@ -252,11 +255,10 @@ class Writer:
     async def _deliver(self, task: _Task, *, patient: bool) -> Delivered | None:
         """One try; None, with nothing written, where it is worth waiting for rows to which these refer."""
         try:
-            async with self._server.answering(self._connection, "write"):
-                delivered = None
-                if not (self._careful or task.again or task.aside):
-                    delivered = await self._deliver_plainly(task.rows, task.state, patient=patient)
-                return delivered or await self._deliver_carefully(task, patient=patient)
+            delivered = None
+            if not (self._careful or task.again or task.aside):
+                delivered = await self._deliver_plainly(task.rows, task.state, patient=patient)
+            return delivered or await self._deliver_carefully(task, patient=patient)
         except ParentMissing:
             return None
 
@@ -264,18 +266,20 @@ class Writer:
         """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
         statement, values = self._statement(rows)
         values = {**values, **self._moved(state), "rows": len(rows)}
-        try:
-            moved, *made_in = (await self._connection.execute(statement, values)).one()
-        except DBAPIError as error:
-            if not of_these_rows(error, len(rows)):
-                raise
-            if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
-                raise ParentMissing(plain(error)) from error
-            return None
+        ready = await statement.over(self._connection, values)
+        async with self._server.answering(self._connection, "write"):
+            try:
+                moved, *made_in = (await self._connection.execute(ready, values)).one()
+            except DBAPIError as error:
+                if not of_these_rows(error, len(rows)):
+                    raise
+                if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
+                    raise ParentMissing(plain(error)) from error
+                return None
         self._check_moved(moved)
         return Delivered(len(rows), made_in=frozenset(made_in))
 
-    def _statement(self, rows: Rows) -> tuple[sa.Select[Any], dict[str, Any]]:
+    def _statement(self, rows: Rows) -> tuple[Statement, dict[str, Any]]:
         """What suits so many rows best, with the rows as its parameters."""
         if len(rows) < MANY_ROWS:
             return self._deliver_few, bound(rows.columns)
@@ -284,24 +288,29 @@ class Writer:
         return self._deliver_many, bound(rows.columns)
 
     async def _deliver_carefully(self, task: _Task, *, patient: bool) -> Delivered:
-        await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
-        connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
-        try:
-            delivered = await self._narrowed(connection, task, patient=patient)
-        except ParentMissing:
+        statement = await self._insert_missing.over(self._connection, self._table.labels)
+        await self._conflicts.get_ready()
+        async with self._server.answering(self._connection, "write"):
+            await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
+            connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
+            try:
+                delivered = await self._narrowed(connection, task, statement, patient=patient)
+            except ParentMissing:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                raise
+            # Not after any other error: the session ends, and to touch a dead connection would open another one.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
-            raise
-        # Not after any other error: the session ends, and to touch a dead connection would open another one.
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        return delivered
+            return delivered
 
-    async def _narrowed(self, connection: AsyncConnection, task: _Task, *, patient: bool) -> Delivered:
+    async def _narrowed(
+        self, connection: AsyncConnection, task: _Task, statement: sa.Executable, *, patient: bool
+    ) -> Delivered:
         """The careful way, in a transaction of its own."""
         rows = task.rows
         async with connection.begin():
             result = await connection.execute(MOVE_MARK, self._moved(task.state))
             self._check_moved(result.rowcount)
-            narrowed = await insert_narrowly(connection, self._insert_missing, rows, patient=patient)
+            narrowed = await insert_narrowly(connection, statement, rows, patient=patient)
             settled = narrowed.inserted | narrowed.refused.keys()
             there = rows.where([uuid not in settled for uuid in rows.uuids])
             compared = await self._conflicts.compare(there)

@@ -230,7 +230,7 @@ class Flow:
         anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
-            await self._owe_sweep(link, "the source is another database than the mark speaks of")
+            await self._owe_sweep(link, "the source is another database than the one the mark belongs to")
             return await link.destination.writer.move(anew)
         if mark.boot != facts.boot:
             self._log.info(
@@ -248,7 +248,7 @@ class Flow:
         return mark
 
     async def _see_body(self, link: Link) -> None:
-        """A table that was emptied or made anew since anybody saw it last may lack rows that the mark speaks of.
+        """A table that was emptied or made anew since anybody saw it last may lack rows that the mark counts.
 
         Each flow looks after its destination; the opposite one has the mark that speaks of this one's source.
         """

@@ -12,8 +12,8 @@ from snk.db.engine import Server
 from snk.db.fitness import look_at, look_over, one_and_the_same
 from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import InsertTrigger, Shape, differences, faults
+from snk.db.statement import mapped
 from snk.db.sweeps import Sweeps
-from snk.db.table import SyncedTable
 from snk.db.writer import Writer
 from snk.errors import Stop, TableUnfit
 
@@ -115,7 +115,7 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
         await plan_by_index(connection)
         facts = await catalog.server_facts(connection)
         triggers = tuple(await catalog.insert_triggers(connection, shape.relations))
-    table = SyncedTable.of(shape)
+    table = await mapped(shape)
     writer = Writer(server, connection, table, watches_triggers=bool(triggers))
     return End(
         server, facts, Reader(server, connection, table), writer, Sweeps(server, connection, shape.full_name), triggers

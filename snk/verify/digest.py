@@ -3,14 +3,16 @@
 That of a set of rows is their count and the sum of their hashes (`snk.verify.hashes`), which does not depend on order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
+from snk.db.statement import Statement
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.errors import RowRefused
 from snk.verify.hashes import Texts, row_hash, seed
@@ -35,90 +37,108 @@ class Side:
         self._connection = connection
         self._table = table
         self._texts = texts
-        self._hash = row_hash(table, texts)
         self._within = table.uuid.between(sa.bindparam("low", type_=UUID), sa.bindparam("high", type_=UUID))
+        self._named = table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
         self._considered: sa.ColumnElement[bool] = sa.true()
+        # By a hash, so that rows are spread evenly however their uuids are made.
+        number = seed(table, 0).bitwise_and(sa.bindparam("mask", type_=sa.BigInteger))
+        in_classes = number == sa.any_(sa.bindparam("classes", type_=IDS_ARRAY))
+        part = sa.func.width_bucket(table.uuid, sa.bindparam("bounds", type_=UUIDS_ARRAY))
+        self._whole = Statement(table, lambda _: sa.select(*_digest(self._hash)).select_from(table.table))
+        self._classes = self._grouped(number, sa.true())
+        self._hashes_in_classes = self._hashes(lambda: in_classes)
+        self._parts = self._grouped(part, self._within)
+        self._hashes_in_ranges = self._hashes(lambda: _in_ranges(table) & self._considered)
+        self._hashes_of_named = self._hashes(lambda: self._named)
+        self._ends = [Statement(table, partial(_end, self._within, last=last)) for last in (False, True)]
 
     async def whole(self) -> Digest:
         """The digest of all rows."""
-        ((rows, total),) = await self._rows(sa.select(*_digest(self._hash)).select_from(self._table.table), {})
+        ((rows, total),) = await self._rows(self._whole, {})
         return Digest(rows, int(total))
 
     async def classes(self, count: int) -> list[Digest]:
         """The digest of each class of rows, of which there are so many, a power of two."""
-        return await self._grouped(self._class(count), count, sa.true(), {})
+        return _in_order(await self._rows(self._classes, {"mask": count - 1}), count)
 
     async def hashes_in(self, classes: Sequence[int], count: int) -> dict[str, int]:
         """The hash of every row in some classes, by uuid, in one pass over the table."""
-        return await self._hashes(self._class(count) == sa.any_(sa.literal(list(classes), IDS_ARRAY)), {})
+        return await self._by_uuid(self._hashes_in_classes, {"classes": list(classes), "mask": count - 1})
 
     async def ends(self, part: UuidRange) -> UuidRange | None:
         """The range from the least to the greatest uuid within a range; None if it is empty.
 
         Two looks into the index: not every supported version has min() and max() of uuids.
         """
-        uuids = sa.select(sa.cast(self._table.uuid, sa.Text)).where(self._within).limit(1)
-        low = await self._rows(uuids.order_by(self._table.uuid), _bounds(part))
-        high = await self._rows(uuids.order_by(self._table.uuid.desc()), _bounds(part))
+        low, high = [await self._rows(end, _bounds(part)) for end in self._ends]
         return UuidRange.of(low[0][0], high[0][0]) if low and high else None
 
     async def parts(self, ranges: Sequence[UuidRange]) -> list[Digest]:
         """The digest of each of some adjacent ranges, in one pass over them."""
-        bounds = [part.low_text for part in ranges[1:]]
-        number = sa.func.width_bucket(self._table.uuid, sa.literal(bounds, UUIDS_ARRAY))
-        return await self._grouped(number, len(ranges), self._within, _bounds(ranges[0] | ranges[-1]))
+        values = {"bounds": [part.low_text for part in ranges[1:]], **_bounds(ranges[0] | ranges[-1])}
+        return _in_order(await self._rows(self._parts, values), len(ranges))
 
     async def hashes(self, ranges: Sequence[UuidRange]) -> dict[str, int]:
         """The hash of every row in some ranges, by uuid."""
-        lows, highs = [part.low_text for part in ranges], [part.high_text for part in ranges]
-        bounds = (
-            sa.func.unnest(sa.literal(lows, UUIDS_ARRAY), sa.literal(highs, UUIDS_ARRAY))
-            .table_valued("low", "high", name="bounds")
-            .render_derived()
-        )
-        return await self._hashes(self._table.uuid.between(bounds.c.low, bounds.c.high) & self._considered, {})
+        values = {"lows": [part.low_text for part in ranges], "highs": [part.high_text for part in ranges]}
+        return await self._by_uuid(self._hashes_in_ranges, values)
 
     async def hashes_of(self, uuids: Sequence[str]) -> dict[str, int]:
         """The hash of each of these rows, by uuid, as far as they are there."""
-        return await self._hashes(self._named, {"uuids": list(uuids)})
+        return await self._by_uuid(self._hashes_of_named, {"uuids": list(uuids)})
 
-    @property
-    def _named(self) -> sa.ColumnElement[bool]:
-        return self._table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
+    @cached_property
+    def _hash(self) -> sa.ColumnElement[int]:
+        """The hash of a row. It is in most statements, so what it compiles to is kept.
 
-    def _class(self, count: int) -> sa.ColumnElement[int]:
-        """By a hash, so that rows are spread evenly however their uuids are made."""
-        return seed(self._table, 0).bitwise_and(sa.literal(count - 1, sa.BigInteger))
+        Where encodings differ it is made of common table expressions and parameters, which only a statement can have.
+        """
+        made = row_hash(self._table, self._texts)
+        if self._texts.mixed:
+            return made
+        return sa.literal_column(str(made.compile(dialect=self._connection.dialect)), sa.BigInteger)
 
-    async def _grouped(
-        self, number: sa.ColumnElement[int], count: int, condition: sa.ColumnElement[bool], values: dict[str, Any]
-    ) -> list[Digest]:
-        """The digest of all rows that have the same number, for each of so many numbers.
+    def _grouped(self, number: sa.ColumnElement[int], condition: sa.ColumnElement[bool]) -> Statement:
+        """The digest of all rows that have the same number.
 
         OFFSET hides from the planner what the numbers are made of: it would take them to be as many as the uuids, and
         sort whole rows on disk instead of counting in memory. In quotes, or it would not let several processes do it.
         """
-        hashed = sa.select(number.label("number"), self._hash.label("hash")).where(condition)
-        rows = hashed.offset(sa.literal_column("'0'")).subquery("rows")
-        grouped = sa.select(rows.c.number, *_digest(rows.c.hash)).group_by(rows.c.number)
-        found = {at: Digest(rows, int(total)) for at, rows, total in await self._rows(grouped, values)}
-        return [found.get(at, Digest()) for at in range(count)]
 
-    async def _hashes(self, condition: sa.ColumnElement[bool], values: dict[str, Any]) -> dict[str, int]:
-        uuids = sa.func.string_agg(sa.cast(self._table.uuid, sa.Text), ",")
-        hashes = sa.func.array_agg(self._hash, type_=IDS_ARRAY)
-        ((names, numbers),) = await self._rows(sa.select(uuids, hashes).where(condition), values)
+        def make(_: SyncedTable) -> sa.Select[Any]:
+            hashed = sa.select(number.label("number"), self._hash.label("hash")).where(condition)
+            rows = hashed.offset(sa.literal_column("'0'")).subquery("rows")
+            return sa.select(rows.c.number, *_digest(rows.c.hash)).group_by(rows.c.number)
+
+        return Statement(self._table, make)
+
+    def _hashes(self, condition: Callable[[], sa.ColumnElement[bool]]) -> Statement:
+        """The uuids and the hashes of all rows that fulfil a condition."""
+
+        def make(table: SyncedTable) -> sa.Select[Any]:
+            uuids = sa.func.string_agg(sa.cast(table.uuid, sa.Text), ",")
+            return sa.select(uuids, sa.func.array_agg(self._hash, type_=IDS_ARRAY)).where(condition())
+
+        return Statement(self._table, make)
+
+    async def _by_uuid(self, statement: Statement, values: dict[str, Any]) -> dict[str, int]:
+        ((names, numbers),) = await self._rows(statement, values)
         return by_uuid(names.split(","), numbers) if names else {}
 
-    async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
+    async def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
+        ready = await self._ready(statement, values)
         while True:
             try:
                 async with self._server.answering(self._connection, "read"):
-                    found = await self._connection.execute(statement, {**values, **self._texts.values})
+                    found = await self._connection.execute(ready, {**values, **self._texts.values})
                     return [tuple(row) for row in found]
             except RowRefused as error:
                 if not self._texts.met(error.__cause__):
                     raise
+
+    async def _ready(self, statement: Statement, values: dict[str, Any]) -> sa.Executable:
+        """The statement, which may take its time when it is asked for first."""
+        return await statement.over(self._connection, {**values, **self._texts.values})
 
 
 def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
@@ -132,6 +152,25 @@ def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
         for uuid, number in zip(uuids, hashes, strict=True):
             found[uuid] += number
     return found
+
+
+def _end(within: sa.ColumnElement[bool], table: SyncedTable, *, last: bool) -> sa.Select[str]:
+    """The first or the last uuid within a range."""
+    order = table.uuid.desc() if last else table.uuid
+    return sa.select(sa.cast(table.uuid, sa.Text)).where(within).order_by(order).limit(1)
+
+
+def _in_ranges(table: SyncedTable) -> sa.ColumnElement[bool]:
+    """The uuid lies between one of ``lows`` and that of ``highs``."""
+    ends = (sa.bindparam(name, type_=UUIDS_ARRAY) for name in ("lows", "highs"))
+    bounds = sa.func.unnest(*ends).table_valued("low", "high", name="bounds").render_derived()
+    return table.uuid.between(bounds.c.low, bounds.c.high)
+
+
+def _in_order(numbered: Iterable[tuple[int, int, Any]], count: int) -> list[Digest]:
+    """The digests of so many numbers."""
+    found = {at: Digest(rows, int(total)) for at, rows, total in numbered}
+    return [found.get(at, Digest()) for at in range(count)]
 
 
 def _digest(hashes: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[Any], ...]:

@@ -130,7 +130,7 @@ def row_hash(table: SyncedTable, texts: Texts) -> sa.ColumnElement[int]:
 
 def seed(table: SyncedTable, number: int) -> sa.ColumnElement[int]:
     """A hash of a row's uuid alone, and of a number."""
-    return sa.func.uuid_hash_extended(table.uuid, sa.literal(number, sa.BigInteger))
+    return sa.func.uuid_hash_extended(table.uuid, sa.literal_column(str(number), sa.BigInteger))
 
 
 def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int], texts: Texts) -> sa.ColumnElement[int]:
@@ -146,22 +146,18 @@ def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int], te
         hashed = Texts().hashed(sa.cast(value, sa.Text), seed)
     else:
         text = value if column.plain is sa.Text else sa.cast(value, sa.Text)
-        cases, hashed = _odd(column, value, text, seed, texts), texts.hashed(text, seed)
+        cases, hashed = _odd(table, column, text, seed, texts), texts.hashed(text, seed)
     return sa.case((value.is_(None), seed), *cases, else_=hashed)
 
 
 def _odd(
-    column: Column,
-    value: sa.Column[Any],
-    text: sa.ColumnElement[str],
-    seed: sa.ColumnElement[int],
-    texts: Texts,
+    table: SyncedTable, column: Column, text: sa.ColumnElement[str], seed: sa.ColumnElement[int], texts: Texts
 ) -> Cases:
     """Of values that travel as text, those that are not hashed as that: when, and how."""
     cases: Cases = []
     if texts.recoded:
         cases.append((texts.stray(text), texts.hash_of_strays(text, seed)))
-    if texts.mixed and (in_parts := _parts(value.table, column, value)):
+    if texts.mixed and (in_parts := _parts(table.table, column)):
         size = sa.cast(texts.size(text), sa.Text)
         parts = in_parts(lambda part: texts.hashed(part, seed)).bitwise_xor(texts.hashed(size, seed))
         may_be_sorted = texts.sorted_by_bytes(text)
@@ -176,10 +172,9 @@ def _hash_as_it_is(value: sa.ColumnElement[Any], seed: sa.ColumnElement[int]) ->
     return sa.func.hash_record_extended(sa.func.row(value), seed)  # there is no simpler way for all of them
 
 
-def _parts(
-    table: sa.Table, column: Column, value: sa.ColumnElement[Any]
-) -> Callable[[Hashed], sa.ColumnElement[int]] | None:
+def _parts(table: sa.FromClause, column: Column) -> Callable[[Hashed], sa.ColumnElement[int]] | None:
     """How to hash what may be sorted by its bytes part by part; None for a type that does not sort."""
+    value = table.c[column.name]
     if column.type_name == "tsvector":
         return lambda hashed: _hash_of_lexemes(table, value, hashed)
     # The types of others are written with their schema.
@@ -188,13 +183,13 @@ def _parts(
     return None
 
 
-def _hash_of_lexemes(table: sa.Table, value: sa.ColumnElement[Any], hashed: Hashed) -> sa.ColumnElement[int]:
+def _hash_of_lexemes(table: sa.FromClause, value: sa.ColumnElement[Any], hashed: Hashed) -> sa.ColumnElement[int]:
     lexeme = sa.func.unnest(value).table_valued("word", "positions", "weights", name="lexeme").render_derived()
     words = sa.func.concat_ws(" ", lexeme.c.word, lexeme.c.positions, lexeme.c.weights, type_=sa.Text())
     return sa.select(sa.func.bit_xor(hashed(words))).select_from(lexeme).correlate(table).scalar_subquery()
 
 
-def _hash_of_leaves(table: sa.Table, document: sa.ColumnElement[Any], hashed: Hashed) -> sa.ColumnElement[int]:
+def _hash_of_leaves(table: sa.FromClause, document: sa.ColumnElement[Any], hashed: Hashed) -> sa.ColumnElement[int]:
     """The exclusive or of the hashes of all that a document holds, each with its path."""
     top = sa.select(sa.literal_column("''", sa.Text).label("path"), document.label("value"))
     node = top.correlate(table).cte("node", recursive=True, nesting=True)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db.engine import Server
 from snk.db.fitness import look_at, one_database, same_database
 from snk.db.shape import differences, faults
+from snk.db.statement import mapped
 from snk.db.table import SyncedTable
 from snk.verify.digest import Side
 from snk.verify.hashes import Texts
@@ -37,5 +38,5 @@ async def sides_of(first: Server, second: Server, table: str, make: Make[S]) -> 
         if await same_database((first, one), (second, other)):
             raise one_database(first, second)
         texts = Texts.of(*(facts.encoding for facts, _ in looks))
-        tables = [SyncedTable.of(shape) for shape in shapes]
+        tables = [await mapped(shape) for shape in shapes]
         yield shapes[0].full_name, list(map(make, servers, (one, other), tables, texts))

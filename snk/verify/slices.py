@@ -20,9 +20,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db import questions
 from snk.db.engine import Server
 from snk.db.functions import setting
 from snk.db.reader import plan_by_index
+from snk.db.statement import Statement
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify import load
 from snk.verify.digest import UUID, Digest, Side
@@ -56,6 +58,13 @@ class SlicedSide(Side):
         self._indexed = table.shape.id_column.indexed
         self._first_id, self._last_id = 0, -1
         self.most_rows = 0
+        # Not every supported version has max() of uuids.
+        last_uuid = sa.collate(sa.cast(table.uuid, sa.Text), "C")
+        self._slice_by_id = self._slice(table.id, sa.BigInteger(), table.id)
+        self._slice_by_uuid = self._slice(table.uuid, UUID, last_uuid)
+        self._newer = self._hashes(lambda: _first_above(table))
+        self._older = self._hashes(lambda: self._named & self._considered)
+        self._ends_of_ids = Statement(table, questions.bounds)
 
     async def begin(self) -> None:
         """Look which rows take part, and have every statement go by index.
@@ -64,15 +73,14 @@ class SlicedSide(Side):
         """
         async with self._server.answering(self._connection):
             await plan_by_index(self._connection)
-        await self._rows(sa.select(setting("max_parallel_workers_per_gather", "0")), {})
+            await self._connection.execute(sa.select(setting("max_parallel_workers_per_gather", "0")))
         if not self._indexed:
             # To look for the greatest id, or for rows above it, would be to read the whole table.
             ends = await self.ends(ALL)
             self._considered = self._table.uuid <= sa.literal(ends.high_text, UUID) if ends else sa.false()
             self.most_rows = MANY
             return
-        bounds = sa.select(sa.func.min(self._table.id), sa.func.max(self._table.id))
-        ((low, high),) = await self._rows(bounds, {})
+        ((low, high),) = await self._rows(self._ends_of_ids, {})
         if low is not None:
             self._first_id, self._last_id = low, high
         self._considered = self._table.id <= sa.literal(self._last_id, sa.BigInteger)
@@ -82,11 +90,10 @@ class SlicedSide(Side):
         """The digest of each of some adjacent ranges that hold all uuids, in one pass over the table."""
         if not self._indexed:
             return await self.parts(ranges)
-        statement = self._slice(self._table.id, sa.BigInteger(), self._table.id)
         tally = _Tally(ranges)
         start = self._first_id
         while start <= self._last_id:
-            last = await self._take(tally, statement, {"start": start, "end": self._last_id})
+            last = await self._take(tally, self._slice_by_id, {"start": start, "end": self._last_id})
             if last is None:
                 break
             start = last + 1
@@ -94,13 +101,11 @@ class SlicedSide(Side):
 
     async def parts(self, ranges: Sequence[UuidRange]) -> list[Digest]:
         """The digest of each of some adjacent ranges, in one pass over their uuids."""
-        # Not every supported version has max() of uuids.
-        text = sa.collate(sa.cast(self._table.uuid, sa.Text), "C")
-        statement = self._slice(self._table.uuid, UUID, text)
         tally = _Tally(ranges)
         left: UuidRange | None = ranges[0] | ranges[-1]
         while left:
-            last = await self._take(tally, statement, {"start": left.low_text, "end": left.high_text})
+            values = {"start": left.low_text, "end": left.high_text}
+            last = await self._take(tally, self._slice_by_uuid, values)
             low = left.high if last is None else UuidRange.of(last, last).low
             left = UuidRange(low + 1, left.high) if low < left.high else None
         return tally.digests
@@ -109,49 +114,34 @@ class SlicedSide(Side):
         """The hash of each of the first rows that came after the pass began, by uuid; none where ids have no index."""
         if not self._indexed:
             return {}
-        above = self._table.id > sa.literal(self._last_id, sa.BigInteger)
-        rows = sa.select(self._table.id).where(above).order_by(self._table.id).limit(most).subquery()
-        last = sa.select(sa.func.max(rows.c[0])).scalar_subquery()
-        return await self._hashes(above & (self._table.id <= last), {})
+        return await self._by_uuid(self._newer, {"above": self._last_id, "count": most})
 
     async def older(self, uuids: Sequence[str]) -> dict[str, int]:
         """The hash of each of these rows that take part, by uuid."""
-        return await self._hashes(self._named & self._considered, {"uuids": list(uuids)})
+        return await self._by_uuid(self._older, {"uuids": list(uuids)})
 
     def _slice(
         self, key: sa.ColumnElement[Any], type_: sa.types.TypeEngine[Any], last: sa.ColumnElement[Any]
-    ) -> sa.Select[Any]:
+    ) -> Statement:
         """The first rows by a key, digested by range; WITH TIES, so that equal keys stay in one slice."""
         start, end = sa.bindparam("start", type_=type_), sa.bindparam("end", type_=type_)
-        # As one text, which the driver need not take apart, and which the server reads once in a subquery of its own.
-        bounds = sa.select(sa.cast(sa.bindparam("bounds", type_=sa.Text), UUIDS_ARRAY)).scalar_subquery()
-        number = sa.func.width_bucket(self._table.uuid, bounds)
-        rows = (
-            sa.select(number.label("number"), self._hash.label("hash"), last.label("last"))
-            .where(key >= start, key <= end, self._considered)
-            .order_by(key)
-            .fetch(sa.bindparam("most", type_=sa.BigInteger), with_ties=True)
-            .subquery()
-        )
-        halves = rows.c.hash.bitwise_rshift(32), rows.c.hash.bitwise_and(sa.literal((1 << 31) - 1, sa.BigInteger))
-        high, low = (sa.func.sum(sa.cast(half, sa.Integer)) for half in halves)
-        groups = (
-            sa.select(
-                rows.c.number,
-                sa.func.count().label("count"),
-                high.label("high"),
-                low.label("low"),
-                sa.func.max(rows.c.last).label("last"),
-            )
-            .group_by(rows.c.number)
-            .subquery()
-        )
-        numbers = sa.func.array_agg(groups.c.number, type_=ARRAY(sa.Integer, dimensions=1))
-        sums = [sa.func.array_agg(column, type_=IDS_ARRAY) for column in (groups.c.count, groups.c.high, groups.c.low)]
-        columns: list[sa.ColumnElement[Any]] = [sa.func.max(groups.c.last), numbers, *sums]
-        return sa.select(*columns)
 
-    async def _take(self, tally: "_Tally", statement: sa.Select[Any], values: dict[str, Any]) -> Any:
+        def make(table: SyncedTable) -> sa.Select[Any]:
+            # As one text, which the driver need not take apart, and which the server reads once, in its subquery.
+            bounds = sa.select(sa.cast(sa.bindparam("bounds", type_=sa.Text), UUIDS_ARRAY)).scalar_subquery()
+            number = sa.func.width_bucket(table.uuid, bounds)
+            rows = (
+                sa.select(number.label("number"), self._hash.label("hash"), last.label("last"))
+                .where(key >= start, key <= end, self._considered)
+                .order_by(key)
+                .fetch(sa.bindparam("most", type_=sa.BigInteger), with_ties=True)
+                .subquery()
+            )
+            return _added_up(rows)
+
+        return Statement(self._table, make)
+
+    async def _take(self, tally: "_Tally", statement: Statement, values: dict[str, Any]) -> Any:
         """Add one slice to a tally.
 
         Returns:
@@ -162,12 +152,45 @@ class SlicedSide(Side):
         self._stride = self._stride.after(self._took_seconds)
         return None if last is None or tally.add(*sums) < most else last
 
-    async def _rows(self, statement: sa.Executable, values: dict[str, Any]) -> list[Any]:
+    async def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
+        await self._ready(statement, values)  # not in the others' time
         async with self._budget.statement():
             began = time.monotonic()
             rows = await super()._rows(statement, values)
             self._took_seconds = time.monotonic() - began
         return rows
+
+
+def _first_above(table: SyncedTable) -> sa.ColumnElement[bool]:
+    """The row is one of the first ``count`` whose id is above ``above``."""
+    above = table.id > sa.bindparam("above", type_=sa.BigInteger)
+    count = sa.bindparam("count", type_=sa.BigInteger)
+    rows = sa.select(table.id).where(above).order_by(table.id).limit(count).subquery()
+    return sa.and_(above, table.id <= sa.select(sa.func.max(rows.c[0])).scalar_subquery())
+
+
+def _added_up(rows: sa.Subquery) -> sa.Select[Any]:
+    """The digests of numbered rows: the last key of all, the numbers, and for each how many, and both halves."""
+    halves = (
+        rows.c.hash.bitwise_rshift(sa.literal(32, sa.Integer)),
+        rows.c.hash.bitwise_and(sa.literal((1 << 31) - 1, sa.BigInteger)),
+    )
+    high, low = (sa.func.sum(sa.cast(half, sa.Integer)) for half in halves)
+    groups = (
+        sa.select(
+            rows.c.number,
+            sa.func.count().label("count"),
+            high.label("high"),
+            low.label("low"),
+            sa.func.max(rows.c.last).label("last"),
+        )
+        .group_by(rows.c.number)
+        .subquery()
+    )
+    numbers = sa.func.array_agg(groups.c.number, type_=ARRAY(sa.Integer, dimensions=1))
+    sums = [sa.func.array_agg(column, type_=IDS_ARRAY) for column in (groups.c.count, groups.c.high, groups.c.low)]
+    columns: list[sa.ColumnElement[Any]] = [sa.func.max(groups.c.last), numbers, *sums]
+    return sa.select(*columns)
 
 
 class _Tally:

@@ -1,52 +1,140 @@
-"""Tables with many columns flow, and are compared; those with too many are refused."""
+"""Tables with as many columns as PostgreSQL allows flow, and are compared; nobody else waits for their statements."""
 
+import threading
+from itertools import cycle, islice
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects.postgresql.base import PGCompiler
 
+from snk.core.portion import Portion
 from snk.db.engine import Server
-from snk.db.shape import MOST_COLUMNS
-from snk.sync.link import check_pair
+from snk.db.fitness import look_at
+from snk.db.reader import Reader
+from snk.db.statement import FEW_COLUMNS, mapped
+from snk.db.table import MOST_VALUES
+from snk.sync.sweeper import Pace
 from snk.verify.compare import compare
-from tests.databases import Database, insert, until_equal
+from tests.databases import Database, until_equal
 from tests.sync.conftest import Running
+from tests.sync.test_sweeper import until_proven
 
-# How many columns beside id and uuid.
+OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
+MOST_COLUMNS = 1600
+LONG = 10_000
+# How many columns, and of which types in turn.
 WIDE = {
-    "160 texts": (160, ("text",)),
-    "as many texts as may be": (MOST_COLUMNS - 2, ("text",)),
-    "as many of several types as may be": (MOST_COLUMNS - 2, ("numeric", "jsonb", "integer", "text")),
+    "850 texts": (850, ("text",)),
+    "1600 texts": (MOST_COLUMNS, ("text",)),
+    "1600 of several types": (MOST_COLUMNS, ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")),
 }
-TABLE = "create table wide (id bigserial primary key, uuid uuid not null unique, {})"
+VALUES = {
+    "text": "'a' || n % 10",
+    "jsonb": "to_jsonb(n % 10)",
+    "bytea": "'\\x01'::bytea",
+    "boolean": "n % 2 = 0",
+}
+
+
+def columns(kind: str) -> list[tuple[str, str]]:
+    """The names and the types of all columns but the first two."""
+    count, types = WIDE[kind]
+    return [(f"column{at}", name) for at, name in enumerate(islice(cycle(types), count - 2))]
+
+
+async def make(kind: str, *sides: Database) -> None:
+    listed = ", ".join(f"{name} {type_}" for name, type_ in columns(kind))
+    for side in sides:
+        await side.run(f"create table wide (id bigserial primary key, uuid uuid not null unique, {listed})")
+
+
+def rows(kind: str, mark: str, count: int) -> str:
+    """Rows of which every fourth column has a value: a row has to fit into a page."""
+    filled = columns(kind)[::4]
+    names = ", ".join(name for name, _ in filled)
+    values = ", ".join(VALUES.get(type_, "n % 10") for _, type_ in filled)
+    return (
+        f"insert into wide (uuid, {names}) select md5('{mark}' || n)::uuid, {values} from generate_series(1, {count}) n"
+    )
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Every statement that SQLAlchemy compiles, and in which thread."""
+    found: list[tuple[str, str]] = []
+    plain = PGCompiler.__init__
+
+    def init(compiler: PGCompiler, *arguments: Any, **more: Any) -> None:
+        plain(compiler, *arguments, **more)
+        found.append((threading.current_thread().name, str(compiler)))
+
+    monkeypatch.setattr(PGCompiler, "__init__", init)
+    return found
 
 
 @pytest.mark.parametrize("kind", WIDE)
-async def test_wide_tables_flow_beside_others_and_are_compared(
-    running: Running, pair: Any, first: Database, second: Database, kind: str
+async def test_a_wide_table_flows_and_is_proven_equal(
+    running: Running, first: Database, second: Database, kind: str, compiled: list[tuple[str, str]]
 ) -> None:
-    count, types = WIDE[kind]
-    columns = [f"c{at} {types[at % len(types)]}" for at in range(count)]
+    """And whoever has a lease to renew, or another table to bring over, does not wait for its statements."""
+    await make(kind, first, second)
     for side in (first, second):
-        await side.run(TABLE.format(", ".join(columns)))
-    row = "insert into wide (uuid, c0, c1, c2, c3) values (gen_random_uuid(), '1', '2', '3', '4')"
-    async with running("wide", "records"):
-        await first.run(row, row)
-        await second.run(row)
-        await insert(first, 3)
-        await until_equal(first, second, 3, "wide")
-        await until_equal(first, second, 3)
-    servers = Server("first", pair.first), Server("second", pair.second)
+        await side.run(rows(kind, "both", 2))
+    async with running("wide", sweeps=OFTEN) as daemon:
+        await first.run(rows(kind, "first", 3), rows(kind, "more", 300))
+        await second.run(rows(kind, "second", 3))
+        await until_equal(first, second, 308, "wide")
+        await until_proven(daemon)
+        assert [sweep.found for sweep in daemon.status().sweeps] == [0]
+        assert daemon.status().healthy
+    servers = Server("first", first.dsn), Server("second", second.dsn)
     assert (await compare(*servers, "wide", settle_seconds=0)).equal
-    await second.run("update wide set c3 = '5' where id = 1")
-    assert len((await compare(*servers, "wide", settle_seconds=0)).different) == 1
+    await second.run("delete from wide where id = 1", "update wide set column0 = null where id = 2")
+    found = await compare(*servers, "wide", settle_seconds=0)
+    assert (len(found.only_in_first), len(found.different)) == (1, 1)
+    long = [thread for thread, statement in compiled if len(statement) > LONG]
+    assert len(long) > 10
+    assert {thread.partition("_")[0] for thread in long} == {"statements"}
 
 
-async def test_a_table_with_too_many_columns_is_refused_with_the_limit(
-    pair: Any, first: Database, second: Database
-) -> None:
+ODD = ["price$1", "it's $2", '"$3" $4', "%(five)s", ":six", "$7", "é$8", "a\\'$9", "tenth%"]
+
+
+async def test_names_that_look_like_parameters_are_none(running: Running, first: Database, second: Database) -> None:
+    names = ['"{}"'.format(name.replace('"', '""')) for name in [*ODD, *(f"plain{at}" for at in range(FEW_COLUMNS))]]
     for side in (first, second):
-        await side.run(TABLE.format(", ".join(f"c{at} int" for at in range(MOST_COLUMNS - 1))))
-    servers = Server("first", pair.first), Server("second", pair.second)
-    faults = [str(fault) for fault in await check_pair(*servers, ("wide",))]
-    words = f"first: table public.wide has {MOST_COLUMNS + 1} columns. SNK syncs tables of up to {MOST_COLUMNS}"
-    assert words in faults
+        await side.run(
+            "create table odd (id bigserial primary key, uuid uuid not null unique, "
+            + ", ".join(f"{name} text" for name in names)
+            + ")"
+        )
+    values = ", ".join(f"'{at}' || n" for at in range(len(names)))
+    rows_of = "insert into odd (uuid, {}) select md5('{{}}' || n)::uuid, {} from generate_series(1, {{}}) n"
+    fill = rows_of.format(", ".join(names), values)
+    async with running("odd", sweeps=OFTEN) as daemon:
+        await first.run(fill.format("few", 3), fill.format("many", 300))
+        await second.run(fill.format("few", 3), fill.format("others", 3))
+        await until_equal(first, second, 306, "odd")
+        await until_proven(daemon)
+        assert [await side.value("select count(*) from snk.conflicts") for side in (first, second)] == [0, 0]
+
+
+async def test_rows_of_many_narrow_columns_come_a_few_at_a_time(first: Database) -> None:
+    """Their bytes are few, but each value is an object."""
+    await first.run(
+        "create table wide (id bigserial primary key, uuid uuid not null unique, "
+        + ", ".join(f"column{at} smallint" for at in range(MOST_COLUMNS - 2))
+        + ")",
+        "insert into wide (uuid, column7) select gen_random_uuid(), n from generate_series(1, 1500) n",
+    )
+    server = Server("first", first.dsn)
+    shape = (await look_at(server, "wide"))[1]
+    async with server.connect() as connection:
+        reader = Reader(server, connection, await mapped(shape))
+        high, portion, brought = 0, Portion.of(10_000, 8 * 2**20), list[int]()
+        while (found := await reader.above(high, portion)).rows:
+            brought.append(len(found.rows))
+            assert found.full == (sum(brought) < 1500)
+            high, portion = found.rows.ids[-1], found.portion
+    assert sum(brought) == 1500
+    assert max(brought) <= MOST_VALUES // (MOST_COLUMNS - 1)
