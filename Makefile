@@ -21,7 +21,7 @@ up: $(INSTALLED)  ## two embedded servers, loaded by TST and kept equal by SNK (
 drill: $(INSTALLED)  ## kill, crash, cut and silence an embedded pair under load, and count what is lost (ARGS=--list)
 	@$(BIN)/snk drill $(ARGS)
 
-test: $(INSTALLED)  ## all tests, on real embedded servers
+test: $(INSTALLED)  ## the tests, on real embedded servers (ARGS=--long: also those that take long)
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
 
 soak: $(INSTALLED)  ## hostile writers and faults of all kinds for MINUTES=20, to the exact end (SEED= does it again)
@@ -31,13 +31,13 @@ bench: $(INSTALLED)  ## SNK against the database's own replication and others, s
 	@$(BIN)/pip install --quiet --require-hashes -r bench/requirements.lock
 	$(BIN)/python -m bench $(ARGS)
 
-check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, tests
+check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, known vulnerabilities, all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/audit
-	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --long $(ARGS)
 
 format: $(INSTALLED)  ## format the code and mend what the linter can
 	$(BIN)/ruff format .

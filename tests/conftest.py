@@ -53,6 +53,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long and how often the tests that take their time take it."""
+    parser.addoption("--long", action="store_true", help="also those that take long, and every variant of each")
     parser.addoption("--seconds", type=float, default=4.0, help="how long hostile writers write")
     parser.addoption(
         "--rows", type=int, default=100_000, help="how large the loads are that are to need bounded memory"
@@ -67,6 +68,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test with a seed as often as wanted."""
     if "run" in metafunc.fixturenames:
         metafunc.parametrize("run", range(1, metafunc.config.getoption("--runs") + 1))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it is asked for, be it by its name."""
+    if config.getoption("--long") or any("::" in argument for argument in config.args):
+        return
+    variants: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = {item for each in variants.values() for item in _sample(each)}
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _sample(variants: list[pytest.Item]) -> list[pytest.Item]:
+    """Of the variants of a test those that are always tried, spread evenly over all."""
+    if variants[0].get_closest_marker("long"):
+        return []
+    sampled = variants[0].get_closest_marker("sampled")
+    count = sampled.args[0] if sampled else len(variants)
+    return [variants[at * len(variants) // count] for at in range(min(count, len(variants)))]
 
 
 @pytest.fixture(scope="session")

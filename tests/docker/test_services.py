@@ -66,6 +66,7 @@ def launch(found: dict[str, Any], tmp_path: Path) -> Iterator[Launch]:
         process.communicate()
 
 
+@pytest.mark.long
 async def test_services_of_the_compose_file_keep_the_pair_equal(
     found: dict[str, Any], own_pair: Any, launch: Launch, tmp_path: Path
 ) -> None:

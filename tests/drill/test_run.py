@@ -110,6 +110,7 @@ async def test_a_fault_that_is_survived_held_and_the_servers_are_left_as_they_we
         assert await Database(side.dsn).value("select count(*) from snk.leases") == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("statement", "verdict", "lost", "doubled"),
     [(TAKEN, "rows lost", 1, 0), (ALTERED, "rows lost", 1, 1), (ADDED, "rows doubled", 0, 1)],
@@ -125,6 +126,7 @@ async def test_a_row_that_goes_changes_or_comes_by_hand_is_found_once(
     assert f"{lost} lost, {doubled} doubled" in result.last_line()
 
 
+@pytest.mark.long
 async def test_a_fault_that_was_not_inflicted_is_no_proof_and_one_that_is_impossible_is_skipped_with_a_word(
     place: Place,
 ) -> None:
@@ -141,6 +143,7 @@ async def test_a_fault_that_was_not_inflicted_is_no_proof_and_one_that_is_imposs
     assert not replace(result, outcomes=(skipped, held), complete=False).held
 
 
+@pytest.mark.long
 async def test_a_fault_that_does_not_heal_is_told_with_the_daemons_last_words_and_the_next_has_its_turn(
     place: Place,
 ) -> None:

@@ -79,6 +79,7 @@ def seconds(request: pytest.FixtureRequest) -> float:
     return float(request.config.getoption("--seconds"))
 
 
+@pytest.mark.long
 async def test_adversarial_writers_lose_nothing(pair: Any, seconds: float, seed: int) -> None:
     await trial(pair, seconds, seed, None)
 
@@ -87,6 +88,7 @@ async def test_adversarial_writers_lose_nothing_when_the_daemon_is_killed(pair: 
     await trial(pair, seconds, seed, kill_again_and_again)
 
 
+@pytest.mark.long
 async def test_adversarial_writers_lose_nothing_when_redis_is_flushed_and_killed(
     pair: Any, servers: EmbeddedPair, seconds: float, seed: int
 ) -> None:

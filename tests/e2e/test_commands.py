@@ -32,6 +32,7 @@ def get(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("how", "heritage"),
     [
@@ -271,6 +272,7 @@ async def test_rejected_lists_refused_rows_and_retry_has_them_tried(pair: Any) -
         await until_equal(first, second, 1)
 
 
+@pytest.mark.long
 async def test_init_brings_a_schema_of_an_earlier_version_up_to_date(pair: Any) -> None:
     first, second = Database(pair.first), Database(pair.second)
     assert run_snk(settings(pair), "init").returncode == 0

@@ -87,6 +87,7 @@ async def until_gone(pids: list[int]) -> None:
     await until(gone, "all servers and daemons to end")
 
 
+@pytest.mark.long
 def test_every_fault_takes_place_and_not_a_row_is_lost_or_doubled(state: Path) -> None:
     code, told, words = Drill(state, "--seconds", "1").end()
     assert code == 0, words
@@ -114,6 +115,7 @@ async def test_a_row_that_is_taken_away_by_hand_is_missed(state: Path) -> None:
     assert "1 lost" in words
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("how", "heritage"),
     [(signal.SIGINT, "ignored signals"), (signal.SIGTERM, "blocked signals"), (signal.SIGHUP, "")],
@@ -136,6 +138,7 @@ async def test_nothing_is_left_when_it_is_stopped_not_even_a_daemon_that_sleeps(
     await until_gone(children)
 
 
+@pytest.mark.long
 async def test_servers_and_daemons_end_with_it_when_it_is_killed(folder: Path) -> None:
     place = folder / "drill-killed"
     place.mkdir(mode=0o755)

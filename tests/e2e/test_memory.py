@@ -61,6 +61,7 @@ async def both_sides(pair: Any) -> tuple[Database, Database]:
     return sides
 
 
+@pytest.mark.long
 async def test_wide_rows_need_memory_for_a_few_batches_only(pair: Any) -> None:
     first, second = await both_sides(pair)
     for side in (first, second):
@@ -82,6 +83,7 @@ async def test_a_large_transaction_needs_memory_for_a_few_batches_only(pair: Any
     assert await first.digest() == await second.digest()
 
 
+@pytest.mark.long
 async def test_holes_without_number_need_bounded_memory_and_delay_nobody(pair: Any, rows: int) -> None:
     first, second = await both_sides(pair)
     async with flowing(pair) as (daemon, before):

@@ -4,6 +4,7 @@ import json
 import urllib.request
 from typing import Any
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from snk.core.names import quoted, written
@@ -31,6 +32,7 @@ def made(table: str) -> str:
     )
 
 
+@pytest.mark.long
 async def test_hostile_names_work_all_the_way(pair: Any) -> None:
     first, second = Database(pair.first), Database(pair.second)
     tables = {written((SCHEMA, name)): f"{quoted(SCHEMA)}.{quoted(name)}" for name in HOSTILE}

@@ -99,6 +99,7 @@ async def test_what_init_prints_is_all_that_a_role_needs(limited: Limited, serve
         assert "flow_paused" not in daemon.log
 
 
+@pytest.mark.long
 async def test_each_right_that_is_missing_is_named(limited: Limited) -> None:
     done = run_snk(as_superuser(limited), "init", "--role", limited.role)
     assert done.returncode == 0, done.stderr

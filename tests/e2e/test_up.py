@@ -76,6 +76,7 @@ def test_loads_syncs_verifies_and_ends(state: Path) -> None:
     assert "% of 1,000 rows were on both sides when it stopped" in printed, "rows of an earlier run are counted"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("how", "heritage"),
     [(signal.SIGINT, ""), (signal.SIGHUP, ""), (signal.SIGINT, "ignored signals"), (signal.SIGTERM, "blocked signals")],
@@ -94,6 +95,7 @@ def pid_files(state: Path) -> list[Path]:
     return list(state.glob("*/data/postmaster.pid"))
 
 
+@pytest.mark.long
 def test_it_does_the_same_whatever_its_parent_has_left_behind(state: Path) -> None:
     for heritage in HERITAGES:
         code, printed = Up(state, "--rows", "1000", heritage=heritage).end()

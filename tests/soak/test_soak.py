@@ -29,6 +29,7 @@ def soaked_pair(folder: Path, request: pytest.FixtureRequest) -> Iterator[Embedd
         yield pair
 
 
+@pytest.mark.long
 async def test_a_short_soak_ends_as_the_books_say(soaked_pair: EmbeddedPair) -> None:
     plan = short_plan("1", 8.0, "daemon_killed", "server_crashed", "backend_killed")
     soaked = await soak(soaked_pair, plan)
@@ -40,6 +41,7 @@ async def test_a_short_soak_ends_as_the_books_say(soaked_pair: EmbeddedPair) -> 
     assert plot("short", soaked.samples, soaked.happened).startswith("<svg")
 
 
+@pytest.mark.long
 async def test_a_row_deleted_on_both_sides_would_fail_the_soak(soaked_pair: EmbeddedPair) -> None:
     async def delete(ground: Ground) -> None:
         deed = next(deed for deed in ground.books.deeds.values() if deed.sure is Sure.FIRM and len(deed.numbers) > 1)

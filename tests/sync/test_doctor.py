@@ -130,6 +130,7 @@ FORESEEN: dict[str, tuple[list[str], list[str], str, str]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("case", FORESEEN)
 async def test_what_will_go_wrong_is_foreseen(pair: PairUrls, case: str) -> None:
     on_first, on_second, message, advice = FORESEEN[case]

@@ -60,6 +60,7 @@ async def healthy(daemon: Daemon) -> bool:
     return daemon.status().healthy
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("drift", DRIFTS)
 async def test_rows_wait_for_a_table_that_drifted_and_lose_nothing(
     running: Running, first: Database, second: Database, drift: str

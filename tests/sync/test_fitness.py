@@ -116,6 +116,7 @@ async def make(pair: Any, on_first: str, on_second: str | None) -> None:
         await Database(pair.second).run(*on_second.split("; "))
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("on_first", "on_second", "words"), UNFIT)
 async def test_a_table_that_cannot_be_synced_is_refused(
     pair: Any, on_first: str, on_second: str | None, words: str
@@ -126,6 +127,7 @@ async def test_a_table_that_cannot_be_synced_is_refused(
         raise TableUnfit(found)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("on_first", "on_second", "words"), UNFIT)
 async def test_doctor_says_what_a_start_says(pair: Any, on_first: str, on_second: str | None, words: str) -> None:
     await make(pair, on_first, on_second)

@@ -121,6 +121,7 @@ async def test_a_server_too_slow_for_a_batch_gets_smaller_ones(
         await goes_on(daemon, first, second, 400)
 
 
+@pytest.mark.long
 async def test_batches_that_stay_large_would_be_tried_for_ever(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ async def test_a_connection_without_packets_is_noticed_and_waited_for(
         await goes_on(daemon, first, second, 10)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("side", ["first", "second"])
 async def test_connections_that_a_firewall_forgot_are_noticed_by_asking(
     network: Network, first: Database, second: Database, side: str
@@ -154,6 +155,7 @@ async def test_a_statement_has_a_deadline_whatever_else_is_known(
         await goes_on(daemon, first, second, 1)
 
 
+@pytest.mark.long
 async def test_connections_without_deadlines_would_hang(network: Network, first: Database, second: Database) -> None:
     """The tests above can fail: where nothing has a deadline, a dead connection is waited on for ever."""
     async with daemon_over(*network.urls, answer_seconds=600.0, command_seconds=None) as daemon:

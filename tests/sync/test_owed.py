@@ -39,6 +39,7 @@ async def owed(*sides: Database) -> list[str]:
     return [await side.value("select owed from snk.sweeps") for side in sides]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", EMPTIED)
 async def test_what_was_emptied_while_no_daemon_ran_comes_back(
     running: Running, first: Database, second: Database, kind: str
@@ -128,6 +129,7 @@ async def test_a_sweep_that_was_owed_when_the_daemon_ended_is_made_by_the_next(
         await until_equal(first, second, 11)
 
 
+@pytest.mark.long
 async def test_a_reason_kept_in_memory_would_be_lost(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +147,7 @@ async def test_a_reason_kept_in_memory_would_be_lost(
             await until_equal(first, second, 11, deadline_seconds=5.0)
 
 
+@pytest.mark.long
 async def test_a_sweep_that_was_owed_when_the_daemon_was_killed_is_made_by_the_next(
     pair: Any, running: Running, first: Database, second: Database
 ) -> None:

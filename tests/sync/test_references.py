@@ -55,6 +55,7 @@ async def test_a_backlog_of_lines_waits_for_that_of_orders(
     assert "rows_rejected" not in capsys.readouterr().out
 
 
+@pytest.mark.sampled(1)
 async def test_a_daemon_that_is_told_to_stop_while_rows_wait_sets_nothing_aside(
     running: Running, first: Database, second: Database, tables: tuple[str, ...]
 ) -> None:

@@ -91,6 +91,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("kind", REFUSALS)
 async def test_whatever_refuses_a_row_only_that_row_waits(
     running: Running, first: Database, second: Database, kind: str
@@ -109,6 +110,7 @@ async def test_whatever_refuses_a_row_only_that_row_waits(
         await until(all_but_one, "all others")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("code", ["42P01", "08001", "XX000", "57014"])
 async def test_a_lone_row_that_is_refused_holds_nobody_up(
     running: Running, first: Database, second: Database, code: str

@@ -288,6 +288,7 @@ async def test_a_conflict_that_was_settled_by_deleting_one_row_excuses_nothing(
         await until_equal(first, second, 1)
 
 
+@pytest.mark.long
 async def test_a_sweep_looks_beyond_what_is_known_to_differ(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -135,6 +135,7 @@ async def until_there(side: Database, count: int) -> None:
     await until(so_many, f"{count} rows")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_row_that_cannot_be_given_is_set_aside_and_comes_when_it_can(servers: EmbeddedPair, kind: str) -> None:
     what = KINDS[kind]
@@ -293,6 +294,7 @@ async def test_a_statement_that_fails_for_every_row_and_for_none_sets_nothing_as
 REASONS = {"UTF8": "é €", "LATIN1": r"\xe9 \u20ac", "SQL_ASCII": "é €"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", REASONS)
 async def test_a_reason_is_kept_whatever_the_encoding_of_the_database(servers: EmbeddedPair, encoding: str) -> None:
     async with encoded(servers, "UTF8", encoding) as urls:
@@ -310,6 +312,7 @@ async def test_a_reason_is_kept_whatever_the_encoding_of_the_database(servers: E
             )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", REASONS)
 async def test_a_conflict_is_kept_whatever_the_encoding_of_the_database(servers: EmbeddedPair, encoding: str) -> None:
     async with encoded(servers, encoding, encoding) as urls:

@@ -22,11 +22,13 @@ from tests.sync.test_sweeper import until_proven
 OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 MOST_COLUMNS = 1600
 LONG = 10_000
+TYPES = ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")
 # How many columns, and of which types in turn.
 WIDE = {
+    "320 of several types": (320, TYPES),
     "850 texts": (850, ("text",)),
     "1600 texts": (MOST_COLUMNS, ("text",)),
-    "1600 of several types": (MOST_COLUMNS, ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")),
+    "1600 of several types": (MOST_COLUMNS, TYPES),
 }
 VALUES = {
     "text": "'a' || n % 10",
@@ -72,6 +74,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", WIDE)
 async def test_a_wide_table_flows_and_is_proven_equal(
     running: Running, first: Database, second: Database, kind: str, compiled: list[tuple[str, str]]

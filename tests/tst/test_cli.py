@@ -66,6 +66,7 @@ def test_quiet_prints_the_summary_only(pair: Any, start: Start) -> None:
     assert process.stderr == ""
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("heritage", ["", "ignored signals", "blocked signals"])
 async def test_a_signal_ends_it_with_an_exact_summary(

@@ -71,6 +71,7 @@ def filled(words: tuple[str, ...], rows: int = 50) -> str:
     return f"insert into records select n, md5(n::text)::uuid, {values} from generate_series(1, {rows}) n"
 
 
+@pytest.mark.sampled(3)
 async def test_the_same_text_in_other_bytes_is_the_same(sides: Sides, words: tuple[str, ...]) -> None:
     await sides.both(filled(words))
     assert await differing(sides) == [(0, 0, 0)] * 2
@@ -95,6 +96,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.sampled(3)
 async def test_other_text_is_found(sides: Sides, words: tuple[str, ...]) -> None:
     number = 0
     for column, values in OTHERS.items():

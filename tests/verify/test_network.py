@@ -52,6 +52,7 @@ def compared(request: pytest.FixtureRequest, sides: Sides, proxy: Proxy) -> Call
     return run
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("asked", ASKED)
 async def test_an_answer_that_is_lost_is_not_waited_for(
     compared: Callable[..., Any], sides: Sides, proxy: Proxy, asked: str
