@@ -13,7 +13,7 @@ from bench.suite import SMOKE, suite
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize("scenario", [name for name, scenario in suite(SMOKE).items() if scenario.cases])
 def test_a_scenario_runs_and_loses_nothing(scenario: str) -> None:
     command = [sys.executable, "-m", "bench", "--smoke", scenario]

@@ -173,6 +173,7 @@ async def until_served(*nodes: Redis) -> None:
     await until(served, "the cluster to be well")
 
 
+@pytest.mark.long
 async def test_a_cluster_of_which_it_has_not_all_slots_is_told(tmp_path: Path) -> None:
     with cluster(tmp_path, 1) as dsn, cluster(tmp_path, 2) as other:
         async with Redis.from_url(dsn) as one, Redis.from_url(other) as two:

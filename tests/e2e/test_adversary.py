@@ -95,6 +95,7 @@ async def test_adversarial_writers_lose_nothing_when_redis_is_flushed_and_killed
     await trial(pair, seconds, seed, redis_trouble(servers))
 
 
+@pytest.mark.long
 async def test_adversarial_writers_lose_nothing_when_a_server_crashes(
     own_pair: Any, own_servers: EmbeddedPair, seconds: float, seed: int
 ) -> None:

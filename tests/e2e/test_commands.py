@@ -177,6 +177,7 @@ def test_status_without_a_daemon_is_trouble() -> None:
     assert "snk run" in asked.stderr
 
 
+@pytest.mark.long
 async def test_a_taken_port_is_named(pair: Any) -> None:
     with DaemonProcess(pair) as daemon:
         await daemon.until_flowing()
@@ -243,6 +244,7 @@ def test_the_program_is_typed(request: pytest.FixtureRequest) -> None:
     assert (Path(request.config.rootpath) / "snk" / "py.typed").exists()
 
 
+@pytest.mark.long
 async def test_rejected_lists_refused_rows_and_retry_has_them_tried(pair: Any) -> None:
     first, second = Database(pair.first), Database(pair.second)
     with DaemonProcess(pair) as daemon:

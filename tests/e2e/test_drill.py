@@ -100,6 +100,7 @@ def test_every_fault_takes_place_and_not_a_row_is_lost_or_doubled(state: Path) -
         assert delays[name] > 0.5, (name, delays)  # for so long at least nothing could pass
 
 
+@pytest.mark.long
 async def test_a_row_that_is_taken_away_by_hand_is_missed(state: Path) -> None:
     drill = Drill(state, "--only", "open-transaction")
     drill.until_line("1/1")
@@ -155,6 +156,7 @@ async def test_servers_and_daemons_end_with_it_when_it_is_killed(folder: Path) -
     await until_gone(children)
 
 
+@pytest.mark.long
 async def test_on_a_pair_of_ones_own_it_makes_its_table_and_drops_it(pair: Any, state: Path) -> None:
     values = {"FIRST_DB_URL": pair.first, "SECOND_DB_URL": pair.second, "REDIS_URL": pair.redis}
     only = [part for name in ("drop-redis", "crash-first", "cut-network", "refused-row") for part in ("--only", name)]

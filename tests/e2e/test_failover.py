@@ -64,6 +64,7 @@ async def test_when_a_daemon_is_killed_the_other_takes_over(
     assert states(leader) == {"standby"}
 
 
+@pytest.mark.long
 async def test_a_daemon_that_slept_while_another_took_over_changes_nothing(
     pair: Any, daemons: tuple[DaemonProcess, DaemonProcess]
 ) -> None:

@@ -76,6 +76,7 @@ async def test_hostile_names_work_all_the_way(pair: Any) -> None:
     assert await first.value("select count(*) from records") == 0, "it was not dropped"
 
 
+@pytest.mark.long
 async def test_two_names_of_one_table_are_refused(pair: Any) -> None:
     values = {"FIRST_DB_URL": pair.first, "SECOND_DB_URL": pair.second, "REDIS_URL": pair.redis}
     run_snk(values, "init")

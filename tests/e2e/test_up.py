@@ -136,6 +136,7 @@ def test_without_load_the_pair_is_the_users_and_a_second_run_is_refused(state: P
     assert (code, "1 rows in first, 1 in second" in printed) == (0, True), printed
 
 
+@pytest.mark.long
 async def test_nothing_is_left_running_when_it_is_killed(state: Path) -> None:
     up = Up(state)
     up.until_line(r"first→second [1-9]")

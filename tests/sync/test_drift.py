@@ -119,6 +119,7 @@ async def test_a_column_that_is_generated_no_more_is_copied(
 SELDOM = Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)
 
 
+@pytest.mark.long
 async def test_a_table_dropped_and_made_again_is_filled_from_the_other_side(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -135,6 +135,7 @@ async def test_doctor_says_what_a_start_says(pair: Any, on_first: str, on_second
     assert await said(pair) == set((await faults(pair)).split("\n"))
 
 
+@pytest.mark.long
 async def test_doctor_and_a_start_ask_for_the_schema_and_all_that_is_in_it(pair: Any) -> None:
     await make(pair, GOOD, GOOD)
     for server in servers(pair):

@@ -105,6 +105,7 @@ async def slowed(side: Database) -> None:
     )
 
 
+@pytest.mark.long
 async def test_a_server_too_slow_for_a_batch_gets_smaller_ones(
     pair: Any, first: Database, second: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,7 +127,7 @@ async def test_a_connection_without_packets_is_noticed_and_waited_for(
         await goes_on(daemon, first, second, 10)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["first", "second"])
 async def test_connections_that_a_firewall_forgot_are_noticed_by_asking(
     network: Network, first: Database, second: Database, side: str

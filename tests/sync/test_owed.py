@@ -231,6 +231,7 @@ async def test_a_crash_that_empties_an_unlogged_table_is_a_reason_and_one_that_d
     for _ in range(3):
         seen.append({table: await looked(server, table) for table in ("records", "fleeting")})
         if len(seen) == 2:
+            await second.run("create table flushed (id int)")  # a commit that is waited for, and all before it with it
             own_servers.second.stop("immediate")
             own_servers.second.start()
     nothing = {"records": False, "fleeting": False}

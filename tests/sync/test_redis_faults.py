@@ -96,6 +96,7 @@ async def found(daemon: Any) -> bool:
     return bool(daemon.status().dedup.redis)
 
 
+@pytest.mark.long
 async def test_waiting_for_redis_would_delay_rows(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

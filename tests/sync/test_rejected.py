@@ -123,6 +123,7 @@ async def test_a_lone_row_that_is_refused_holds_nobody_up(
         await until_count(second, 1)
 
 
+@pytest.mark.long
 async def test_a_row_for_which_a_trigger_takes_too_long_is_set_aside(
     pair: Any, first: Database, second: Database
 ) -> None:
@@ -242,6 +243,7 @@ async def test_foreign_keys_between_synced_tables_heal_by_themselves(
         await until_rejected(second, 0)
 
 
+@pytest.mark.long
 async def test_a_batch_of_which_too_many_are_refused_is_made_smaller(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

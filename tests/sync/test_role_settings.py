@@ -28,7 +28,7 @@ from tests.sync.conftest import kept_running
 from tests.sync.test_types import MAKE_TYPES, inserts, table
 
 PARTS = 3
-SAMPLE = 6  # of each part, of those that are pinned and of all others
+SAMPLE = 4  # of each part, of those that are pinned and of all others
 
 # A setting that is a text does not tell which values it takes. None: no value of it could do harm here.
 TEXTS: dict[str, tuple[str, ...] | None] = {

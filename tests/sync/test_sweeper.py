@@ -95,6 +95,7 @@ async def test_rows_on_their_way_back_are_told_of_and_not_found_again(
         assert [sweep.found for sweep in daemon.status().sweeps] == [300]
 
 
+@pytest.mark.long
 async def test_sweeps_of_all_tables_share_one_budget(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,6 +111,7 @@ async def test_sweeps_of_all_tables_share_one_budget(
     assert most == {"first": 1, "second": 1}
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("without_ledger")
 async def test_without_sweep_and_ledger_the_row_would_be_lost(
     running: Running, first: Database, second: Database

@@ -105,6 +105,7 @@ async def test_it_survives_a_server_that_restarts(
     assert said[1].endswith("is back")
 
 
+@pytest.mark.long
 async def test_both_servers_down_is_waited_for(own_servers: EmbeddedPair, own_pair: Any, start: Start) -> None:
     both = own_servers.first, own_servers.second
     tables = Database(both[0].dsn), Database(both[1].dsn)

@@ -439,6 +439,7 @@ async def test_no_plan_reads_the_whole_table(sides: Sides, monkeypatch: pytest.M
     assert await sides.second.value(scans) == before
 
 
+@pytest.mark.long
 async def test_it_can_be_cancelled_at_every_statement(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
     await sides.both(COPY.format(1, 60))
     await sides.first.run(COPY.format(61, 65))
