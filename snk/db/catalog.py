@@ -143,7 +143,8 @@ _SEARCH_PATH = sa.text("select current_setting('search_path')")
 
 # A column may own one sequence and draw from another: that one counts.
 _COLUMNS = sa.text("""
-    select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name, a.attnotnull as not_null,
+    select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name,
+           format_type(a.atttypid, -1) as family, a.attnotnull as not_null,
            case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
            a.attidentity <> '' or d.oid is not null and a.attgenerated = '' as "default",
            a.attidentity = 'a' as always, a.attlen < 0 as varies,
@@ -170,7 +171,18 @@ _COLUMNS = sa.text("""
     order by a.attnum
 """)
 
-_OF_COLUMNS = ("name", "type_name", "not_null", "expression", "default", "always", "varies", "unique", "indexed")
+_OF_COLUMNS = (
+    "name",
+    "type_name",
+    "family",
+    "not_null",
+    "expression",
+    "default",
+    "always",
+    "varies",
+    "unique",
+    "indexed",
+)
 
 _SOURCE = sa.text("select source from pg_settings where name = :name")
 
@@ -179,6 +191,8 @@ _PARENTS = sa.text("""
     from pg_constraint k join pg_class c on c.oid = k.confrelid join pg_namespace n on n.oid = c.relnamespace
     where k.contype = 'f' and k.conrelid = any(cast(:relations as bigint[])::oid[])
       and not k.confrelid = any(cast(:relations as bigint[])::oid[])
+      -- a key onto a partitioned table has one onto each of its partitions below it
+      and not exists (select from pg_constraint u where u.oid = k.conparentid and u.conrelid = k.conrelid)
 """)
 
 # A trigger is a user's if it is no part of a foreign or deferred key. What a partition has of a trigger of its parent's
@@ -274,8 +288,9 @@ def drops(shape: Shape) -> sa.ColumnElement[bool]:
     trigger = sa.table("pg_trigger", sa.column("tgrelid", pg.OID), sa.column("tgtype", sa.SmallInteger))
     rule = sa.table("pg_rewrite", sa.column("ev_class", pg.OID), sa.column("ev_type", sa.Text))
     kind = trigger.c.tgtype.op("&")(_BEFORE_ROW_INSERT)
+    relations = sa.literal(list(shape.relations), pg.ARRAY(pg.OID, dimensions=1))
     return sa.or_(
-        sa.exists().where(trigger.c.tgrelid.in_(shape.relations), kind == _BEFORE_ROW_INSERT),
+        sa.exists().where(trigger.c.tgrelid == sa.any_(relations), kind == _BEFORE_ROW_INSERT),
         sa.exists().where(rule.c.ev_class == shape.oid, rule.c.ev_type == _ON_INSERT),
     )
 

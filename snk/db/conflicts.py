@@ -70,7 +70,10 @@ class Conflicts:
         """Rows as this database would write them, had it taken them."""
         values = bound(list(column) for column in zip(*rows, strict=True))
         statement = await self._as_taken.over(self._connection, values)
-        columns = (await self._connection.execute(statement, values)).one()
+        try:
+            columns = (await self._connection.execute(statement, values)).one()
+        except UnicodeDecodeError:  # where there is no encoding, a value may be cut within a character
+            return dict.fromkeys(uuids, ())
         return dict(zip(uuids, zip(*columns, strict=True), strict=True))
 
     async def _record(self, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]) -> list[str]:

@@ -197,22 +197,25 @@ class SyncedTable:
         return read if _read_plainly(column) else sa.cast(read, sa.Text)
 
     def unfolded(
-        self, once_for: sa.FromClause | None = None, *, joined: bool = False
+        self, once_for: sa.FromClause | None = None, *, joined: bool = False, fitted: bool = False
     ) -> tuple[sa.Subquery, list[sa.ColumnElement[Any]]]:
         """What is bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table.
 
         In a select list several such functions go in step, and nothing is kept aside, as it is for those in a FROM.
+        An insert leaves modifiers to the assignment, which refuses what is too long, where a cast would cut it: what
+        has three characters in UTF8 may have six where there is no encoding.
 
         Args:
             once_for: they are unfolded once for each row of this, so not at all if it is empty.
             joined: texts come as `joined` makes them, and not as arrays.
+            fitted: with the modifiers of the types.
         """
         unfolded = sa.select(
             *(_items(column, f"c{at}", joined=joined).label(f"c{at}") for at, column in enumerate(self.columns))
         )
         rows = (unfolded if once_for is None else unfolded.select_from(once_for)).subquery("rows")
         values: list[sa.ColumnElement[Any]] = [
-            unfolded if column.plain else sa.cast(unfolded, NamedType(column.type_name))
+            unfolded if column.plain else sa.cast(unfolded, NamedType(column.type_name if fitted else column.family))
             for unfolded, column in zip(rows.c, self.columns, strict=True)
         ]
         return rows, values
@@ -223,7 +226,7 @@ class SyncedTable:
         Two databases may write one value differently: in other versions, or where they sort by bytes that differ with
         the encoding, such as the keys of a jsonb.
         """
-        rows, values = self.unfolded()
+        rows, values = self.unfolded(fitted=True)
         written = (
             (value if _read_plainly(column) else sa.cast(value, sa.Text)).label(f"c{at}")
             for at, (value, column) in enumerate(zip(values, self.columns, strict=True))

@@ -5,7 +5,7 @@ That of a set of rows is their count and the sum of their hashes (`snk.verify.ha
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +37,7 @@ class Side:
         self._connection = connection
         self._table = table
         self._texts = texts
+        self._made_hash: sa.ColumnElement[int] | None = None
         self._within = table.uuid.between(sa.bindparam("low", type_=UUID), sa.bindparam("high", type_=UUID))
         self._named = table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
         self._considered: sa.ColumnElement[bool] = sa.true()
@@ -87,16 +88,20 @@ class Side:
         """The hash of each of these rows, by uuid, as far as they are there."""
         return await self._by_uuid(self._hashes_of_named, {"uuids": list(uuids)})
 
-    @cached_property
+    @property
     def _hash(self) -> sa.ColumnElement[int]:
         """The hash of a row. It is in most statements, so what it compiles to is kept.
 
         Where encodings differ it is made of common table expressions and parameters, which only a statement can have.
+        No cached_property: up to Python 3.11 those of all instances have one lock, and the event loop would wait for
+        the thread that makes this of a wide table.
         """
-        made = row_hash(self._table, self._texts)
-        if self._texts.mixed:
-            return made
-        return sa.literal_column(str(made.compile(dialect=self._connection.dialect)), sa.BigInteger)
+        if self._made_hash is None:
+            made = row_hash(self._table, self._texts)
+            if not self._texts.mixed:
+                made = sa.literal_column(str(made.compile(dialect=self._connection.dialect)), sa.BigInteger)
+            self._made_hash = made
+        return self._made_hash
 
     def _grouped(self, number: sa.ColumnElement[int], condition: sa.ColumnElement[bool]) -> Statement:
         """The digest of all rows that have the same number.

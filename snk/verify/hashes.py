@@ -210,8 +210,8 @@ def _hash_of_leaves(table: sa.FromClause, document: sa.ColumnElement[Any], hashe
         sa.select(node.c.path.concat("/").concat(sa.cast(item.c.number, sa.Text)), item.c.value),
     ).lateral("below")
     node = node.union_all(sa.select(below.c.path, below.c.value).select_from(node.join(below, sa.true())))
-    text = sa.cast(node.c.value, sa.Text)
-    leaf = sa.or_(sa.func.jsonb_typeof(node.c.value).not_in(["object", "array"]), text.in_(["{}", "[]"]))
+    text, kind = sa.cast(node.c.value, sa.Text), sa.func.jsonb_typeof(node.c.value)
+    leaf = sa.or_(sa.and_(kind != "object", kind != "array"), text == "{}", text == "[]")
     return (
         sa.select(sa.func.bit_xor(hashed(node.c.path.concat(" ").concat(text))))
         .where(leaf)

@@ -207,6 +207,23 @@ async def test_a_trigger_on_a_partition_that_came_since_hides_nothing(
         await until_rejected(second, 1)
 
 
+async def test_a_trigger_that_came_since_hides_no_row_of_a_wide_table(
+    running: Running, first: Database, second: Database
+) -> None:
+    """Its statements are made of compiled ones: each parameter has to be in its place."""
+    columns = ", ".join(f"c{number} text" for number in range(20))
+    for side in (first, second):
+        await side.run(f"create table wide (id bigserial primary key, uuid uuid not null unique, data text, {columns})")
+    row = "insert into wide (uuid, data) values (gen_random_uuid(), '{}')"
+    async with running("wide"):
+        await second.run(DROPS)
+        await first.run(row.format("good"))
+        await until_equal(first, second, 1, "wide")
+        await second.run(BEFORE.replace("records", "wide"))
+        await first.run(row.format("bad"))
+        await until_rejected(second, 1)
+
+
 async def test_rows_are_counted_where_a_trigger_was_there_before_the_daemon(
     running: Running, first: Database, second: Database
 ) -> None:
