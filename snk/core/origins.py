@@ -9,7 +9,8 @@ of different generations are never written in one transaction, so this is exact.
 both sides has rows of generation 1, and there it ends. Where it does not end, it is a loop.
 
 A trigger that catches errors (EXCEPTION in PL/pgSQL) writes under a transaction number that nobody can tell from
-others; its rows count as an application's.
+others; its rows count as an application's. And each daemon knows its own transactions only: a loop through tables that
+several daemons share out is not seen.
 """
 
 from collections import OrderedDict
@@ -34,13 +35,11 @@ class Origins:
         while len(self._written) > MOST_KEPT:
             self._written.popitem(last=False)
 
-    def recent(self, now: float) -> list[int]:
-        """Those transactions whose rows may not have been read yet."""
+    def recent(self, now: float) -> dict[int, int]:
+        """Those transactions whose rows may not have been read yet, with the generation that was written in each.
+
+        Rows that were made beside those are of the next one.
+        """
         while self._written and next(iter(self._written.values()))[0] < now - KEPT_SECONDS:
             self._written.popitem(last=False)
-        return list(self._written)
-
-    def generation_in(self, transaction: int) -> int:
-        """That of rows that were made beside SNK's own in one of these transactions."""
-        _, generation = self._written.get(transaction, (0.0, -1))
-        return generation + 1
+        return {transaction: generation for transaction, (_, generation) in self._written.items()}

@@ -172,14 +172,15 @@ class Reader:
         """See that rows are to blame for the error of a read: it goes away where none is asked for.
 
         Raises:
-            Exception: the same error, where they are not.
+            Exception: the same error, where they are not; or why that could not be seen.
         """
         if fault_of(error, self._server.label, alone=alone) is None:
             raise error
         try:
             await self._row(statement, {**nothing, "limit": 1, "widest": 1})
-        except SnkError:
-            raise error from error.__cause__
+        except SnkError as other:
+            # What the driver cannot read is no error of SNK's: then it is the connection that failed since.
+            raise (error if isinstance(error, SnkError) else other) from error.__cause__
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Which of these uuids the table holds."""

@@ -16,7 +16,10 @@ from snk.db.table import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
 MOST_WAIT_SECONDS = 3600.0
+# What others may bring about is worth another look sooner: each of them has it tried, and that counts, too.
+MOST_HOPEFUL_SECONDS = 300.0
 MOST_DOUBLINGS = 20
+FEW_TRIES = 10  # then a row with a doubtful reason is rather to blame itself
 # Of a row that a loop of triggers made, which only goes on if it is delivered: only `snk retry` has it tried again.
 LOOP = "SNK01"
 NEVER_SECONDS = 100 * 365 * 86400.0
@@ -57,7 +60,18 @@ class Aside:
     hopeful: int = 0
 
 
-_HOPEFUL = sa.or_(Rejected.sqlstate == FOREIGN_KEY_VIOLATION, sa.func.left(Rejected.sqlstate, 2).in_(DOUBTFUL))
+_HOPEFUL = sa.or_(
+    Rejected.sqlstate == FOREIGN_KEY_VIOLATION,
+    sa.and_(sa.func.left(Rejected.sqlstate, 2).in_(DOUBTFUL), Rejected.tries < FEW_TRIES),
+)
+
+
+def _most_seconds(state: str) -> float:
+    """How long a row with such a reason waits at most."""
+    if state == LOOP:
+        return NEVER_SECONDS
+    hopeful = state == FOREIGN_KEY_VIOLATION or state[:2] in DOUBTFUL
+    return MOST_HOPEFUL_SECONDS if hopeful else MOST_WAIT_SECONDS
 
 
 class Rejects:
@@ -90,17 +104,15 @@ class Rejects:
 
         What a reason holds that the database cannot store is written as Python would.
         """
-        for never in (False, True):
-            await self._keep(
-                {uuid: why for uuid, why in refused.items() if (why.sqlstate == LOOP) == never}, never=never
-            )
+        for most_seconds in (MOST_WAIT_SECONDS, MOST_HOPEFUL_SECONDS, NEVER_SECONDS):
+            part = {uuid: why for uuid, why in refused.items() if _most_seconds(why.sqlstate) == most_seconds}
+            if part:
+                await self._keep(part, most_seconds)
 
-    async def _keep(self, refused: Mapping[str, Refusal], *, never: bool) -> None:
-        if not refused:
-            return
-        tries = sa.func.least(Rejected.tries, MOST_DOUBLINGS)
-        doubled = sa.func.least(FIRST_WAIT_SECONDS * sa.func.power(2, tries), MOST_WAIT_SECONDS)
-        first_wait, wait = (NEVER_SECONDS, NEVER_SECONDS) if never else (FIRST_WAIT_SECONDS, doubled)
+    async def _keep(self, refused: Mapping[str, Refusal], most_seconds: float) -> None:
+        first_wait = NEVER_SECONDS if most_seconds == NEVER_SECONDS else FIRST_WAIT_SECONDS
+        doubled = first_wait * sa.func.power(2, sa.func.least(Rejected.tries, MOST_DOUBLINGS))
+        wait = sa.func.least(doubled, most_seconds)
         first = insert(Rejected).values(next_at=sa.func.clock_timestamp() + interval(first_wait))
         statement = first.on_conflict_do_update(
             index_elements=[Rejected.table_name, Rejected.uuid],

@@ -127,7 +127,8 @@ class Behind:
                 async with asyncio.timeout(until - time.monotonic()):
                     cursor, fields = await answered(self._redis.hscan(self._key(name), cursor, count=SCANNED))
             except (RedisError, OSError) as error:
-                self._failed(error)
+                if time.monotonic() < until:  # or else it is the database that took its time
+                    self._failed(error)
                 return
             for uuids in _readable(fields):
                 for at in range(0, len(uuids), LOOKED_UP):

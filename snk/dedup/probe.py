@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from redis.asyncio.client import Pipeline
 
-from snk.dedup.behind import PROOF, answered, client, key_of
+from snk.dedup.behind import PROOF, SCANNED, answered, client, key_of
 
-COMMANDS = ("PING", "HGETALL", "DEL", "HSET", "HDEL", "EXPIRE")
+COMMANDS = ("PING", "HSCAN", "DEL", "HSET", "HDEL", "EXPIRE")
 LEAST_KEYS = 16
 """In a cluster each key may lie on another node, and this one may have some of them."""
 LEFT_SECONDS = 10  # should the connection end in between
@@ -25,7 +25,7 @@ async def try_out(dsn: str, names: Sequence[str]) -> None:
     async with client(dsn) as redis:
         await answered(redis.ping())
         for key in keys:
-            await answered(redis.hgetall(key))
+            await answered(redis.hscan(key, count=SCANNED))
             commands = redis.pipeline(transaction=False)
             commands.delete(key)
             commands.hdel(key, PROOF)

@@ -17,6 +17,8 @@ GUESSES_SECONDS = (0.01, 0.03, 0.1)
 # A flow that is awaited reports with each of its steps. One that does not hangs itself.
 STILL_SECONDS = 2.0
 LOOK_SECONDS = 0.25
+# A flow under load never has delivered all that was visible, but its rows come all the time.
+AGAIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +77,23 @@ class Arrivals:
 
     async def until_complete(
         self, table: str, parents: frozenset[str], since: float, stopping: Callable[[], bool]
-    ) -> None:
+    ) -> bool:
         """Wait until the flows of some tables have delivered what was visible at a monotonic time.
 
         It ends sooner where one of them hangs, or waits itself for the one that asks, and where it is time to stop.
+
+        Returns:
+            Whether there is nothing left to wait for; if not, rows have arrived meanwhile that may be enough.
         """
         self._waiting[table] = parents
+        again_at, count = time.monotonic() + AGAIN_SECONDS, self.count
         try:
             while (behind := self.behind(parents, since)) and not stopping():
-                still = time.monotonic() - STILL_SECONDS
-                if self._in_circle(table) or any(self._reports[parent].at < still for parent in behind):
-                    return
+                now = time.monotonic()
+                if self._in_circle(table) or any(self._reports[parent].at < now - STILL_SECONDS for parent in behind):
+                    return True
+                if now > again_at and self.count > count:
+                    return False
                 try:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._news.wait()
@@ -93,6 +101,7 @@ class Arrivals:
                     continue
         finally:
             del self._waiting[table]
+        return True
 
     def _in_circle(self, table: str) -> bool:
         """Whether somebody for whom a table waits waits for that table."""
@@ -141,8 +150,8 @@ class Patience:
         if self._stopping():
             raise ParentMissing(f"{self._table}: told to stop while rows waited for those to which they refer")
         if not self._waited and self._arrivals.behind(self._parents, self._read_at):
-            self._waited = True
-            await self._arrivals.until_complete(self._table, self._parents, self._read_at, self._stopping)
+            arrivals, parents = self._arrivals, self._parents
+            self._waited = await arrivals.until_complete(self._table, parents, self._read_at, self._stopping)
             return True
         if self._parents and not self._arrivals.unknown(self._parents):
             return False

@@ -191,6 +191,8 @@ class Flow:
             await self._see_body(link)
             state = await self._start_at(link, epoch)
             await self._anchor_echoes(link)
+            self._around.read_lineage.anchor(link.source.facts.boot)
+            self._around.written_lineage.anchor(link.destination.facts.boot)
             writer = link.destination.writer
             self.meter.conflicts = await writer.conflicts()
             aside = await writer.rejected()
@@ -227,11 +229,10 @@ class Flow:
         if mark is None:
             await link.destination.writer.create_mark(fresh)
             return fresh
-        anew = replace(fresh, version=mark.version)
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
             await self._owe_sweep(link, "the source is another database than the one the mark belongs to")
-            return await link.destination.writer.move(anew)
+            return await link.destination.writer.move(replace(fresh, version=mark.version))
         if mark.boot != facts.boot:
             self._log.info(
                 "source_restarted", effect="reading again what was not durable", high=mark.high, safe=mark.safe
@@ -240,11 +241,13 @@ class Flow:
                 # What the old primary had on disk the new one may never have had, so even safe may promise too much.
                 self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
                 await self._owe_sweep(link, "the source failed over, or was restored from a backup")
-            mark = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
+            back = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=facts.boot)
+            # At once, though nothing may ever come: every session would meet the other boot, and owe a sweep again.
+            mark = await link.destination.writer.move(back)
         if await link.source.reader.went_back(mark.high, greatest):
             self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
             await self._owe_sweep(link, "the greatest id of the source was below the mark")
-            return await link.destination.writer.move(anew)
+            return await link.destination.writer.move(replace(fresh, version=mark.version))
         return mark
 
     async def _see_body(self, link: Link) -> None:

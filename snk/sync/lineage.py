@@ -5,8 +5,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from snk.core.origins import Origins
 from snk.db.reader import Reader
@@ -20,14 +20,18 @@ class Lineage:
     """Of one database: told by the flows that write there, asked by those that read there."""
 
     def __init__(self) -> None:
+        self._boot = ""
         self._origins = Origins()
         self._under_way: set[asyncio.Future[None]] = set()
         self._triggers: dict[str, tuple[InsertTrigger, ...]] = {}
 
-    @asynccontextmanager
-    async def writing(
-        self, table: str, triggers: tuple[InsertTrigger, ...], generation: int
-    ) -> AsyncIterator[Callable[[Iterable[int]], None]]:
+    def anchor(self, boot: str) -> None:
+        """Forget what was written in another boot: a crash may have taken it back, and its numbers are given again."""
+        if boot != self._boot:
+            self._boot, self._origins = boot, Origins()
+
+    @contextmanager
+    def writing(self, table: str, triggers: tuple[InsertTrigger, ...], generation: int) -> Iterator["Writing"]:
         """Write rows of a generation inside the block, and say in which transactions they were made.
 
         Args:
@@ -35,17 +39,15 @@ class Lineage:
             triggers: what that fires.
             generation: of all the rows.
         """
-        if not triggers:
-            yield lambda _: None
-            return
-        self._triggers[table] = triggers
-        under_way = asyncio.get_running_loop().create_future()
-        self._under_way.add(under_way)
+        if triggers:
+            self._triggers[table] = triggers
+        else:
+            self._triggers.pop(table, None)
+        writing = Writing(self._origins, self._under_way if triggers else set(), generation)
         try:
-            yield lambda made_in: self._origins.wrote(made_in, generation, time.monotonic())
+            yield writing
         finally:
-            self._under_way.discard(under_way)
-            under_way.set_result(None)
+            writing.end()
 
     async def generations(self, reader: Reader, rows: Rows) -> Mapping[str, int]:
         """The generation of each row that triggers made, by uuid.
@@ -60,10 +62,45 @@ class Lineage:
         recent = self._origins.recent(time.monotonic())
         if not recent:
             return {}
-        made_in = await reader.made_in(rows.ids, recent)
-        return {uuid: self._origins.generation_in(transaction) for uuid, transaction in made_in.items()}
+        made_in = await reader.made_in(rows.ids, list(recent))
+        return {uuid: recent[transaction] + 1 for uuid, transaction in made_in.items()}
 
     def names(self, own: Collection[InsertTrigger]) -> str:
         """The triggers that may have made a row: those of its own table, or else all that are known."""
         triggers = own or [trigger for known in self._triggers.values() for trigger in known]
         return ", ".join(sorted({trigger.full_name for trigger in triggers}))
+
+
+class Writing:
+    """One delivery, from before its first statement until its writer has heard what became of it."""
+
+    def __init__(self, origins: Origins, under_way: set[asyncio.Future[None]], generation: int) -> None:
+        self._origins = origins
+        self._all = under_way
+        self._generation = generation
+        self._under_way = self._begin()
+
+    def _begin(self) -> asyncio.Future[None]:
+        """From now on a transaction may be committed of which nobody here has heard."""
+        under_way: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._all.add(under_way)
+        return under_way
+
+    def end(self) -> None:
+        """There is no such transaction any more."""
+        self._all.discard(self._under_way)
+        if not self._under_way.done():
+            self._under_way.set_result(None)
+
+    def wrote(self, transactions: Iterable[int]) -> None:
+        """Say in which transactions the rows were made."""
+        self._origins.wrote(transactions, self._generation, time.monotonic())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside the block no transaction is open, so nobody is to wait for this delivery."""
+        self.end()
+        try:
+            yield
+        finally:
+            self._under_way = self._begin()

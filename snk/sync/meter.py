@@ -125,7 +125,9 @@ class Meter:
 
     def note_rewriting(self, triggers: Iterable[InsertTrigger]) -> None:
         """Rows differ from what the destination holds, and these are the triggers there: some may change rows."""
-        before = sorted(trigger.full_name for trigger in triggers if trigger.timing == "before")
+        before = sorted(
+            trigger.full_name for trigger in triggers if trigger.timing == "before" and trigger.level == "row"
+        )
         if before:
             destination = self.names["destination"]
             self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"

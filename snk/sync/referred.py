@@ -27,7 +27,7 @@ class Referred:
     """What one session knows of the rows to which its own refer.
 
     Rows that were set aside because one was missing are tried again when rows have arrived in the destination, in
-    whatever table; ever more rarely, up to `MOST_SECONDS`, as long as none of them is taken.
+    whatever table; ever more rarely, up to `MOST_SECONDS`, as long as none of them is taken and no more are set aside.
 
     Attributes:
         table: where this session writes.
@@ -44,6 +44,7 @@ class Referred:
         self.table = table
         self._hopeful = hopeful
         self._stopping = stopping
+        self._tried = hopeful
         self._seen = -1
         self._wait_seconds = 0.0
         self._tried_at = self._grown_at = float("-inf")
@@ -61,16 +62,24 @@ class Referred:
         news = self._arrivals.count != self._seen
         return bool(self._hopeful) and news and now >= self._tried_at + self._wait_seconds
 
-    def tried(self, hopeful: int, now: float) -> None:
-        """So many rows are left that may be taken when others arrive."""
+    @property
+    def arrivals(self) -> int:
+        """How many batches have brought rows to the destination."""
+        return self._arrivals.count
+
+    def left(self, hopeful: int, now: float) -> None:
+        """So many rows are set aside now that may be taken when others arrive."""
         if hopeful > self._hopeful:
             self._grown_at = now
-        if hopeful == self._hopeful:
-            self._wait_seconds = min(MOST_SECONDS, max(FIRST_SECONDS, 2 * self._wait_seconds))
-        else:
             self._wait_seconds = 0.0
         self._hopeful = hopeful
-        self._seen = self._arrivals.count
+
+    def tried(self, arrivals: int, now: float) -> None:
+        """They were tried, and so many batches had arrived before: of later ones nobody knows whether they helped."""
+        fruitless = self._hopeful == self._tried
+        self._wait_seconds = min(MOST_SECONDS, max(FIRST_SECONDS, 2 * self._wait_seconds)) if fruitless else 0.0
+        self._tried = self._hopeful
+        self._seen = arrivals
         self._tried_at = now
 
     def attentive(self, now: float) -> bool:

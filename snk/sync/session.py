@@ -24,7 +24,7 @@ from snk.dedup.known import Known
 from snk.errors import MarkMoved
 from snk.sync.batch import Batch
 from snk.sync.late import Late
-from snk.sync.lineage import Lineage
+from snk.sync.lineage import Lineage, Writing
 from snk.sync.link import Link
 from snk.sync.meter import LOOP_HINT, Meter
 from snk.sync.referred import Referred
@@ -39,7 +39,6 @@ NAMED_SECONDS = 0.25  # of one beat: new rows wait meanwhile
 MOST_RANGES = 10_000  # intervals of holes in one statement
 
 Unread = Mapping[str, Refusal]
-
 log = structlog.get_logger()
 
 
@@ -232,19 +231,20 @@ class Session:
     async def _write(self, batch: Batch) -> None:
         """Deliver a batch with its mark; one without rows waits for the next beat to save how far it went.
 
-        What triggers made goes first, by generation and with the mark as it stands, and what makes a loop not at all.
+        What triggers made goes first, by generation and with the mark as it stands; what makes a loop does not.
         """
         if batch.empty:
             self._reached(batch, 0)
             return
+        inserted = 0
         for generation in sorted(set(batch.made.values())):
             if generation < LOOP_GENERATION:
                 rows = batch.of_generation(generation.__eq__)
-                await self._deliver(replace(batch, rows=rows, again=()), self._state, generation)
+                inserted += (await self._deliver(replace(batch, rows=rows, again=()), self._state, generation)).inserted
         rows = batch.of_generation(lambda of: not of)
         aside = {**self._loop(batch.of_generation(lambda of: of >= LOOP_GENERATION)), **batch.unread}
         delivered = await self._deliver(replace(batch, rows=rows), self._mark(batch), 0, aside)
-        self._reached(batch, delivered.inserted)
+        self._reached(batch, inserted + delivered.inserted)
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
 
     async def _deliver(
@@ -256,10 +256,10 @@ class Session:
         absent: Sequence[str] = batch.rows.uuids
         lineage = self._written_lineage.writing(destination.writer.table_name, destination.triggers, generation)
         try:
-            async with lineage as wrote:
-                parents = None if batch.again else self._parents_of(batch)
+            with lineage as writing:
+                parents = None if batch.again else self._parents_of(batch, writing)
                 delivered, self._state = await destination.writer.deliver(batch.rows, mark, batch.again, parents, aside)
-                wrote(delivered.made_in)
+                writing.wrote(delivered.made_in)
             absent = delivered.absent
         finally:
             self._noted.land(number, absent)
@@ -271,14 +271,17 @@ class Session:
         """Count what became of rows, and say what a person may want to know."""
         self._meter.wrote(delivered)
         if delivered.refused or again:
-            aside = await self._link.destination.writer.rejected()
-            self._meter.rejected = aside.rows
-            self._referred.tried(aside.hopeful, time.monotonic())
+            await self._count_aside()
         if recorded := delivered.conflicts:
             log.warning("conflicts_recorded", **self._meter.names, rows=len(recorded), first=recorded[0])
             self._meter.note_rewriting(self._link.destination.triggers)
         if new := [uuid for uuid in delivered.refused if uuid not in again]:
             log.warning("rows_rejected", **self._meter.names, rows=len(new), first=new[0])
+
+    async def _count_aside(self) -> None:
+        aside = await self._link.destination.writer.rejected()
+        self._meter.rejected = aside.rows
+        self._referred.left(aside.hopeful, time.monotonic())
 
     def _loop(self, rows: Rows) -> Mapping[str, Refusal]:
         """Why rows are set aside that triggers made of rows which triggers made, and so on."""
@@ -293,14 +296,14 @@ class Session:
         self._meter.reached(batch.tail, self._state, batch.asked)
         self._referred.arrived(batch.asked, rows)
 
-    def _parents_of(self, batch: Batch) -> Parents:
+    def _parents_of(self, batch: Batch, writing: Writing) -> Parents:
         """What waits for the rows to which those of a batch refer, while others have their turn."""
         patience = self._referred.patience(batch.read_at)
 
         async def parents() -> bool:
             if self._turn:
                 self._turn.give_up()
-            with self._meter.awaiting(self._referred.table.parents):
+            with writing.paused(), self._meter.awaiting(self._referred.table.parents):
                 return await patience()
 
         return parents
@@ -344,7 +347,8 @@ class Session:
         portion = self._portion_of(MOST_NAMED)
         while self._wanted:
             found = await self._link.source.reader.named(self._wanted[:MOST_NAMED], portion)
-            await self._write(self._batch(found.rows, found.unread))
+            made = await self._read_lineage.generations(self._link.source.reader, found.rows)
+            await self._write(replace(self._batch(found.rows, found.unread), made=made))
             del self._wanted[: found.asked]
             portion = found.portion
             if time.monotonic() > until:
@@ -352,10 +356,14 @@ class Session:
 
     async def _try_again(self, *, hopeful: bool = False) -> None:
         """Try rows again that were refused and are due, or may be taken now that others have arrived."""
-        portion = self._portion_of(MOST_AGAIN)
+        portion, seen = self._portion_of(MOST_AGAIN), self._referred.arrivals
         if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
             found = await self._link.source.reader.named(due, portion)
             await self._write(self._batch(found.rows, found.unread, due[: found.asked]))
+        elif hopeful:  # a person took them away
+            await self._count_aside()
+        if hopeful:
+            self._referred.tried(seen, time.monotonic())
 
     def _portion_of(self, most_rows: int) -> Portion:
         """Rows that are asked for by their names: so many at most, and no more bytes than in any other batch."""
@@ -367,7 +375,8 @@ class Session:
         while self._late.due:
             found = await self._late.look(self._link.source.reader, portion)
             rows, unread = self._without_echoes(found.rows, found.unread)
-            await self._write(self._batch(rows, unread))
+            made = await self._read_lineage.generations(self._link.source.reader, rows)
+            await self._write(replace(self._batch(rows, unread), made=made))
             brought, portion = brought + len(rows), found.portion
             if time.monotonic() > until:
                 break

@@ -48,6 +48,21 @@ async def test_whoever_only_reads_vacuums_or_is_elsewhere_is_no_writer(pair: Pai
         assert len(await activity.writers(looking, [relation])) == 1
 
 
+async def test_a_key_onto_a_partitioned_table_has_one_parent(pair: PairUrls) -> None:
+    """PostgreSQL keeps a further constraint for each of its partitions."""
+    side = Database(pair.first)
+    await side.run(
+        "create table t (a int unique) partition by range (a)",
+        "create table low partition of t for values from (0) to (10)",
+        "create table child (a int references t (a), b int) partition by range (b)",
+        "create table child_low partition of child for values from (0) to (10)",
+    )
+    relations = [await side.value(f"select '{name}'::regclass::oid::bigint") for name in ("child", "child_low")]
+    async with Server("first", pair.first).connect() as connection:
+        for of in (relations, relations[:1], relations[1:]):
+            assert await catalog.parents(connection, of) == {"public.t"}
+
+
 FUNCTION = "create function f() returns trigger language plpgsql as $$ begin return new; end $$"
 TRIGGER = "create trigger {} {} on {} for each {} execute function f()"
 PARTED = (

@@ -66,6 +66,10 @@ async def test_the_commands_that_doctor_tries_are_all_that_the_daemon_needs(pair
             behind._stale.update(behind._sets)
             await behind._flush(PAIR.notes_name("records", PAIR.first), known)
         assert len(await redis.keys("snk:known:*")) == 1, "what it noted"
+        behind = Behind(as_user(pair.redis))
+        behind.attach(PAIR.notes_name("records", PAIR.first), known)
+        async with behind:
+            assert await behind.restore(PAIR.notes_name("records", PAIR.first), holds_all) == 1, "what it remembers"
         await redis.flushall()
 
 

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
+from snk.sync import arrivals as arrivals_module
 from snk.sync.arrivals import Arrivals
+from snk.sync.referred import Referred, Table
 from tests.databases import Database, until, until_equal
 from tests.sync.conftest import Running
 
@@ -125,3 +127,62 @@ async def test_who_waits_in_a_circle_is_let_go() -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(wait("a", "b"))
         group.create_task(wait("b", "a"))
+
+
+async def test_who_waits_for_a_flow_under_load_tries_again_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow whose batches are full does not say for hours that it has delivered what was visible."""
+    monkeypatch.setattr(arrivals_module, "AGAIN_SECONDS", 0.0)
+    arrivals, tried_again = Arrivals(), asyncio.Event()
+    arrivals.arrived("parents", complete=1.0, rows=0)
+
+    async def load() -> None:
+        while not tried_again.is_set():
+            arrivals.arrived("parents", complete=None, rows=1000)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load())
+        parents = frozenset({"parents"})
+        assert not await arrivals.until_complete("children", parents, since=2.0, stopping=tried_again.is_set)
+        tried_again.set()
+
+
+def referred(arrivals: Arrivals) -> Referred:
+    """With one row set aside that may be taken when others arrive, and which was tried once in vain."""
+    referred = Referred(arrivals, Table("children"), 1, stopping=lambda: False)
+    arrivals.arrived("parents", complete=1.0, rows=1)
+    assert referred.tries_again(0.0)
+    referred.tried(referred.arrivals, 0.0)
+    return referred
+
+
+def test_what_arrives_while_rows_are_tried_is_news_to_them() -> None:
+    arrivals = Arrivals()
+    ours = referred(arrivals)
+    assert not ours.tries_again(100.0), "nothing arrived"
+    before = ours.arrivals
+    arrivals.arrived("parents", complete=2.0, rows=1)
+    ours.tried(before, 100.0)
+    assert ours.tries_again(200.0)
+
+
+def test_a_row_that_is_refused_for_another_reason_uses_up_no_news() -> None:
+    arrivals = Arrivals()
+    ours = referred(arrivals)
+    arrivals.arrived("parents", complete=2.0, rows=1)
+    ours.left(1, 100.0)
+    assert ours.tries_again(100.0)
+
+
+def test_rows_are_tried_ever_more_rarely_until_more_are_set_aside() -> None:
+    arrivals = Arrivals()
+    ours, waits = referred(arrivals), []
+    for _ in range(12):
+        arrivals.arrived("others", complete=2.0, rows=1)
+        waits.append(next(at for at in range(10_000) if ours.tries_again(at / 1000)))
+        ours.tried(ours.arrivals, 0.0)
+    assert waits == sorted(waits)
+    assert waits[-1] == 5000
+    arrivals.arrived("others", complete=2.0, rows=1)
+    ours.left(2, 0.0)
+    assert ours.tries_again(0.0)

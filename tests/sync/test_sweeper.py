@@ -239,7 +239,11 @@ async def set_aside(daemon: Daemon, count: int) -> bool:
 
 
 async def test_a_fail_over_has_the_whole_table_compared_at_once(
-    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+    running: Running,
+    first: Database,
+    second: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Another timeline: even what was durable on the old primary may never have reached the new one."""
     async with running():
@@ -252,6 +256,13 @@ async def test_a_fail_over_has_the_whole_table_compared_at_once(
     async with running(sweeps=Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)) as daemon:
         await until_equal(first, second, 10)
         assert daemon.status().sweeps[0].found == 1
+        await until_proven(daemon)
+    told = capsys.readouterr().out
+    assert told.count("source_failed_over") == 1
+    async with running():
+        await insert(first, 1, "records")
+        await until_equal(first, second, 11)
+    assert "source_failed_over" not in capsys.readouterr().out, "every session after it owes another sweep"
 
 
 UUID = "00000000-0000-4000-8000-000000000001"

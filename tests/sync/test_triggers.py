@@ -5,9 +5,15 @@ from typing import Any
 import pytest
 
 from snk.core import origins
+from snk.core.portion import Portion
+from snk.db import catalog
 from snk.db.engine import Server
+from snk.db.fitness import look_at
+from snk.db.reader import Reader
 from snk.db.rejects import hasten
+from snk.db.statement import mapped
 from snk.sync.daemon import Daemon
+from snk.sync.lineage import Lineage
 from snk.sync.sweeper import Pace
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
@@ -149,3 +155,28 @@ async def test_triggers_that_change_rows_are_named_where_rows_differ(
 
         await until(named, "the trigger to be named")
         assert await second.value("select count(*) from snk.conflicts") == 1
+
+
+async def test_rows_that_were_made_in_another_boot_or_while_a_delivery_waits_keep_no_reader(
+    pair: Any, first: Database
+) -> None:
+    server = Server("first", pair.first)
+    await first.run(COPIES.format("others"), ALWAYS.format("others"), "create table x (id int)")
+    uuid = str(await first.value("insert into x values (1) returning gen_random_uuid()"))
+    async with server.connect() as connection:
+        _, shape = await look_at(server, "others")
+        triggers = tuple(await catalog.insert_triggers(connection, shape.relations))
+        reader = Reader(server, connection, await mapped(shape))
+        lineage = Lineage()
+        lineage.anchor("one boot")
+        await first.run("set session_replication_role = replica", f"insert into others (uuid) values ('{uuid}')")
+        rows = (await reader.above(0, Portion.of(10, 1000))).rows
+        number = await first.value("select xmin::text::bigint from others")
+        with lineage.writing("public.others", triggers, 0) as writing:
+            writing.wrote([number])
+            with writing.paused():
+                assert await lineage.generations(reader, rows) == {uuid: 1}
+        lineage.anchor("one boot")
+        assert await lineage.generations(reader, rows) == {uuid: 1}
+        lineage.anchor("another boot")
+        assert await lineage.generations(reader, rows) == {}
