@@ -209,14 +209,19 @@ def _until_taken_over(process: subprocess.Popen[bytes]) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now.
+    """A TCP port of 127.0.0.1 that nobody uses now, for a server that listens with SO_REUSEADDR, as they do.
 
-    Not one of those that systems give to outgoing connections (from 32768 on Linux, from 49152 elsewhere): one of these
-    might take it before the server does, or while the server is down.
+    On Linux it is reserved as long as this process lives: nobody else is given it before the server listens, or while
+    it is down. It is none of those that systems give to outgoing connections (from 32768 on Linux, from 49152
+    elsewhere): one of these might take it then.
     """
     for _ in range(PORTS_TRIED):
         port = secrets.choice(PORTS)
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            if sys.platform == "linux":
+                # Only now: a bound socket that has this option lets in others that have it, and turns away all else.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                os.dup(probe.fileno())  # never closed, on purpose
             return port
     raise ServersUnfit(f"None of {PORTS_TRIED} ports of 127.0.0.1 between {PORTS[0]} and {PORTS[-1]} is free")

@@ -207,8 +207,19 @@ def test_ports_are_none_that_an_outgoing_connection_may_get() -> None:
 
 
 def test_a_port_in_use_is_not_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
-    with socket.create_server(("127.0.0.1", port)):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         monkeypatch.setattr(process, "PORTS", [port])
         with pytest.raises(ServersUnfit, match=f"between {port} and {port} is free"):
             free_port()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere ports are not reserved")
+def test_a_port_that_was_given_out_is_its_servers_also_while_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setattr(process, "PORTS", [port])
+    for _ in range(2):
+        with pytest.raises(ServersUnfit):
+            free_port()
+        with socket.create_server(("127.0.0.1", port)):
+            socket.create_connection(("127.0.0.1", port)).close()
