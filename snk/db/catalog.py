@@ -144,7 +144,9 @@ _SEARCH_PATH = sa.text("select current_setting('search_path')")
 # A column may own one sequence and draw from another: that one counts.
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name,
-           format_type(a.atttypid, -1) as family, a.attnotnull as not_null,
+           -- a cast to a domain over varchar(n) cuts, too; an assignment of a text does not
+           case when t.typtype = 'd' and t.typcategory = 'S' then 'text' else format_type(a.atttypid, -1) end as family,
+           a.attnotnull as not_null,
            case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
            a.attidentity <> '' or d.oid is not null and a.attgenerated = '' as "default",
            a.attidentity = 'a' as always, a.attlen < 0 as varies,
@@ -160,6 +162,7 @@ _COLUMNS = sa.text("""
            s.seqmax as most, s.seqcycle as cycles,
            a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
     from pg_attribute a
+    join pg_type t on t.oid = a.atttypid
     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     left join lateral (
       select s.* from pg_sequence s join pg_depend p on

@@ -57,7 +57,7 @@ class Column:
 
     Attributes:
         type_name: schema-qualified and with its modifiers: ``numeric(10,2)``.
-        family: the same without modifiers.
+        family: the same without modifiers, for casts that cut nothing.
         expression: by which it is generated, stored or virtual; an empty string for a plain column.
         default: the database gives it a value where an insert names none: a default or an identity.
         always: an identity that PostgreSQL lets nobody else give: GENERATED ALWAYS AS IDENTITY.

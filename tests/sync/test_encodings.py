@@ -133,16 +133,22 @@ async def test_a_text_that_is_too_long_without_an_encoding_is_set_aside_and_not_
     running: Running, first: Database, second: Database
 ) -> None:
     """Three characters of UTF8 are six where there is no encoding; a cast would cut them without a word."""
-    columns = "id bigserial primary key, uuid uuid not null unique, fix char(3), many varchar(3)[]"
+    columns = "id bigserial primary key, uuid uuid not null unique, fix char(3), many varchar(3)[], own few"
     for side in (first, second):
-        await side.run(f"create table short ({columns})")
-    row = "insert into short (uuid, fix, many) values (gen_random_uuid(), {}, array[{}])"
+        await side.run("create domain few as varchar(3)", f"create table short ({columns})")
+    row = "insert into short (uuid, fix, many, own) values (gen_random_uuid(), {}, array[{}], {})"
     async with running("short"):
-        await second.run(row.format("'äöü'", "'a'"), row.format("'a'", "'äöü'"), row.format("'abc'", "'ä'"))
+        for values in (
+            ("'äöü'", "'a'", "'a'"),
+            ("'a'", "'äöü'", "'a'"),
+            ("'a'", "'a'", "'äöü'"),
+            ("'abc'", "'ä'", "'ü'"),
+        ):
+            await second.run(row.format(*values))
 
         async def settled() -> bool:
-            return [await first.value(f"select count(*) from {table}") for table in ("short", "snk.rejected")] == [1, 2]
+            return [await first.value(f"select count(*) from {table}") for table in ("short", "snk.rejected")] == [1, 3]
 
-        await until(settled, "two rows set aside, and one that came")
-        assert await first.value("select count(*) from snk.rejected where sqlstate = '22001'") == 2
-        assert await first.value("select fix::text || many[1] = 'abcä' from short")
+        await until(settled, "three rows set aside, and one that came")
+        assert await first.value("select count(*) from snk.rejected where sqlstate = '22001'") == 3
+        assert await first.value("select fix::text || many[1] || own = 'abcäü' from short")
