@@ -26,7 +26,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print what the daemon says, as it says it.")] = False,
     url: Annotated[str | None, typer.Option(help="Where the daemon is, such as http://127.0.0.1:8089.")] = None,
 ) -> None:
-    """Show how every flow is, and who holds rows back. Exit code 0 if all is well, 1 if not, 2 without an answer."""
+    """Show how every flow is, and who holds rows back.
+
+    Exit code 0 if rows flow, 1 if not, 2 without an answer. Conflicts and rows set aside do not change it.
+    """
     settings = load_settings()
     token = settings.http_token
     if url is None:

@@ -145,6 +145,13 @@ class Rejects:
         await self._connection.execute(sa.delete(Rejected).where(self._ours, ours))
 
 
+async def outstanding(connection: AsyncConnection) -> tuple[int, int]:
+    """How many rows this database has set aside, and how many conflicts it has recorded, of all tables."""
+    counts = (sa.select(sa.func.count()).select_from(kind).scalar_subquery() for kind in (Rejected, Conflict))
+    rejected, conflicts = (await connection.execute(sa.select(*counts))).one()
+    return int(rejected), int(conflicts)
+
+
 async def rejected_rows(connection: AsyncConnection, limit: int) -> tuple[int, list[RejectedRow]]:
     """How many rows this database has set aside, of all tables, and those refused last."""
     count = (await connection.execute(sa.select(sa.func.count()).select_from(Rejected))).scalar_one()

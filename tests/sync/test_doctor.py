@@ -146,6 +146,23 @@ async def test_what_will_go_wrong_is_foreseen(pair: PairUrls, case: str) -> None
         assert await doctor(pair) == [], "what it says to do helps"
 
 
+async def test_rows_that_wait_for_a_person_are_told(pair: PairUrls) -> None:
+    for url in (pair.first, pair.second):
+        await Database(url).run(SERIAL)
+    assert await doctor(pair) == []
+    await Database(pair.second).run(
+        "insert into snk.rejected (table_name, uuid, sqlstate, error, next_at)"
+        " select 'public.t', gen_random_uuid(), '23514', 'no', now() from generate_series(1, 3)",
+        "insert into snk.conflicts (table_name, uuid, source_row, destination_row)"
+        " values ('public.t', gen_random_uuid(), '{}', '{}')",
+    )
+    found = [(finding.level, finding.subject, finding.message) for finding in await doctor(pair)]
+    assert found == [
+        ("warning", "second", "rows that were refused and set aside: 3"),
+        ("warning", "second", "conflicts that were recorded and not settled: 1"),
+    ]
+
+
 async def test_what_is_well_is_not_warned_of(pair: PairUrls) -> None:
     """Beside each of those above stands something that looks like it, and is right."""
     await on_both(

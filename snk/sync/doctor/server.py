@@ -7,6 +7,7 @@ from snk.db import schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.db.fitness import missing
+from snk.db.rejects import outstanding
 from snk.errors import PairUnfit
 from snk.sync.doctor.finding import Finding, fatal
 
@@ -30,8 +31,15 @@ async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnf
         return
     async with server.connect() as connection:
         lacking = await missing(connection)
+        rejected, conflicts = await outstanding(connection)
     if lacking:
         advice = "Run `snk init`: without it SNK asks an idle table for rows again and again"
         yield Finding("warning", server.label, f"{', '.join(lacking)} missing", advice)
     else:
         yield Finding("ok", server.label, f"SNK's schema {schema.SCHEMA} is there")
+    if rejected:
+        advice = "`snk rejected` shows why; `snk retry` has them tried at once"
+        yield Finding("warning", server.label, f"rows that were refused and set aside: {rejected:,}", advice)
+    if conflicts:
+        advice = "Make the rows of both sides equal, then delete the conflict from snk.conflicts"
+        yield Finding("warning", server.label, f"conflicts that were recorded and not settled: {conflicts:,}", advice)
