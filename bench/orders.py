@@ -33,8 +33,9 @@ TABLES = (
 )
 HIGH = 1_000_000_000
 _ORDER = sa.text("insert into orders (uuid) values (:uuid)")
-_LINES = sa.text(
-    f"insert into lines (uuid, order_uuid) select gen_random_uuid(), :uuid from generate_series(1, {LINES})"
+_WITH_LINES = sa.text(
+    "with made as (insert into orders (uuid) values (:uuid) returning uuid) insert into lines (uuid, order_uuid)"
+    f" select gen_random_uuid(), made.uuid from made, generate_series(1, {LINES})"
 )
 _SEEN_ORDER = sa.text("select count(*) from orders where uuid = :uuid")
 _SEEN_LINES = sa.text("select count(*) from lines where order_uuid = :uuid")
@@ -58,15 +59,12 @@ async def delay(sides: tuple[Server, Server], lines: int) -> float:
     """Milliseconds from the commit on the first side to the sight on the second."""
     source, destination = sides
     name = {"uuid": uuid.uuid4()}
-    seen, wanted = (_SEEN_LINES, lines) if lines else (_SEEN_ORDER, 1)
-    async with source.begin() as writing, destination.connect() as watching:
+    insert, seen, wanted = (_WITH_LINES, _SEEN_LINES, lines) if lines else (_ORDER, _SEEN_ORDER, 1)
+    async with source.connect() as writing, destination.connect() as watching:
         await watching.execute(seen, name)
+        await writing.execute(sa.text("set synchronous_commit = on"))  # as applications commit
         await asyncio.sleep(random.uniform(0.05, 0.1))  # noqa: S311 - no secret
-        await writing.execute(sa.text("set local synchronous_commit = on"))  # as applications commit
-        await writing.execute(_ORDER, name)
-        if lines:
-            await writing.execute(_LINES, name)
-        await writing.commit()
+        await writing.execute(insert, name)
         committed = time.perf_counter()
         while (await watching.execute(seen, name)).scalar_one() < wanted:
             await asyncio.sleep(LOOK_SECONDS)
