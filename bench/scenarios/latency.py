@@ -79,16 +79,25 @@ async def _both_ways(ground: Ground, rows: int) -> dict[str, float]:
     return figures
 
 
-async def delay(source: Server, destination: Server) -> float | None:
-    """Milliseconds from the commit of a row on one side to its sight on the other; None if it never comes."""
+async def delay(
+    source: Server, destination: Server, insert: sa.TextClause = _INSERT, sight: sa.TextClause = _SIGHT
+) -> float | None:
+    """Milliseconds from the commit of a row on one side to its sight on the other; None if it never comes.
+
+    Args:
+        source: where it is inserted.
+        destination: where it is waited for.
+        insert: makes what ``uuid`` names.
+        sight: returns a row once all of that is there.
+    """
     name = {"uuid": uuid.uuid4()}
     async with source.connect() as writing, destination.connect() as watching:
-        await watching.execute(_SIGHT, name)
+        await watching.execute(sight, name)
         await writing.execute(sa.text("set synchronous_commit = on"))  # as applications commit
         await asyncio.sleep(random.uniform(0.015, 0.035))  # noqa: S311 - no secret
-        await writing.execute(_INSERT, name)
+        await writing.execute(insert, name)
         committed = time.perf_counter()
-        while (await watching.execute(_SIGHT, name)).first() is None:
+        while (await watching.execute(sight, name)).first() is None:
             if time.perf_counter() - committed > GIVE_UP_SECONDS:
                 return None
             await asyncio.sleep(LOOK_SECONDS)

@@ -30,8 +30,6 @@ BY_INDEX = {
     "plan_cache_mode": "force_generic_plan",
 }
 
-_NAMED = ("uuids", "widest")
-
 
 async def plan_by_index(connection: AsyncConnection) -> None:
     """Have the planner of this session use indexes wherever there are any, whatever the statistics say."""
@@ -216,7 +214,7 @@ class Reader:
         Raises:
             TooWide: one has more than its share of the portion.
         """
-        answer = await self._row(self._named, dict(zip(_NAMED, (list(uuids), portion.widest), strict=True)))
+        answer = await self._row(self._named, {"uuids": list(uuids), "widest": portion.widest})
         stamp, widest, ids, *folded = answer
         self._check(stamp)
         if widest is not None and widest > portion.widest:
@@ -305,7 +303,7 @@ class Reader:
 
     async def get_ready(self) -> None:
         """Make what `named` needs now, so that it takes no time later."""
-        await self._named.over(self._connection, _NAMED)
+        await self._named.over(self._connection, ("uuids", "widest"))
 
     async def _row(
         self, statement: Statement, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.functions import interval
 from snk.db.schema import Conflict, Rejected
-from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, sqlstate
+from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, doubtful, sqlstate
 from snk.db.table import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
@@ -70,7 +70,7 @@ def _most_seconds(state: str) -> float:
     """How long a row with such a reason waits at most."""
     if state == LOOP:
         return NEVER_SECONDS
-    hopeful = state == FOREIGN_KEY_VIOLATION or state[:2] in DOUBTFUL
+    hopeful = state == FOREIGN_KEY_VIOLATION or doubtful(state)
     return MOST_HOPEFUL_SECONDS if hopeful else MOST_WAIT_SECONDS
 
 

@@ -48,7 +48,7 @@ class Statement:
     async def over(self, connection: AsyncConnection, names: Iterable[str]) -> sa.Executable:
         """The statement, to be executed over the connection at once.
 
-        It may take its time when it is asked for first: no transaction is to be open, and no server to be watched.
+        The first call may take seconds: make it while no transaction is open and no statement is running.
 
         Args:
             connection: always the same.

@@ -89,8 +89,7 @@ class Writing:
     def end(self) -> None:
         """There is no such transaction any more."""
         self._all.discard(self._under_way)
-        if not self._under_way.done():
-            self._under_way.set_result(None)
+        self._under_way.set_result(None)
 
     def wrote(self, transactions: Iterable[int]) -> None:
         """Say in which transactions the rows were made."""

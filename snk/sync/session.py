@@ -347,8 +347,7 @@ class Session:
         portion = self._portion_of(MOST_NAMED)
         while self._wanted:
             found = await self._link.source.reader.named(self._wanted[:MOST_NAMED], portion)
-            made = await self._read_lineage.generations(self._link.source.reader, found.rows)
-            await self._write(replace(self._batch(found.rows, found.unread), made=made))
+            await self._write_besides(found.rows, found.unread)
             del self._wanted[: found.asked]
             portion = found.portion
             if time.monotonic() > until:
@@ -359,7 +358,7 @@ class Session:
         portion, seen = self._portion_of(MOST_AGAIN), self._referred.arrivals
         if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
             found = await self._link.source.reader.named(due, portion)
-            await self._write(self._batch(found.rows, found.unread, due[: found.asked]))
+            await self._write_besides(found.rows, found.unread, due[: found.asked])
         elif hopeful:  # a person took them away
             await self._count_aside()
         if hopeful:
@@ -375,8 +374,7 @@ class Session:
         while self._late.due:
             found = await self._late.look(self._link.source.reader, portion)
             rows, unread = self._without_echoes(found.rows, found.unread)
-            made = await self._read_lineage.generations(self._link.source.reader, rows)
-            await self._write(replace(self._batch(rows, unread), made=made))
+            await self._write_besides(rows, unread)
             brought, portion = brought + len(rows), found.portion
             if time.monotonic() > until:
                 break
@@ -385,10 +383,11 @@ class Session:
             self._meter.late += brought
         await self._late.keep(self._link.destination.writer)
 
-    def _batch(self, rows: Rows, unread: Unread, again: Sequence[str] = ()) -> Batch:
-        """Rows that were not read above the mark, so it does not move for them."""
-        now = time.monotonic()
-        return Batch(rows, self._tail, self._safe, None, now, moved=False, full=False, again=again, unread=unread)
+    async def _write_besides(self, rows: Rows, unread: Unread, again: Sequence[str] = ()) -> None:
+        """Deliver rows that were not read above the mark, so it does not move for them."""
+        made = {} if again else await self._read_lineage.generations(self._link.source.reader, rows)
+        batch = Batch(rows, self._tail, self._safe, None, time.monotonic(), moved=False, full=False)
+        await self._write(replace(batch, again=again, unread=unread, made=made))
 
     async def _save_mark(self) -> None:
         destination = self._link.destination.writer

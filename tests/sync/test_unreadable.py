@@ -242,7 +242,7 @@ async def proven(daemon: Daemon, rows: int) -> bool:
 
 
 async def test_a_row_whose_uuid_has_one_that_cannot_be_read_is_set_aside(servers: EmbeddedPair) -> None:
-    """Where it goes, or where the other is to go, or both: the flow that comes second may take it for an echo."""
+    """On one side or on both: the second flow may take the row for an echo."""
     async with encoded(servers, "UTF8", "SQL_ASCII") as urls:
         first, second = Database(urls.first), Database(urls.second)
         row = "insert into records (uuid, data) select md5('1')::uuid, {}"

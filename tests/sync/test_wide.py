@@ -79,7 +79,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 async def test_a_wide_table_flows_and_is_proven_equal(
     running: Running, first: Database, second: Database, kind: str, compiled: list[tuple[str, str]]
 ) -> None:
-    """And whoever has a lease to renew, or another table to bring over, does not wait for its statements."""
+    """Its statements are compiled in a thread, so leases and other tables do not wait for them."""
     await make(kind, first, second)
     for side in (first, second):
         await side.run(rows(kind, "both", 2))
