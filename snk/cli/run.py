@@ -10,7 +10,7 @@ import uvloop
 
 from snk.cli.common import pair_of, start
 from snk.cli.inherited import hear_ctrl_c, when_told_to_stop
-from snk.core.report import DaemonStatus
+from snk.pair.core.report import DaemonStatus
 from snk.settings import Settings
 from snk.status.guard import Door
 from snk.status.http import listening, serve

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.core.report import Blocker, Locker
+from snk.pair.core.report import Blocker, Locker
 
 # A key of 64 bits is shown in two halves.
 _ADVISORY = sa.text("""

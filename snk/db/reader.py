@@ -9,8 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.core.portion import Portion
-from snk.core.report import Blocker
 from snk.db import activity, catalog, deliveries, questions, schema
 from snk.db.engine import Kind, Server
 from snk.db.functions import setting
@@ -20,6 +18,8 @@ from snk.db.statement import Statement
 from snk.db.table import Rows, SyncedTable
 from snk.db.unreadable import READ_ERRORS, Around, TooWide, fault_of, read_around
 from snk.errors import SnkError, TableChanged
+from snk.pair.core.portion import Portion
+from snk.pair.core.report import Blocker
 
 # Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
 # With that forbidden, there is one good plan for each statement, and no need to look for it again every time.

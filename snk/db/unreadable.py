@@ -6,7 +6,7 @@ whether a row is to blame. What fails where nothing is asked for is not a row's 
 Otherwise the rows are first named, by a read of their ids and uuids alone, and then asked for by name, in halves. Of n
 rows, r of them bad, about 2 r log2(n / r) questions are needed.
 
-Tailing (`snk.core.tail`) stays lossless, though the names come from one snapshot and the rows from later ones:
+Tailing (`snk.pair.core.tail`) stays lossless, though the names come from one snapshot and the rows from later ones:
 
 - Rows are only ever added, so what was named is there later, unless it was deleted or changed meanwhile.
 - An id counts as seen only if its row was given, under the same id, or is there and cannot be given: it was asked for

@@ -23,7 +23,6 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
-from snk.core.ledger import Ledger
 from snk.db import catalog
 from snk.db.conflicts import Conflicts
 from snk.db.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
@@ -36,6 +35,7 @@ from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
 from snk.db.statement import Statement
 from snk.db.table import Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
+from snk.pair.core.ledger import Ledger
 
 MOST_INTERVALS = 1000
 MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came

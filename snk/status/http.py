@@ -13,8 +13,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from snk.core.report import DaemonStatus
 from snk.errors import ServiceUnfit, SettingsError
+from snk.pair.core.report import DaemonStatus
 from snk.status.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
 from snk.status.metrics import exposition
 

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from snk.core.report import DaemonStatus, FlowStatus
+from snk.pair.core.report import DaemonStatus, FlowStatus
 
 Value = Callable[[FlowStatus], float]
 

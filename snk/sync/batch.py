@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from snk.core.tail import Tail
 from snk.db.rejects import Refusal
 from snk.db.table import Rows
+from snk.pair.core.tail import Tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Batch:
         full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
         unread: why rows that are there cannot be given by the source, by uuid.
-        made: of rows that triggers made of delivered ones, the generation (`snk.core.origins`), by uuid.
+        made: of rows that triggers made of delivered ones, the generation (`snk.pair.core.origins`), by uuid.
     """
 
     rows: Rows

@@ -12,11 +12,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.core.report import CanaryStatus
 from snk.db.engine import Server
 from snk.db.functions import interval
 from snk.db.schema import Canary
 from snk.errors import SnkError
+from snk.pair.core.report import CanaryStatus
 from snk.sync.pause import pause
 
 LOOK_SECONDS = 0.01

@@ -1,12 +1,12 @@
-"""Rows that come late: into holes that were given up, where tailing does not see them (`snk.core.ledger`)."""
+"""Rows that come late: into holes that were given up, where tailing does not see them (`snk.pair.core.ledger`)."""
 
 import time
 
 from snk.core.intervals import Intervals
-from snk.core.ledger import Ledger
-from snk.core.portion import Portion
 from snk.db.reader import Found, Reader
 from snk.db.writer import Writer
+from snk.pair.core.ledger import Ledger
+from snk.pair.core.portion import Portion
 
 LATE_SECONDS = 2.0
 LATE_REST = 20  # times as long as a look took: it is dear where many rows were rolled back

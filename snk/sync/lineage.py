@@ -1,6 +1,6 @@
 """Which rows of a database were made by triggers beside those that SNK delivered, as flows tell each other.
 
-`snk.core.origins` tells the idea. Where no table of a database has triggers this costs nothing.
+`snk.pair.core.origins` tells the idea. Where no table of a database has triggers this costs nothing.
 """
 
 import asyncio
@@ -8,10 +8,10 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from snk.core.origins import Origins
 from snk.db.reader import Reader
 from snk.db.shape import InsertTrigger
 from snk.db.table import Rows
+from snk.pair.core.origins import Origins
 
 MOST_WAIT_SECONDS = 1.0
 

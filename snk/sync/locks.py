@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import structlog
 
-from snk.core.report import Locker
 from snk.db import activity
 from snk.db.engine import Server
 from snk.errors import SnkError
+from snk.pair.core.report import Locker
 from snk.sync.pause import pause
 
 LOOK_SECONDS = 1.0

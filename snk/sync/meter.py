@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import structlog
 
-from snk.core.report import Blocker, FlowState, FlowStatus
-from snk.core.tail import Tail
 from snk.db.shape import InsertTrigger
 from snk.db.writer import Delivered, MarkState
 from snk.errors import SnkError
 from snk.log import Reminder
+from snk.pair.core.report import Blocker, FlowState, FlowStatus
+from snk.pair.core.tail import Tail
 
 RATE_SECONDS = 2.0
 LOOP_HINT = "Drop it, or have it spare SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"

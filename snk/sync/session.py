@@ -12,16 +12,16 @@ from itertools import compress
 
 import structlog
 
-from snk.core.ledger import Ledger
-from snk.core.origins import LOOP_GENERATION
-from snk.core.pace import BatchSize, Gather
-from snk.core.portion import Portion
-from snk.core.tail import Tail
 from snk.db.rejects import LOOP, Refusal
 from snk.db.table import Rows
 from snk.db.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
 from snk.dedup.known import Known
 from snk.errors import MarkMoved
+from snk.pair.core.ledger import Ledger
+from snk.pair.core.origins import LOOP_GENERATION
+from snk.pair.core.pace import BatchSize, Gather
+from snk.pair.core.portion import Portion
+from snk.pair.core.tail import Tail
 from snk.sync.batch import Batch
 from snk.sync.late import Late
 from snk.sync.lineage import Lineage, Writing
@@ -181,7 +181,7 @@ class Session:
     async def _read(self) -> Batch:
         """Read above the mark; if ids are missing, look who could bring them; re-read what nobody holds any more.
 
-        The order of these three statements is what makes it lossless: see `snk.core.tail`.
+        The order of these three statements is what makes it lossless: see `snk.pair.core.tail`.
         """
         asked, landed = time.monotonic(), self._met.landed
         source = self._link.source.reader

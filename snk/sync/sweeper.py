@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from snk.core.report import SweepStatus
 from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.rejects import recorded
 from snk.db.schema import Conflict, Rejected
 from snk.db.sweeps import Owed, Sweeps
 from snk.errors import SnkError
+from snk.pair.core.report import SweepStatus
 from snk.sync.flow import Flow
 from snk.sync.pause import pause
 from snk.verify.load import Budgets

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from snk.core import ledger as ledger_module
 from snk.core.intervals import NOTHING, Intervals
-from snk.core.ledger import Ledger
+from snk.pair.core import ledger as ledger_module
+from snk.pair.core.ledger import Ledger
 
 ids = st.sets(st.integers(-20, 60), max_size=12)
 steps = st.lists(st.tuples(st.booleans(), ids), max_size=10)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.core.origins import KEPT_SECONDS, MOST_KEPT, Origins
+from snk.pair.core.origins import KEPT_SECONDS, MOST_KEPT, Origins
 
 TRANSACTIONS = st.integers(3, 2**32 - 1)
 WRITES = st.lists(st.tuples(st.sets(TRANSACTIONS, max_size=4), st.integers(0, 5)), max_size=20)

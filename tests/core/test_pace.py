@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.core.pace import HELD_BATCHES, MOST_GATHER_MS, SMALLER, Backoff, BatchSize, Gather, PollPace
+from snk.pair.core.pace import HELD_BATCHES, MOST_GATHER_MS, SMALLER, Backoff, BatchSize, Gather, PollPace
 
 
 def quiet(pace: PollPace, milliseconds: float) -> PollPace:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.core.portion import Portion
+from snk.pair.core.portion import Portion
 
 BYTES = 10_000
 

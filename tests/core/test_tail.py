@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snk.core import tail as tail_module
 from snk.core.intervals import Intervals
-from snk.core.tail import Fenced, Tail
+from snk.pair.core import tail as tail_module
+from snk.pair.core.tail import Fenced, Tail
 from tests.histories import Do, Event, histories
 
 

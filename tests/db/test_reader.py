@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from snk.core.intervals import Intervals
-from snk.core.portion import Portion
 from snk.db.engine import Server
 from snk.db.reader import Reader
 from snk.db.table import Rows, SyncedTable
+from snk.pair.core.portion import Portion
 from snk.sync.link import linked
 from tests.conftest import PairUrls
 from tests.databases import Database, insert, until

@@ -7,8 +7,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 
 import pytest
 
-from snk.core.report import DaemonStatus, DedupStatus
 from snk.errors import SettingsError
+from snk.pair.core.report import DaemonStatus, DedupStatus
 from snk.status import guard
 from snk.status.guard import Door, is_loopback
 from snk.status.http import listening, serve

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from snk.core.portion import Portion
 from snk.db.engine import Server
 from snk.db.reader import Named, Reader
+from snk.pair.core.portion import Portion
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from snk.core.report import FlowStatus
 from snk.db.engine import Server
+from snk.pair.core.report import FlowStatus
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair

@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.core import tail as tail_module
 from snk.core.intervals import Intervals
-from snk.core.ledger import Ledger
-from snk.core.pace import BatchSize
-from snk.core.portion import Portion
-from snk.core.tail import Fenced
 from snk.db.engine import Server
 from snk.db.reader import Found, Reader
 from snk.db.writer import MarkState
 from snk.dedup.known import Known
+from snk.pair.core import tail as tail_module
+from snk.pair.core.ledger import Ledger
+from snk.pair.core.pace import BatchSize
+from snk.pair.core.portion import Portion
+from snk.pair.core.tail import Fenced
 from snk.sync import late as late_module
 from snk.sync.arrivals import Arrivals
 from snk.sync.lineage import Lineage

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from snk.core.portion import Portion
 from snk.db import deliveries
 from snk.db import writer as writer_module
 from snk.db.engine import Server
@@ -15,6 +14,7 @@ from snk.db.leases import LeaseBook, LeaseState
 from snk.db.table import Rows
 from snk.db.writer import MarkState, Writer
 from snk.errors import LeaseLost, MarkMoved
+from snk.pair.core.portion import Portion
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.lease import Leases

@@ -2,7 +2,7 @@
 
 import pytest
 
-from snk.core.ledger import Ledger
+from snk.pair.core.ledger import Ledger
 from snk.sync import late as late_module
 from snk.sync import session as session_module
 from snk.sync import sweeper as sweeper_module

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from snk.core import origins
-from snk.core.portion import Portion
 from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.fitness import look_at
 from snk.db.reader import Reader
 from snk.db.rejects import hasten
 from snk.db.statement import mapped
+from snk.pair.core import origins
+from snk.pair.core.portion import Portion
 from snk.sync.daemon import Daemon
 from snk.sync.lineage import Lineage
 from snk.sync.sweeper import Pace

@@ -34,7 +34,7 @@ class Ledger:
         return Intervals(self.finished.pairs[-MOST:])
 
     def after(self, finished: Intervals) -> "Ledger":
-        """The ledger after more holes were finished (`snk.core.tail.Tail.finished`)."""
+        """The ledger after more holes were finished (`snk.pair.core.tail.Tail.finished`)."""
         if not finished:
             return self
         return Ledger(Intervals((self.finished | finished).pairs[-KEPT:]))
