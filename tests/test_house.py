@@ -22,7 +22,9 @@ FORBIDDEN = {
     "copy_from_table",
     "add_listener",
 }
-CATALOGUES = {ROOT / "snk/db/activity.py", ROOT / "snk/db/catalog.py", ROOT / "snk/db/checkup.py"}
+CATALOGUES = {
+    ROOT / "snk/db" / f"{name}.py" for name in ("activity", "backends", "catalog", "checkup", "locks", "lookup")
+}
 
 
 def names(path: Path) -> Iterator[str]:

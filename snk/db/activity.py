@@ -1,6 +1,6 @@
-"""What other sessions do in one database: who could still bring rows, who holds locks, and who is at work.
+"""What other sessions do to a table that is synced: who could still bring rows, and who holds locks.
 
-Questions to PostgreSQL's own views, as in `snk.db.catalog`; no row of a synced table passes through this file.
+The questions are plain SQL, as in `snk.db.catalog`; no row of a user's table passes through this file.
 """
 
 from collections.abc import Iterable
@@ -9,14 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.pair.core.report import Blocker, Locker
-
-# A key of 64 bits is shown in two halves.
-_ADVISORY = sa.text("""
-    select (l.classid::bigint << 32) | l.objid::bigint
-    from pg_locks l
-    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-      and l.database = (select oid from pg_database where datname = current_database())
-""")
 
 # An INSERT or COPY holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
 # transaction ends. The modes above it that can write too are listed as well; SHARE UPDATE EXCLUSIVE and SHARE are not:
@@ -30,13 +22,6 @@ _WRITERS_OF = """
       and l.pid is distinct from pg_backend_pid()
 """
 _WRITERS = sa.text(f"select distinct l.virtualtransaction {_WRITERS_OF}")
-
-# A statement is prepared first, and until the driver has heard of that and asks for more, its backend is active: one
-# that waits for its client is not at work, whatever its state.
-_STATE = sa.text("""
-    select case wait_event when 'ClientRead' then 'idle' else coalesce(state, 'unknown') end
-    from pg_stat_activity where pid = :pid
-""")
 
 _BLOCKERS = sa.text(f"""
     select l.virtualtransaction as writer, l.pid, a.usename as "user", a.application_name as application, a.state,
@@ -63,16 +48,6 @@ _LOCKERS = sa.text("""
 async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
     """Who holds locks for which SNK's sessions wait in this database."""
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
-
-
-async def state_of(connection: AsyncConnection, pid: int) -> str | None:
-    """What a backend of this role's does: ``idle`` where it waits for its client; None for one that is not there."""
-    return (await connection.execute(_STATE, {"pid": pid})).scalar_one_or_none()
-
-
-async def advisory_locks(connection: AsyncConnection) -> frozenset[int]:
-    """The keys of the advisory locks that anybody holds in this database."""
-    return frozenset((await connection.execute(_ADVISORY)).scalars())
 
 
 async def writers(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:

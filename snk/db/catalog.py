@@ -1,22 +1,16 @@
-"""What the catalogues of one database tell: about the server, about a table, and about who holds which lock.
+"""What the catalogs of one database tell, whatever its tables: about the server, names and rights.
 
-These are questions to PostgreSQL's own views, so they stand here as plain SQL; no row of a synced table passes
-through this file.
+The questions are plain SQL, and read PostgreSQL's own views only: no row of a user's table passes through this file.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import quoted, split_name, written
-from snk.db.functions import NO_SEARCH_PATH
-from snk.db.shape import Column, InsertTrigger, Sequence, Shape
-from snk.errors import TableUnfit
 
 Kind = Literal["schema", "table", "column", "function"]
 
@@ -47,7 +41,7 @@ class ServerFacts:
     read_only: bool
 
 
-_BOOT = """concat_ws('/',
+BOOT = """concat_ws('/',
              case when pg_is_in_recovery() then 'standby' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
              extract(epoch from pg_postmaster_start_time()),
              (select extract(epoch from stats_reset) from pg_stat_bgwriter))"""
@@ -58,58 +52,10 @@ _SERVER = sa.text(f"""
            pg_is_in_recovery() as standby,
            (select system_identifier from pg_control_system())::text
              || '/' || (select oid from pg_database where datname = current_database()) as identity,
-           {_BOOT} as boot,
+           {BOOT} as boot,
            clock_timestamp() as clock, current_setting('server_encoding') as encoding,
            current_setting('transaction_read_only') = 'on' as read_only
 """)  # noqa: S608 - of constants
-
-_STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
-
-_FAMILY = """
-           (with recursive family(oid) as (
-              select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
-            select array_agg(oid::bigint order by oid) from family)"""
-
-# Row-level triggers before an insert have these bits; rules for updates and for inserts are of these types.
-_BEFORE_ROW_INSERT, _ON_UPDATE, _ON_INSERT = 7, "2", "3"
-_DROPS = f"""
-           (exists (select from pg_trigger
-                    where tgrelid = any ({_FAMILY}::oid[]) and tgtype & {_BEFORE_ROW_INSERT} = {_BEFORE_ROW_INSERT})
-            or exists (select from pg_rewrite where ev_class = c.oid and ev_type = '{_ON_INSERT}'))"""  # noqa: S608 - of constants
-
-# The files in which rows are: TRUNCATE gives new ones to every partition. A crash empties what is unlogged, as it is.
-_BODY = f"""
-           (select json_object_agg(concat_ws('.', s.nspname, m.relname),
-                                   concat_ws('/', m.oid, m.relfilenode, case m.relpersistence when 'u' then {_BOOT} end)
-                                   order by m.oid)::text
-            from pg_class m join pg_namespace s on s.oid = m.relnamespace where m.oid = any ({_FAMILY}::oid[]))"""  # noqa: S608 - of constants
-
-_FORM = f"""
-           concat_ws('/', c.oid, md5({_BODY}), c.relrowsecurity, {_FAMILY}::text, {_DROPS},
-             (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull,
-                                                a.attgenerated, a.attidentity), ',' order by a.attnum)
-              from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
-             (select string_agg(i.indexrelid::text, ',' order by i.indexrelid)
-              from pg_index i where i.indrelid = c.oid and i.indisvalid),
-             (select string_agg(concat_ws(':', t.oid, t.tgenabled), ',' order by t.oid)
-              from pg_trigger t where t.tgrelid = any ({_FAMILY}::oid[]) and t.tgtype & 4 = 4))"""  # noqa: S608 - of constants
-
-_FORM_OF = sa.text(f"""
-    select {_FORM} from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relname = :name and n.nspname = :schema
-""")  # noqa: S608 - as _FORM
-
-_TABLE = sa.text(f"""
-    select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
-           {_STAMP} as stamp, {_FORM} as form, {_BODY} as body,
-           array(select rulename::text from pg_rewrite where ev_class = c.oid and (ev_type = '{_ON_UPDATE}'
-                 or ev_type = '{_ON_INSERT}' and ev_enabled <> 'D') order by 1) as rules, {_DROPS} as drops,
-           has_table_privilege(c.oid, 'SELECT') as may_select,
-           has_table_privilege(c.oid, 'INSERT') as may_insert,
-           row_security_active(c.oid) as hidden, {_FAMILY} as relations
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.oid = to_regclass(:name)
-""")  # noqa: S608 - as _FORM
 
 _EXISTS = {
     "schema": sa.text("select to_regnamespace(:name) is not null"),
@@ -139,94 +85,7 @@ _RIGHTS_LACKING = sa.text("""
     where n.nspname = :schema and not has_function_privilege(p.oid, 'EXECUTE')
 """)
 
-_SEARCH_PATH = sa.text("select current_setting('search_path')")
-
-# A column may own one sequence and draw from another: that one counts.
-_COLUMNS = sa.text("""
-    select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name,
-           -- a cast to a domain over varchar(n) cuts, too; an assignment of a text does not
-           case when t.typtype = 'd' and t.typcategory = 'S' then 'text' else format_type(a.atttypid, -1) end as family,
-           a.attnotnull as not_null,
-           case when a.attgenerated = '' then '' else pg_get_expr(d.adbin, d.adrelid) end as expression,
-           a.attidentity <> '' or d.oid is not null and a.attgenerated = '' as "default",
-           a.attidentity = 'a' as always, a.attlen < 0 as varies,
-           exists (select from pg_index i
-                   where i.indrelid = a.attrelid and i.indisunique and i.indisvalid and i.indimmediate
-                     and i.indpred is null and i.indexprs is null
-                     and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) as "unique",
-           exists (select from pg_index i join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
-                   where i.indrelid = a.attrelid and i.indisvalid and i.indpred is null
-                     and i.indkey[0] = a.attnum and m.amname = 'btree') as indexed,
-           s.seqrelid::bigint as sequence_oid, s.seqrelid::regclass::text as sequence_name,
-           s.seqincrement as increment, s.seqcache as cache, s.seqmin as least,
-           s.seqmax as most, s.seqcycle as cycles,
-           a.attidentity <> '' or has_sequence_privilege(s.seqrelid, 'USAGE') as usable
-    from pg_attribute a
-    join pg_type t on t.oid = a.atttypid
-    left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-    left join lateral (
-      select s.* from pg_sequence s join pg_depend p on
-           (p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refobjid = s.seqrelid)
-        or (p.classid = 'pg_class'::regclass and p.objid = s.seqrelid and p.deptype in ('a', 'i')
-            and p.refobjid = a.attrelid and p.refobjsubid = a.attnum)
-      order by p.classid = 'pg_attrdef'::regclass desc limit 1) s on true
-    where a.attrelid = :oid and a.attnum > 0 and not a.attisdropped
-    order by a.attnum
-""")
-
-_OF_COLUMNS = (
-    "name",
-    "type_name",
-    "family",
-    "not_null",
-    "expression",
-    "default",
-    "always",
-    "varies",
-    "unique",
-    "indexed",
-)
-
 _SOURCE = sa.text("select source from pg_settings where name = :name")
-
-_PARENTS = sa.text("""
-    select distinct n.nspname, c.relname
-    from pg_constraint k join pg_class c on c.oid = k.confrelid join pg_namespace n on n.oid = c.relnamespace
-    where k.contype = 'f' and k.conrelid = any(cast(:relations as bigint[])::oid[])
-      and not k.confrelid = any(cast(:relations as bigint[])::oid[])
-      -- a key onto a partitioned table has one onto each of its partitions below it
-      and not exists (select from pg_constraint u where u.oid = k.conparentid and u.conrelid = k.conrelid)
-""")
-
-# A trigger is a user's if it is no part of a foreign or deferred key. What a partition has of a trigger of its parent's
-# is told where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. What fires once
-# for a statement counts on the table that the insert names; what fires for each row, on its partitions, too.
-_INSERT_TRIGGERS = sa.text("""
-    with family as (
-      select c.oid, format('%I.%I', n.nspname, c.relname) as "table",
-             not exists (select from pg_inherits i where i.inhrelid = c.oid
-                         and i.inhparent = any(cast(:relations as bigint[])::oid[])) as root,
-             current_setting('session_replication_role') = 'replica' as replica
-      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-      where c.oid = any(cast(:relations as bigint[])::oid[]))
-    select c."table", t.tgname as name, format('%I.%I', n.nspname, p.proname) as function,
-           case when t.tgtype & 2 = 2 then 'before' else 'after' end as timing,
-           case when t.tgtype & 1 = 1 then 'row' else 'statement' end as level,
-           coalesce(substring(pg_get_triggerdef(t.oid) from ' WHEN ([(].*[)]) EXECUTE FUNCTION '), '') as condition
-    from family c join pg_trigger t on t.tgrelid = c.oid
-    join pg_proc p on p.oid = t.tgfoid join pg_namespace n on n.oid = p.pronamespace
-    left join pg_constraint k on k.oid = t.tgconstraint
-    where t.tgtype & 4 = 4 and (c.root or t.tgtype & 1 = 1)
-      and t.tgenabled in ('A', case when c.replica then 'R' else 'O' end)
-      and (not t.tgisinternal or t.tgparentid <> 0 and coalesce(k.contype, 't') = 't')
-      and not exists (select from pg_trigger u join family f on f.oid = u.tgrelid where u.oid = t.tgparentid)
-    order by 1, 2
-""")
-
-_DRAWN = sa.text("""
-    select case when has_sequence_privilege(cast(:sequence as bigint)::oid, 'SELECT, USAGE')
-                then pg_sequence_last_value(cast(:sequence as bigint)::oid) end
-""")
 
 
 async def server_facts(connection: AsyncConnection) -> ServerFacts:
@@ -242,13 +101,13 @@ def timeline(boot: str) -> str:
 async def exists(connection: AsyncConnection, name: str, kind: Kind) -> bool:
     """Whether there is a table, a schema or a function of this name, or a column: ``schema.table.column``."""
     relation, _, column = name.rpartition(".") if kind == "column" else (name, "", "")
-    values = {"name": _as_identifier(relation)} | ({"column": column} if column else {})
+    values = {"name": as_identifier(relation)} | ({"column": column} if column else {})
     return bool((await connection.execute(_EXISTS[kind], values)).scalar_one())
 
 
 async def full_name(connection: AsyncConnection, name: str) -> str | None:
     """`Shape.full_name` of a table by the name in the settings; None where there is none."""
-    row = (await connection.execute(_FULL_NAME, {"name": _as_identifier(name)})).one_or_none()
+    row = (await connection.execute(_FULL_NAME, {"name": as_identifier(name)})).one_or_none()
     return None if row is None else written((row.nspname, row.relname))
 
 
@@ -257,106 +116,11 @@ async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
     return list((await connection.execute(_RIGHTS_LACKING, {"schema": schema})).scalars())
 
 
-async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shape:
-    """Ask for a table by the name in the settings, found on the search path if it names no schema.
-
-    The connection must be in a transaction: the search path is emptied until its end.
-
-    Raises:
-        TableUnfit: there is no such table.
-    """
-    table = (await connection.execute(_TABLE, {"name": _as_identifier(name)})).mappings().one_or_none()
-    if table is None:
-        raise TableUnfit(f"{side}: there is no table {name}", hint=await _where_it_may_be(connection, name))
-    await connection.execute(NO_SEARCH_PATH)
-    columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
-    facts: dict[str, Any] = {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in table.items()}
-    return Shape(**facts, columns=tuple(_column(row) for row in columns))
-
-
-def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
-    """`Shape.stamp` as it is in a statement's snapshot: a row that holds a new column comes with another stamp."""
-    relation = sa.table("pg_class", sa.column("relname"), sa.column("relnamespace")).alias("c")
-    space = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"))
-    return (
-        sa.select(sa.literal_column(_STAMP, sa.Text))
-        .select_from(relation.join(space, space.c.oid == relation.c.relnamespace))
-        .where(relation.c.relname == shape.name, space.c.nspname == shape.schema)
-        .scalar_subquery()
-    )
-
-
-def drops(shape: Shape) -> sa.ColumnElement[bool]:
-    """`Shape.drops` as it is in a statement's snapshot."""
-    trigger = sa.table("pg_trigger", sa.column("tgrelid", pg.OID), sa.column("tgtype", sa.SmallInteger))
-    rule = sa.table("pg_rewrite", sa.column("ev_class", pg.OID), sa.column("ev_type", sa.Text))
-    kind = trigger.c.tgtype.op("&")(_BEFORE_ROW_INSERT)
-    relations = sa.literal(list(shape.relations), pg.ARRAY(pg.OID, dimensions=1))
-    return sa.or_(
-        sa.exists().where(trigger.c.tgrelid == sa.any_(relations), kind == _BEFORE_ROW_INSERT),
-        sa.exists().where(rule.c.ev_class == shape.oid, rule.c.ev_type == _ON_INSERT),
-    )
-
-
-async def form(connection: AsyncConnection, shape: Shape) -> str | None:
-    """`Shape.form` as it is now; None where no table has the name any more."""
-    return (await connection.execute(_FORM_OF, {"schema": shape.schema, "name": shape.name})).scalar_one_or_none()
-
-
-async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
-    """`Shape.full_name` of every other table to which foreign keys of these relations refer."""
-    found = await connection.execute(_PARENTS, {"relations": list(relations)})
-    return frozenset(written((space, name)) for space, name in found)
-
-
 async def source_of(connection: AsyncConnection, setting: str) -> str | None:
     """Where a setting's value comes from, such as ``user`` for a role's own; None for one that the server lacks."""
     return (await connection.execute(_SOURCE, {"name": setting})).scalar_one_or_none()
 
 
-async def insert_triggers(connection: AsyncConnection, relations: Iterable[int]) -> list[InsertTrigger]:
-    """The triggers of users' that an insert into a table, on this connection, fires; by the table and the name.
-
-    Args:
-        connection: to the table's database; which triggers are enabled depends on its session.
-        relations: the oids of the table and of all its partitions, as `Shape.relations`.
-    """
-    result = await connection.execute(_INSERT_TRIGGERS, {"relations": list(relations)})
-    return [InsertTrigger(**row) for row in result.mappings()]
-
-
-async def drawn(connection: AsyncConnection, sequence: int) -> int | None:
-    """The last id that a sequence gave; None where none was drawn or this role may not know."""
-    found: int | None = (await connection.execute(_DRAWN, {"sequence": sequence})).scalar_one()
-    return found
-
-
-async def _where_it_may_be(connection: AsyncConnection, name: str) -> str:
-    """What to do where a table is not found."""
-    if name == "records":
-        return "Run `snk init`"
-    if len(split_name(name)) > 1:
-        return "Create it, or fix SNK_TABLES"
-    path = (await connection.execute(_SEARCH_PATH)).scalar_one()
-    return f"Create it, or fix SNK_TABLES: a name without a schema is looked for in this role's search_path, {path}"
-
-
-def _column(row: sa.RowMapping) -> Column:
-    sequence = None
-    if row["sequence_oid"] is not None:
-        sequence = Sequence(
-            row["sequence_oid"],
-            row["sequence_name"],
-            row["increment"],
-            row["cache"],
-            row["least"],
-            row["most"],
-            cycles=row["cycles"],
-            usable=row["usable"],
-        )
-    return Column(**{name: row[name] for name in _OF_COLUMNS}, sequence=sequence)
-
-
-def _as_identifier(name: str) -> str:
-    """``schema.table`` or ``table`` as an SQL identifier, all of it quoted."""
+def as_identifier(name: str) -> str:
+    """``schema.table`` or ``table`` as an SQL identifier, every part in quotes."""
     return ".".join(quoted(part) for part in split_name(name))

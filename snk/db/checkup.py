@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import quoted_name
 
-from snk.db import catalog
+from snk.db import lookup
 from snk.db.functions import NO_SEARCH_PATH
 from snk.db.shape import Sequence
 
@@ -144,7 +144,7 @@ async def next_of(connection: AsyncConnection, sequence: Sequence) -> int | None
     """What a sequence gives next, be there room for it or not; None where this role may not know."""
     readable = sa.func.has_sequence_privilege(sa.literal(sequence.oid, pg.OID), "SELECT")
     if not (await connection.execute(sa.select(readable))).scalar_one():
-        drawn = await catalog.drawn(connection, sequence.oid)
+        drawn = await lookup.drawn(connection, sequence.oid)
         return None if drawn is None else drawn + sequence.increment
     name = quoted_name(sequence.name, quote=False)  # it is quoted where it has to be
     itself = sa.table(name, sa.column("last_value", sa.BigInteger), sa.column("is_called", sa.Boolean))

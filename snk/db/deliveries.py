@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from snk.db import catalog
+from snk.db import lookup
 from snk.db.schema import Mark
 from snk.db.table import IDS_ARRAY, SyncedTable
 
@@ -73,7 +73,7 @@ def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False, 
     else:
         inserted = insert_all.cte("inserted")
         has_moved = _count(moved)
-        all_taken = sa.not_(catalog.drops(table.shape))
+        all_taken = sa.not_(lookup.drops(table.shape))
     made_in = [_THIS_TRANSACTION] if tells else []
     return sa.select(has_moved / sa.case((all_taken, 1), else_=0), *made_in).add_cte(inserted)
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from snk.db import activity
+from snk.db import backends
 from snk.db.pinned import pin
 from snk.db.sqlstates import from_server, plain, sqlstate
 from snk.db.watch import watched
@@ -195,7 +195,7 @@ class Server:
         async with self.connect() as other:
             try:
                 async with asyncio.timeout(self.connect_seconds):
-                    return await activity.state_of(other, pid)
+                    return await backends.state_of(other, pid)
             except TimeoutError as error:
                 raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
 

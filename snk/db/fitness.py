@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog, schema
+from snk.db import catalog, lookup, schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.functions import lock, lock_key
+from snk.db.locks import lock, lock_key
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.shape import Shape
 from snk.errors import PairUnfit
@@ -47,7 +47,7 @@ async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
         for fault in server_faults(facts, server.address):
             raise fault
         async with server.answering(connection):
-            return facts, await catalog.table_shape(connection, table, server.label)
+            return facts, await lookup.table_shape(connection, table, server.label)
 
 
 def server_faults(facts: ServerFacts, address: str) -> Iterator[PairUnfit]:

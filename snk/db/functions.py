@@ -1,6 +1,5 @@
 """PostgreSQL's functions, and expressions, as more than one statement has them."""
 
-import secrets
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
@@ -8,24 +7,12 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-ADVISORY_KEYS = 2**62
-
 T = TypeVar("T")
 
 
 def interval(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[timedelta]:
     """So many seconds, to be added to a time."""
     return sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-
-
-def lock_key() -> int:
-    """A key for an advisory lock that nobody else has."""
-    return secrets.randbelow(ADVISORY_KEYS)
-
-
-def lock(key: int) -> sa.ColumnElement[None]:
-    """Wait for an advisory lock and hold it as long as the connection lives."""
-    return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
 def setting(name: str, value: str, *, local: bool = False) -> sa.ColumnElement[str]:

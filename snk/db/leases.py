@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import activity
+from snk.db import locks
 from snk.db.engine import Server
-from snk.db.functions import commit_durably, interval, lock, lock_key
+from snk.db.functions import commit_durably, interval
+from snk.db.locks import lock, lock_key
 from snk.db.schema import Lease
 
 LEASE_SECONDS = 6.0
@@ -69,7 +70,7 @@ class LeaseBook:
         async with self._server.answering(self._connection):
             rows = (await self._connection.execute(_LEASES)).all()
             others = any(holder and not ended and key != self._alive for _, _, holder, key, ended, _, _ in rows)
-            alive = {self._alive} | (await activity.advisory_locks(self._connection) if others else frozenset())
+            alive = {self._alive} | (await locks.held(self._connection) if others else frozenset())
         return {
             table: LeaseState(table, epoch, holder, not holder or ended or key not in alive, wanted_by if asked else "")
             for table, epoch, holder, key, ended, asked, wanted_by in rows

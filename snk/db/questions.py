@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from snk.db import catalog, deliveries, schema
+from snk.db import deliveries, lookup, schema
 from snk.db.statement import Statement
 from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
 
@@ -54,7 +54,7 @@ def _question(
     def names(table: SyncedTable) -> sa.Select[Any]:
         named = select(table, [sa.cast(table.uuid, sa.Text).label("uuid")])
         uuids = sa.func.array_agg(named.c.uuid, type_=ARRAY(sa.Text, dimensions=1))
-        return sa.select(catalog.stamp(table.shape), *_positions(), _ids(named), uuids)
+        return sa.select(lookup.stamp(table.shape), *_positions(), _ids(named), uuids)
 
     ways = {joined: Statement(table, partial(way, joined=joined)) for joined in (False, True)}
     return Question(ways, Statement(table, names), nothing)
@@ -99,7 +99,7 @@ def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Se
     """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
     rows, width = table.measured(limited)
     return sa.select(
-        catalog.stamp(table.shape),
+        lookup.stamp(table.shape),
         *_positions(),
         sa.null() if width is None else sa.func.max(width),
         _ids(rows),
@@ -127,7 +127,7 @@ def named(table: SyncedTable) -> sa.Select[Any]:
         sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(any_of(table)).subquery()
     )
     return sa.select(
-        catalog.stamp(table.shape),
+        lookup.stamp(table.shape),
         sa.null() if width is None else sa.func.max(width),
         _ids(rows),
         *table.folded(rows, None if width is None else width > WIDEST),

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.db import activity, catalog, deliveries, questions, schema
+from snk.db import activity, catalog, deliveries, lookup, questions, schema
 from snk.db.engine import Kind, Server
 from snk.db.functions import setting
 from snk.db.questions import Question, any_of
@@ -271,7 +271,7 @@ class Reader:
             TableChanged: it is not.
         """
         async with self._server.answering(self._connection):
-            form = await catalog.form(self._connection, self._table.shape)
+            form = await lookup.form(self._connection, self._table.shape)
         if form != self._table.shape.form:
             raise self._changed()
 
@@ -288,7 +288,7 @@ class Reader:
         if sequence is None:
             return True
         async with self._server.answering(self._connection):
-            drawn = await catalog.drawn(self._connection, sequence.oid)
+            drawn = await lookup.drawn(self._connection, sequence.oid)
         return drawn is None or drawn < high
 
     def _bounded(self, portion: Portion) -> Portion:

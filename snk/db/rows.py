@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from snk.db import catalog
+from snk.db import lookup
 from snk.db.engine import Server
 from snk.db.table import SyncedTable
 
@@ -10,6 +10,6 @@ from snk.db.table import SyncedTable
 async def count_rows(server: Server, table: str) -> int:
     """How many rows a table holds now."""
     async with server.begin() as connection:
-        shape = await catalog.table_shape(connection, table, server.label)
+        shape = await lookup.table_shape(connection, table, server.label)
         count = sa.select(sa.func.count()).select_from(SyncedTable.of(shape).table)
         return int((await connection.execute(count)).scalar_one())

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
-from snk.db import catalog
+from snk.db import lookup
 from snk.db.conflicts import Conflicts
 from snk.db.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
 from snk.db.engine import Server
@@ -196,7 +196,7 @@ class Writer:
     async def parents(self) -> frozenset[str]:
         """The tables to which foreign keys of this one refer."""
         async with self._server.answering(self._connection):
-            return await catalog.parents(self._connection, self._table.shape.relations)
+            return await lookup.parents(self._connection, self._table.shape.relations)
 
     @property
     def table_name(self) -> str:

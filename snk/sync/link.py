@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog
+from snk.db import catalog, lookup
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.db.fitness import look_at, look_over, one_and_the_same
@@ -114,7 +114,7 @@ async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End
     async with server.answering(connection):
         await plan_by_index(connection)
         facts = await catalog.server_facts(connection)
-        triggers = tuple(await catalog.insert_triggers(connection, shape.relations))
+        triggers = tuple(await lookup.insert_triggers(connection, shape.relations))
     table = await mapped(shape)
     writer = Writer(server, connection, table, watches_triggers=bool(triggers))
     return End(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from snk.db import catalog
+from snk.db import lookup
 from snk.db.engine import Server
 from snk.db.fitness import look_at
 from snk.db.reader import Reader
@@ -165,7 +165,7 @@ async def test_rows_that_were_made_in_another_boot_or_while_a_delivery_waits_kee
     uuid = str(await first.value("insert into x values (1) returning gen_random_uuid()"))
     async with server.connect() as connection:
         _, shape = await look_at(server, "others")
-        triggers = tuple(await catalog.insert_triggers(connection, shape.relations))
+        triggers = tuple(await lookup.insert_triggers(connection, shape.relations))
         reader = Reader(server, connection, await mapped(shape))
         lineage = Lineage()
         lineage.anchor("one boot")

@@ -18,8 +18,8 @@ So the reader goes round in this order, each a statement with a snapshot of its 
   delivered, and a hole whose fence is empty is finished.
 
 The first of the three sentences is not true of everybody: an id may be drawn in an earlier transaction than the one
-that inserts it. So the re-read tells which ids it finished unseen, for a ledger (`snk.pair.core.ledger`) of where such a row
-would appear.
+that inserts it. So the re-read tells which ids it finished unseen, for a ledger (`snk.pair.core.ledger`) of where such
+a row would appear.
 
 Everything here is a frozen value: no I/O, no clock. The order of the calls is the proof; the caller keeps it.
 """

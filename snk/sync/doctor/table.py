@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import activity, catalog, checkup
+from snk.db import activity, checkup, lookup
 from snk.db.engine import Server
 from snk.db.identifiers import identifier
 from snk.db.shape import Shape, faults
@@ -22,7 +22,7 @@ async def of_tables(looked: Looked, tables: Sequence[str]) -> AsyncIterator[Find
     for table in tables:
         try:
             async with server.begin() as connection:
-                shape = await catalog.table_shape(connection, table, server.label)
+                shape = await lookup.table_shape(connection, table, server.label)
         except TableUnfit as error:
             yield fatal(table, error)
             continue

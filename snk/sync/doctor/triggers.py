@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog, checkup
+from snk.db import checkup, lookup
 from snk.db.identifiers import literal
 from snk.db.shape import InsertTrigger, Shape
 from snk.sync.doctor.finding import Finding
@@ -18,7 +18,7 @@ ASKS_WHO = ("CURRENT_USER", "SESSION_USER", "CURRENT_ROLE")
 
 async def of_triggers(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
     """One finding for each trigger."""
-    triggers = await catalog.insert_triggers(connection, shape.relations)
+    triggers = await lookup.insert_triggers(connection, shape.relations)
     role = await checkup.role(connection) if triggers else ""
     for trigger in triggers:
         which = f"{label}: trigger {trigger.name} on {trigger.table}"

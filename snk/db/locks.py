@@ -1,0 +1,34 @@
+"""Advisory locks: held in one database as long as a connection lives, and seen by everybody there.
+
+The question is plain SQL, as in `snk.db.catalog`.
+"""
+
+import secrets
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+ADVISORY_KEYS = 2**62
+
+# A key of 64 bits is shown in two halves.
+_ADVISORY = sa.text("""
+    select (l.classid::bigint << 32) | l.objid::bigint
+    from pg_locks l
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+      and l.database = (select oid from pg_database where datname = current_database())
+""")
+
+
+def lock_key() -> int:
+    """A key for an advisory lock that nobody else has."""
+    return secrets.randbelow(ADVISORY_KEYS)
+
+
+def lock(key: int) -> sa.ColumnElement[None]:
+    """Wait for an advisory lock and hold it as long as the connection lives."""
+    return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))
+
+
+async def held(connection: AsyncConnection) -> frozenset[int]:
+    """The keys of the advisory locks that anybody holds in this database."""
+    return frozenset((await connection.execute(_ADVISORY)).scalars())
