@@ -17,8 +17,8 @@ import uvloop
 from bench.ground import Ground, ground, run
 from bench.scenarios.latency import delay
 from snk.cli.inherited import settle
-from snk.db.rows import count_rows
 from snk.embedded.programs import start_daemon
+from snk.pair.table.count import count_rows
 
 LINES = 5
 TABLES = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bench.contenders.contender import Program
 from bench.ground import Ground
-from snk.db.writer import MarkState
 from snk.embedded.programs import start_daemon
+from snk.pair.table.writer import MarkState
 from snk.status.ask import ask, daemon_url
 from snk.sync.link import linked
 from snk.sync.prepare import prepare

@@ -10,8 +10,8 @@ import uvloop
 
 from snk.cli.common import pair_of, start
 from snk.db.engine import Server
-from snk.db.rejects import RejectedRow, hasten, rejected_rows
 from snk.errors import SettingsError
+from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
 from snk.sync.pair import Pair
 
 

@@ -17,13 +17,13 @@ from snk.cli.common import waiting
 from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
 from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
-from snk.db.rows import count_rows
 from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import Child, free_port
 from snk.embedded.programs import environment, start_daemon, start_tst
 from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
+from snk.pair.table.count import count_rows
 from snk.settings import load_settings
 from snk.status.ask import ask, daemon_url
 from snk.sync.pause import pause

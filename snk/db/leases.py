@@ -2,7 +2,7 @@
 
 A daemon is alive while its connection holds an advisory lock: when it is killed, the lock is free at once, and so are
 its leases. When it is paused or cut off, they end with their time. Either way the next holder gets a greater epoch,
-which goes into the marks: it is that, not the clock, which keeps a late daemon from writing (`snk.db.writer`).
+which goes into the marks: it is that, not the clock, which keeps a late daemon from writing (`snk.pair.table.writer`).
 
 Source: the fencing tokens of M. Kleppmann, "How to do distributed locking", 2016.
 """

@@ -1,7 +1,7 @@
 """What the codes by which PostgreSQL names its errors (SQLSTATE) mean to SNK.
 
 Codes: https://www.postgresql.org/docs/current/errcodes-appendix.html. A trigger may fail with any of them, so the code
-alone does not tell whether a row is to blame: `snk.db.narrow` finds out by leaving rows out.
+alone does not tell whether a row is to blame: `snk.pair.table.narrow` finds out by leaving rows out.
 """
 
 from sqlalchemy.exc import DBAPIError

@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.db.rejects import hasten
 from snk.drill.fault import Fault
 from snk.drill.stage import Stage, until
 from snk.drill.table import NAME, drill_table, durable, new_row
+from snk.pair.table.rejects import hasten
 
 REFUSAL = "snk_drill_refuses"
 COLUMN = "note"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from snk.db.engine import Server
-from snk.db.table import UUIDS_ARRAY
 from snk.drill.table import drill_table
 from snk.errors import SnkError
+from snk.pair.table.synced import UUIDS_ARRAY
 
 LOOK_SECONDS = 0.01
 RETRY_SECONDS = 0.05

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from snk.db.rejects import Refusal
-from snk.db.table import Rows
 from snk.pair.core.tail import Tail
+from snk.pair.table.rejects import Refusal
+from snk.pair.table.synced import Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ import structlog
 
 from snk.db.catalog import timeline
 from snk.db.engine import Server
-from snk.db.writer import MarkState
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import LeaseLost, ParentMissing, SnkError, TooLarge, TooSlow, Wait
 from snk.log import Reminder
 from snk.pair.core.pace import Backoff, BatchSize, PollPace
 from snk.pair.core.report import FlowState
+from snk.pair.table.writer import MarkState
 from snk.sync.arrivals import Arrivals
 from snk.sync.lease import Term
 from snk.sync.lineage import Lineage

@@ -3,10 +3,10 @@
 import time
 
 from snk.core.intervals import Intervals
-from snk.db.reader import Found, Reader
-from snk.db.writer import Writer
 from snk.pair.core.ledger import Ledger
 from snk.pair.core.portion import Portion
+from snk.pair.table.reader import Found, Reader
+from snk.pair.table.writer import Writer
 
 LATE_SECONDS = 2.0
 LATE_REST = 20  # times as long as a look took: it is dear where many rows were rolled back

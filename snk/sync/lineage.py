@@ -8,10 +8,10 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from snk.db.reader import Reader
 from snk.db.shape import InsertTrigger
-from snk.db.table import Rows
 from snk.pair.core.origins import Origins
+from snk.pair.table.reader import Reader
+from snk.pair.table.synced import Rows
 
 MOST_WAIT_SECONDS = 1.0
 

@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog, lookup
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.fitness import look_at, look_over, one_and_the_same
-from snk.db.reader import Reader, plan_by_index
 from snk.db.shape import InsertTrigger, Shape, differences, faults
-from snk.db.statement import mapped
 from snk.db.sweeps import Sweeps
-from snk.db.writer import Writer
 from snk.errors import Stop, TableUnfit
+from snk.pair.table.fitness import look_at, look_over, one_and_the_same
+from snk.pair.table.reader import Reader, plan_by_index
+from snk.pair.table.statement import mapped
+from snk.pair.table.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import structlog
 
 from snk.db.shape import InsertTrigger
-from snk.db.writer import Delivered, MarkState
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pair.core.report import Blocker, FlowState, FlowStatus
 from snk.pair.core.tail import Tail
+from snk.pair.table.writer import Delivered, MarkState
 
 RATE_SECONDS = 2.0
 LOOP_HINT = "Drop it, or have it spare SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"

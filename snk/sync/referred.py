@@ -35,7 +35,7 @@ class Referred:
     Args:
         arrivals: of the destination.
         table: as above.
-        hopeful: how many rows are set aside for such a reason (`snk.db.rejects.Aside`).
+        hopeful: how many rows are set aside for such a reason (`snk.pair.table.rejects.Aside`).
         stopping: whether it is time to stop.
     """
 

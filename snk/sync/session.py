@@ -12,9 +12,6 @@ from itertools import compress
 
 import structlog
 
-from snk.db.rejects import LOOP, Refusal
-from snk.db.table import Rows
-from snk.db.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
 from snk.dedup.known import Known
 from snk.errors import MarkMoved
 from snk.pair.core.ledger import Ledger
@@ -22,6 +19,9 @@ from snk.pair.core.origins import LOOP_GENERATION
 from snk.pair.core.pace import BatchSize, Gather
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Tail
+from snk.pair.table.rejects import LOOP, Refusal
+from snk.pair.table.synced import Rows
+from snk.pair.table.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
 from snk.sync.batch import Batch
 from snk.sync.late import Late
 from snk.sync.lineage import Lineage, Writing

@@ -16,11 +16,11 @@ import structlog
 
 from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.rejects import recorded
 from snk.db.schema import Conflict, Rejected
 from snk.db.sweeps import Owed, Sweeps
 from snk.errors import SnkError
 from snk.pair.core.report import SweepStatus
+from snk.pair.table.rejects import recorded
 from snk.sync.flow import Flow
 from snk.sync.pause import pause
 from snk.verify.load import Budgets

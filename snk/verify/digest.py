@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.db.statement import Statement
-from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.errors import RowRefused
+from snk.pair.table.statement import Statement
+from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify.hashes import Texts, row_hash, seed
 from snk.verify.ranges import UuidRange
 

@@ -35,7 +35,7 @@ from sqlalchemy.exc import DBAPIError
 from snk.db.functions import balanced
 from snk.db.shape import Column
 from snk.db.sqlstates import plain, sqlstate
-from snk.db.table import SyncedTable
+from snk.pair.table.synced import SyncedTable
 
 HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary)
 UTF8, NONE = "UTF8", "SQL_ASCII"

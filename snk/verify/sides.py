@@ -7,10 +7,10 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.db.fitness import look_at, one_database, same_database
 from snk.db.shape import differences, faults
-from snk.db.statement import mapped
-from snk.db.table import SyncedTable
+from snk.pair.table.fitness import look_at, one_database, same_database
+from snk.pair.table.statement import mapped
+from snk.pair.table.synced import SyncedTable
 from snk.verify.digest import Side
 from snk.verify.hashes import Texts
 from snk.verify.search import both

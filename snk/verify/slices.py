@@ -20,12 +20,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import questions
 from snk.db.engine import Server
 from snk.db.functions import setting
-from snk.db.reader import plan_by_index
-from snk.db.statement import Statement
-from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
+from snk.pair.table import questions
+from snk.pair.table.reader import plan_by_index
+from snk.pair.table.statement import Statement
+from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.verify import load
 from snk.verify.digest import UUID, Digest, Side
 from snk.verify.hashes import Texts

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.db.table import SyncedTable
+from snk.pair.table.synced import SyncedTable
 from snk.verify.digest import Digest
 from snk.verify.hashes import Texts
 from snk.verify.load import Budgets

@@ -7,9 +7,9 @@ import pytest
 
 from snk.core.intervals import Intervals
 from snk.db.engine import Server
-from snk.db.reader import Reader
-from snk.db.table import Rows, SyncedTable
 from snk.pair.core.portion import Portion
+from snk.pair.table.reader import Reader
+from snk.pair.table.synced import Rows, SyncedTable
 from snk.sync.link import linked
 from tests.conftest import PairUrls
 from tests.databases import Database, insert, until

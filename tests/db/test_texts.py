@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.db.texts import NOTHING, SEPARATOR, joined, parted
+from snk.pair.table.texts import NOTHING, SEPARATOR, joined, parted
 
 VALUES = st.none() | st.text(alphabet=["a", "ě", " ", SEPARATOR, NOTHING], max_size=3)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from snk.db import unreadable
-from snk.db.table import Rows
-from snk.db.unreadable import Around, read_around
 from snk.errors import MarkMoved
+from snk.pair.table import unreadable
+from snk.pair.table.synced import Rows
+from snk.pair.table.unreadable import Around, read_around
 
 steps = st.lists(st.tuples(st.integers(0, 1), st.booleans()), min_size=1, max_size=40)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.db.reader import Named, Reader
 from snk.pair.core.portion import Portion
+from snk.pair.table.reader import Named, Reader
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair

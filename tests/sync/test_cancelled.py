@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.db.table import Rows
-from snk.db.writer import Delivered, MarkState, Writer
+from snk.pair.table.synced import Rows
+from snk.pair.table.writer import Delivered, MarkState, Writer
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Flow, Limits
 from snk.sync.pair import Pair

@@ -10,8 +10,8 @@ import pytest
 
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.fitness import look_at, server_faults
 from snk.errors import PairUnfit, TableUnfit, Unavailable
+from snk.pair.table.fitness import look_at, server_faults
 from snk.sync.daemon import Daemon
 from snk.sync.doctor import examine
 from snk.sync.flow import Limits
@@ -177,7 +177,7 @@ async def test_every_door_refuses_a_server_that_is_too_old(pair: Any, monkeypatc
     """There is none here, so the servers that are here are taken for old ones."""
     await make(pair, GOOD, GOOD)
     assert await faults(pair) == ""
-    monkeypatch.setattr("snk.db.fitness.LEAST_VERSION", 990_000)
+    monkeypatch.setattr("snk.pair.table.fitness.LEAST_VERSION", 990_000)
     words = "is PostgreSQL 18.*SNK needs PostgreSQL 99 or newer"
     found = await check_pair(*servers(pair), ("t",))
     assert [

@@ -12,14 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.db.engine import Server
-from snk.db.reader import Found, Reader
-from snk.db.writer import MarkState
 from snk.dedup.known import Known
 from snk.pair.core import tail as tail_module
 from snk.pair.core.ledger import Ledger
 from snk.pair.core.pace import BatchSize
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Fenced
+from snk.pair.table.reader import Found, Reader
+from snk.pair.table.writer import MarkState
 from snk.sync import late as late_module
 from snk.sync.arrivals import Arrivals
 from snk.sync.lineage import Lineage

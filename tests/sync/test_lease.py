@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from snk.db import deliveries
-from snk.db import writer as writer_module
 from snk.db.engine import Server
 from snk.db.leases import LeaseBook, LeaseState
-from snk.db.table import Rows
-from snk.db.writer import MarkState, Writer
 from snk.errors import LeaseLost, MarkMoved
 from snk.pair.core.portion import Portion
+from snk.pair.table import deliveries
+from snk.pair.table import writer as writer_module
+from snk.pair.table.synced import Rows
+from snk.pair.table.writer import MarkState, Writer
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.lease import Leases

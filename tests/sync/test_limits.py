@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from snk.db import conflicts
 from snk.db.engine import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import server_account, spawn
 from snk.pair.core import pace
+from snk.pair.table import conflicts
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.db.fitness import look_at
 from snk.db.sweeps import Sweeps
 from snk.errors import PairUnfit
+from snk.pair.table.fitness import look_at
 from snk.sync.daemon import Daemon
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from snk.db.engine import Server
-from snk.db.table import Rows
-from snk.db.writer import Delivered, MarkState, Writer
+from snk.pair.table.synced import Rows
+from snk.pair.table.writer import Delivered, MarkState, Writer
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits
 from snk.sync.pair import Pair

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from snk.db import narrow
 from snk.db.engine import Server
-from snk.db.rejects import hasten
+from snk.pair.table import narrow
+from snk.pair.table.rejects import hasten
 from snk.sync.daemon import Daemon
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
@@ -311,7 +311,7 @@ async def test_a_refused_row_forgotten_would_be_lost(
     async def forget(*_: object) -> None:
         return
 
-    monkeypatch.setattr("snk.db.rejects.Rejects.keep", forget)
+    monkeypatch.setattr("snk.pair.table.rejects.Rejects.keep", forget)
     async with running():
         await second.run("alter table records add constraint good check (data <> 'bad')")
         await first.run(BAD.format(1))

@@ -6,12 +6,12 @@ import pytest
 
 from snk.db import lookup
 from snk.db.engine import Server
-from snk.db.fitness import look_at
-from snk.db.reader import Reader
-from snk.db.rejects import hasten
-from snk.db.statement import mapped
 from snk.pair.core import origins
 from snk.pair.core.portion import Portion
+from snk.pair.table.fitness import look_at
+from snk.pair.table.reader import Reader
+from snk.pair.table.rejects import hasten
+from snk.pair.table.statement import mapped
 from snk.sync.daemon import Daemon
 from snk.sync.lineage import Lineage
 from snk.sync.sweeper import Pace

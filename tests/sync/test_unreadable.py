@@ -11,11 +11,11 @@ from uuid import UUID
 import pytest
 
 from snk.core.intervals import Intervals
-from snk.db import unreadable
 from snk.db.engine import Server
-from snk.db.reader import Found, Reader
 from snk.embedded.pair import EmbeddedPair
 from snk.pair.core.portion import Portion
+from snk.pair.table import unreadable
+from snk.pair.table.reader import Found, Reader
 from snk.sync import late as late_module
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Limits

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 
 from snk.db.engine import Server
-from snk.db.fitness import look_at
-from snk.db.reader import Reader
-from snk.db.statement import FEW_COLUMNS, mapped
-from snk.db.table import MOST_VALUES
 from snk.pair.core.portion import Portion
+from snk.pair.table.fitness import look_at
+from snk.pair.table.reader import Reader
+from snk.pair.table.statement import FEW_COLUMNS, mapped
+from snk.pair.table.synced import MOST_VALUES
 from snk.sync.sweeper import Pace
 from snk.verify.compare import compare
 from tests.databases import Database, until_equal

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from snk.db import statement
 from snk.db.engine import Server
 from snk.embedded.pair import EmbeddedPair
+from snk.pair.table import statement
 from snk.verify.load import budgets_of
 from snk.verify.sweep import sweep
 from tests.databases import Database

@@ -6,8 +6,8 @@ common, and `redis` at Redis.
 
 from collections.abc import AsyncIterator
 
-from snk.db.fitness import look_over, server_faults
 from snk.errors import SnkError
+from snk.pair.table.fitness import look_over, server_faults
 from snk.sync.doctor.both import of_both
 from snk.sync.doctor.finding import Finding, Looked, broken_off
 from snk.sync.doctor.redis import of_redis

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import checkup
 from snk.db.identifiers import identifier, literal
 from snk.db.shape import Sequence, Shape
-from snk.db.table import SyncedTable
+from snk.pair.table.synced import SyncedTable
 from snk.sync.doctor.finding import Finding
 
 MOST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}

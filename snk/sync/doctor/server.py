@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from snk.db import schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.fitness import missing
-from snk.db.rejects import outstanding
 from snk.errors import PairUnfit
+from snk.pair.table.fitness import missing
+from snk.pair.table.rejects import outstanding
 from snk.sync.doctor.finding import Finding, fatal
 
 CLOCK_SECONDS = 1.0
 
 
 async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnfit]) -> AsyncIterator[Finding]:
-    """What `snk.db.fitness.look_over` told, and what does not keep SNK from running."""
+    """What `snk.pair.table.fitness.look_over` told, and what does not keep SNK from running."""
     what = f"PostgreSQL {facts.version} answers at {server.address}; its encoding is {facts.encoding}"
     yield Finding("ok", server.label, what)
     for fault in faults:

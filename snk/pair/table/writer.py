@@ -3,7 +3,7 @@
 The usual case is one statement, one round trip, one transaction: a common table expression moves the mark if it is
 still at the version that was last written here, and the rows are inserted only if it moved. Plain insertion comes
 first because it is half again as fast as ON CONFLICT; only when the server objects to something is the batch repeated
-the careful way: rows that it refuses are set aside (`snk.db.narrow`), and what was there already is compared.
+the careful way: rows that it refuses are set aside (`snk.pair.table.narrow`), and what was there already is compared.
 
 A mark can be moved only under the latest lease of its table: its epoch stands in the mark, and whoever takes a lease
 claims the marks with a greater one. A daemon that was asleep meanwhile finds the mark moved, whatever it still had to
@@ -24,18 +24,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
 from snk.db import lookup
-from snk.db.conflicts import Conflicts
-from snk.db.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
 from snk.db.engine import Server
-from snk.db.narrow import insert_narrowly, of_these_rows
-from snk.db.reader import Reader
-from snk.db.rejects import Aside, Refusal, Rejects
 from snk.db.schema import Conflict, LedgerKept, Mark
 from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
-from snk.db.statement import Statement
-from snk.db.table import Rows, SyncedTable, bound
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 from snk.pair.core.ledger import Ledger
+from snk.pair.table.conflicts import Conflicts
+from snk.pair.table.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
+from snk.pair.table.narrow import insert_narrowly, of_these_rows
+from snk.pair.table.reader import Reader
+from snk.pair.table.rejects import Aside, Refusal, Rejects
+from snk.pair.table.statement import Statement
+from snk.pair.table.synced import Rows, SyncedTable, bound
 
 MOST_INTERVALS = 1000
 MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came

@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.reader import Reader
-from snk.db.rejects import Refusal
 from snk.db.schema import Conflict
-from snk.db.statement import Statement
-from snk.db.table import Rows, SyncedTable, bound
 from snk.pair.core.portion import Portion
+from snk.pair.table.reader import Reader
+from snk.pair.table.rejects import Refusal
+from snk.pair.table.statement import Statement
+from snk.pair.table.synced import Rows, SyncedTable, bound
 
 COMPARED_BYTES = 8 * 2**20
 

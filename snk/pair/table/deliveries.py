@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from snk.db import lookup
 from snk.db.schema import Mark
-from snk.db.table import IDS_ARRAY, SyncedTable
+from snk.pair.table.synced import IDS_ARRAY, SyncedTable
 
 
 def _move_mark() -> sa.Update:

@@ -22,7 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from snk.db.shape import Shape
-from snk.db.table import SyncedTable
+from snk.pair.table.synced import SyncedTable
 
 FEW_COLUMNS = 16  # a thread would be more trouble than it saves
 

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.rejects import Refusal
 from snk.db.sqlstates import COSTLY, FOREIGN_KEY_VIOLATION, doubtful, may_be_of_a_row, plain, sqlstate
-from snk.db.table import Rows, bound
 from snk.errors import ParentMissing, TooLarge
+from snk.pair.table.rejects import Refusal
+from snk.pair.table.synced import Rows, bound
 
 MOST_REFUSED = 500
 

@@ -9,17 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.db import activity, catalog, deliveries, lookup, questions, schema
+from snk.db import activity, catalog, lookup, schema
 from snk.db.engine import Kind, Server
 from snk.db.functions import setting
-from snk.db.questions import Question, any_of
-from snk.db.rejects import Refusal
-from snk.db.statement import Statement
-from snk.db.table import Rows, SyncedTable
-from snk.db.unreadable import READ_ERRORS, Around, TooWide, fault_of, read_around
 from snk.errors import SnkError, TableChanged
 from snk.pair.core.portion import Portion
 from snk.pair.core.report import Blocker
+from snk.pair.table import deliveries, questions
+from snk.pair.table.questions import Question, any_of
+from snk.pair.table.rejects import Refusal
+from snk.pair.table.statement import Statement
+from snk.pair.table.synced import Rows, SyncedTable
+from snk.pair.table.unreadable import READ_ERRORS, Around, TooWide, fault_of, read_around
 
 # Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
 # With that forbidden, there is one good plan for each statement, and no need to look for it again every time.
@@ -48,7 +49,7 @@ class Found:
             before it.
         flushed: the position up to which WAL was on disk then.
         reached: the last id that was looked at; None where there was none.
-        unread: why rows that are there cannot be given, by uuid (`snk.db.unreadable`).
+        unread: why rows that are there cannot be given, by uuid (`snk.pair.table.unreadable`).
         unread_ids: the ids of these.
     """
 
@@ -87,7 +88,7 @@ class Named:
 class Reader:
     """Reads one table over one connection; every call is one statement with a snapshot of its own.
 
-    Only what cannot be given takes several: it is read around (`snk.db.unreadable`).
+    Only what cannot be given takes several: it is read around (`snk.pair.table.unreadable`).
 
     Args:
         server: where the table is.

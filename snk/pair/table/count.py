@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from snk.db import lookup
 from snk.db.engine import Server
-from snk.db.table import SyncedTable
+from snk.pair.table.synced import SyncedTable
 
 
 async def count_rows(server: Server, table: str) -> int:

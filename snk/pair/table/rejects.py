@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db.functions import interval
 from snk.db.schema import Conflict, Rejected
 from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, doubtful, sqlstate
-from snk.db.table import UUIDS_ARRAY
+from snk.pair.table.synced import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
 MOST_WAIT_SECONDS = 3600.0

@@ -15,9 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from snk.db import texts
 from snk.db.functions import balanced
 from snk.db.shape import Column, Shape
+from snk.pair.table import texts
 
 # A statement may return 1664 columns; some of them are no column of the table's.
 MOST_FOLDED = 1600

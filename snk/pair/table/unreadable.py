@@ -21,11 +21,11 @@ from itertools import chain
 
 from sqlalchemy.exc import DBAPIError
 
-from snk.db.narrow import of_these_rows
-from snk.db.rejects import Refusal
 from snk.db.sqlstates import NOT_IN_ENCODING, plain, sqlstate
-from snk.db.table import Rows
 from snk.errors import SnkError
+from snk.pair.table.narrow import of_these_rows
+from snk.pair.table.rejects import Refusal
+from snk.pair.table.synced import Rows
 
 MOST_QUESTIONS = 1000
 TOO_LARGE = "54000"

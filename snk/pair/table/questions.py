@@ -1,4 +1,4 @@
-"""The questions that `snk.db.reader.Reader` asks, as statements; those called by its methods' names are theirs."""
+"""The statements that `snk.pair.table.reader.Reader` executes; each is named for the method that uses it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from snk.db import deliveries, lookup, schema
-from snk.db.statement import Statement
-from snk.db.table import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
+from snk.db import lookup, schema
+from snk.pair.table import deliveries
+from snk.pair.table.statement import Statement
+from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
 
 Columns = Sequence[sa.ColumnElement[Any]]
 
@@ -157,7 +158,7 @@ def any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
 
 
 def _positions() -> tuple[sa.ColumnElement[int], sa.ColumnElement[int]]:
-    """`snk.db.reader.Found.inserted` and ``flushed``."""
+    """`snk.pair.table.reader.Found.inserted` and ``flushed``."""
     return _bytes(sa.func.pg_current_wal_insert_lsn()), _bytes(sa.func.pg_current_wal_flush_lsn())
 
 
