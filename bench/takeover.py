@@ -23,10 +23,10 @@ import uvloop
 
 from snk.cli.inherited import settle
 from snk.db.engine import Server
-from snk.db.schema import Record
 from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import free_port
 from snk.embedded.programs import environment
+from snk.pair.schema.own import Record
 from snk.sync.prepare import prepare
 from snk.verify.compare import compare
 

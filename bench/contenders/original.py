@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from bench.contenders.contender import Program
 from bench.ground import Ground
-from snk.db.schema import Record
 from snk.embedded.process import spawn
+from snk.pair.schema.own import Record
 
 POLL_ROWS = 200
 

@@ -6,8 +6,8 @@ import typer
 import uvloop
 
 from snk.cli.common import pair_of, start
-from snk.db import schema
-from snk.db.grants import granted
+from snk.pair.schema import own as schema
+from snk.pair.schema.grants import granted
 from snk.sync.pair import Pair
 from snk.sync.prepare import grant, prepare
 

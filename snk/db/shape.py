@@ -110,7 +110,7 @@ class Shape:
         form: changes with everything that may make the table unfit: columns, types, indexes, partitions, triggers, its
             body, what ``drops`` rows.
         body: the file of the table, and those of all its partitions and children, by their names, as JSON. Another one
-            means that it was emptied, rewritten or made anew (`snk.db.sweeps`).
+            means that it was emptied, rewritten or made anew (`snk.pair.schema.sweeps`).
         rules: those for which PostgreSQL refuses an insert with a mark, or with ON CONFLICT, into this table.
         drops: it may answer an insert with success and take no row: a trigger or a rule decides.
         hidden: row-level security hides rows from SNK's role.

@@ -5,10 +5,10 @@ import time
 
 import sqlalchemy as sa
 
-from snk.db.schema import Mark
 from snk.drill.fault import Fault
 from snk.drill.stage import Daemon, NotSeen, Stage, until
 from snk.drill.table import NAME
+from snk.pair.schema.own import Mark
 
 
 class HandOver(Fault):

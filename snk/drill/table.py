@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.functions import setting
-from snk.db.schema import Conflict, Lease, LedgerKept, Mark, Rejected, SweepKept
 from snk.errors import TableUnfit
+from snk.pair.schema.own import Conflict, Lease, LedgerKept, Mark, Rejected, SweepKept
 
 NAME = "snk_drill"
 SESSION = {

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
 from snk.db.functions import interval
-from snk.db.schema import Canary
 from snk.errors import SnkError
 from snk.pair.core.report import CanaryStatus
+from snk.pair.schema.own import Canary
 from snk.sync.pause import pause
 
 LOOK_SECONDS = 0.01

@@ -15,12 +15,12 @@ import structlog
 
 from snk import __version__
 from snk.db.engine import Server
-from snk.db.schema import CANARIES
 from snk.dedup.behind import Behind
 from snk.dedup.known import Known
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
+from snk.pair.schema.own import CANARIES
 from snk.sync.arrivals import Arrivals
 from snk.sync.canary import Flight
 from snk.sync.flow import Around, Echoes, Flow, Limits

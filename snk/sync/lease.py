@@ -15,9 +15,9 @@ import structlog
 
 from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.leases import LeaseBook, LeaseState
 from snk.errors import SnkError, TableUnfit
 from snk.log import Reminder
+from snk.pair.schema.leases import LeaseBook, LeaseState
 
 LOOK_SECONDS = 0.5
 LEADING_SECONDS = 1.0  # for one that has all its tables

@@ -10,8 +10,8 @@ from snk.db import catalog, lookup
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.db.shape import InsertTrigger, Shape, differences, faults
-from snk.db.sweeps import Sweeps
 from snk.errors import Stop, TableUnfit
+from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.fitness import look_at, look_over, one_and_the_same
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped

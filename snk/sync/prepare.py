@@ -2,10 +2,11 @@
 
 import sqlalchemy as sa
 
-from snk.db import catalog, schema
+from snk.db import catalog
 from snk.db.engine import Server
 from snk.db.functions import commit_durably
-from snk.db.grants import granted
+from snk.pair.schema import own as schema
+from snk.pair.schema.grants import granted
 from snk.pair.table.fitness import server_faults
 
 ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")

@@ -16,10 +16,10 @@ import structlog
 
 from snk.db import catalog
 from snk.db.engine import Server
-from snk.db.schema import Conflict, Rejected
-from snk.db.sweeps import Owed, Sweeps
 from snk.errors import SnkError
 from snk.pair.core.report import SweepStatus
+from snk.pair.schema.own import Conflict, Rejected
+from snk.pair.schema.sweeps import Owed, Sweeps
 from snk.pair.table.rejects import recorded
 from snk.sync.flow import Flow
 from snk.sync.pause import pause
@@ -82,7 +82,7 @@ class Sweeper:
         self._doubt = doubt
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep until ``stop`` is set; at once where a sweep is owed (`snk.db.sweeps`), even if sweeps are off."""
+        """Sweep until ``stop`` is set; at once where one is owed (`snk.pair.schema.sweeps`), even if sweeps are off."""
         first_seconds = min(FIRST_SECONDS, self._every_seconds) if self._pace.every_seconds else NEVER
         next_at = time.monotonic() + first_seconds
         self._doubt.set()  # whoever worked here before may have left something

@@ -10,9 +10,9 @@ import pytest
 
 from snk.core.names import split_list
 from snk.db.engine import Server
-from snk.db.grants import granted
 from snk.embedded.pair import EmbeddedPair
 from snk.errors import SettingsError
+from snk.pair.schema.grants import granted
 from snk.sync.doctor import examine
 from snk.sync.pair import Pair
 from tests.daemons import DaemonProcess, run_snk

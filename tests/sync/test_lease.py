@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.db.leases import LeaseBook, LeaseState
 from snk.errors import LeaseLost, MarkMoved
 from snk.pair.core.portion import Portion
+from snk.pair.schema.leases import LeaseBook, LeaseState
 from snk.pair.table import deliveries
 from snk.pair.table import writer as writer_module
 from snk.pair.table.synced import Rows

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.db.sweeps import Sweeps
 from snk.errors import PairUnfit
+from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.fitness import look_at
 from snk.sync.daemon import Daemon
 from snk.sync.prepare import prepare

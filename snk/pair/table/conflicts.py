@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.schema import Conflict
 from snk.pair.core.portion import Portion
+from snk.pair.schema.own import Conflict
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.statement import Statement

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from snk.db import lookup
-from snk.db.schema import Mark
+from snk.pair.schema.own import Mark
 from snk.pair.table.synced import IDS_ARRAY, SyncedTable
 
 

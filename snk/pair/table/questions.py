@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from snk.db import lookup, schema
+from snk.db import lookup
+from snk.pair.schema import own as schema
 from snk.pair.table import deliveries
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable

@@ -9,12 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.db import activity, catalog, lookup, schema
+from snk.db import activity, catalog, lookup
 from snk.db.engine import Kind, Server
 from snk.db.functions import setting
 from snk.errors import SnkError, TableChanged
 from snk.pair.core.portion import Portion
 from snk.pair.core.report import Blocker
+from snk.pair.schema import own as schema
 from snk.pair.table import deliveries, questions
 from snk.pair.table.questions import Question, any_of
 from snk.pair.table.rejects import Refusal

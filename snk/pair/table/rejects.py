@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.functions import interval
-from snk.db.schema import Conflict, Rejected
 from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, doubtful, sqlstate
+from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.table.synced import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
@@ -35,7 +35,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """One row that was set aside; `snk.db.schema.Rejected` tells what its parts mean."""
+    """One row that was set aside; `snk.pair.schema.own.Rejected` tells what its parts mean."""
 
     table_name: str
     uuid: str

@@ -25,10 +25,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.intervals import NOTHING, Intervals
 from snk.db import lookup
 from snk.db.engine import Server
-from snk.db.schema import Conflict, LedgerKept, Mark
 from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 from snk.pair.core.ledger import Ledger
+from snk.pair.schema.own import Conflict, LedgerKept, Mark
 from snk.pair.table.conflicts import Conflicts
 from snk.pair.table.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
 from snk.pair.table.narrow import insert_narrowly, of_these_rows
@@ -48,7 +48,7 @@ NOT_TAKEN = Refusal("", "the insert was answered with success and there is no ro
 
 @dataclass(frozen=True, slots=True)
 class MarkState:
-    """A mark as a value; `snk.db.schema.Mark` tells what its parts mean."""
+    """A mark as a value; `snk.pair.schema.own.Mark` tells what its parts mean."""
 
     version: int = 0
     high: int = 0

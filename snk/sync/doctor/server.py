@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
-from snk.db import schema
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.errors import PairUnfit
+from snk.pair.schema import own as schema
 from snk.pair.table.fitness import missing
 from snk.pair.table.rejects import outstanding
 from snk.sync.doctor.finding import Finding, fatal

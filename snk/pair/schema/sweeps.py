@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
 from snk.db.functions import commit_locally
-from snk.db.schema import SweepKept
+from snk.pair.schema.own import SweepKept
 
 REWRITTEN = "the table was emptied, rewritten or made anew"
 

@@ -18,7 +18,7 @@ from snk.db import locks
 from snk.db.engine import Server
 from snk.db.functions import commit_durably, interval
 from snk.db.locks import lock, lock_key
-from snk.db.schema import Lease
+from snk.pair.schema.own import Lease
 
 LEASE_SECONDS = 6.0
 # A request for a table is repeated as long as it stands.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from snk.core.names import quoted, split_name
 from snk.db.identifiers import identifier, literal
-from snk.db.schema import SCHEMA, WAIT
 from snk.errors import SettingsError
+from snk.pair.schema.own import SCHEMA, WAIT
 
 # Who inserts into a serial column draws from its sequence and needs a right to that; an identity column needs none.
 _GRANT_SEQUENCES = """

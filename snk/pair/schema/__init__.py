@@ -1,0 +1,1 @@
+"""SNK's own schema, kept in both databases."""
