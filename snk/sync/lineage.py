@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-from snk.db.shape import InsertTrigger
+from snk.pair.catalog.shape import InsertTrigger
 from snk.pair.core.origins import Origins
 from snk.pair.table.reader import Reader
 from snk.pair.table.synced import Rows

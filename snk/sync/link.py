@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog, lookup
+from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.shape import InsertTrigger, Shape, differences, faults
 from snk.errors import Stop, TableUnfit
+from snk.pair.catalog import lookup
+from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.fitness import look_at, look_over, one_and_the_same
 from snk.pair.table.reader import Reader, plan_by_index

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import structlog
 
-from snk.db import activity
 from snk.db.engine import Server
 from snk.errors import SnkError
+from snk.pair.catalog import activity
 from snk.pair.core.report import Locker
 from snk.sync.pause import pause
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import structlog
 
-from snk.db.shape import InsertTrigger
 from snk.errors import SnkError
 from snk.log import Reminder
+from snk.pair.catalog.shape import InsertTrigger
 from snk.pair.core.report import Blocker, FlowState, FlowStatus
 from snk.pair.core.tail import Tail
 from snk.pair.table.writer import Delivered, MarkState

@@ -33,8 +33,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 
 from snk.db.functions import balanced
-from snk.db.shape import Column
 from snk.db.sqlstates import plain, sqlstate
+from snk.pair.catalog.shape import Column
 from snk.pair.table.synced import SyncedTable
 
 HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary)

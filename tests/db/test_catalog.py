@@ -1,8 +1,8 @@
 """Who can still fill a hole is seen in pg_locks, and named."""
 
-from snk.db import activity, lookup
 from snk.db.engine import Server
-from snk.db.shape import InsertTrigger
+from snk.pair.catalog import activity, lookup
+from snk.pair.catalog.shape import InsertTrigger
 from tests.conftest import PairUrls
 from tests.databases import Database
 

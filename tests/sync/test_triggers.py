@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from snk.db import lookup
 from snk.db.engine import Server
+from snk.pair.catalog import lookup
 from snk.pair.core import origins
 from snk.pair.core.portion import Portion
 from snk.pair.table.fitness import look_at

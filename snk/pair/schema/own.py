@@ -108,7 +108,7 @@ class SweepKept(Own):
 
     Attributes:
         table_name: schema and table, as they are called here.
-        body: `snk.db.shape.Shape.body` of it then; empty where no flow looked yet.
+        body: `snk.pair.catalog.shape.Shape.body` of it then; empty where no flow looked yet.
         owed: why rows that the marks count may be missing here; empty once both sides were compared.
         doubts: counts the reasons, so that one that comes during a sweep is not settled by it.
     """

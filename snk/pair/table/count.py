@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from snk.db import lookup
 from snk.db.engine import Server
+from snk.pair.catalog import lookup
 from snk.pair.table.synced import SyncedTable
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from snk.db import lookup
+from snk.pair.catalog import lookup
 from snk.pair.schema.own import Mark
 from snk.pair.table.synced import IDS_ARRAY, SyncedTable
 

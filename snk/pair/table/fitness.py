@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import catalog, lookup
+from snk.db import catalog
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.db.locks import lock, lock_key
 from snk.db.pooler import refuse_shared_sessions
-from snk.db.shape import Shape
 from snk.errors import PairUnfit
+from snk.pair.catalog import lookup
+from snk.pair.catalog.shape import Shape
 from snk.pair.schema import own as schema
 
 LEAST_VERSION = 140_000

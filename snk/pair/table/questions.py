@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from snk.db import lookup
+from snk.pair.catalog import lookup
 from snk.pair.schema import own as schema
 from snk.pair.table import deliveries
 from snk.pair.table.statement import Statement

@@ -9,10 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.db import activity, catalog, lookup
+from snk.db import catalog
 from snk.db.engine import Kind, Server
 from snk.db.functions import setting
 from snk.errors import SnkError, TableChanged
+from snk.pair.catalog import activity, lookup
 from snk.pair.core.portion import Portion
 from snk.pair.core.report import Blocker
 from snk.pair.schema import own as schema

@@ -21,7 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from snk.db.shape import Shape
+from snk.pair.catalog.shape import Shape
 from snk.pair.table.synced import SyncedTable
 
 FEW_COLUMNS = 16  # a thread would be more trouble than it saves

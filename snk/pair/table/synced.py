@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from snk.db.functions import balanced
-from snk.db.shape import Column, Shape
+from snk.pair.catalog.shape import Column, Shape
 from snk.pair.table import texts
 
 # A statement may return 1664 columns; some of them are no column of the table's.

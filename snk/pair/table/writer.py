@@ -23,10 +23,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
-from snk.db import lookup
 from snk.db.engine import Server
 from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
+from snk.pair.catalog import lookup
 from snk.pair.core.ledger import Ledger
 from snk.pair.schema.own import Conflict, LedgerKept, Mark
 from snk.pair.table.conflicts import Conflicts

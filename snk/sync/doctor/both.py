@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from snk.db import checkup
-from snk.db.checkup import MadeType, Partitions
 from snk.db.identifiers import literal
-from snk.db.shape import Shape, differences, faults
+from snk.pair.catalog import checkup
+from snk.pair.catalog.checkup import MadeType, Partitions
+from snk.pair.catalog.shape import Shape, differences, faults
 from snk.pair.table.fitness import one_and_the_same
 from snk.sync.doctor.finding import Finding, Looked, fatal
 from snk.sync.link import twice

@@ -5,8 +5,8 @@ from typing import Literal
 
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
-from snk.db.shape import Shape
 from snk.errors import SnkError, Stop
+from snk.pair.catalog.shape import Shape
 
 Level = Literal["ok", "warning", "error"]
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import checkup
 from snk.db.identifiers import identifier, literal
-from snk.db.shape import Sequence, Shape
+from snk.pair.catalog import checkup
+from snk.pair.catalog.shape import Sequence, Shape
 from snk.pair.table.synced import SyncedTable
 from snk.sync.doctor.finding import Finding
 

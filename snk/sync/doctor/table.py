@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import activity, checkup, lookup
 from snk.db.engine import Server
 from snk.db.identifiers import identifier
-from snk.db.shape import Shape, faults
 from snk.errors import TableUnfit
+from snk.pair.catalog import activity, checkup, lookup
+from snk.pair.catalog.shape import Shape, faults
 from snk.sync.doctor.finding import Finding, Looked, fatal
 from snk.sync.doctor.ids import of_ids
 from snk.sync.doctor.triggers import of_triggers

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db import checkup, lookup
 from snk.db.identifiers import literal
-from snk.db.shape import InsertTrigger, Shape
+from snk.pair.catalog import checkup, lookup
+from snk.pair.catalog.shape import InsertTrigger, Shape
 from snk.sync.doctor.finding import Finding
 
 ASKS_WHO = ("CURRENT_USER", "SESSION_USER", "CURRENT_ROLE")

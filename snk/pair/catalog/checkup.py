@@ -12,9 +12,9 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import quoted_name
 
-from snk.db import lookup
 from snk.db.functions import NO_SEARCH_PATH
-from snk.db.shape import Sequence
+from snk.pair.catalog import lookup
+from snk.pair.catalog.shape import Sequence
 
 
 @dataclass(frozen=True, slots=True)

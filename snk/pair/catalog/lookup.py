@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.names import split_name, written
 from snk.db.catalog import BOOT, as_identifier
 from snk.db.functions import NO_SEARCH_PATH
-from snk.db.shape import Column, InsertTrigger, Sequence, Shape
 from snk.errors import TableUnfit
+from snk.pair.catalog.shape import Column, InsertTrigger, Sequence, Shape
 
 _STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
 

@@ -1,0 +1,1 @@
+"""What PostgreSQL's catalogs tell about the tables of a pair."""
