@@ -15,11 +15,11 @@ import structlog
 
 from snk import __version__
 from snk.db.engine import Server
-from snk.dedup.behind import Behind
-from snk.dedup.known import Known
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
+from snk.pair.dedup.behind import Behind
+from snk.pair.dedup.known import Known
 from snk.pair.schema.own import CANARIES
 from snk.sync.arrivals import Arrivals
 from snk.sync.canary import Flight

@@ -16,12 +16,12 @@ import structlog
 
 from snk.db.catalog import timeline
 from snk.db.engine import Server
-from snk.dedup.behind import Behind
-from snk.dedup.known import Known
 from snk.errors import LeaseLost, ParentMissing, SnkError, TooLarge, TooSlow, Wait
 from snk.log import Reminder
 from snk.pair.core.pace import Backoff, BatchSize, PollPace
 from snk.pair.core.report import FlowState
+from snk.pair.dedup.behind import Behind
+from snk.pair.dedup.known import Known
 from snk.pair.table.writer import MarkState
 from snk.sync.arrivals import Arrivals
 from snk.sync.lease import Term

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from snk.dedup.known import Known
+from snk.pair.dedup.known import Known
 from snk.sync.flow import Flow
 from snk.sync.lease import Leases, Term
 from snk.sync.sweeper import Sweeper

@@ -12,13 +12,13 @@ from itertools import compress
 
 import structlog
 
-from snk.dedup.known import Known
 from snk.errors import MarkMoved
 from snk.pair.core.ledger import Ledger
 from snk.pair.core.origins import LOOP_GENERATION
 from snk.pair.core.pace import BatchSize, Gather
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Tail
+from snk.pair.dedup.known import Known
 from snk.pair.table.rejects import LOOP, Refusal
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import NOTHING_ASIDE, Delivered, MarkState, Parents

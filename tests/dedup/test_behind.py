@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from snk.dedup import behind as behind_module
-from snk.dedup.behind import NOT_ASKED, Behind
-from snk.dedup.known import Known
+from snk.pair.dedup import behind as behind_module
+from snk.pair.dedup.behind import NOT_ASKED, Behind
+from snk.pair.dedup.known import Known
 from tests.databases import DEADLINE_SECONDS, until
 
 A, B, C = (str(uuid4()) for _ in range(3))

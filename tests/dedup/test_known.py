@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.dedup.known import Known
+from snk.pair.dedup.known import Known
 
 uuids = st.lists(st.sampled_from([f"u{n}" for n in range(30)]), unique=True, max_size=10)
 

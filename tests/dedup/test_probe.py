@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from snk.db.engine import Server
-from snk.dedup.behind import Behind
-from snk.dedup.known import Known
-from snk.dedup.probe import COMMANDS, LEFT_SECONDS
 from snk.embedded.binaries import valkey_folder
 from snk.embedded.process import free_port
+from snk.pair.dedup.behind import Behind
+from snk.pair.dedup.known import Known
+from snk.pair.dedup.probe import COMMANDS, LEFT_SECONDS
 from snk.sync.doctor.finding import Finding
 from snk.sync.doctor.redis import WITHOUT, of_redis
 from snk.sync.pair import Pair

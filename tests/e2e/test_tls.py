@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from snk.db.engine import Server
-from snk.dedup.behind import Behind
-from snk.dedup.known import Known
 from snk.errors import PairUnfit
+from snk.pair.dedup.behind import Behind
+from snk.pair.dedup.known import Known
 from snk.sync.doctor import examine
 from snk.sync.pair import Pair
 from tests.daemons import DaemonProcess

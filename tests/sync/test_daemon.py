@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from snk.dedup.known import Known
+from snk.pair.dedup.known import Known
 from snk.sync.daemon import Daemon
 from snk.sync.flow import Flow
 from tests.databases import Database, insert, until, until_equal

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.db.engine import Server
-from snk.dedup.known import Known
 from snk.pair.core import tail as tail_module
 from snk.pair.core.ledger import Ledger
 from snk.pair.core.pace import BatchSize
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Fenced
+from snk.pair.dedup.known import Known
 from snk.pair.table.reader import Found, Reader
 from snk.pair.table.writer import MarkState
 from snk.sync import late as late_module

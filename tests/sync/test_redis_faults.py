@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from snk.dedup import behind as behind_module
-from snk.dedup.behind import Behind
-from snk.dedup.known import Known
+from snk.pair.dedup import behind as behind_module
+from snk.pair.dedup.behind import Behind
+from snk.pair.dedup.known import Known
 from tests.databases import Database, insert, until, until_equal
 from tests.proxy import proxied
 from tests.sync.faults import daemon_over, goes_on, until_running

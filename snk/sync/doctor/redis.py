@@ -15,7 +15,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from snk.dedup.probe import COMMANDS, try_out
+from snk.pair.dedup.probe import COMMANDS, try_out
 from snk.sync.doctor.finding import Finding
 from snk.sync.pair import Pair
 

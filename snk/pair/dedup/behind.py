@@ -23,8 +23,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from snk.dedup.known import Known
 from snk.log import Reminder
+from snk.pair.dedup.known import Known
 
 DAY_SECONDS = 86_400
 FLUSH_SECONDS = 0.1
