@@ -21,6 +21,7 @@ from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, D
 from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
 from snk.pair.schema.own import CANARIES
+from snk.pair.verify.load import budgets_of
 from snk.sync.arrivals import Arrivals
 from snk.sync.canary import Flight
 from snk.sync.flow import Around, Echoes, Flow, Limits
@@ -34,7 +35,6 @@ from snk.sync.pause import pause
 from snk.sync.prepare import prepare
 from snk.sync.sweeper import Pace, Sweeper
 from snk.sync.turns import Turns
-from snk.verify.load import budgets_of
 
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0

@@ -1,9 +1,9 @@
 """Now and then both sides of a table are compared as a whole, and what tailing could not see is brought over.
 
 Tailing cannot see a row whose id was drawn in an earlier transaction than the one that inserted it, nor one whose id
-was set by hand below the mark, nor what a fail-over took back. `snk.verify.sweep` finds such rows, sparing the servers
-and passing over what is under way; the flows bring them by their names, like any other row: fenced, noted, set aside
-where they are refused.
+was set by hand below the mark, nor what a fail-over took back. `snk.pair.verify.sweep` finds such rows, sparing the
+servers and passing over what is under way; the flows bring them by their names, like any other row: fenced, noted, set
+aside where they are refused.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ from snk.pair.core.report import SweepStatus
 from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.schema.sweeps import Owed, Sweeps
 from snk.pair.table.rejects import recorded
+from snk.pair.verify.load import Budgets
+from snk.pair.verify.search import Kind
+from snk.pair.verify.sweep import sweep
 from snk.sync.flow import Flow
 from snk.sync.pause import pause
-from snk.verify.load import Budgets
-from snk.verify.search import Kind
-from snk.verify.sweep import sweep
 
 FIRST_SECONDS = 30.0
 AGAIN_SECONDS = 10.0

@@ -13,8 +13,8 @@ from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.statement import FEW_COLUMNS, mapped
 from snk.pair.table.synced import MOST_VALUES
+from snk.pair.verify.compare import compare
 from snk.sync.sweeper import Pace
-from snk.verify.compare import compare
 from tests.databases import Database, until_equal
 from tests.sync.conftest import Running
 from tests.sync.test_sweeper import until_proven

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.verify.compare import Comparison, compare
+from snk.pair.verify.compare import Comparison, compare
 from tests.databases import Database
 
 TABLE = (

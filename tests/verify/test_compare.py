@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from snk.errors import TableUnfit, Unavailable
-from snk.verify import search
-from snk.verify.digest import Side
+from snk.pair.verify import search
+from snk.pair.verify.digest import Side
 from tests.databases import Database, until
 from tests.verify.conftest import Sides
 

@@ -7,8 +7,8 @@ import pytest
 from snk.db.engine import Server
 from snk.embedded.pair import EmbeddedPair
 from snk.pair.table import statement
-from snk.verify.load import budgets_of
-from snk.verify.sweep import sweep
+from snk.pair.verify.load import budgets_of
+from snk.pair.verify.sweep import sweep
 from tests.databases import Database
 from tests.encodings import WORDS, encoded_pair
 from tests.verify.conftest import Sides

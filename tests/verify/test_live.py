@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from snk.verify import search
-from snk.verify.compare import Comparison
+from snk.pair.verify import search
+from snk.pair.verify.compare import Comparison
 from tests.verify.conftest import Sides
 
 # A comparison that waits for rows ends when they are there; only one that waits in vain takes so long.

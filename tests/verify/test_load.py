@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.verify import load
-from snk.verify.load import Budget, Stride, rest_seconds
+from snk.pair.verify import load
+from snk.pair.verify.load import Budget, Stride, rest_seconds
 
 seconds = st.floats(0, 100)
 

@@ -8,10 +8,10 @@ import pytest
 
 from snk.db.engine import Server
 from snk.errors import Unavailable
-from snk.verify.compare import compare
-from snk.verify.load import budgets_of
-from snk.verify.search import Progress
-from snk.verify.sweep import sweep
+from snk.pair.verify.compare import compare
+from snk.pair.verify.load import budgets_of
+from snk.pair.verify.search import Progress
+from snk.pair.verify.sweep import sweep
 from tests.proxy import Proxy, proxied
 from tests.sync.faults import QUICK
 from tests.verify.conftest import Sides

@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.verify.ranges import ALL, UuidRange, batches
+from snk.pair.verify.ranges import ALL, UuidRange, batches
 
 numbers = st.one_of(st.integers(0, 2**128 - 1), st.integers(0, 100))
 ranges = st.tuples(numbers, numbers).map(lambda ends: UuidRange(min(ends), max(ends)))

@@ -10,11 +10,11 @@ import pytest
 
 from snk.db.engine import Server
 from snk.errors import TableUnfit, Unavailable
-from snk.verify import load, search, slices
-from snk.verify import sweep as sweep_module
-from snk.verify.digest import Side
-from snk.verify.slices import SlicedSide
-from snk.verify.sweep import Swept, sweep
+from snk.pair.verify import load, search, slices
+from snk.pair.verify import sweep as sweep_module
+from snk.pair.verify.digest import Side
+from snk.pair.verify.slices import SlicedSide
+from snk.pair.verify.sweep import Swept, sweep
 from tests.verify.conftest import Sides
 from tests.verify.test_live import COPY, PATIENCE_SECONDS, traffic
 

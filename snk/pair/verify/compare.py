@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from snk.db.engine import Server
-from snk.verify.digest import Side
-from snk.verify.search import Kind, Progress, Search, both
-from snk.verify.sides import sides_of
+from snk.pair.verify.digest import Side
+from snk.pair.verify.search import Kind, Progress, Search, both
+from snk.pair.verify.sides import sides_of
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

@@ -1,6 +1,6 @@
 """Digests of one side of a table, computed in its server.
 
-That of a set of rows is their count and the sum of their hashes (`snk.verify.hashes`), which does not depend on order.
+The digest of a set of rows is their count and the sum of their hashes (`snk.pair.verify.hashes`), in any order.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,8 +15,8 @@ from snk.db.engine import Server
 from snk.errors import RowRefused
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
-from snk.verify.hashes import Texts, row_hash, seed
-from snk.verify.ranges import UuidRange
+from snk.pair.verify.hashes import Texts, row_hash, seed
+from snk.pair.verify.ranges import UuidRange
 
 UUID = sa.Uuid(as_uuid=False)
 

@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-from snk.verify.digest import Digest, Side
-from snk.verify.ranges import ALL, Batch, UuidRange, batches
+from snk.pair.verify.digest import Digest, Side
+from snk.pair.verify.ranges import ALL, Batch, UuidRange, batches
 
 LEAST_CLASSES = 2048
 MOST_CLASSES = 65_536

@@ -1,7 +1,7 @@
 """Finds in the background what tailing cannot see: a comparison that spares both servers, of a pair in use.
 
-Each side is digested by ranges of uuids, in slices with rests between them (`snk.verify.slices`); the ranges whose
-digests differ are looked into by the same search as a comparison's (`snk.verify.search`).
+Each side is digested by ranges of uuids, in slices with rests between them (`snk.pair.verify.slices`); the ranges whose
+digests differ are looked into by the same search as a comparison's (`snk.pair.verify.search`).
 
 On a pair in use the digests of many ranges would differ, and cost as much again to look into: the rows that were under
 way when the pass began are at or below the greatest id on the side they come from, and above it on the side they go
@@ -19,13 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
 from snk.pair.table.synced import SyncedTable
-from snk.verify.digest import Digest
-from snk.verify.hashes import Texts
-from snk.verify.load import Budgets
-from snk.verify.ranges import ALL, UuidRange
-from snk.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
-from snk.verify.sides import sides_of
-from snk.verify.slices import KEPT_BITS, SlicedSide
+from snk.pair.verify.digest import Digest
+from snk.pair.verify.hashes import Texts
+from snk.pair.verify.load import Budgets
+from snk.pair.verify.ranges import ALL, UuidRange
+from snk.pair.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
+from snk.pair.verify.sides import sides_of
+from snk.pair.verify.slices import KEPT_BITS, SlicedSide
 
 # The pass over the table takes three times as long with 16,384 ranges as with 1000; with fewer, more rows lie beside
 # one that differs.

@@ -2,7 +2,7 @@
 
 One statement over a large table would hold VACUUM up with its snapshot and take a processor for as long as it lasts.
 A digest is a sum, so that of a table is the sum of those of its slices, each a short statement with a snapshot of its
-own; and a rest follows each of them (`snk.verify.load`).
+own; and a rest follows each of them (`snk.pair.verify.load`).
 
 The slices follow the id, in which rows mostly lie on disk in the order they came. Ids mean nothing on the other side,
 so a slice is digested by ranges of uuids, and these are added up. A slice ends after so many rows, not after so many
@@ -26,10 +26,10 @@ from snk.pair.table import questions
 from snk.pair.table.reader import plan_by_index
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
-from snk.verify import load
-from snk.verify.digest import UUID, Digest, Side
-from snk.verify.hashes import Texts
-from snk.verify.ranges import ALL, UuidRange
+from snk.pair.verify import load
+from snk.pair.verify.digest import UUID, Digest, Side
+from snk.pair.verify.hashes import Texts
+from snk.pair.verify.ranges import ALL, UuidRange
 
 KEPT_BITS = ~(1 << 31)
 """The bits of a hash that a digest by slices sums up.
