@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from snk.cli.common import pair_of, start
+from snk.pair.doctor import Finding, examine
 from snk.settings import Settings
-from snk.sync.doctor import Finding, examine
 
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 

@@ -18,8 +18,8 @@ from snk.embedded.process import free_port
 from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
 from snk.pair.dedup.probe import COMMANDS, LEFT_SECONDS
-from snk.sync.doctor.finding import Finding
-from snk.sync.doctor.redis import WITHOUT, of_redis
+from snk.pair.doctor.finding import Finding
+from snk.pair.doctor.redis import WITHOUT, of_redis
 from snk.sync.pair import Pair
 from tests.databases import until
 

@@ -12,7 +12,7 @@ from snk.db.engine import Server
 from snk.errors import PairUnfit
 from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
-from snk.sync.doctor import examine
+from snk.pair.doctor import examine
 from snk.sync.pair import Pair
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until_equal

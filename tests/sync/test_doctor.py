@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from snk.db.engine import Server
-from snk.sync.doctor import Finding, examine
+from snk.pair.doctor import Finding, examine
 from snk.sync.link import check_pair
 from snk.sync.pair import Pair
 from snk.sync.prepare import prepare

@@ -11,10 +11,10 @@ import pytest
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.errors import PairUnfit, TableUnfit, Unavailable
+from snk.pair.doctor import examine
 from snk.pair.table.fitness import look_at, server_faults
 from snk.pair.verify.compare import compare
 from snk.sync.daemon import Daemon
-from snk.sync.doctor import examine
 from snk.sync.flow import Limits
 from snk.sync.link import check_pair, linked
 from snk.sync.pair import Pair

@@ -17,7 +17,7 @@ import pytest
 from snk.db.engine import Server
 from snk.embedded.process import free_port, server_account
 from snk.errors import PairUnfit
-from snk.sync.doctor import examine
+from snk.pair.doctor import examine
 from snk.sync.link import check_pair
 from snk.sync.pair import Pair
 from tests.daemons import run_snk

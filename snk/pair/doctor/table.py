@@ -9,9 +9,9 @@ from snk.db.identifiers import identifier
 from snk.errors import TableUnfit
 from snk.pair.catalog import activity, checkup, lookup
 from snk.pair.catalog.shape import Shape, faults
-from snk.sync.doctor.finding import Finding, Looked, fatal
-from snk.sync.doctor.ids import of_ids
-from snk.sync.doctor.triggers import of_triggers
+from snk.pair.doctor.finding import Finding, Looked, fatal
+from snk.pair.doctor.ids import of_ids
+from snk.pair.doctor.triggers import of_triggers
 
 LONG_SECONDS = 60.0
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db.identifiers import literal
 from snk.pair.catalog import checkup, lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape
-from snk.sync.doctor.finding import Finding
+from snk.pair.doctor.finding import Finding
 
 ASKS_WHO = ("CURRENT_USER", "SESSION_USER", "CURRENT_ROLE")
 

@@ -6,8 +6,8 @@ from snk.db.identifiers import literal
 from snk.pair.catalog import checkup
 from snk.pair.catalog.checkup import MadeType, Partitions
 from snk.pair.catalog.shape import Shape, differences, faults
+from snk.pair.doctor.finding import Finding, Looked, fatal
 from snk.pair.table.fitness import one_and_the_same
-from snk.sync.doctor.finding import Finding, Looked, fatal
 from snk.sync.link import twice
 
 SIDES = ("first", "second")

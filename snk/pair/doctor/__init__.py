@@ -1,18 +1,18 @@
 """Looking a pair over before the first run: what is wrong, what will be slow, what tailing cannot see.
 
-`snk.sync.doctor.server` looks at a server, `table` at a table on one side, `both` at what the two have to have in
+`snk.pair.doctor.server` looks at a server, `table` at a table on one side, `both` at what the two have to have in
 common, and `redis` at Redis.
 """
 
 from collections.abc import AsyncIterator
 
 from snk.errors import SnkError
+from snk.pair.doctor.both import of_both
+from snk.pair.doctor.finding import Finding, Looked, broken_off
+from snk.pair.doctor.redis import of_redis
+from snk.pair.doctor.server import of_server
+from snk.pair.doctor.table import of_tables
 from snk.pair.table.fitness import look_over, server_faults
-from snk.sync.doctor.both import of_both
-from snk.sync.doctor.finding import Finding, Looked, broken_off
-from snk.sync.doctor.redis import of_redis
-from snk.sync.doctor.server import of_server
-from snk.sync.doctor.table import of_tables
 from snk.sync.pair import Pair
 
 __all__ = ["Finding", "examine"]

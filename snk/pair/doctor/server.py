@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.errors import PairUnfit
+from snk.pair.doctor.finding import Finding, fatal
 from snk.pair.schema import own as schema
 from snk.pair.table.fitness import missing
 from snk.pair.table.rejects import outstanding
-from snk.sync.doctor.finding import Finding, fatal
 
 CLOCK_SECONDS = 1.0
 

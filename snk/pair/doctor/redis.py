@@ -16,7 +16,7 @@ from redis.exceptions import (
 )
 
 from snk.pair.dedup.probe import COMMANDS, try_out
-from snk.sync.doctor.finding import Finding
+from snk.pair.doctor.finding import Finding
 from snk.sync.pair import Pair
 
 WITHOUT = "SNK works without it, and recognises its own rows more slowly after a restart"
