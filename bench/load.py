@@ -35,8 +35,8 @@ from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, free_port
 from snk.embedded.programs import environment, start_daemon
 from snk.pair.schema.own import Mark, Record
+from snk.pair.sync.prepare import prepare
 from snk.pair.table.count import count_rows
-from snk.sync.prepare import prepare
 
 MIB = 2**20
 FILL_ROWS = 500_000

@@ -25,11 +25,11 @@ from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import free_port
 from snk.embedded.programs import environment, start_daemon
 from snk.pair.schema.own import Record
+from snk.pair.sync.prepare import prepare
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import Comparison, compare
 from snk.pair.verify.load import budgets_of
 from snk.pair.verify.sweep import Swept, sweep
-from snk.sync.prepare import prepare
 
 SHARES = (1.0, 0.2)
 ALONE_SECONDS = 5.0

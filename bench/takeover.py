@@ -27,8 +27,8 @@ from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import free_port
 from snk.embedded.programs import environment
 from snk.pair.schema.own import Record
+from snk.pair.sync.prepare import prepare
 from snk.pair.verify.compare import compare
-from snk.sync.prepare import prepare
 
 
 class Daemon:

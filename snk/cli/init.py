@@ -8,8 +8,8 @@ import uvloop
 from snk.cli.common import pair_of, start
 from snk.pair.schema import own as schema
 from snk.pair.schema.grants import granted
-from snk.sync.pair import Pair
-from snk.sync.prepare import grant, prepare
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.prepare import grant, prepare
 
 
 def init(

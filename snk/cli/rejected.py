@@ -11,8 +11,8 @@ import uvloop
 from snk.cli.common import pair_of, start
 from snk.db.engine import Server
 from snk.errors import SettingsError
+from snk.pair.sync.pair import Pair
 from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
-from snk.sync.pair import Pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import pytest
 from snk.core.intervals import Intervals
 from snk.db.engine import Server
 from snk.pair.core.portion import Portion
+from snk.pair.sync.link import linked
 from snk.pair.table.reader import Reader
 from snk.pair.table.synced import Rows, SyncedTable
-from snk.sync.link import linked
 from tests.conftest import PairUrls
 from tests.databases import Database, insert, until
 

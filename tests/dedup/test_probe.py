@@ -20,7 +20,7 @@ from snk.pair.dedup.known import Known
 from snk.pair.dedup.probe import COMMANDS, LEFT_SECONDS
 from snk.pair.doctor.finding import Finding
 from snk.pair.doctor.redis import WITHOUT, of_redis
-from snk.sync.pair import Pair
+from snk.pair.sync.pair import Pair
 from tests.databases import until
 
 PAIR = Pair(Server("first", "postgresql://one/a"), Server("second", "postgresql://two/b"), ("records", "lines"))

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from snk.db.engine import Server
-from snk.sync.prepare import prepare
+from snk.pair.sync.prepare import prepare
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until
 

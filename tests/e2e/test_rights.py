@@ -14,7 +14,7 @@ from snk.embedded.pair import EmbeddedPair
 from snk.errors import SettingsError
 from snk.pair.doctor import examine
 from snk.pair.schema.grants import granted
-from snk.sync.pair import Pair
+from snk.pair.sync.pair import Pair
 from tests.daemons import DaemonProcess, run_snk
 from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 

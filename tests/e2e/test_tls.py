@@ -13,7 +13,7 @@ from snk.errors import PairUnfit
 from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
 from snk.pair.doctor import examine
-from snk.sync.pair import Pair
+from snk.pair.sync.pair import Pair
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until_equal
 from tests.tls import Certificates, behind_tls

@@ -9,11 +9,11 @@ import pytest
 
 from snk.db.engine import Server
 from snk.pair.core.portion import Portion
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.sweeper import Pace
 from snk.pair.table.reader import Named, Reader
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.pair import Pair
-from snk.sync.sweeper import Pace
 from tests.databases import Database
 
 NO_SWEEPS = Pace(every_seconds=0)

@@ -7,9 +7,9 @@ from typing import Any
 
 from snk.db.engine import Server
 from snk.pair.core.report import FlowStatus
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.pair import Pair
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
 from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 # Long enough for a busy machine, short enough to wait for.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from snk.sync import canary as canary_module
-from snk.sync.daemon import Daemon
+from snk.pair.sync import canary as canary_module
+from snk.pair.sync.daemon import Daemon
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Flow, Limits
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.session import Session
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import Delivered, MarkState, Writer
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Flow, Limits
-from snk.sync.pair import Pair
-from snk.sync.session import Session
 from tests.databases import Database, insert
 from tests.sync.conftest import Running
 

@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from snk.pair.dedup.known import Known
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Flow
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Flow
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 

@@ -6,9 +6,9 @@ import pytest
 
 from snk.db.engine import Server
 from snk.pair.doctor import Finding, examine
-from snk.sync.link import check_pair
-from snk.sync.pair import Pair
-from snk.sync.prepare import prepare
+from snk.pair.sync.link import check_pair
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.prepare import prepare
 from tests.conftest import PairUrls
 from tests.databases import Database, until_equal
 from tests.sync.conftest import Running

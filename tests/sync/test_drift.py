@@ -2,8 +2,8 @@
 
 import pytest
 
-from snk.sync.daemon import Daemon
-from snk.sync.sweeper import Pace
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.sweeper import Pace
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 

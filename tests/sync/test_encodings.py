@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from snk.embedded.pair import EmbeddedPair
-from snk.sync.sweeper import Pace
+from snk.pair.sync.sweeper import Pace
 from tests.conftest import PairUrls
 from tests.databases import Database, until
 from tests.encodings import WORDS, encoded_pair

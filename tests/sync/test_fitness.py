@@ -12,13 +12,13 @@ from snk.db.catalog import ServerFacts
 from snk.db.engine import Server
 from snk.errors import PairUnfit, TableUnfit, Unavailable
 from snk.pair.doctor import examine
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.link import check_pair, linked
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.prepare import prepare
 from snk.pair.table.fitness import look_at, server_faults
 from snk.pair.verify.compare import compare
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.link import check_pair, linked
-from snk.sync.pair import Pair
-from snk.sync.prepare import prepare
 from tests.databases import Database, insert, until_equal
 
 GOOD = "create table t (id bigserial primary key, uuid uuid not null unique, data text)"

@@ -18,16 +18,16 @@ from snk.pair.core.pace import BatchSize
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Fenced
 from snk.pair.dedup.known import Known
+from snk.pair.sync import late as late_module
+from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.lineage import Lineage
+from snk.pair.sync.link import End, Link, linked
+from snk.pair.sync.meter import Meter
+from snk.pair.sync.prepare import prepare
+from snk.pair.sync.referred import Referred, Table
+from snk.pair.sync.session import Session
 from snk.pair.table.reader import Found, Reader
 from snk.pair.table.writer import MarkState
-from snk.sync import late as late_module
-from snk.sync.arrivals import Arrivals
-from snk.sync.lineage import Lineage
-from snk.sync.link import End, Link, linked
-from snk.sync.meter import Meter
-from snk.sync.prepare import prepare
-from snk.sync.referred import Referred, Table
-from snk.sync.session import Session
 from tests.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.histories import Do, Event, histories
 

@@ -11,16 +11,16 @@ from snk.db.engine import Server
 from snk.errors import LeaseLost, MarkMoved
 from snk.pair.core.portion import Portion
 from snk.pair.schema.leases import LeaseBook, LeaseState
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.lease import Leases
+from snk.pair.sync.link import linked
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.prepare import prepare
 from snk.pair.table import deliveries
 from snk.pair.table import writer as writer_module
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import MarkState, Writer
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.lease import Leases
-from snk.sync.link import linked
-from snk.sync.pair import Pair
-from snk.sync.prepare import prepare
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import NO_SWEEPS, Running
 

@@ -14,10 +14,10 @@ from snk.db.engine import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import server_account, spawn
 from snk.pair.core import pace
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
 from snk.pair.table import conflicts
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.pair import Pair
 from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 from tests.sync.conftest import watch_named
 from tests.sync.faults import daemon_over, goes_on, until_running, until_says

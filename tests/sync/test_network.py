@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from snk.db.engine import Server
-from snk.sync.daemon import STOP_SECONDS, Daemon
-from snk.sync.flow import Limits
-from snk.sync.pair import Pair
+from snk.pair.sync.daemon import STOP_SECONDS, Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
 from tests.databases import Database, insert, until, until_equal
 from tests.proxy import Proxy, proxied
 from tests.sync.faults import QUICK, daemon_over, goes_on, until_running, until_says

@@ -7,10 +7,10 @@ import pytest
 from snk.db.engine import Server
 from snk.errors import PairUnfit
 from snk.pair.schema.sweeps import Sweeps
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.prepare import prepare
+from snk.pair.sync.sweeper import Pace
 from snk.pair.table.fitness import look_at
-from snk.sync.daemon import Daemon
-from snk.sync.prepare import prepare
-from snk.sync.sweeper import Pace
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
@@ -60,7 +60,7 @@ async def test_what_was_emptied_while_no_daemon_ran_comes_back(
 async def test_what_was_emptied_while_no_daemon_ran_is_swept_until_both_sides_are_equal(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snk.sync.sweeper.AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr("snk.pair.sync.sweeper.AGAIN_SECONDS", 0.1)
     async with running(sweeps=OFF):
         await insert(first, 5)
         await until_equal(first, second, 5)

@@ -18,8 +18,8 @@ from snk.db.engine import Server
 from snk.embedded.process import free_port, server_account
 from snk.errors import PairUnfit
 from snk.pair.doctor import examine
-from snk.sync.link import check_pair
-from snk.sync.pair import Pair
+from snk.pair.sync.link import check_pair
+from snk.pair.sync.pair import Pair
 from tests.daemons import run_snk
 from tests.databases import Database, until
 from tests.sync.faults import daemon_over, goes_on, until_running

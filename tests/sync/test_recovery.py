@@ -8,11 +8,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from snk.db.engine import Server
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import Delivered, MarkState, Writer
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.pair import Pair
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from snk.sync import arrivals as arrivals_module
-from snk.sync.arrivals import Arrivals
-from snk.sync.referred import Referred, Table
+from snk.pair.sync import arrivals as arrivals_module
+from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.referred import Referred, Table
 from tests.databases import Database, until, until_equal
 from tests.sync.conftest import Running
 

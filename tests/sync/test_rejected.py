@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
+from snk.pair.sync.daemon import Daemon
 from snk.pair.table import narrow
 from snk.pair.table.rejects import hasten
-from snk.sync.daemon import Daemon
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 from tests.sync.faults import daemon_over

@@ -17,12 +17,12 @@ import pytest
 from snk.db.engine import Server
 from snk.db.pinned import PINNED, READ_ONLY
 from snk.errors import Stop
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.prepare import grant, prepare
+from snk.pair.sync.sweeper import Pace
 from snk.pair.verify.compare import compare
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.pair import Pair
-from snk.sync.prepare import grant, prepare
-from snk.sync.sweeper import Pace
 from tests.databases import Database, until, until_equal
 from tests.sync.conftest import kept_running
 from tests.sync.test_types import MAKE_TYPES, inserts, table

@@ -3,13 +3,13 @@
 import pytest
 
 from snk.pair.core.ledger import Ledger
+from snk.pair.sync import late as late_module
+from snk.pair.sync import session as session_module
+from snk.pair.sync import sweeper as sweeper_module
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.sweeper import Pace
 from snk.pair.verify import search as search_module
 from snk.pair.verify import sweep as sweep_module
-from snk.sync import late as late_module
-from snk.sync import session as session_module
-from snk.sync import sweeper as sweeper_module
-from snk.sync.daemon import Daemon
-from snk.sync.sweeper import Pace
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running, watch_named
 from tests.verify.test_sweep import most_at_once

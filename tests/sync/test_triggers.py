@@ -8,13 +8,13 @@ from snk.db.engine import Server
 from snk.pair.catalog import lookup
 from snk.pair.core import origins
 from snk.pair.core.portion import Portion
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.lineage import Lineage
+from snk.pair.sync.sweeper import Pace
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import hasten
 from snk.pair.table.statement import mapped
-from snk.sync.daemon import Daemon
-from snk.sync.lineage import Lineage
-from snk.sync.sweeper import Pace
 from tests.databases import Database, insert, until, until_equal
 from tests.sync.conftest import Running
 

@@ -14,14 +14,14 @@ from snk.core.intervals import Intervals
 from snk.db.engine import Server
 from snk.embedded.pair import EmbeddedPair
 from snk.pair.core.portion import Portion
+from snk.pair.sync import late as late_module
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.link import linked
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.sweeper import Pace
 from snk.pair.table import unreadable
 from snk.pair.table.reader import Found, Reader
-from snk.sync import late as late_module
-from snk.sync.daemon import Daemon
-from snk.sync.flow import Limits
-from snk.sync.link import linked
-from snk.sync.pair import Pair
-from snk.sync.sweeper import Pace
 from tests.conftest import PairUrls
 from tests.databases import Database, insert, until
 from tests.encodings import encoded_pair

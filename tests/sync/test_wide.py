@@ -9,12 +9,12 @@ from sqlalchemy.dialects.postgresql.base import PGCompiler
 
 from snk.db.engine import Server
 from snk.pair.core.portion import Portion
+from snk.pair.sync.sweeper import Pace
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.statement import FEW_COLUMNS, mapped
 from snk.pair.table.synced import MOST_VALUES
 from snk.pair.verify.compare import compare
-from snk.sync.sweeper import Pace
 from tests.databases import Database, until_equal
 from tests.sync.conftest import Running
 from tests.sync.test_sweeper import until_proven

@@ -12,8 +12,8 @@ from snk.pair.doctor.finding import Finding, Looked, broken_off
 from snk.pair.doctor.redis import of_redis
 from snk.pair.doctor.server import of_server
 from snk.pair.doctor.table import of_tables
+from snk.pair.sync.pair import Pair
 from snk.pair.table.fitness import look_over, server_faults
-from snk.sync.pair import Pair
 
 __all__ = ["Finding", "examine"]
 

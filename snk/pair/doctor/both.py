@@ -7,8 +7,8 @@ from snk.pair.catalog import checkup
 from snk.pair.catalog.checkup import MadeType, Partitions
 from snk.pair.catalog.shape import Shape, differences, faults
 from snk.pair.doctor.finding import Finding, Looked, fatal
+from snk.pair.sync.link import twice
 from snk.pair.table.fitness import one_and_the_same
-from snk.sync.link import twice
 
 SIDES = ("first", "second")
 MOST_NAMED = 5

@@ -17,7 +17,7 @@ from redis.exceptions import (
 
 from snk.pair.dedup.probe import COMMANDS, try_out
 from snk.pair.doctor.finding import Finding
-from snk.sync.pair import Pair
+from snk.pair.sync.pair import Pair
 
 WITHOUT = "SNK works without it, and recognises its own rows more slowly after a restart"
 

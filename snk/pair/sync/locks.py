@@ -9,7 +9,7 @@ from snk.db.engine import Server
 from snk.errors import SnkError
 from snk.pair.catalog import activity
 from snk.pair.core.report import Locker
-from snk.sync.pause import pause
+from snk.pair.sync.pause import pause
 
 LOOK_SECONDS = 1.0
 

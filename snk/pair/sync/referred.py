@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from snk.sync.arrivals import Arrivals, Patience
+from snk.pair.sync.arrivals import Arrivals, Patience
 
 FIRST_SECONDS = 0.01
 MOST_SECONDS = 5.0

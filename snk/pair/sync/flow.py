@@ -22,16 +22,16 @@ from snk.pair.core.pace import Backoff, BatchSize, PollPace
 from snk.pair.core.report import FlowState
 from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
+from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.lease import Term
+from snk.pair.sync.lineage import Lineage
+from snk.pair.sync.link import Link, linked
+from snk.pair.sync.meter import Meter
+from snk.pair.sync.pause import pause
+from snk.pair.sync.referred import Referred, Table
+from snk.pair.sync.session import Session
+from snk.pair.sync.turns import Turns
 from snk.pair.table.writer import MarkState
-from snk.sync.arrivals import Arrivals
-from snk.sync.lease import Term
-from snk.sync.lineage import Lineage
-from snk.sync.link import Link, linked
-from snk.sync.meter import Meter
-from snk.sync.pause import pause
-from snk.sync.referred import Referred, Table
-from snk.sync.session import Session
-from snk.sync.turns import Turns
 
 MOST_FULL_TABLES = 4
 

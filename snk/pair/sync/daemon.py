@@ -21,20 +21,20 @@ from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, D
 from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
 from snk.pair.schema.own import CANARIES
+from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.canary import Flight
+from snk.pair.sync.flow import Around, Echoes, Flow, Limits
+from snk.pair.sync.job import STOP_SECONDS, TableJob
+from snk.pair.sync.lease import Leases
+from snk.pair.sync.lineage import Lineage
+from snk.pair.sync.link import check_pair
+from snk.pair.sync.locks import LockWatch
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.pause import pause
+from snk.pair.sync.prepare import prepare
+from snk.pair.sync.sweeper import Pace, Sweeper
+from snk.pair.sync.turns import Turns
 from snk.pair.verify.load import budgets_of
-from snk.sync.arrivals import Arrivals
-from snk.sync.canary import Flight
-from snk.sync.flow import Around, Echoes, Flow, Limits
-from snk.sync.job import STOP_SECONDS, TableJob
-from snk.sync.lease import Leases
-from snk.sync.lineage import Lineage
-from snk.sync.link import check_pair
-from snk.sync.locks import LockWatch
-from snk.sync.pair import Pair
-from snk.sync.pause import pause
-from snk.sync.prepare import prepare
-from snk.sync.sweeper import Pace, Sweeper
-from snk.sync.turns import Turns
 
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0

@@ -19,16 +19,16 @@ from snk.pair.core.pace import BatchSize, Gather
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Tail
 from snk.pair.dedup.known import Known
+from snk.pair.sync.batch import Batch
+from snk.pair.sync.late import Late
+from snk.pair.sync.lineage import Lineage, Writing
+from snk.pair.sync.link import Link
+from snk.pair.sync.meter import LOOP_HINT, Meter
+from snk.pair.sync.referred import Referred
+from snk.pair.sync.turns import Turn
 from snk.pair.table.rejects import LOOP, Refusal
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
-from snk.sync.batch import Batch
-from snk.sync.late import Late
-from snk.sync.lineage import Lineage, Writing
-from snk.sync.link import Link
-from snk.sync.meter import LOOP_HINT, Meter
-from snk.sync.referred import Referred
-from snk.sync.turns import Turn
 
 BEAT_SECONDS = 0.5
 DOZE_SECONDS = 0.45

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import structlog
 
 from snk.pair.dedup.known import Known
-from snk.sync.flow import Flow
-from snk.sync.lease import Leases, Term
-from snk.sync.sweeper import Sweeper
+from snk.pair.sync.flow import Flow
+from snk.pair.sync.lease import Leases, Term
+from snk.pair.sync.sweeper import Sweeper
 
 STOP_SECONDS = 4.0
 
