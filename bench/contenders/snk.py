@@ -7,10 +7,10 @@ from pathlib import Path
 from bench.contenders.contender import Program
 from bench.ground import Ground
 from snk.embedded.programs import start_daemon
+from snk.pair.status.ask import ask, daemon_url
 from snk.pair.sync.link import linked
 from snk.pair.sync.prepare import prepare
 from snk.pair.table.writer import MarkState
-from snk.status.ask import ask, daemon_url
 
 LAG_SECONDS = 1.0
 

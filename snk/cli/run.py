@@ -11,14 +11,14 @@ import uvloop
 from snk.cli.common import pair_of, start
 from snk.cli.inherited import hear_ctrl_c, when_told_to_stop
 from snk.pair.core.report import DaemonStatus
+from snk.pair.status.guard import Door
+from snk.pair.status.http import listening, serve
+from snk.pair.status.notify import Notifier
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pause import pause
 from snk.pair.sync.sweeper import Pace
 from snk.settings import Settings
-from snk.status.guard import Door
-from snk.status.http import listening, serve
-from snk.status.notify import Notifier
 
 # How often systemd hears of the daemon where it set no watchdog.
 NOTIFY_SECONDS = 10.0

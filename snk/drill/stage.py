@@ -18,7 +18,7 @@ from snk.drill.watch import Watch
 from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, free_port
 from snk.embedded.programs import daemon_logging_to
-from snk.status.ask import ask, daemon_url
+from snk.pair.status.ask import ask, daemon_url
 
 LOOK_SECONDS = 0.05
 WAIT_SECONDS = 60.0

@@ -9,9 +9,9 @@ import pytest
 
 from snk.errors import SettingsError
 from snk.pair.core.report import DaemonStatus, DedupStatus
-from snk.status import guard
-from snk.status.guard import Door, is_loopback
-from snk.status.http import listening, serve
+from snk.pair.status import guard
+from snk.pair.status.guard import Door, is_loopback
+from snk.pair.status.http import listening, serve
 from tests.databases import DEADLINE_SECONDS, until
 
 TOKEN = "a-token-for-tests"

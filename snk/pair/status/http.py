@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from snk.errors import ServiceUnfit, SettingsError
 from snk.pair.core.report import DaemonStatus
-from snk.status.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
-from snk.status.metrics import exposition
+from snk.pair.status.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
+from snk.pair.status.metrics import exposition
 
 log = structlog.get_logger()
 
