@@ -10,10 +10,11 @@ import uvloop
 
 from snk.cli.common import pair_of, start
 from snk.cli.inherited import hear_ctrl_c, when_told_to_stop
+from snk.http.guard import Door
+from snk.http.notify import Notifier
+from snk.http.service import listening, serve
 from snk.pair.core.report import DaemonStatus
-from snk.pair.status.guard import Door
-from snk.pair.status.http import listening, serve
-from snk.pair.status.notify import Notifier
+from snk.pair.status.pages import application
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pause import pause
@@ -45,7 +46,7 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     daemon = Daemon(
         pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
     )
-    serving = serve(daemon.status, bound, stop, Door(settings.http_token, settings.snk_http_host))
+    serving = serve(application(daemon.status), bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):
             group.create_task(_to_the_end(part, stop))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from snk.pair.status.notify import Notifier
+from snk.http.notify import Notifier
 from tests.databases import DEADLINE_SECONDS
 
 

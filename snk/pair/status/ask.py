@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from snk.errors import ServiceUnfit
-from snk.pair.status.guard import is_loopback
+from snk.http.guard import is_loopback
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a daemon that listens everywhere
 ANSWER_SECONDS = 3.0

@@ -1,56 +1,18 @@
-"""The daemon over HTTP: ``/health``, ``/status`` and ``/metrics``, inside the daemon's own event loop."""
+"""Serving pages over HTTP inside the event loop of the program, until it stops."""
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp
 
 from snk.errors import ServiceUnfit, SettingsError
-from snk.pair.core.report import DaemonStatus
-from snk.pair.status.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
-from snk.pair.status.metrics import exposition
+from snk.http.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
 
 log = structlog.get_logger()
-
-
-def as_json(status: DaemonStatus) -> dict[str, Any]:
-    """The status as ``/status`` shows it: every field by its name, and what follows from them."""
-    told = asdict(status)
-    for flow, values in zip(told["flows"], status.flows, strict=True):
-        flow["name"] = values.name
-    return {"healthy": status.healthy, **told}
-
-
-def application(status: Callable[[], DaemonStatus]) -> FastAPI:
-    """The three pages, each made from a fresh status."""
-    app = FastAPI(title="SNK", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-
-    @app.get("/health")
-    async def health(request: Request) -> JSONResponse:
-        now = status()
-        if now.healthy:
-            return JSONResponse({"status": "ok"})
-        # Whoever may not know more hears the verdict, and no names or addresses.
-        reasons = {"reasons": now.troubles} if request.state.trusted else {}
-        return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
-
-    @app.get("/status")
-    async def whole() -> JSONResponse:
-        return JSONResponse(as_json(status()))
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(exposition(status()), media_type=CONTENT_TYPE_LATEST)
-
-    return app
 
 
 def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
@@ -81,10 +43,10 @@ def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
     return bound
 
 
-async def serve(status: Callable[[], DaemonStatus], bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
-    """Serve on a bound socket until ``stop`` is set."""
+async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
+    """Serve these pages on a bound socket until ``stop`` is set, to whom the door admits."""
     config = uvicorn.Config(
-        Guard(application(status), door),
+        Guard(pages, door),
         http=BriefProtocol,
         ws="none",
         log_config=None,
