@@ -11,9 +11,9 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import free_port
-from snk.embedded.programs import environment
+from snk.pair.programs import environment
+from snk.pair.servers import EmbeddedPair, embedded_pair
 
 # Room for the log of a whole run, and no checkpoint in the middle of one.
 OPTIONS = {"min_wal_size": "1GB", "max_wal_size": "16GB", "checkpoint_timeout": "1h"}

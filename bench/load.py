@@ -31,10 +31,10 @@ from bench.scenarios.latency import delay
 from bench.usage import peak_mib, usage
 from snk.cli.inherited import settle
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, free_port
-from snk.embedded.programs import environment, start_daemon
+from snk.pair.programs import environment, start_daemon
 from snk.pair.schema.own import Mark, Record
+from snk.pair.servers import EmbeddedPair
 from snk.pair.sync.prepare import prepare
 from snk.pair.table.count import count_rows
 

@@ -17,7 +17,7 @@ import uvloop
 from bench.ground import Ground, ground, run
 from bench.scenarios.latency import delay
 from snk.cli.inherited import settle
-from snk.embedded.programs import start_daemon
+from snk.pair.programs import start_daemon
 from snk.pair.table.count import count_rows
 
 LINES = 5

@@ -21,10 +21,10 @@ import uvloop
 from bench.ground import fill, ground
 from snk.cli.inherited import settle
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import free_port
-from snk.embedded.programs import environment, start_daemon
+from snk.pair.programs import environment, start_daemon
 from snk.pair.schema.own import Record
+from snk.pair.servers import EmbeddedPair
 from snk.pair.sync.prepare import prepare
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import Comparison, compare

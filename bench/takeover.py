@@ -23,10 +23,10 @@ import uvloop
 
 from snk.cli.inherited import settle
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import free_port
-from snk.embedded.programs import environment
+from snk.pair.programs import environment
 from snk.pair.schema.own import Record
+from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.sync.prepare import prepare
 from snk.pair.verify.compare import compare
 

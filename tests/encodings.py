@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from tests.conftest import PairUrls, fresh_pair
 
 # Beside UTF8: text that both can hold, and that is sorted by its bytes in another order, where there is any.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.contenders.contender import Program
 from bench.ground import Ground
-from snk.embedded.programs import start_daemon
+from snk.pair.programs import start_daemon
 from snk.pair.status.ask import ask, daemon_url
 from snk.pair.sync.link import linked
 from snk.pair.sync.prepare import prepare

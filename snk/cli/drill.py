@@ -24,9 +24,9 @@ from snk.drill.faults import all_faults
 from snk.drill.report import Result
 from snk.drill.run import Drill
 from snk.drill.stage import Place
-from snk.embedded.pair import embedded_pair
 from snk.errors import SettingsError
 from snk.log import configure_log
+from snk.pair.servers import embedded_pair
 from snk.settings import Settings, load_settings
 
 LINE_WIDTH = 200

@@ -17,12 +17,12 @@ from snk.cli.common import waiting
 from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
 from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import Child, free_port
-from snk.embedded.programs import environment, start_daemon, start_tst
 from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
+from snk.pair.programs import environment, start_daemon, start_tst
+from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.status.ask import ask, daemon_url
 from snk.pair.sync.pause import pause
 from snk.pair.table.count import count_rows

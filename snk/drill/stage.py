@@ -15,9 +15,9 @@ from snk.db.engine import Server
 from snk.drill.load import Load
 from snk.drill.proxy import Proxy
 from snk.drill.watch import Watch
-from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, free_port
-from snk.embedded.programs import daemon_logging_to
+from snk.pair.programs import daemon_logging_to
+from snk.pair.servers import EmbeddedPair
 from snk.pair.status.ask import ask, daemon_url
 
 LOOK_SECONDS = 0.05

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from tests.adversary import KINDS, attack
 from tests.daemons import DaemonProcess
 from tests.databases import Database, until_equal

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.postgres import PostgresServer
+from snk.pair.servers import EmbeddedPair, embedded_pair
 from tests.conftest import OPTIONS, PairUrls, names
 from tests.daemons import DaemonProcess
 from tests.databases import Database, insert, until, until_equal

@@ -10,10 +10,10 @@ import pytest
 
 from snk.core.names import split_list
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair
 from snk.errors import SettingsError
 from snk.pair.doctor import examine
 from snk.pair.schema.grants import granted
+from snk.pair.servers import EmbeddedPair
 from snk.pair.sync.pair import Pair
 from tests.daemons import DaemonProcess, run_snk
 from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal

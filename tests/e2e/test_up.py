@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from tests.databases import DEADLINE_SECONDS, until
 from tests.heirs import HERITAGES, SCRIPT
 

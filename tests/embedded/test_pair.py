@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from snk.embedded.identity import children_of, kill_family, process_of
-from snk.embedded.pair import EmbeddedPair, embedded_pair
 from snk.embedded.process import server_account
 from snk.errors import ServersUnfit
+from snk.pair.servers import EmbeddedPair, embedded_pair
 from tests.databases import DEADLINE_SECONDS
 from tests.embedded.machine import (
     ROOT,
@@ -25,7 +25,7 @@ from tests.embedded.machine import (
 HOLDER = """
 import json, sys
 from pathlib import Path
-from snk.embedded.pair import embedded_pair
+from snk.pair.servers import embedded_pair
 from snk.embedded.state import default_state
 
 state = Path(sys.argv[1]) if sys.argv[1:] else default_state()

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from snk.cli.inherited import settle
-from snk.embedded.pair import embedded_pair
+from snk.pair.servers import embedded_pair
 from tests.soak.faults import schedule
 from tests.soak.plot import plot
 from tests.soak.samples import lives, medians

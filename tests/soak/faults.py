@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from snk.embedded.pair import EmbeddedPair
 from snk.embedded.postgres import PostgresServer
+from snk.pair.servers import EmbeddedPair
 from tests.daemons import DaemonProcess
 from tests.databases import Database
 from tests.proxy import Proxy

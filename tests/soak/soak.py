@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from tests.adversary import end_prepared
 from tests.daemons import DaemonProcess
 from tests.databases import Database, until

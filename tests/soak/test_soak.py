@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snk.embedded.pair import EmbeddedPair, embedded_pair
+from snk.pair.servers import EmbeddedPair, embedded_pair
 from tests.conftest import PairUrls
 from tests.databases import Database
 from tests.soak.books import Books, Sure

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from snk.pair.sync.sweeper import Pace
 from tests.conftest import PairUrls
 from tests.databases import Database, until

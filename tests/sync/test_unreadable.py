@@ -12,8 +12,8 @@ import pytest
 
 from snk.core.intervals import Intervals
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair
 from snk.pair.core.portion import Portion
+from snk.pair.servers import EmbeddedPair
 from snk.pair.sync import late as late_module
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from tests.databases import DEADLINE_SECONDS, Database, until
 from tests.tst.process import TABLE, Start, Summary, wait_for
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from snk.db.engine import Server
-from snk.embedded.pair import EmbeddedPair
+from snk.pair.servers import EmbeddedPair
 from snk.pair.table import statement
 from snk.pair.verify.load import budgets_of
 from snk.pair.verify.sweep import sweep

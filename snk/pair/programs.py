@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from snk.embedded.pair import EmbeddedPair
 from snk.embedded.process import Child, spawn
+from snk.pair.servers import EmbeddedPair
 
 # They print at once and in one encoding, whatever the terminal and the locale are.
 PYTHON = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
