@@ -17,15 +17,15 @@ from rich.console import Console
 
 from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
 from snk.db.engine import Server
-from snk.drill import table
-from snk.drill.board import Board, conclude, shown
-from snk.drill.fault import Fault
-from snk.drill.faults import all_faults
-from snk.drill.report import Result
-from snk.drill.run import Drill
-from snk.drill.stage import Place
 from snk.errors import SettingsError
 from snk.log import configure_log
+from snk.pair.drill import table
+from snk.pair.drill.board import Board, conclude, shown
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.faults import all_faults
+from snk.pair.drill.report import Result
+from snk.pair.drill.run import Drill
+from snk.pair.drill.stage import Place
 from snk.pair.servers import embedded_pair
 from snk.settings import Settings, load_settings
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.drill import table
-from snk.drill.books import Books, Findings
-from snk.drill.table import Held
 from snk.errors import TableUnfit
+from snk.pair.drill import table
+from snk.pair.drill.books import Books, Findings
+from snk.pair.drill.table import Held
 from tests.databases import Database
 
 BOTH = Held(("a", "b"))

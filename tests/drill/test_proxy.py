@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from snk.drill.proxy import Proxy
 from snk.embedded.process import free_port
+from snk.pair.drill.proxy import Proxy
 from tests.databases import until
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from snk.db.engine import Server
-from snk.drill import run as run_module
-from snk.drill.fault import Fault
-from snk.drill.report import Outcome, Result
-from snk.drill.run import Drill
-from snk.drill.stage import NotSeen, Place, Stage, address_of
-from snk.drill.table import NAME
 from snk.errors import ServersUnfit, Unavailable
+from snk.pair.drill import run as run_module
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.report import Outcome, Result
+from snk.pair.drill.run import Drill
+from snk.pair.drill.stage import NotSeen, Place, Stage, address_of
+from snk.pair.drill.table import NAME
 from tests.databases import Database
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from snk.drill.faults import all_faults
-from snk.drill.table import NAME
+from snk.pair.drill.faults import all_faults
+from snk.pair.drill.table import NAME
 from tests.daemons import run_snk
 from tests.databases import Database, until
 from tests.heirs import SCRIPT

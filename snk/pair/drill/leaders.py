@@ -5,9 +5,9 @@ import time
 
 import sqlalchemy as sa
 
-from snk.drill.fault import Fault
-from snk.drill.stage import Daemon, NotSeen, Stage, until
-from snk.drill.table import NAME
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.stage import Daemon, NotSeen, Stage, until
+from snk.pair.drill.table import NAME
 from snk.pair.schema.own import Mark
 
 

@@ -11,15 +11,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from snk.db.engine import Server
-from snk.drill import table
-from snk.drill.board import Board
-from snk.drill.books import Books, Findings
-from snk.drill.fault import Fault
-from snk.drill.load import Load
-from snk.drill.report import Outcome, Result, Verdict
-from snk.drill.stage import NotSeen, Place, Stage, until
-from snk.drill.watch import Watch
 from snk.errors import ServersUnfit, SnkError
+from snk.pair.drill import table
+from snk.pair.drill.board import Board
+from snk.pair.drill.books import Books, Findings
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.load import Load
+from snk.pair.drill.report import Outcome, Result, Verdict
+from snk.pair.drill.stage import NotSeen, Place, Stage, until
+from snk.pair.drill.watch import Watch
 
 CALM_SECONDS = 0.5
 SETTLE_SECONDS = 10.0

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Literal
 
-from snk.drill.fault import Fault, network_of
-from snk.drill.stage import NotSeen, Stage, until
 from snk.embedded.postgres import PostgresServer
+from snk.pair.drill.fault import Fault, network_of
+from snk.pair.drill.stage import NotSeen, Stage, until
 
 YOURS = "the servers are yours: nobody but you stops them"
 

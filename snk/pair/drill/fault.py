@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from snk.drill.stage import Stage
+from snk.pair.drill.stage import Stage
 
 
 class Fault(ABC):

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.spinner import Spinner
 from rich.text import Text
 
-from snk.drill.fault import Fault
-from snk.drill.report import Outcome, colour, table
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.report import Outcome, colour, table
 
 
 class Board(Protocol):

@@ -7,7 +7,7 @@ that answer was lost the row is in doubt: it may be there or not, but if it is o
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from snk.drill.table import Held
+from snk.pair.drill.table import Held
 
 
 @dataclass(frozen=True, slots=True)

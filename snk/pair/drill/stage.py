@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from snk.db.engine import Server
-from snk.drill.load import Load
-from snk.drill.proxy import Proxy
-from snk.drill.watch import Watch
 from snk.embedded.process import Child, free_port
+from snk.pair.drill.load import Load
+from snk.pair.drill.proxy import Proxy
+from snk.pair.drill.watch import Watch
 from snk.pair.programs import daemon_logging_to
 from snk.pair.servers import EmbeddedPair
 from snk.pair.status.ask import ask, daemon_url

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from rich import box
 from rich.table import Table
 
-from snk.drill.books import Findings
+from snk.pair.drill.books import Findings
 
 Verdict = Literal["held", "rows lost", "rows doubled", "not healed", "not inflicted", "skipped"]
 COLOURS: dict[Verdict, str] = {"held": "green", "skipped": "yellow"}

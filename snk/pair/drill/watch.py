@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from snk.db.engine import Server
-from snk.drill.table import drill_table
 from snk.errors import SnkError
+from snk.pair.drill.table import drill_table
 from snk.pair.table.synced import UUIDS_ARRAY
 
 LOOK_SECONDS = 0.01

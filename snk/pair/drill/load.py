@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.drill.books import Books
-from snk.drill.table import drill_table, durable, new_row
-from snk.drill.watch import Watch
 from snk.errors import SnkError
+from snk.pair.drill.books import Books
+from snk.pair.drill.table import drill_table, durable, new_row
+from snk.pair.drill.watch import Watch
 
 MOST_ROWS = 60
 PAUSE_SECONDS = 0.05

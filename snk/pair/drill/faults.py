@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from snk.drill.fault import Fault
-from snk.drill.leaders import HandOver, KillLeader
-from snk.drill.machines import CrashServer, CutNetwork, DropRedis, KillDaemon, SilentNetwork
-from snk.drill.rows import NewColumn, OpenTransaction, RefusedRow
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.leaders import HandOver, KillLeader
+from snk.pair.drill.machines import CrashServer, CutNetwork, DropRedis, KillDaemon, SilentNetwork
+from snk.pair.drill.rows import NewColumn, OpenTransaction, RefusedRow
 
 
 def all_faults() -> Sequence[Fault]:

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.engine import Server
-from snk.drill.fault import Fault
-from snk.drill.stage import Stage, until
-from snk.drill.table import NAME, drill_table, durable, new_row
+from snk.pair.drill.fault import Fault
+from snk.pair.drill.stage import Stage, until
+from snk.pair.drill.table import NAME, drill_table, durable, new_row
 from snk.pair.table.rejects import hasten
 
 REFUSAL = "snk_drill_refuses"
