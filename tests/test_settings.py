@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from snk.errors import SettingsError
-from snk.settings import Settings, load_settings
+from snk.pair.settings import Settings, load_settings
 
 NONE = Path("there-is-no-such-file")
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from snk.cli.common import pair_of, start
 from snk.pair.doctor import Finding, examine
-from snk.settings import Settings
+from snk.pair.settings import Settings
 
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 

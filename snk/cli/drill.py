@@ -27,7 +27,7 @@ from snk.pair.drill.report import Result
 from snk.pair.drill.run import Drill
 from snk.pair.drill.stage import Place
 from snk.pair.servers import embedded_pair
-from snk.settings import Settings, load_settings
+from snk.pair.settings import Settings, load_settings
 
 LINE_WIDTH = 200
 TROUBLE = 2

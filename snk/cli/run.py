@@ -14,12 +14,12 @@ from snk.http.guard import Door
 from snk.http.notify import Notifier
 from snk.http.service import listening, serve
 from snk.pair.core.report import DaemonStatus
+from snk.pair.settings import Settings
 from snk.pair.status.pages import application
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pause import pause
 from snk.pair.sync.sweeper import Pace
-from snk.settings import Settings
 
 # How often systemd hears of the daemon where it set no watchdog.
 NOTIFY_SECONDS = 10.0

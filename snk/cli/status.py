@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from snk.errors import ServiceUnfit
+from snk.pair.settings import load_settings
 from snk.pair.status.ask import ask, check_url, daemon_url
-from snk.settings import load_settings
 
 STATES = {"running": "green", "standby": "cyan", "waiting": "yellow", "paused": "red"}
 LONG_SECONDS = 1.0

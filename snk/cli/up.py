@@ -23,12 +23,12 @@ from snk.errors import ServersUnfit
 from snk.log import configure_log
 from snk.pair.programs import environment, start_daemon, start_tst
 from snk.pair.servers import EmbeddedPair, embedded_pair
+from snk.pair.settings import load_settings
 from snk.pair.status.ask import ask, daemon_url
 from snk.pair.sync.pause import pause
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import KINDS, Comparison, compare
 from snk.pair.verify.search import LOOK_AGAIN, Progress
-from snk.settings import load_settings
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from snk.settings import Settings as SnkSettings
+from snk.pair.settings import Settings as SnkSettings
 from tests.docker.compose import DOCKERFILE, FILE, dotenv, resolved, services
 from tst.settings import Settings as TstSettings
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from snk.db.engine import Server
-from snk.settings import Settings
+from snk.pair.settings import Settings
 from tests.daemons import DaemonProcess, run_snk
 from tests.databases import DEADLINE_SECONDS, Database, until
 
