@@ -13,9 +13,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from snk.cli.inherited import hear_ctrl_c, settle
+from snk.cli.inherited import settle
 from snk.embedded.postgres import PostgresServer
 from snk.pair.servers import EmbeddedPair, embedded_pair
+from snk.signals import hear_ctrl_c
 
 # Tests prove what happens when processes and servers die, not when the machine does.
 OPTIONS = {"fsync": "off", "max_connections": "200", "max_prepared_transactions": "50"}

@@ -12,20 +12,9 @@ import typer
 from snk import __version__
 from snk.cli.inherited import settle
 from snk.errors import SnkError
+from snk.pair.commands import COMMANDS
 
 INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
-# Every command is a function in a module of this folder.
-COMMANDS = {
-    "up": "up",
-    "drill": "drill",
-    "doctor": "doctor",
-    "init": "init",
-    "run": "run",
-    "status": "status",
-    "verify": "verify",
-    "rejected": "rejected",
-    "retry": "rejected",
-}
 
 app = typer.Typer(
     name="snk",
@@ -48,7 +37,7 @@ def _take_up(commands: Sequence[str]) -> None:
     # What is imported stays; to look through it for garbage again and again takes a tenth of a second.
     gc.disable()
     for name in commands:
-        app.command()(getattr(import_module(f"snk.cli.{COMMANDS[name]}"), name))
+        app.command()(getattr(import_module(COMMANDS[name]), name))
     gc.freeze()
     gc.enable()
 

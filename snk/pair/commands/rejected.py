@@ -8,9 +8,9 @@ from uuid import UUID
 import typer
 import uvloop
 
-from snk.cli.common import pair_of, start
 from snk.db.engine import Server
 from snk.errors import SettingsError
+from snk.pair.commands.common import pair_of, start
 from snk.pair.sync.pair import Pair
 from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
 

@@ -15,7 +15,6 @@ import typer
 import uvloop
 from rich.console import Console
 
-from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
 from snk.db.engine import Server
 from snk.errors import SettingsError
 from snk.log import configure_log
@@ -28,6 +27,7 @@ from snk.pair.drill.run import Drill
 from snk.pair.drill.stage import Place
 from snk.pair.servers import embedded_pair
 from snk.pair.settings import Settings, load_settings
+from snk.signals import end_undisturbed, interruptible, when_told_to_stop
 
 LINE_WIDTH = 200
 TROUBLE = 2

@@ -8,11 +8,10 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from snk.cli.common import pair_of, start
-from snk.cli.inherited import hear_ctrl_c, when_told_to_stop
 from snk.http.guard import Door
 from snk.http.notify import Notifier
 from snk.http.service import listening, serve
+from snk.pair.commands.common import pair_of, start
 from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
 from snk.pair.status.pages import application
@@ -20,6 +19,7 @@ from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pause import pause
 from snk.pair.sync.sweeper import Pace
+from snk.signals import hear_ctrl_c, when_told_to_stop
 
 # How often systemd hears of the daemon where it set no watchdog.
 NOTIFY_SECONDS = 10.0

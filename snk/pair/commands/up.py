@@ -13,14 +13,13 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from snk.cli.common import waiting
-from snk.cli.inherited import end_undisturbed, interruptible, when_told_to_stop
-from snk.cli.view import Moment, line, panel
 from snk.db.engine import Server
 from snk.embedded.process import Child, free_port
 from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
+from snk.pair.commands.common import waiting
+from snk.pair.commands.view import Moment, line, panel
 from snk.pair.programs import environment, start_daemon, start_tst
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.settings import load_settings
@@ -29,6 +28,7 @@ from snk.pair.sync.pause import pause
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import KINDS, Comparison, compare
 from snk.pair.verify.search import LOOK_AGAIN, Progress
+from snk.signals import end_undisturbed, interruptible, when_told_to_stop
 
 LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0

@@ -9,7 +9,7 @@ import uvloop
 from rich.console import Console
 from rich.markup import escape
 
-from snk.cli.common import pair_of, start
+from snk.pair.commands.common import pair_of, start
 from snk.pair.doctor import Finding, examine
 from snk.pair.settings import Settings
 

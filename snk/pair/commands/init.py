@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.cli.common import pair_of, start
+from snk.pair.commands.common import pair_of, start
 from snk.pair.schema import own as schema
 from snk.pair.schema.grants import granted
 from snk.pair.sync.pair import Pair

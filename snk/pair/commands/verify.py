@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from snk.cli.common import checked_settings, pair_of, waiting
 from snk.db.pooler import refuse_shared_sessions
+from snk.pair.commands.common import checked_settings, pair_of, waiting
 from snk.pair.sync.pair import Pair
 from snk.pair.verify.compare import KINDS, Comparison, compare
 from snk.pair.verify.search import LOOK_AGAIN, Progress, both
