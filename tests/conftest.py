@@ -100,6 +100,14 @@ def folder() -> Iterator[Path]:
         yield Path(made)
 
 
+@pytest.fixture
+def place(folder: Path) -> Path:
+    """An empty folder that the servers' account can enter."""
+    made = folder / next(names)
+    made.mkdir(mode=0o755)
+    return made
+
+
 @pytest.fixture(scope="session")
 def servers(folder: Path) -> Iterator[EmbeddedPair]:
     """The servers that all tests share."""

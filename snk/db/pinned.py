@@ -1,8 +1,8 @@
 """The settings that SNK pins in each of its sessions, whatever the role, the database or the server prefers.
 
 A role may have its own value for every setting, and many of them change what a statement does or how a value is
-written and read. `tests/sync/test_role_settings.py` gives SNK's role a hostile value for each setting that the server
-knows, and sees every type cross unchanged.
+written and read. `tests/pair/sync/test_role_settings.py` gives SNK's role a hostile value for each setting that the
+server knows, and sees every type cross unchanged.
 """
 
 import sqlalchemy as sa

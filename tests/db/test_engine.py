@@ -11,7 +11,7 @@ from snk.db.engine import Server
 from snk.db.watch import watched
 from snk.errors import PairUnfit, TooLarge
 from tests.conftest import PairUrls
-from tests.databases import Database
+from tests.kit.databases import Database
 
 
 async def test_an_array_larger_than_a_server_can_make_is_too_large(pair: PairUrls) -> None:

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from snk.embedded.process import free_port
-from tests.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.docker.compose import DOCKERFILE, dotenv, services
+from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.tst.process import Summary
 
 Launch = Callable[[str], "subprocess.Popen[str]"]

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from snk.embedded.process import free_port
-from tests.databases import DEADLINE_SECONDS
 from tests.docker.compose import ROOT
+from tests.kit.databases import DEADLINE_SECONDS
 
 UNIT = ROOT / "docker" / "snk.service"
 ANALYZE = shutil.which("systemd-analyze") or ""

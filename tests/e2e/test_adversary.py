@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from snk.pair.servers import EmbeddedPair
-from tests.adversary import KINDS, attack
-from tests.daemons import DaemonProcess
-from tests.databases import Database, until_equal
+from tests.kit.adversary import KINDS, attack
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import Database, until_equal
 
 Mischief = Callable[[DaemonProcess, float, random.Random], Awaitable[None]]
 

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from snk.embedded.process import free_port
-from tests.daemons import CREATED, DaemonProcess, run_snk
-from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
+from tests.kit.daemons import CREATED, DaemonProcess, run_snk
+from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 
 def settings(pair: Any, **values: str) -> dict[str, str]:

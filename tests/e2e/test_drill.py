@@ -13,9 +13,9 @@ import pytest
 
 from snk.pair.drill.faults import all_faults
 from snk.pair.drill.table import NAME
-from tests.daemons import run_snk
-from tests.databases import Database, until
-from tests.heirs import SCRIPT
+from tests.kit.daemons import run_snk
+from tests.kit.databases import Database, until
+from tests.kit.heirs import SCRIPT
 
 PROCESSES = Path("/proc")
 # A drill of all faults takes a minute where nothing else runs.

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.daemons import DaemonProcess
-from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 
 @pytest.fixture

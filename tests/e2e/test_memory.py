@@ -14,8 +14,8 @@ import pytest
 
 from snk.db.engine import Server
 from snk.pair.sync.prepare import prepare
-from tests.daemons import DaemonProcess
-from tests.databases import Database, insert, until
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import Database, insert, until
 
 LOAD_SECONDS = 800.0  # a large load takes a minute where nothing else runs
 WIDE_ROWS = 100  # of 1 MiB each, on either side

@@ -10,8 +10,8 @@ import pytest
 from snk.embedded.postgres import PostgresServer
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from tests.conftest import OPTIONS, PairUrls, names
-from tests.daemons import DaemonProcess
-from tests.databases import Database, insert, until, until_equal
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import Database, insert, until, until_equal
 
 CRASHES = 3
 # The WAL writer sleeps, so nothing that is committed asynchronously reaches the disk but by chance.

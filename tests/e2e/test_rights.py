@@ -15,8 +15,8 @@ from snk.pair.doctor import examine
 from snk.pair.schema.grants import granted
 from snk.pair.servers import EmbeddedPair
 from snk.pair.sync.pair import Pair
-from tests.daemons import DaemonProcess, run_snk
-from tests.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
+from tests.kit.daemons import DaemonProcess, run_snk
+from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 TABLES = ["orders", '"Sa.les"."o""rder\'s"', "private.things"]
 LISTED = ",".join(["records", *TABLES])

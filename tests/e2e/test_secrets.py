@@ -10,8 +10,8 @@ import pytest
 
 from snk.db.engine import Server
 from snk.pair.settings import Settings
-from tests.daemons import DaemonProcess, run_snk
-from tests.databases import DEADLINE_SECONDS, Database, until
+from tests.kit.daemons import DaemonProcess, run_snk
+from tests.kit.databases import DEADLINE_SECONDS, Database, until
 
 SECRET = "Hush-7:q/w@x y%z#é?&='\""
 QUOTED = quote(SECRET, safe="")

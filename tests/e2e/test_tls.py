@@ -14,9 +14,9 @@ from snk.pair.dedup.behind import Behind
 from snk.pair.dedup.known import Known
 from snk.pair.doctor import examine
 from snk.pair.sync.pair import Pair
-from tests.daemons import DaemonProcess
-from tests.databases import Database, insert, until_equal
-from tests.tls import Certificates, behind_tls
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import Database, insert, until_equal
+from tests.kit.tls import Certificates, behind_tls
 
 BAD = {
     "of another host": "certificate is not valid for",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from snk.pair.servers import EmbeddedPair
-from tests.databases import DEADLINE_SECONDS, until
-from tests.heirs import HERITAGES, SCRIPT
+from tests.kit.databases import DEADLINE_SECONDS, until
+from tests.kit.heirs import HERITAGES, SCRIPT
 
 PROCESSES = Path("/proc")
 

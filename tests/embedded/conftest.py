@@ -1,4 +1,4 @@
-"""Folders, and servers one by one."""
+"""Servers one by one."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,14 +10,6 @@ from snk.embedded.postgres import PostgresServer
 from snk.embedded.valkey import ValkeyServer
 
 numbers = itertools.count(1)
-
-
-@pytest.fixture
-def place(folder: Path) -> Path:
-    """An empty folder that the servers' account can enter."""
-    made = folder / f"place-{next(numbers)}"
-    made.mkdir(mode=0o755)
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from snk.embedded.binaries import enterable
 from snk.embedded.identity import children_of, process_of
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import Child, server_account, spawn
-from tests.databases import DEADLINE_SECONDS
+from tests.kit.databases import DEADLINE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers as somebody else")

@@ -9,8 +9,8 @@ from snk.embedded import binaries
 from snk.embedded.process import Account, server_account, spawn
 from snk.embedded.state import make_server_folder
 from snk.errors import ServersUnfit
-from tests.databases import DEADLINE_SECONDS
 from tests.embedded.machine import as_root
+from tests.kit.databases import DEADLINE_SECONDS
 
 SOMEBODY = Account(65534, 65534)
 PROGRAM = "bin/program"

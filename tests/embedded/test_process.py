@@ -15,9 +15,9 @@ from snk.embedded import process
 from snk.embedded.identity import children_of, end_leftover, is_ours, process_of
 from snk.embedded.process import Child, free_port, spawn
 from snk.errors import ServersUnfit
-from tests.databases import DEADLINE_SECONDS
 from tests.embedded.machine import ROOT, gone, wait_until
-from tests.heirs import HERITAGES, SCRIPT
+from tests.kit.databases import DEADLINE_SECONDS
+from tests.kit.heirs import HERITAGES, SCRIPT
 
 SPAWNER = """
 import signal, sys

@@ -22,7 +22,7 @@ from uuid import UUID
 from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import DBAPIError
 
-from tests.databases import Database
+from tests.kit.databases import Database
 
 AWAY = (DBAPIError, OSError, PostgresError, InterfaceError)
 WELL_FORMED = r"^\w+\.\d+\.\d+$"

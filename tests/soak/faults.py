@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 
 from snk.embedded.postgres import PostgresServer
 from snk.pair.servers import EmbeddedPair
-from tests.daemons import DaemonProcess
-from tests.databases import Database
-from tests.proxy import Proxy
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import Database
+from tests.kit.proxy import Proxy
 from tests.soak.books import AWAY, Books
 
 # How often each fault is in the deck, and for how long it lasts, in seconds. Daemons die rarely, or none would live

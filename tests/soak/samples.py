@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.daemons import DaemonProcess
+from tests.kit.daemons import DaemonProcess
 
 MEMORY_SHARE, MEMORY_MIB = 1.2, 20.0
 HOLES_SHARE, HOLES_MORE = 1.5, 200.0

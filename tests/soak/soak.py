@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from snk.pair.servers import EmbeddedPair
-from tests.adversary import end_prepared
-from tests.daemons import DaemonProcess
-from tests.databases import Database, until
-from tests.proxy import proxied
+from tests.kit.adversary import end_prepared
+from tests.kit.daemons import DaemonProcess
+from tests.kit.databases import Database, until
+from tests.kit.proxy import proxied
 from tests.soak.books import AWAY, Books, Verdict
 from tests.soak.faults import TABLES, Fault, Ground, Happened, happen
 from tests.soak.samples import Delivered, Sample, memory_mib, status, unflat

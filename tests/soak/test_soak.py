@@ -7,7 +7,7 @@ import pytest
 
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from tests.conftest import PairUrls
-from tests.databases import Database
+from tests.kit.databases import Database
 from tests.soak.books import Books, Sure
 from tests.soak.faults import DECK, KINDS, Ground, schedule
 from tests.soak.plot import plot

@@ -1,4 +1,4 @@
-"""The hostile writers of `tests.adversary`, and what only shows in the long run.
+"""The hostile writers of `tests.kit.adversary`, and what only shows in the long run.
 
 What a transaction does follows from the seed and its name, so the same seed makes the same transactions; which of them
 are under way at the same time does not.
@@ -11,8 +11,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.adversary import Writer
-from tests.databases import Database
+from tests.kit.adversary import Writer
+from tests.kit.databases import Database
 from tests.soak.books import AWAY, Books
 
 WEIGHTS = {

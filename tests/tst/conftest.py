@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.databases import Database
+from tests.kit.databases import Database
 from tests.tst.process import TABLE, ForgetfulProxy, Process, Start
 
 

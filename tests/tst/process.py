@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.databases import DEADLINE_SECONDS
-from tests.heirs import SCRIPT
+from tests.kit.databases import DEADLINE_SECONDS
+from tests.kit.heirs import SCRIPT
 
 TABLE = """
 create table records (

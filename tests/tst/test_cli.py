@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from snk.pair.servers import EmbeddedPair
-from tests.databases import DEADLINE_SECONDS, Database, until
+from tests.kit.databases import DEADLINE_SECONDS, Database, until
 from tests.tst.process import TABLE, Start, Summary, wait_for
 
 COUNT = "select count(*) from records"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.databases import DEADLINE_SECONDS, Database, until
+from tests.kit.databases import DEADLINE_SECONDS, Database, until
 from tst.errors import RowsPresent, Stop, Unavailable
 from tst.load import Load, Order
 from tst.rows import Batch

@@ -1,0 +1,81 @@
+"""Fixtures for tests that run the daemon inside the test, on real servers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from snk.db.engine import Server
+from snk.pair.core.portion import Portion
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.flow import Limits
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.sweeper import Pace
+from snk.pair.table.reader import Named, Reader
+from tests.kit.databases import Database
+
+NO_SWEEPS = Pace(every_seconds=0)
+Running = Callable[..., AbstractAsyncContextManager[Daemon]]
+
+
+def watch_named(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each read of rows by their names brings, from now on."""
+    seen: list[int] = []
+    named = Reader.named
+
+    async def watched(self: Reader, uuids: Sequence[str], portion: Portion) -> Named:
+        found = await named(self, uuids, portion)
+        seen.append(sum(len(value) for column in found.rows.columns for value in column))
+        return found
+
+    monkeypatch.setattr(Reader, "named", watched)
+    return seen
+
+
+@asynccontextmanager
+async def kept_running(daemon: Daemon, stop: asyncio.Event) -> AsyncIterator[None]:
+    """A daemon that was found fit runs as long as the block."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(daemon.run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+@pytest.fixture
+def first(pair: Any) -> Database:
+    """Database A, for SQL by hand."""
+    return Database(pair.first)
+
+
+@pytest.fixture
+def second(pair: Any) -> Database:
+    """Database B, for SQL by hand."""
+    return Database(pair.second)
+
+
+@pytest.fixture
+def running(pair: Any) -> Running:
+    """A daemon that runs as long as the block; it makes what is missing first."""
+
+    @asynccontextmanager
+    async def run(
+        *tables: str,
+        redis: str = pair.redis,
+        init: bool = True,
+        name: str = "tested",
+        sweeps: Pace = NO_SWEEPS,
+        canary_seconds: float = 0,
+        **limits: float,
+    ) -> AsyncIterator[Daemon]:
+        stop = asyncio.Event()
+        servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
+        daemon = Daemon(servers, Limits(**limits), redis, name=name, sweeps=sweeps, canary_seconds=canary_seconds)
+        await daemon.wait_until_fit(stop, init=init)
+        async with kept_running(daemon, stop):
+            yield daemon
+
+    return run

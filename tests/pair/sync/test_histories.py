@@ -1,0 +1,219 @@
+"""The histories that drive the pure tail, replayed with real transactions against the real session."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.intervals import Intervals
+from snk.db.engine import Server
+from snk.pair.core import tail as tail_module
+from snk.pair.core.ledger import Ledger
+from snk.pair.core.pace import BatchSize
+from snk.pair.core.portion import Portion
+from snk.pair.core.tail import Fenced
+from snk.pair.dedup.known import Known
+from snk.pair.sync import late as late_module
+from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.lineage import Lineage
+from snk.pair.sync.link import End, Link, linked
+from snk.pair.sync.meter import Meter
+from snk.pair.sync.prepare import prepare
+from snk.pair.sync.referred import Referred, Table
+from snk.pair.sync.session import Session
+from snk.pair.table.reader import Found, Reader
+from snk.pair.table.writer import MarkState
+from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
+from tests.kit.histories import Do, Event, histories
+
+
+class Turns(Reader):
+    """A reader that runs its next statement only when it is its turn, so that anything can happen in between."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.__dict__.update(reader.__dict__)
+        self.free = False
+        self._turn = asyncio.Semaphore(0)
+        self._done = asyncio.Semaphore(0)
+
+    async def advance(self) -> None:
+        self._turn.release()
+        await self._done.acquire()
+
+    def run_freely(self) -> None:
+        self.free = True
+        self._turn.release()
+
+    async def above(self, high: int, portion: Portion) -> Found:
+        return await self._in_turn(super().above(high, portion))
+
+    async def within(self, holes: Intervals, portion: Portion) -> Found:
+        return await self._in_turn(super().within(holes, portion))
+
+    async def writers(self) -> frozenset[str]:
+        return await self._in_turn(super().writers())
+
+    async def _in_turn(self, statement: Any) -> Any:
+        if not self.free:
+            await self._turn.acquire()
+        try:
+            return await statement
+        finally:
+            self._done.release()
+
+
+class Writer:
+    """One session of a history's writers."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._drawn: list[int] = []
+
+    async def play(self, do: Do) -> None:
+        run = self._connection.exec_driver_sql
+        match do:
+            case Do.DRAW:
+                self._drawn.append((await run("select nextval('records_id_seq')")).scalar_one())
+            case Do.INSERT if self._drawn:
+                number = self._drawn.pop(0)
+                await run(f"insert into records (id, uuid, data) values ({number}, gen_random_uuid(), '{number}')")
+            case Do.INSERT:
+                await run("insert into records (uuid, data) values (gen_random_uuid(), 'plain')")
+            case Do.SAVEPOINT:
+                await run("savepoint s")
+            case Do.ROLLBACK_TO:
+                with suppress(Exception):
+                    await run("rollback to s")
+                    return
+                await self._end("rollback")
+            case Do.COMMIT:
+                await self._end("commit")
+            case _:
+                await self._end("rollback")
+
+    async def _end(self, how: str) -> None:
+        self._drawn.clear()
+        await getattr(self._connection, how)()
+
+
+async def replay(
+    events: Sequence[Event], pair: Any, batch_rows: int, deadline_seconds: float = DEADLINE_SECONDS
+) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    servers = Server("first", pair.first), Server("second", pair.second)
+    for server, database in zip(servers, (first, second), strict=True):
+        await prepare(server, ("records",))
+        await database.run("truncate records restart identity", "truncate snk.marks")
+    async with AsyncExitStack() as stack:
+        writers = [Writer(await stack.enter_async_context(first.connect())) for _ in range(4)]
+        link = await stack.enter_async_context(linked(*servers, "records"))
+        turns = Turns(link.source.reader)
+        session = await started(link, turns, batch_rows)
+        tailing = asyncio.create_task(forever(session))
+        for event in events:
+            await (turns.advance() if event.do is Do.ADVANCE else writers[event.writer].play(event.do))
+        for writer in writers:
+            await writer.play(Do.COMMIT)
+        turns.run_freely()
+        try:
+            await until_equal(first, second, deadline_seconds=deadline_seconds)
+            await until(lambda: no_holes(session), "every hole closed", deadline_seconds)
+        finally:
+            tailing.cancel()
+            with suppress(asyncio.CancelledError):
+                await tailing
+
+
+async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
+    source = End(link.source.server, link.source.facts, turns, link.source.writer, link.source.sweeps)
+    state = MarkState(source=source.facts.identity, boot=source.facts.boot)
+    await link.destination.writer.create_mark(state)
+    link = Link(link.table, source, link.destination)
+    meter = Meter(link.table, "first", "second")
+    notes = {"met": Known(1000), "noted": Known(1000)}
+    size = BatchSize(batch_rows, batch_rows)
+    referred = Referred(Arrivals(), Table(link.table), 0, stopping=lambda: False)
+    return Session(
+        link,
+        state,
+        **notes,
+        wanted=[],
+        ledger=Ledger(),
+        meter=meter,
+        size=size,
+        batch_bytes=2**24,
+        referred=referred,
+        lineage=(Lineage(), Lineage()),
+    )
+
+
+async def forever(session: Session) -> None:
+    while True:
+        await session.step()
+
+
+async def no_holes(session: Session) -> bool:
+    return not session._tail.fenced
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    print_blob=True,
+)
+@given(histories(40), st.integers(1, 4))
+def test_every_committed_row_arrives_once_and_every_hole_closes(
+    pair: Any, events: list[Event], batch_rows: int
+) -> None:
+    asyncio.run(replay(events, pair, batch_rows))
+
+
+LATE_COMMIT = [
+    Event(Do.INSERT, 0),
+    Event(Do.INSERT, 1),
+    Event(Do.COMMIT, 1),
+    *[Event(Do.ADVANCE)] * 4,
+    Event(Do.COMMIT, 0),
+    *[Event(Do.ADVANCE)] * 4,
+]
+
+
+TWO_HOLES = [
+    *[Event(Do.INSERT, 0)] * 2,
+    Event(Do.INSERT, 1),
+    *[Event(Do.INSERT, 0)] * 2,
+    Event(Do.INSERT, 1),
+    Event(Do.COMMIT, 1),
+    *[Event(Do.ADVANCE)] * 9,
+    Event(Do.COMMIT, 0),
+    *[Event(Do.ADVANCE)] * 4,
+]
+
+
+def test_holes_that_are_more_than_a_batch_are_re_read_one_after_the_other(pair: Any) -> None:
+    asyncio.run(replay(TWO_HOLES, pair, 3))
+
+
+def test_a_row_committed_late_arrives(pair: Any) -> None:
+    asyncio.run(replay(LATE_COMMIT, pair, 10))
+
+
+@pytest.fixture
+def without_fences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The product, broken: holes are given up at once; and whatever comes into them is looked for too late."""
+    monkeypatch.setattr(late_module, "LATE_SECONDS", 3600.0)
+    monkeypatch.setattr(tail_module, "_looked", lambda group, _: Fenced(group.holes, frozenset(), due=True))
+    return
+
+
+@pytest.mark.usefixtures("without_fences")
+def test_without_fences_the_late_row_would_be_lost(pair: Any) -> None:
+    """The test above can fail."""
+    with pytest.raises(AssertionError, match="waited in vain"):
+        asyncio.run(replay(LATE_COMMIT, pair, 10, deadline_seconds=3.0))
