@@ -28,8 +28,8 @@ from snk.pair.servers import EmbeddedPair
 from snk.pair.sync.prepare import prepare
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import Comparison, compare
-from snk.pair.verify.load import budgets_of
 from snk.pair.verify.sweep import Swept, sweep
+from snk.pair.verify.throttle import throttles_of
 
 SHARES = (1.0, 0.2)
 ALONE_SECONDS = 5.0
@@ -48,15 +48,15 @@ async def main(pair: EmbeddedPair, rows: int, tst_rows: int) -> None:
     try:
         await show("compare", compare(first, second, "records"))
         for share in SHARES:
-            await show(f"sweep, share {share}", sweep(first, second, "records", budgets=budgets_of(share)))
+            await show(f"sweep, share {share}", sweep(first, second, "records", throttles=throttles_of(share)))
         print("insert and read, alone:        ", await delays(first, asyncio.sleep(ALONE_SECONDS)))
         for share in SHARES:
-            beside = sweep(first, second, "records", budgets=budgets_of(share))
+            beside = sweep(first, second, "records", throttles=throttles_of(share))
             print(f"insert and read, share {share}:   ", await delays(first, beside))
         command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(tst_rows)]
         load = await asyncio.create_subprocess_exec(*command, env=values)
         while load.returncode is None:
-            await show("sweep, share 0.2, under TST", sweep(first, second, "records", budgets=budgets_of(0.2)))
+            await show("sweep, share 0.2, under TST", sweep(first, second, "records", throttles=throttles_of(0.2)))
     finally:
         daemon.end(15, 10)
 

@@ -10,8 +10,8 @@ import pytest
 
 from snk.db.engine import Server
 from snk.errors import PairUnfit
-from snk.pair.dedup.behind import Behind
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.doctor import examine
 from snk.pair.sync.pair import Pair
 from tests.kit.daemons import DaemonProcess
@@ -71,7 +71,7 @@ async def test_rows_cross_under_tls_that_is_verified_everywhere(pair: Any, certi
             await insert(first, 100)
             await insert(second, 100)
             await until_equal(first, second, 200)
-            assert await asyncio.to_thread(daemon.stop) == 0, "its servers are behind this test's loop"
+            assert await asyncio.to_thread(daemon.stop) == 0, "its servers are store this test's loop"
             assert "redis_lost" not in daemon.log
 
 
@@ -113,11 +113,11 @@ async def test_a_redis_with_a_bad_certificate_is_not_used_and_named(
 ) -> None:
     async with behind_tls(pair.redis, certificates.context(which)) as address:
         dsn = through(f"rediss://:hush@{address}/0", address, ssl_ca_certs=certificates.trusted)
-        async with Behind(dsn) as behind:
-            behind.attach("name", Known(10))
-            await behind.restore("name", nobody)
-            assert BAD[which] in behind.error
-            assert "hush" not in behind.error
+        async with RedisStore(dsn) as store:
+            store.attach("name", DedupSet(10))
+            await store.restore("name", nobody)
+            assert BAD[which] in store.error
+            assert "hush" not in store.error
         servers = Pair(Server("first", pair.first), Server("second", pair.second), ())
         (found,) = [finding async for finding in examine(servers, dsn) if finding.subject == "redis"]
         assert (found.level, BAD[which] in found.message) == ("warning", True)

@@ -12,11 +12,11 @@ from snk.pair.core.portion import Portion
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pair import Pair
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.table.reader import Named, Reader
 from tests.kit.databases import Database
 
-NO_SWEEPS = Pace(every_seconds=0)
+NO_SWEEPS = SweepSchedule(every_seconds=0)
 Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 
 
@@ -67,7 +67,7 @@ def running(pair: Any) -> Running:
         redis: str = pair.redis,
         init: bool = True,
         name: str = "tested",
-        sweeps: Pace = NO_SWEEPS,
+        sweeps: SweepSchedule = NO_SWEEPS,
         canary_seconds: float = 0,
         **limits: float,
     ) -> AsyncIterator[Daemon]:

@@ -16,7 +16,7 @@ from snk.db.functions import NO_SEARCH_PATH
 from snk.errors import TableUnfit
 from snk.pair.catalog.shape import Column, InsertTrigger, Sequence, Shape
 
-_STAMP = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
+_ROW_FINGERPRINT = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
 
 _FAMILY = """
            (with recursive family(oid) as (
@@ -31,14 +31,14 @@ _DROPS = f"""
             or exists (select from pg_rewrite where ev_class = c.oid and ev_type = '{_ON_INSERT}'))"""  # noqa: S608 - of constants
 
 # The files in which rows are: TRUNCATE gives new ones to every partition. A crash empties what is unlogged, as it is.
-_BODY = f"""
+_STORAGE_FINGERPRINT = f"""
            (select json_object_agg(concat_ws('.', s.nspname, m.relname),
                                    concat_ws('/', m.oid, m.relfilenode, case m.relpersistence when 'u' then {BOOT} end)
                                    order by m.oid)::text
             from pg_class m join pg_namespace s on s.oid = m.relnamespace where m.oid = any ({_FAMILY}::oid[]))"""  # noqa: S608 - of constants
 
-_FORM = f"""
-           concat_ws('/', c.oid, md5({_BODY}), c.relrowsecurity, {_FAMILY}::text, {_DROPS},
+_DEFINITION_FINGERPRINT = f"""
+           concat_ws('/', c.oid, md5({_STORAGE_FINGERPRINT}), c.relrowsecurity, {_FAMILY}::text, {_DROPS},
              (select string_agg(concat_ws(':', a.attname, a.atttypid, a.atttypmod, a.attnotnull,
                                                 a.attgenerated, a.attidentity), ',' order by a.attnum)
               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
@@ -47,14 +47,15 @@ _FORM = f"""
              (select string_agg(concat_ws(':', t.oid, t.tgenabled), ',' order by t.oid)
               from pg_trigger t where t.tgrelid = any ({_FAMILY}::oid[]) and t.tgtype & 4 = 4))"""  # noqa: S608 - of constants
 
-_FORM_OF = sa.text(f"""
-    select {_FORM} from pg_class c join pg_namespace n on n.oid = c.relnamespace
+_DEFINITION_FINGERPRINT_OF = sa.text(f"""
+    select {_DEFINITION_FINGERPRINT} from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relname = :name and n.nspname = :schema
-""")  # noqa: S608 - as _FORM
+""")  # noqa: S608 - as _DEFINITION_FINGERPRINT
 
 _TABLE = sa.text(f"""
     select n.nspname as schema, c.relname as name, c.oid::bigint as oid, c.relkind::text as kind,
-           {_STAMP} as stamp, {_FORM} as form, {_BODY} as body,
+           {_ROW_FINGERPRINT} as row_fingerprint, {_DEFINITION_FINGERPRINT} as definition_fingerprint,
+           {_STORAGE_FINGERPRINT} as storage_fingerprint,
            array(select rulename::text from pg_rewrite where ev_class = c.oid and (ev_type = '{_ON_UPDATE}'
                  or ev_type = '{_ON_INSERT}' and ev_enabled <> 'D') order by 1) as rules, {_DROPS} as drops,
            has_table_privilege(c.oid, 'SELECT') as may_select,
@@ -62,7 +63,7 @@ _TABLE = sa.text(f"""
            row_security_active(c.oid) as hidden, {_FAMILY} as relations
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
-""")  # noqa: S608 - as _FORM
+""")  # noqa: S608 - as _DEFINITION_FINGERPRINT
 
 _SEARCH_PATH = sa.text("select current_setting('search_path')")
 
@@ -169,12 +170,12 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
     return Shape(**facts, columns=tuple(_column(row) for row in columns))
 
 
-def stamp(shape: Shape) -> sa.ScalarSelect[str | None]:
-    """`Shape.stamp` as it is in a statement's snapshot: a row that holds a new column comes with another stamp."""
+def row_fingerprint(shape: Shape) -> sa.ScalarSelect[str | None]:
+    """`Shape.row_fingerprint` in a statement's own snapshot, so a row with a new column comes with another one."""
     relation = sa.table("pg_class", sa.column("relname"), sa.column("relnamespace")).alias("c")
     space = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"))
     return (
-        sa.select(sa.literal_column(_STAMP, sa.Text))
+        sa.select(sa.literal_column(_ROW_FINGERPRINT, sa.Text))
         .select_from(relation.join(space, space.c.oid == relation.c.relnamespace))
         .where(relation.c.relname == shape.name, space.c.nspname == shape.schema)
         .scalar_subquery()
@@ -193,9 +194,11 @@ def drops(shape: Shape) -> sa.ColumnElement[bool]:
     )
 
 
-async def form(connection: AsyncConnection, shape: Shape) -> str | None:
-    """`Shape.form` as it is now; None where no table has the name any more."""
-    return (await connection.execute(_FORM_OF, {"schema": shape.schema, "name": shape.name})).scalar_one_or_none()
+async def definition_fingerprint(connection: AsyncConnection, shape: Shape) -> str | None:
+    """`Shape.definition_fingerprint` as it is now; None where no table has the name any more."""
+    return (
+        await connection.execute(_DEFINITION_FINGERPRINT_OF, {"schema": shape.schema, "name": shape.name})
+    ).scalar_one_or_none()
 
 
 async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:

@@ -106,11 +106,11 @@ class Shape:
     Attributes:
         kind: PostgreSQL's ``relkind``: ``r`` for a table, ``p`` for a partitioned one.
         relations: the oids of the table and of all its partitions and children.
-        stamp: changes when a column is added, when another table takes the name, and with row-level security.
-        form: changes with everything that may make the table unfit: columns, types, indexes, partitions, triggers, its
-            body, what ``drops`` rows.
-        body: the file of the table, and those of all its partitions and children, by their names, as JSON. Another one
-            means that it was emptied, rewritten or made anew (`snk.pair.schema.sweeps`).
+        row_fingerprint: changes when a column is added, when another table takes the name, and with row-level security.
+        definition_fingerprint: changes with everything that may make the table unfit: columns, types, indexes,
+            partitions, triggers, its storage, what ``drops`` rows.
+        storage_fingerprint: the files of the table and of all its partitions and children, by their names, as JSON.
+            Another one means that it was emptied, rewritten or made anew (`snk.pair.schema.sweeps`).
         rules: those for which PostgreSQL refuses an insert with a mark, or with ON CONFLICT, into this table.
         drops: it may answer an insert with success and take no row: a trigger or a rule decides.
         hidden: row-level security hides rows from SNK's role.
@@ -122,9 +122,9 @@ class Shape:
     kind: str
     columns: tuple[Column, ...]
     relations: tuple[int, ...]
-    stamp: str
-    form: str
-    body: str
+    row_fingerprint: str
+    definition_fingerprint: str
+    storage_fingerprint: str
     rules: tuple[str, ...]
     drops: bool
     may_select: bool

@@ -16,7 +16,7 @@ from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SetAside:
     """What one database has set aside."""
 
     server: Server
@@ -65,11 +65,11 @@ def _uuid(text: str) -> str:
         raise SettingsError(f"{text!r} is not a uuid", hint="`snk rejected` lists them") from None
 
 
-async def _look(pair: Pair, limit: int) -> list[Side]:
-    sides: list[Side] = []
+async def _look(pair: Pair, limit: int) -> list[SetAside]:
+    sides: list[SetAside] = []
     for server in (pair.first, pair.second):
         async with server.connect() as connection:
-            sides.append(Side(server, *await rejected_rows(connection, limit)))
+            sides.append(SetAside(server, *await rejected_rows(connection, limit)))
     return sides
 
 
@@ -81,11 +81,11 @@ async def _hasten(pair: Pair, uuids: list[str]) -> list[tuple[str, int]]:
     return counts
 
 
-def _show(side: Side) -> None:
+def _show(side: SetAside) -> None:
     print(f"{side.server.address} has set aside {side.count:,} row{'' if side.count == 1 else 's'}")
     for row in side.rows:
         print(f"  {row.table_name} {row.uuid}  {row.sqlstate or '-'} {row.error}")
-        since, then = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (row.first_at, row.next_at))
+        since, then = (f"{snapshot:%Y-%m-%d %H:%M:%S}" for snapshot in (row.first_at, row.next_at))
         print(f"    tried {row.tries} times since {since}, next at {then} UTC")
     if side.count > len(side.rows) > 0:
         print(f"  and {side.count - len(side.rows):,} more; --limit shows more of them")

@@ -18,7 +18,7 @@ from snk.pair.status.pages import application
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pause import pause
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
 # How often systemd hears of the daemon where it set no watchdog.
@@ -42,7 +42,7 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
     limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
-    sweeps = Pace(every_seconds=settings.snk_sweep_seconds, share=settings.snk_sweep_share)
+    sweeps = SweepSchedule(every_seconds=settings.snk_sweep_seconds, share=settings.snk_sweep_share)
     daemon = Daemon(
         pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
     )

@@ -19,7 +19,7 @@ from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
 from snk.pair.commands.common import waiting
-from snk.pair.commands.view import Moment, line, panel
+from snk.pair.commands.view import PairSnapshot, line, panel
 from snk.pair.programs import environment, start_daemon, start_tst
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.settings import load_settings
@@ -134,29 +134,29 @@ class Job:
                 show(await self._look())
                 await pause(self._stop, LOOK_SECONDS)
 
-    async def _look(self) -> Moment:
+    async def _look(self) -> PairSnapshot:
         status, _ = await asyncio.gather(self._ask(), self._count())
-        return Moment(time.monotonic() - self._started, self._counted, status)
+        return PairSnapshot(time.monotonic() - self._started, self._counted, status)
 
     @contextmanager
     def _shown(self) -> Iterator[Any]:
         """A panel that is drawn anew on a terminal; a line a second elsewhere."""
         if self._console.is_terminal:
             with Live(console=self._console, auto_refresh=False, transient=True) as live:
-                yield lambda moment: live.update(panel(moment, "snk up"), refresh=True)
+                yield lambda snapshot: live.update(panel(snapshot, "snk up"), refresh=True)
             return
         looks = 0
 
-        def show(moment: Moment) -> None:
+        def show(snapshot: PairSnapshot) -> None:
             nonlocal looks
             looks += 1
             if looks % 2:
-                self._console.print(line(moment), soft_wrap=True)
+                self._console.print(line(snapshot), soft_wrap=True)
 
         yield show
 
     async def _end_load(self, tst: Child) -> None:
-        """Stop TST if it has not ended by itself, say what it did, and how much was on both sides at that moment."""
+        """Stop TST if it has not ended by itself, say what it did, and how much was on both sides at that snapshot."""
         await asyncio.to_thread(tst.end, signal.SIGTERM, STOP_SECONDS)
         stopped = time.monotonic()
         at_once = await self._new()

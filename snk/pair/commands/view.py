@@ -1,4 +1,4 @@
-"""What `snk up` shows while it runs: one moment of the pair, as a panel or as a line."""
+"""What `snk up` shows while it runs: one snapshot of the pair, as a panel or as a line."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class PairSnapshot:
     """The pair as it was at one look.
 
     Attributes:
@@ -38,23 +38,23 @@ class Moment:
         return self.status["dedup"]["size"] if self.status else 0
 
 
-def line(moment: Moment) -> str:
-    """The moment in one plain line."""
-    parts = [f"{moment.seconds:6.1f} s", f"first {_number(moment.rows[0])}", f"second {_number(moment.rows[1])}"]
+def line(snapshot: PairSnapshot) -> str:
+    """The snapshot in one plain line."""
+    parts = [f"{snapshot.seconds:6.1f} s", f"first {_number(snapshot.rows[0])}", f"second {_number(snapshot.rows[1])}"]
     parts += [
         f"{flow['source']}→{flow['destination']} {flow['rows_per_second']:,.0f}/s, {flow['lag_seconds'] * 1000:.0f} ms"
-        for flow in moment.flows
+        for flow in snapshot.flows
     ]
-    parts += [f"holes {moment.held}", f"dedup {moment.dedup}"]
-    return " | ".join(parts) if moment.status else f"{parts[0]} | the daemon does not answer"
+    parts += [f"holes {snapshot.held}", f"dedup {snapshot.dedup}"]
+    return " | ".join(parts) if snapshot.status else f"{parts[0]} | the daemon does not answer"
 
 
-def panel(moment: Moment, title: str) -> Panel:
-    """The moment as a panel for a terminal."""
+def panel(snapshot: PairSnapshot, title: str) -> Panel:
+    """The snapshot as a panel for a terminal."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "rows/s", "rows", "lag", "holes", "echoes", "state"):
         table.add_column(heading, justify="left" if heading in ("", "state") else "right")
-    for flow in moment.flows:
+    for flow in snapshot.flows:
         table.add_row(
             f"[bold]{flow['source']} → {flow['destination']}[/]  [dim]{escape(flow['table'])}[/]",
             f"{flow['rows_per_second']:,.0f}",
@@ -64,14 +64,14 @@ def panel(moment: Moment, title: str) -> Panel:
             f"{flow['echoes']:,}",
             flow["state"] if flow["state"] == "running" else f"[yellow]{flow['state']}[/]",
         )
-    first, second = moment.rows
+    first, second = snapshot.rows
     table.add_row()
     table.add_row("rows on each side", "", f"{_number(first)}", "", "", f"{_number(second)}", "")
     return Panel(
         table,
         title=title,
         title_align="left",
-        subtitle=f"{moment.seconds:.0f} s · {moment.dedup:,} echoes awaited · Ctrl-C stops the load, then verifies",
+        subtitle=f"{snapshot.seconds:.0f} s · {snapshot.dedup:,} echoes awaited · Ctrl-C stops the load, then verifies",
         subtitle_align="left",
     )
 

@@ -1,11 +1,11 @@
-"""Whether a Redis does what `snk.pair.dedup.behind` asks of it."""
+"""Whether a Redis does what `snk.pair.dedup.redis_store` asks of it."""
 
 import secrets
 from collections.abc import Sequence
 
 from redis.asyncio.client import Pipeline
 
-from snk.pair.dedup.behind import PROOF, SCANNED, answered, client, key_of
+from snk.pair.dedup.redis_store import PROOF, SCANNED, answered, client, key_of
 
 COMMANDS = ("PING", "HSCAN", "DEL", "HSET", "HDEL", "EXPIRE")
 LEAST_KEYS = 16

@@ -13,7 +13,7 @@ from snk.db.engine import Server
 from snk.errors import SnkError
 from snk.pair.drill.books import Books
 from snk.pair.drill.table import drill_table, durable, new_row
-from snk.pair.drill.watch import Watch
+from snk.pair.drill.watch import CanaryWatch
 
 MOST_ROWS = 60
 PAUSE_SECONDS = 0.05
@@ -30,7 +30,7 @@ Work = Callable[[Server, AsyncConnection], Awaitable[float]]
 class Load:
     """Two writers a side: one of batches, some of them late and some rolled back; one of canaries, a row at a time."""
 
-    def __init__(self, sides: Sequence[Server], books: Books, watch: Watch) -> None:
+    def __init__(self, sides: Sequence[Server], books: Books, watch: CanaryWatch) -> None:
         self._sides = sides
         self._books = books
         self._watch = watch

@@ -19,7 +19,7 @@ from snk.pair.drill.fault import Fault
 from snk.pair.drill.load import Load
 from snk.pair.drill.report import Outcome, Result, Verdict
 from snk.pair.drill.stage import NotSeen, Place, Stage, until
-from snk.pair.drill.watch import Watch
+from snk.pair.drill.watch import CanaryWatch
 
 CALM_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
@@ -56,7 +56,7 @@ class Drill:
         self._seconds = seconds
         self._board = board
         self._books = Books()
-        self._watch = Watch(place.sides)
+        self._watch = CanaryWatch(place.sides)
         self._load = Load(place.sides, self._books, self._watch)
         self._stage = Stage(place, self._load, self._watch)
         self._outcomes: list[Outcome] = []

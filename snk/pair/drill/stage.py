@@ -15,7 +15,7 @@ from snk.db.engine import Server
 from snk.embedded.process import Child, free_port
 from snk.pair.drill.load import Load
 from snk.pair.drill.proxy import Proxy
-from snk.pair.drill.watch import Watch
+from snk.pair.drill.watch import CanaryWatch
 from snk.pair.programs import daemon_logging_to
 from snk.pair.servers import EmbeddedPair
 from snk.pair.status.ask import ask, daemon_url
@@ -90,7 +90,7 @@ class Stage:
 
     place: Place
     load: Load
-    watch: Watch
+    watch: CanaryWatch
     network: dict[str, Proxy] = field(default_factory=dict)
     daemons: list[Daemon] = field(default_factory=list)
     cleanup: AsyncExitStack = field(default_factory=AsyncExitStack)

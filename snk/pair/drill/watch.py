@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.01
 RETRY_SECONDS = 0.05
 
 
-class Watch:
+class CanaryWatch:
     """Looks for the canaries of each side on the other one, a hundred times a second.
 
     Attributes:

@@ -108,7 +108,7 @@ class SweepKept(Own):
 
     Attributes:
         table_name: schema and table, as they are called here.
-        body: `snk.pair.catalog.shape.Shape.body` of it then; empty where no flow looked yet.
+        storage_fingerprint: `Shape.storage_fingerprint` of it then; empty where no flow looked yet.
         owed: why rows that the marks count may be missing here; empty once both sides were compared.
         doubts: counts the reasons, so that one that comes during a sweep is not settled by it.
     """
@@ -116,7 +116,7 @@ class SweepKept(Own):
     __tablename__ = "sweeps"
 
     table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
-    body: Mapped[str] = mapped_column(sa.Text, server_default="")
+    storage_fingerprint: Mapped[str] = mapped_column("body", sa.Text, server_default="")
     owed: Mapped[str] = mapped_column(sa.Text, server_default="")
     doubts: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
 

@@ -52,22 +52,22 @@ class Sweeps:
         self._ours = SweepKept.table_name == table_name
         self._table_name = table_name
 
-    async def look(self, body: str) -> bool:
+    async def look(self, storage: str) -> bool:
         """Keep the body that the table has now, and owe a sweep if it was emptied, rewritten or made anew.
 
         Returns:
             Whether it was, since somebody looked last.
         """
         first = insert(SweepKept).values(table_name=self._table_name).on_conflict_do_nothing()
-        kept = sa.select(SweepKept.body).where(self._ours)
+        kept = sa.select(SweepKept.storage_fingerprint).where(self._ours)
         async with self._server.answering(self._connection):
             before = (await self._connection.execute(kept)).scalar_one_or_none()
             if before is None:
                 await self._connection.execute(first)
-            rewritten = _rewritten(before or "{}", body)
-            if before != body:
+            rewritten = _rewritten(before or "{}", storage)
+            if before != storage:
                 doubted = {"owed": REWRITTEN, "doubts": SweepKept.doubts + 1} if rewritten else {}
-                keep = sa.update(SweepKept).where(self._ours).values(body=body, **doubted)
+                keep = sa.update(SweepKept).where(self._ours).values(storage_fingerprint=storage, **doubted)
                 await self._connection.execute(keep)
         return rewritten
 

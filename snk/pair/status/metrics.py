@@ -41,12 +41,12 @@ GAUGES: dict[str, tuple[str, Value]] = {
 def exposition(status: DaemonStatus) -> bytes:
     """All metrics of this moment in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Moment(status))
+    registry.register(_StatusCollector(status))
     ProcessCollector(registry=registry)
     return generate_latest(registry)
 
 
-class _Moment(Collector):
+class _StatusCollector(Collector):
     """One status as metrics."""
 
     def __init__(self, status: DaemonStatus) -> None:

@@ -26,7 +26,7 @@ LATE_SECONDS = 10.0
 LATE_INTERVALS = 3
 
 
-class Flight:
+class CanaryProbe:
     """Canaries in one direction."""
 
     def __init__(self, source: Server, destination: Server, every_seconds: float) -> None:
@@ -44,7 +44,7 @@ class Flight:
                 await pause(stop, self._every_seconds)
                 continue
             try:
-                await self._fly(stop)
+                await self._send(stop)
                 self._error = ""
             except SnkError as error:
                 self._error = str(error)
@@ -67,7 +67,7 @@ class Flight:
     def _late_seconds(self) -> float:
         return max(LATE_SECONDS, LATE_INTERVALS * self._every_seconds)
 
-    async def _fly(self, stop: asyncio.Event) -> None:
+    async def _send(self, stop: asyncio.Event) -> None:
         source, destination = self._ends
         name = str(uuid4())
         arrived = sa.select(sa.exists().where(Canary.uuid == name))

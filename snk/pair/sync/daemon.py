@@ -18,11 +18,11 @@ from snk.db.engine import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
-from snk.pair.dedup.behind import Behind
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
 from snk.pair.sync.arrivals import Arrivals
-from snk.pair.sync.canary import Flight
+from snk.pair.sync.canary import CanaryProbe
 from snk.pair.sync.flow import Around, Echoes, Flow, Limits
 from snk.pair.sync.job import STOP_SECONDS, TableJob
 from snk.pair.sync.lease import Leases
@@ -32,9 +32,9 @@ from snk.pair.sync.locks import LockWatch
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.pause import pause
 from snk.pair.sync.prepare import prepare
-from snk.pair.sync.sweeper import Pace, Sweeper
+from snk.pair.sync.sweeper import Sweeper, SweepSchedule
 from snk.pair.sync.turns import Turns
-from snk.pair.verify.load import budgets_of
+from snk.pair.verify.throttle import throttles_of
 
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0
@@ -52,7 +52,7 @@ class Daemon:
         redis_dsn: str,
         *,
         name: str = "",
-        sweeps: Pace | None = None,
+        sweeps: SweepSchedule | None = None,
         canary_seconds: float = 0,
     ) -> None:
         if canary_seconds:
@@ -61,8 +61,8 @@ class Daemon:
         # Containers share names and process numbers.
         self._name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._started = time.monotonic()
-        self._behind = Behind(redis_dsn)
-        self._notes: list[Known] = []
+        self._store = RedisStore(redis_dsn)
+        self._dedup_sets: list[DedupSet] = []
         self._turns = Turns()
         self._arrivals = {server.label: Arrivals() for server in (pair.first, pair.second)}
         self._lineages = {server.label: Lineage() for server in (pair.first, pair.second)}
@@ -70,11 +70,11 @@ class Daemon:
         self._leases = Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours)
         self._sweepers: list[Sweeper] = []
         there, back = (pair.first, pair.second), (pair.second, pair.first)
-        self._flights = [Flight(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
+        self._canaries = [CanaryProbe(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
         self._locks = LockWatch(pair.first, pair.second)
         limits = limits.shared_by(len(pair.tables))
-        sweeps = sweeps or Pace()
-        self._budgets = budgets_of(sweeps.share)
+        sweeps = sweeps or SweepSchedule()
+        self._throttles = throttles_of(sweeps.share)
         self._jobs = [self._job(table, limits, sweeps) for table in pair.tables]
 
     @property
@@ -115,27 +115,27 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all jobs until ``stop`` is set; then let each flow finish the batch in hand, for a few seconds."""
-        async with self._behind, asyncio.TaskGroup() as group:
-            behind = group.create_task(self._behind.run())
+        async with self._store, asyncio.TaskGroup() as group:
+            store = group.create_task(self._store.run())
             leases = group.create_task(self._leases.run())
-            helpers = [group.create_task(flight.run(stop, self._flies)) for flight in self._flights]
-            helpers.append(group.create_task(self._locks.run(stop, self._stands)))
+            helpers = [group.create_task(canary.run(stop, self._leads_canaries)) for canary in self._canaries]
+            helpers.append(group.create_task(self._locks.run(stop, self._standing)))
             jobs = [group.create_task(job.run(stop)) for job in self._jobs]
             await stop.wait()
             log.info("daemon_stopping")
             self._leases.retire()
             await asyncio.wait(jobs)
             self._leases.close()
-            self._behind.close()
+            self._store.close()
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
-            for service in (behind, leases, *helpers):
+            for service in (store, leases, *helpers):
                 service.cancel()
         log.info("daemon_stopped")
 
     def status(self) -> DaemonStatus:
         """Everything the outside may know, at this moment."""
         flows = tuple(flow.meter.status() for flow in self.flows)
-        canaries = tuple(flight.status() for flight in self._flights)
+        canaries = tuple(canary.status() for canary in self._canaries)
         return DaemonStatus(
             version=__version__,
             name=self._name,
@@ -146,15 +146,15 @@ class Daemon:
             sweeps=tuple(sweeper.status() for sweeper in self._sweepers),
             canaries=canaries,
             lockers=self._locks.lockers,
-            dedup=DedupStatus(sum(map(len, self._notes)), redis=not self._behind.error, error=self._behind.error),
+            dedup=DedupStatus(sum(map(len, self._dedup_sets)), redis=not self._store.error, error=self._store.error),
             troubles=(*filter(None, map(_trouble, flows)), *filter(None, map(_silence, canaries))),
         )
 
-    def _flies(self) -> bool:
+    def _leads_canaries(self) -> bool:
         """Whether the canaries are this daemon's."""
         return all(flow.meter.state not in ("standby", "starting") for flow in self._flows[CANARIES])
 
-    def _stands(self) -> bool:
+    def _standing(self) -> bool:
         """Whether a flow has not moved for a while."""
         return any(flow.meter.status().progress_seconds > SLOW_SECONDS for flow in self.flows)
 
@@ -164,31 +164,32 @@ class Daemon:
             await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
         return await check_pair(pair.first, pair.second, pair.tables)
 
-    def _job(self, table: str, limits: Limits, sweeps: Pace) -> TableJob:
+    def _job(self, table: str, limits: Limits, sweeps: SweepSchedule) -> TableJob:
         first, second = self._pair.first, self._pair.second
-        doubt = asyncio.Event()
-        known = {server.label: Known(limits.notes) for server in (first, second)}
+        sweep_due = asyncio.Event()
+        dedup = {server.label: DedupSet(limits.notes) for server in (first, second)}
         names = {server.label: self._pair.notes_name(table, server) for server in (first, second)}
-        for label, notes in known.items():
-            self._notes.append(notes)
-            self._behind.attach(names[label], notes)
+        for label, held in dedup.items():
+            self._dedup_sets.append(held)
+            self._store.attach(names[label], held)
         self._flows[table] = [
             Flow(
                 source,
                 destination,
                 table,
-                Echoes(known[destination.label], known[source.label], names[destination.label], self._behind),
+                Echoes(dedup[destination.label], dedup[source.label], names[destination.label], self._store),
                 limits,
                 around=self._around(source, destination),
-                doubt=doubt,
+                sweep_due=sweep_due,
             )
             for source, destination in ((first, second), (second, first))
         ]
         if table == CANARIES:
             sweeps = replace(sweeps, every_seconds=0)  # old ones are deleted on one side before the other
-        sweeper = Sweeper(first, second, table, self._flows[table], sweeps, budgets=self._budgets, doubt=doubt)
+        flows = self._flows[table]
+        sweeper = Sweeper(first, second, table, flows, sweeps, throttles=self._throttles, sweep_due=sweep_due)
         self._sweepers.append(sweeper)
-        return TableJob(table, self._flows[table], sweeper, tuple(known.values()), self._leases)
+        return TableJob(table, flows, sweeper, tuple(dedup.values()), self._leases)
 
     def _around(self, source: Server, destination: Server) -> Around:
         return Around(

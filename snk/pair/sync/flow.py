@@ -20,10 +20,10 @@ from snk.errors import LeaseLost, ParentMissing, SnkError, TooLarge, TooSlow, Wa
 from snk.log import Reminder
 from snk.pair.core.pace import Backoff, BatchSize, PollPace
 from snk.pair.core.report import FlowState
-from snk.pair.dedup.behind import Behind
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync.arrivals import Arrivals
-from snk.pair.sync.lease import Term
+from snk.pair.sync.lease import HeldLease
 from snk.pair.sync.lineage import Lineage
 from snk.pair.sync.link import Link, linked
 from snk.pair.sync.meter import Meter
@@ -59,16 +59,16 @@ class Echoes:
     """The two sets of notes about one table that one flow has to do with.
 
     Attributes:
-        met: what the destination is known to hold.
-        noted: what the source is known to hold.
-        name: under which Redis keeps ``met``.
-        behind: Redis.
+        held_by_destination: what the destination is known to hold.
+        held_by_source: what the source is known to hold.
+        name: under which Redis keeps ``held_by_destination``.
+        store: Redis.
     """
 
-    met: Known
-    noted: Known
+    held_by_destination: DedupSet
+    held_by_source: DedupSet
     name: str
-    behind: Behind
+    store: RedisStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Around:
 class Flow:
     """Brings what is inserted into a table of the source into that of the destination.
 
-    Where the mark may promise more than is true, it writes down that a sweep is owed, and sets ``doubt``.
+    Where the mark may promise more than is true, it writes down that a sweep is owed, and sets ``sweep_due``.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Flow:
         limits: Limits,
         *,
         around: Around,
-        doubt: asyncio.Event,
+        sweep_due: asyncio.Event,
     ) -> None:
         self._wanted: list[str] = []
         self.meter = Meter(table, source.label, destination.label, self._wanted)
@@ -116,7 +116,7 @@ class Flow:
         self._log = log.bind(table=table, source=source.label, destination=destination.label)
         self._reminder = Reminder()
         self._failures = 0
-        self._doubt = doubt
+        self._sweep_due = sweep_due
 
     def want(self, uuids: Iterable[str]) -> int:
         """Bring these rows over by their names, soon: they are in the source, and tailing did not see them.
@@ -144,17 +144,17 @@ class Flow:
             self.meter.stepped()
             self.meter.state = "starting"
 
-    async def run(self, stop: asyncio.Event, term: Term) -> None:
+    async def run(self, stop: asyncio.Event, held: HeldLease) -> None:
         """Keep a session going until ``stop`` is set, then finish the batch in hand; or until the lease is lost."""
         backoff = Backoff()
-        self.meter.state, self.meter.leader = "starting", term.holder
+        self.meter.state, self.meter.leader = "starting", held.holder
         while not stop.is_set():
             started = time.monotonic()
             try:
-                async with self._session(term.epoch, stop) as session:
+                async with self._session(held.epoch, stop) as session:
                     await self._follow(session, stop)
             except LeaseLost as error:
-                term.lose(error.epoch)
+                held.lose(error.epoch)
                 return
             except SnkError as error:
                 if stop.is_set() and isinstance(error, ParentMissing):
@@ -188,7 +188,7 @@ class Flow:
     async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
         source, destination = self._ends
         async with linked(source, destination, self._table) as link:
-            await self._see_body(link)
+            await self._see_storage(link)
             state = await self._start_at(link, epoch)
             await self._anchor_echoes(link)
             self._around.read_lineage.anchor(link.source.facts.boot)
@@ -201,8 +201,8 @@ class Flow:
             session = Session(
                 link,
                 state,
-                met=self._echoes.met,
-                noted=self._echoes.noted,
+                held_by_destination=self._echoes.held_by_destination,
+                held_by_source=self._echoes.held_by_source,
                 wanted=self._wanted,
                 ledger=await writer.load_ledger(),
                 meter=self.meter,
@@ -250,29 +250,29 @@ class Flow:
             return await link.destination.writer.move(replace(fresh, version=mark.version))
         return mark
 
-    async def _see_body(self, link: Link) -> None:
+    async def _see_storage(self, link: Link) -> None:
         """A table that was emptied or made anew since anybody saw it last may lack rows that the mark counts.
 
         Each flow looks after its destination; the opposite one has the mark that speaks of this one's source.
         """
         destination = link.destination
-        if await destination.sweeps.look(destination.reader.body):
+        if await destination.sweeps.look(destination.reader.storage_fingerprint):
             self._log.warning("table_rewritten", effect="the whole table is compared", side=destination.server.label)
-            self._doubt.set()
+            self._sweep_due.set()
 
     async def _owe_sweep(self, link: Link, reason: str) -> None:
         """Have the whole table compared, also by a successor. The mark may not move before."""
         await link.destination.sweeps.owe(reason)
-        self._doubt.set()
+        self._sweep_due.set()
 
     async def _anchor_echoes(self, link: Link) -> None:
         """Notes about the destination count only for its present start; after one, take up what Redis still knows."""
-        met = self._echoes.met
-        met.anchor(link.destination.facts.boot)
-        if met.restored:
+        held = self._echoes.held_by_destination
+        held.anchor(link.destination.facts.boot)
+        if held.restored:
             return
-        met.restored = True
-        found = await self._echoes.behind.restore(self._echoes.name, link.destination.reader.held)
+        held.restored = True
+        found = await self._echoes.store.restore(self._echoes.name, link.destination.reader.held)
         if found:
             self._log.info("echoes_restored", entries=found)
 

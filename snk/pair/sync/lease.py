@@ -28,8 +28,8 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Term:
-    """One holding of a lease.
+class HeldLease:
+    """A lease that this daemon holds.
 
     Attributes:
         table: by its name in the settings.
@@ -64,10 +64,10 @@ class Leases:
         self._servers = servers
         self._name = name
         self._seen = seen
-        self._terms: dict[str, Term] = {}
-        self._lead = {table: asyncio.Queue[Term]() for table in tables}
+        self._held: dict[str, HeldLease] = {}
+        self._lead = {table: asyncio.Queue[HeldLease]() for table in tables}
         self._full_names: dict[str, str] = {}
-        self._let_go: list[Term] = []
+        self._let_go: list[HeldLease] = []
         self._beaten_by: dict[str, int] = {}
         self._look_now = asyncio.Event()
         self._home: Server | None = None
@@ -76,13 +76,13 @@ class Leases:
         self._reminder = Reminder()
         self._renewed = float("-inf")
 
-    async def lead(self, table: str) -> Term:
+    async def lead(self, table: str) -> HeldLease:
         """Wait until this daemon is to work on a table."""
         return await self._lead[table].get()
 
-    def end(self, term: Term) -> None:
+    def end(self, held: HeldLease) -> None:
         """The work on a table has ended."""
-        self._let_go.append(term)
+        self._let_go.append(held)
         self._look_now.set()
 
     async def run(self) -> None:
@@ -97,7 +97,7 @@ class Leases:
                     while not self._closed:
                         await self._resolve(server)
                         await self._round(book)
-                        await self._pause(LOOK_SECONDS if self._lead.keys() - self._terms.keys() else LEADING_SECONDS)
+                        await self._pause(LOOK_SECONDS if self._lead.keys() - self._held.keys() else LEADING_SECONDS)
             except SnkError as error:
                 self._tell(error)
                 await self._pause(RETRY_SECONDS)
@@ -144,8 +144,8 @@ class Leases:
         leases = await book.look(self._full_names.values())
         for table, name in self._full_names.items():
             lease = leases[name]
-            if term := self._terms.get(table):
-                self._see(term, lease)
+            if held := self._held.get(table):
+                self._see(held, lease)
             elif not self._retired and lease.free and lease.wanted_by in ("", self._name):
                 await self._take(book, table, lease)
             else:
@@ -156,33 +156,33 @@ class Leases:
 
     async def _release(self, book: LeaseBook) -> None:
         while self._let_go:
-            term = self._let_go[0]
-            await book.release(self._full_names[term.table], term.epoch)
-            self._beaten_by[term.table] = term.beaten_by
-            self._terms.pop(term.table, None)
+            held = self._let_go[0]
+            await book.release(self._full_names[held.table], held.epoch)
+            self._beaten_by[held.table] = held.beaten_by
+            self._held.pop(held.table, None)
             self._let_go.pop(0)
-            log.info("lease_ended", table=term.table, epoch=term.epoch)
+            log.info("lease_ended", table=held.table, epoch=held.epoch)
 
     async def _renew(self, book: LeaseBook) -> None:
-        if self._terms and time.monotonic() - self._renewed > RENEW_SECONDS:
-            await book.renew({self._full_names[table]: term.epoch for table, term in self._terms.items()})
+        if self._held and time.monotonic() - self._renewed > RENEW_SECONDS:
+            await book.renew({self._full_names[table]: held.epoch for table, held in self._held.items()})
             self._renewed = time.monotonic()
 
-    def _see(self, term: Term, lease: LeaseState) -> None:
+    def _see(self, held: HeldLease, lease: LeaseState) -> None:
         """See whether a lease is still ours, and whether another daemon asks for it."""
-        if (lease.holder, lease.epoch) != (self._name, term.epoch):
-            if not term.lost.is_set():
-                log.warning("lease_lost", table=term.table, epoch=term.epoch)
-                term.lose()
+        if (lease.holder, lease.epoch) != (self._name, held.epoch):
+            if not held.lost.is_set():
+                log.warning("lease_lost", table=held.table, epoch=held.epoch)
+                held.lose()
         elif lease.wanted_by not in ("", self._name):
-            term.asked.set()
+            held.asked.set()
 
     async def _take(self, book: LeaseBook, table: str, lease: LeaseState) -> None:
         epoch = max(lease.epoch, self._beaten_by.get(table, 0)) + 1
         if await book.take(lease, epoch):
             log.info("lease_taken", table=table, epoch=epoch, before=lease.holder)
-            self._terms[table] = Term(table, epoch, self._name)
-            self._lead[table].put_nowait(self._terms[table])
+            self._held[table] = HeldLease(table, epoch, self._name)
+            self._lead[table].put_nowait(self._held[table])
 
     def _fair_request(self, leases: dict[str, LeaseState]) -> str:
         """A table to ask for, of the daemon that has most, or an empty string where nobody has two more than we.
@@ -197,7 +197,7 @@ class Leases:
         return next(name for name, lease in leases.items() if lease.holder == busiest and not lease.free)
 
     def _tell(self, error: SnkError) -> None:
-        for table in self._lead.keys() - self._terms.keys():
+        for table in self._lead.keys() - self._held.keys():
             self._seen(table, "", error)
         if self._reminder.due(str(error)):
             log.warning("leases_unreachable", error=str(error))

@@ -18,7 +18,7 @@ from snk.pair.core.origins import LOOP_GENERATION
 from snk.pair.core.pace import BatchSize, Gather
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Tail
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.sync.batch import Batch
 from snk.pair.sync.late import Late
 from snk.pair.sync.lineage import Lineage, Writing
@@ -58,8 +58,8 @@ class Session:
         link: Link,
         state: MarkState,
         *,
-        met: Known,
-        noted: Known,
+        held_by_destination: DedupSet,
+        held_by_source: DedupSet,
         wanted: list[str],
         ledger: Ledger,
         meter: Meter,
@@ -72,8 +72,8 @@ class Session:
         self.proven = False
         self._link = link
         self._state = state
-        self._met = met  # what the destination is known to hold: echoes, when they are met at the source
-        self._noted = noted  # what the source is known to hold: to be met by the opposite flow
+        self._held_by_destination = held_by_destination
+        self._held_by_source = held_by_source
         self._wanted = wanted  # rows to be brought over by name
         self._late = Late(ledger)
         self._seen_unchanged = time.monotonic()
@@ -183,7 +183,7 @@ class Session:
 
         The order of these three statements is what makes it lossless: see `snk.pair.core.tail`.
         """
-        asked, landed = time.monotonic(), self._met.landed
+        asked, landed = time.monotonic(), self._held_by_destination.landed
         source = self._link.source.reader
         read = await source.above(self._tail.high, self._portion)
         rows, unread, full, self._portion = read.rows, read.unread, read.full, read.portion
@@ -203,7 +203,7 @@ class Session:
         moved = full or bool(rows or unread)
         kept, unread = self._without_echoes(rows, unread)
         if not full and not tail.fenced:
-            self._met.settle(landed)
+            self._held_by_destination.settle(landed)
         made = await self._read_lineage.generations(source, kept)
         read_at = time.monotonic()
         visible = None if full else asked
@@ -219,11 +219,11 @@ class Session:
 
     def _without_echoes(self, rows: Rows, unread: Unread) -> tuple[Rows, Unread]:
         if unread:
-            meant = self._met.take(unread)
+            meant = self._held_by_destination.take(unread)
             unread = dict(compress(unread.items(), meant))
         if not rows:
             return rows, unread
-        keep = self._met.take(rows.uuids)
+        keep = self._held_by_destination.take(rows.uuids)
         kept = rows if all(keep) else rows.where(keep)
         self._meter.echoed(len(rows) - len(kept))
         return kept, unread
@@ -252,7 +252,7 @@ class Session:
     ) -> Delivered:
         """Deliver rows of one generation with a mark. The note precedes the write, or the echo might overtake it."""
         destination = self._link.destination
-        number = self._noted.note(batch.rows.uuids, self._link.source.facts.boot)
+        number = self._held_by_source.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
         lineage = self._written_lineage.writing(destination.writer.table_name, destination.triggers, generation)
         try:
@@ -262,7 +262,7 @@ class Session:
                 writing.wrote(delivered.made_in)
             absent = delivered.absent
         finally:
-            self._noted.land(number, absent)
+            self._held_by_source.land(number, absent)
         self.proven = True
         await self._tell(delivered, batch.again)
         return delivered

@@ -23,9 +23,9 @@ from snk.pair.schema.sweeps import Owed, Sweeps
 from snk.pair.sync.flow import Flow
 from snk.pair.sync.pause import pause
 from snk.pair.table.rejects import recorded
-from snk.pair.verify.load import Budgets
 from snk.pair.verify.search import Kind
 from snk.pair.verify.sweep import sweep
+from snk.pair.verify.throttle import Throttles
 
 FIRST_SECONDS = 30.0
 AGAIN_SECONDS = 10.0
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SweepSchedule:
     """How often a table is swept, and with how much of a processor on each side.
 
     Attributes:
@@ -60,18 +60,18 @@ class Sweeper:
         second: Server,
         table: str,
         flows: Sequence[Flow],
-        pace: Pace,
+        schedule: SweepSchedule,
         *,
-        budgets: Budgets,
-        doubt: asyncio.Event,
+        throttles: Throttles,
+        sweep_due: asyncio.Event,
     ) -> None:
         self._servers = (first, second)
         self._table = table
         self._there, self._back = flows
-        self._pace = pace
-        self._budgets = budgets
-        self._every_seconds = pace.every_seconds or NEVER
-        self._state = self._resting = "waiting" if pace.every_seconds else "off"
+        self._schedule = schedule
+        self._throttles = throttles
+        self._every_seconds = schedule.every_seconds or NEVER
+        self._state = self._resting = "waiting" if schedule.every_seconds else "off"
         self._proven_at: float | None = None
         self._marks = (0, 0)
         self._rows = 0
@@ -79,19 +79,19 @@ class Sweeper:
         self._aside = 0
         self._seconds: float | None = None
         self._error = ""
-        self._doubt = doubt
+        self._sweep_due = sweep_due
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; at once where one is owed (`snk.pair.schema.sweeps`), even if sweeps are off."""
-        first_seconds = min(FIRST_SECONDS, self._every_seconds) if self._pace.every_seconds else NEVER
+        first_seconds = min(FIRST_SECONDS, self._every_seconds) if self._schedule.every_seconds else NEVER
         next_at = time.monotonic() + first_seconds
-        self._doubt.set()  # whoever worked here before may have left something
+        self._sweep_due.set()  # whoever worked here before may have left something
         while not stop.is_set():
             await self._rest(next_at, stop)
             await self._until_caught_up(stop)
             if stop.is_set():
                 return
-            self._doubt.clear()
+            self._sweep_due.clear()
             try:
                 owed = await self._owed()
                 if owed or time.monotonic() >= next_at:
@@ -99,7 +99,7 @@ class Sweeper:
                     wait = self._every_seconds if proven else min(AGAIN_SECONDS, self._every_seconds)
                     next_at = time.monotonic() + wait
             except SnkError as error:
-                self._doubt.set()
+                self._sweep_due.set()
                 self._error = str(error)
                 log.warning("sweep_failed", table=self._table, error=str(error))
                 await pause(stop, AGAIN_SECONDS)
@@ -120,7 +120,7 @@ class Sweeper:
         )
 
     async def _rest(self, until: float, stop: asyncio.Event) -> None:
-        while not stop.is_set() and not self._doubt.is_set() and time.monotonic() < until:
+        while not stop.is_set() and not self._sweep_due.is_set() and time.monotonic() < until:
             await pause(stop, min(LOOK_SECONDS, until - time.monotonic()))
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
@@ -179,9 +179,9 @@ class Sweeper:
     async def _compare(self) -> bool:
         began = time.monotonic()
         marks = (self._there.meter.status().high, self._back.meter.status().high)
-        settle_seconds = self._pace.settle_seconds
+        settle_seconds = self._schedule.settle_seconds
         swept = await sweep(
-            *self._servers, self._table, budgets=self._budgets, settle_seconds=settle_seconds, excuse=self._excuse
+            *self._servers, self._table, throttles=self._throttles, settle_seconds=settle_seconds, excuse=self._excuse
         )
         found = self._want(self._there, swept.only_in_first) + self._want(self._back, swept.only_in_second)
         self._there.want(swept.different)  # to be recorded as conflicts

@@ -56,7 +56,7 @@ def _question(
     def names(table: SyncedTable) -> sa.Select[Any]:
         named = select(table, [sa.cast(table.uuid, sa.Text).label("uuid")])
         uuids = sa.func.array_agg(named.c.uuid, type_=ARRAY(sa.Text, dimensions=1))
-        return sa.select(lookup.stamp(table.shape), *_positions(), _ids(named), uuids)
+        return sa.select(lookup.row_fingerprint(table.shape), *_positions(), _ids(named), uuids)
 
     ways = {joined: Statement(table, partial(way, joined=joined)) for joined in (False, True)}
     return Question(ways, Statement(table, names), nothing)
@@ -101,7 +101,7 @@ def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Se
     """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
     rows, width = table.measured(limited)
     return sa.select(
-        lookup.stamp(table.shape),
+        lookup.row_fingerprint(table.shape),
         *_positions(),
         sa.null() if width is None else sa.func.max(width),
         _ids(rows),
@@ -129,7 +129,7 @@ def named(table: SyncedTable) -> sa.Select[Any]:
         sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(any_of(table)).subquery()
     )
     return sa.select(
-        lookup.stamp(table.shape),
+        lookup.row_fingerprint(table.shape),
         sa.null() if width is None else sa.func.max(width),
         _ids(rows),
         *table.folded(rows, None if width is None else width > WIDEST),

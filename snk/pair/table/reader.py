@@ -144,8 +144,8 @@ class Reader:
                 except TooWide as wide:
                     portion = portion.after(wide.widest)
                     continue
-            stamp, inserted, flushed, widest, ids, *folded = answer
-            self._check(stamp)
+            fingerprint, inserted, flushed, widest, ids, *folded = answer
+            self._check(fingerprint)
             asked, portion = portion, portion.after(widest)
             if widest is not None and widest > asked.widest:
                 continue
@@ -158,8 +158,8 @@ class Reader:
     async def _around(self, names: Statement, parameters: Mapping[str, Any], portion: Portion) -> Found:
         """Ask for the portion by the names of its rows."""
         answer = await self._row(names, {**parameters, "limit": portion.rows})
-        stamp, inserted, flushed, ids, uuids = answer
-        self._check(stamp)
+        fingerprint, inserted, flushed, ids, uuids = answer
+        self._check(fingerprint)
         ids, uuids = ids or [], uuids or []
         around = await self._read_around(ids, uuids, portion)
         rows, unread_ids, unread = around.named(ids, uuids)
@@ -218,8 +218,8 @@ class Reader:
             TooWide: one has more than its share of the portion.
         """
         answer = await self._row(self._named, {"uuids": list(uuids), "widest": portion.widest})
-        stamp, widest, ids, *folded = answer
-        self._check(stamp)
+        fingerprint, widest, ids, *folded = answer
+        self._check(fingerprint)
         if widest is not None and widest > portion.widest:
             raise TooWide(widest)
         return (self._table.rows(ids, folded) if ids else Rows()), widest
@@ -274,14 +274,14 @@ class Reader:
             TableChanged: it is not.
         """
         async with self._server.answering(self._connection):
-            form = await lookup.form(self._connection, self._table.shape)
-        if form != self._table.shape.form:
+            definition = await lookup.definition_fingerprint(self._connection, self._table.shape)
+        if definition != self._table.shape.definition_fingerprint:
             raise self._changed()
 
     @property
-    def body(self) -> str:
-        """`Shape.body` when the connection was made."""
-        return self._table.shape.body
+    def storage_fingerprint(self) -> str:
+        """`Shape.storage_fingerprint` when the connection was made."""
+        return self._table.shape.storage_fingerprint
 
     async def went_back(self, high: int, greatest: int | None) -> bool:
         """Whether ids below the mark may be drawn again: its row is gone, and its sequence does not stand above it."""
@@ -297,8 +297,8 @@ class Reader:
     def _bounded(self, portion: Portion) -> Portion:
         return portion.bounded(min(portion.most_rows, self._table.most_rows), portion.most_bytes)
 
-    def _check(self, stamp: str | None) -> None:
-        if stamp != self._table.shape.stamp:
+    def _check(self, fingerprint: str | None) -> None:
+        if fingerprint != self._table.shape.row_fingerprint:
             raise self._changed()
 
     def _changed(self) -> TableChanged:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from snk.db.engine import Server
-from snk.pair.verify.digest import Side
+from snk.pair.verify.digest import TableSide
 from snk.pair.verify.search import Kind, Progress, Search, both
 from snk.pair.verify.sides import sides_of
 
@@ -70,7 +70,7 @@ async def compare(
     tell = progress or (lambda *_: None)
     # A pass over a large table takes as long as it takes; whether the server is at work on it is asked now and then.
     first, second = (replace(server, command_seconds=None) for server in (first, second))
-    async with sides_of(first, second, table, Side) as (name, sides):
+    async with sides_of(first, second, table, TableSide) as (name, sides):
         tell("digest", 0, 1)
         whole = await both(side.whole() for side in sides)
         search = Search(sides, settle_seconds, tell)

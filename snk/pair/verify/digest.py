@@ -29,7 +29,7 @@ class Digest:
     total: int = 0
 
 
-class Side:
+class TableSide:
     """One side of a table, to be asked for digests over one connection."""
 
     def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import islice
 from typing import Any, Literal, TypeVar
 
-from snk.pair.verify.digest import Digest, Side
+from snk.pair.verify.digest import Digest, TableSide
 from snk.pair.verify.ranges import ALL, Batch, UuidRange, batches
 
 LEAST_CLASSES = 2048
@@ -58,7 +58,7 @@ class Search:
 
     def __init__(
         self,
-        sides: Sequence[Side],
+        sides: Sequence[TableSide],
         settle_seconds: float,
         tell: Progress,
         most: int | None = None,
@@ -142,7 +142,7 @@ class Search:
 
 
 async def lasting(
-    sides: Sequence[Side], suspects: dict[str, Kind], settle_seconds: float, tell: Progress
+    sides: Sequence[TableSide], suspects: dict[str, Kind], settle_seconds: float, tell: Progress
 ) -> dict[str, Kind]:
     """Those suspects that keep differing for so many seconds from now; all of them, at once, for 0 seconds."""
     deadline = time.monotonic() + settle_seconds
@@ -155,7 +155,7 @@ async def lasting(
     return suspects
 
 
-async def _look_again(sides: Sequence[Side], uuids: Iterable[str]) -> dict[str, Kind]:
+async def _look_again(sides: Sequence[TableSide], uuids: Iterable[str]) -> dict[str, Kind]:
     found: dict[str, Kind] = {}
     remaining = iter(uuids)
     while some := list(islice(remaining, LOOK_AGAIN_ROWS)):

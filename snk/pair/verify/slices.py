@@ -2,7 +2,7 @@
 
 One statement over a large table would hold VACUUM up with its snapshot and take a processor for as long as it lasts.
 A digest is a sum, so that of a table is the sum of those of its slices, each a short statement with a snapshot of its
-own; and a rest follows each of them (`snk.pair.verify.load`).
+own; and a rest follows each of them (`snk.pair.verify.throttle`).
 
 The slices follow the id, in which rows mostly lie on disk in the order they came. Ids mean nothing on the other side,
 so a slice is digested by ranges of uuids, and these are added up. A slice ends after so many rows, not after so many
@@ -26,8 +26,8 @@ from snk.pair.table import questions
 from snk.pair.table.reader import plan_by_index
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
-from snk.pair.verify import load
-from snk.pair.verify.digest import UUID, Digest, Side
+from snk.pair.verify import throttle
+from snk.pair.verify.digest import UUID, Digest, TableSide
 from snk.pair.verify.hashes import Texts
 from snk.pair.verify.ranges import ALL, UuidRange
 
@@ -41,20 +41,25 @@ times faster than numerics. One bit is left out, so that both halves fit.
 MANY = 2**62
 
 
-class SlicedSide(Side):
-    """One side, of which nothing is asked but out of a budget.
+class SlicedTableSide(TableSide):
+    """One side, whose server is asked only as often as a throttle permits.
 
     Attributes:
         most_rows: so many rows take part at most, as far as ids tell.
     """
 
     def __init__(
-        self, server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts, budget: load.Budget
+        self,
+        server: Server,
+        connection: AsyncConnection,
+        table: SyncedTable,
+        texts: Texts,
+        by: throttle.Throttle,
     ) -> None:
         super().__init__(server, connection, table, texts)
-        self._budget = budget
+        self._throttle = by
         self._took_seconds = 0.0
-        self._stride = load.Stride(load.FIRST_ROWS)
+        self._stride = throttle.Stride(throttle.FIRST_ROWS)
         self._indexed = table.shape.id_column.indexed
         self._first_id, self._last_id = 0, -1
         self.most_rows = 0
@@ -154,7 +159,7 @@ class SlicedSide(Side):
 
     async def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
         await self._ready(statement, values)  # not in the others' time
-        async with self._budget.statement():
+        async with self._throttle.statement():
             began = time.monotonic()
             rows = await super()._rows(statement, values)
             self._took_seconds = time.monotonic() - began

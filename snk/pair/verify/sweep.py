@@ -21,11 +21,11 @@ from snk.db.engine import Server
 from snk.pair.table.synced import SyncedTable
 from snk.pair.verify.digest import Digest
 from snk.pair.verify.hashes import Texts
-from snk.pair.verify.load import Budgets
 from snk.pair.verify.ranges import ALL, UuidRange
 from snk.pair.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
 from snk.pair.verify.sides import sides_of
-from snk.pair.verify.slices import KEPT_BITS, SlicedSide
+from snk.pair.verify.slices import KEPT_BITS, SlicedTableSide
+from snk.pair.verify.throttle import Throttles
 
 # The pass over the table takes three times as long with 16,384 ranges as with 1000; with fewer, more rows lie beside
 # one that differs.
@@ -64,7 +64,7 @@ async def sweep(
     second: Server,
     table: str,
     *,
-    budgets: Budgets,
+    throttles: Throttles,
     settle_seconds: float = 5.0,
     excuse: Excuse | None = None,
     tell: Progress | None = None,
@@ -75,7 +75,7 @@ async def sweep(
         first: database A.
         second: database B.
         table: by the name in the settings.
-        budgets: what this sweep and others may take of each server.
+        throttles: what this sweep and others may take of each server.
         settle_seconds: a row is reported when it differs for so long; rows under way are to land sooner.
         excuse: which rows are known to differ.
         tell: is told how it goes.
@@ -87,8 +87,8 @@ async def sweep(
     began = time.monotonic()
     tell = tell or (lambda *_: None)
 
-    def make(server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> SlicedSide:
-        return SlicedSide(server, connection, table, texts, budgets[server.label])
+    def make(server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> SlicedTableSide:
+        return SlicedTableSide(server, connection, table, texts, throttles[server.label])
 
     async with sides_of(first, second, table, make) as (name, sides):
         search = Search(sides, settle_seconds, tell, MOST_SWEPT, excuse)
@@ -112,7 +112,7 @@ async def sweep(
     )
 
 
-async def _ranges(sides: Sequence[SlicedSide]) -> list[UuidRange]:
+async def _ranges(sides: Sequence[SlicedTableSide]) -> list[UuidRange]:
     """Ranges that hold all uuids, about as many rows in each as in the others."""
     ends = [end for end in await both(side.ends(ALL) for side in sides) if end]
     if not ends:
@@ -125,7 +125,7 @@ async def _ranges(sides: Sequence[SlicedSide]) -> list[UuidRange]:
     return [UuidRange(start, stop) for start, stop in zip(starts, stops, strict=True)]
 
 
-async def _mend(sides: Sequence[SlicedSide], ranges: Sequence[UuidRange], digests: Sequence[list[Digest]]) -> None:
+async def _mend(sides: Sequence[SlicedTableSide], ranges: Sequence[UuidRange], digests: Sequence[list[Digest]]) -> None:
     """Add to each side's digests the rows that came to it after the pass began, and took part on the other side."""
     newer = await both(side.newer(MOST_NEWER) for side in sides)
     lows = [part.low for part in ranges]

@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 from snk.db.engine import Server
 from snk.embedded.binaries import valkey_folder
 from snk.embedded.process import free_port
-from snk.pair.dedup.behind import Behind
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.dedup.probe import COMMANDS, LEFT_SECONDS
+from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.doctor.finding import Finding
 from snk.pair.doctor.redis import WITHOUT, of_redis
 from snk.pair.sync.pair import Pair
@@ -57,19 +57,19 @@ async def test_the_commands_that_doctor_tries_are_all_that_the_daemon_needs(pair
     async with looked_at(pair.redis) as redis:
         await allow(redis, *RULES)
         assert (await said(as_user(pair.redis))).level == "ok"
-        behind, known = Behind(as_user(pair.redis)), Known(1000)
-        behind.attach(PAIR.notes_name("records", PAIR.first), known)
+        store, known = RedisStore(as_user(pair.redis)), DedupSet(1000)
+        store.attach(PAIR.notes_name("records", PAIR.first), known)
         known.anchor("boot")
-        async with behind:
-            await behind.restore(PAIR.notes_name("records", PAIR.first), holds_all)
+        async with store:
+            await store.restore(PAIR.notes_name("records", PAIR.first), holds_all)
             known.note([str(uuid4())], "boot")
-            behind._stale.update(behind._sets)
-            await behind._flush(PAIR.notes_name("records", PAIR.first), known)
+            store._stale.update(store._sets)
+            await store._flush(PAIR.notes_name("records", PAIR.first), known)
         assert len(await redis.keys("snk:known:*")) == 1, "what it noted"
-        behind = Behind(as_user(pair.redis))
-        behind.attach(PAIR.notes_name("records", PAIR.first), known)
-        async with behind:
-            assert await behind.restore(PAIR.notes_name("records", PAIR.first), holds_all) == 1, "what it remembers"
+        store = RedisStore(as_user(pair.redis))
+        store.attach(PAIR.notes_name("records", PAIR.first), known)
+        async with store:
+            assert await store.restore(PAIR.notes_name("records", PAIR.first), holds_all) == 1, "what it remembers"
         await redis.flushall()
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Flow
 from tests.kit.databases import Database, insert, until, until_equal
@@ -148,7 +148,7 @@ async def test_a_set_that_lies_would_lose_rows(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tests above can fail: a set that claims to know every third row drops it, and the mark goes by."""
-    monkeypatch.setattr(Known, "take", lambda _, uuids: [at % 3 > 0 for at, _ in enumerate(uuids)])
+    monkeypatch.setattr(DedupSet, "take", lambda _, uuids: [at % 3 > 0 for at, _ in enumerate(uuids)])
     async with running():
         await insert(first, 100)
 

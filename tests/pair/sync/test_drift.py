@@ -3,7 +3,7 @@
 import pytest
 
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running
 
@@ -116,7 +116,7 @@ async def test_a_column_that_is_generated_no_more_is_copied(
         assert await second.value("select loud from records where data = 'quiet'") == "its own"
 
 
-SELDOM = Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)
+SELDOM = SweepSchedule(every_seconds=3600.0, share=1.0, settle_seconds=0.5)
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from snk.pair.core.ledger import Ledger
 from snk.pair.core.pace import BatchSize
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Fenced
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.sync import late as late_module
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.lineage import Lineage
@@ -135,7 +135,7 @@ async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
     await link.destination.writer.create_mark(state)
     link = Link(link.table, source, link.destination)
     meter = Meter(link.table, "first", "second")
-    notes = {"met": Known(1000), "noted": Known(1000)}
+    notes = {"held_by_destination": DedupSet(1000), "held_by_source": DedupSet(1000)}
     size = BatchSize(batch_rows, batch_rows)
     referred = Referred(Arrivals(), Table(link.table), 0, stopping=lambda: False)
     return Session(

@@ -222,7 +222,7 @@ def test_many_tables_share_the_notes_that_a_few_may_have(pair: Any) -> None:
     tables = tuple(f"t{number}" for number in range(16))
     servers = Pair(Server("first", pair.first), Server("second", pair.second), tables)
     daemon = Daemon(servers, Limits(notes=1000), pair.redis)
-    for notes in daemon._notes:
+    for held in daemon._dedup_sets:
         for batch in range(20):
-            notes.note([f"{batch}-{number}" for number in range(100)], "boot")
+            held.note([f"{batch}-{number}" for number in range(100)], "boot")
     assert 16 < daemon.status().dedup.size <= 2 * 4 * 1000

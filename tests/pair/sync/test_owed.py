@@ -9,15 +9,15 @@ from snk.errors import PairUnfit
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.prepare import prepare
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.table.fitness import look_at
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running
 
-OFF = Pace(every_seconds=0, share=1.0, settle_seconds=0.5)
+OFF = SweepSchedule(every_seconds=0, share=1.0, settle_seconds=0.5)
 # A sweep that has found something looks at it for so long that only its end ends it.
-ENDLESS = Pace(every_seconds=0, share=1.0, settle_seconds=3600.0)
+ENDLESS = SweepSchedule(every_seconds=0, share=1.0, settle_seconds=3600.0)
 
 PLAIN = "create table records (id bigserial primary key, uuid uuid not null unique, data text)"
 PARTITIONED = (

@@ -8,9 +8,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from snk.pair.dedup import behind as behind_module
-from snk.pair.dedup.behind import Behind
-from snk.pair.dedup.known import Known
+from snk.pair.dedup import redis_store as redis_store_module
+from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.dedup.redis_store import RedisStore
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.kit.proxy import proxied
 from tests.pair.sync.faults import daemon_over, goes_on, until_running
@@ -25,7 +25,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
 @pytest.mark.parametrize("how", SPOILT)
 async def test_a_redis_that_takes_no_notes_is_told_of_until_it_does(pair: Any, how: str) -> None:
     spoil, words = SPOILT[how]
-    behind, known = Behind(pair.redis), Known(1000)
+    behind, known = RedisStore(pair.redis), DedupSet(1000)
     behind.attach("records", known)
     known.anchor("boot")
     async with Redis.from_url(pair.redis) as redis, AsyncExitStack() as stack:
@@ -101,8 +101,8 @@ async def test_waiting_for_redis_would_delay_rows(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The test above can fail: where what Redis remembers is waited for, rows wait too."""
-    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", 60.0)
-    monkeypatch.setattr(behind_module, "RETRY_SECONDS", 4.0)
+    monkeypatch.setattr(redis_store_module, "RESTORE_SECONDS", 60.0)
+    monkeypatch.setattr(redis_store_module, "RETRY_SECONDS", 4.0)
     async with proxied(pair.redis) as redis:
         redis.hold()
         async with daemon_over(pair.first, pair.second, redis.dsn):

@@ -21,7 +21,7 @@ from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import grant, prepare
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, until, until_equal
 from tests.pair.conftest import kept_running
@@ -193,7 +193,7 @@ async def cross(ground: Ground) -> None:
 @asynccontextmanager
 async def running(ground: Ground) -> AsyncIterator[Daemon]:
     stop = asyncio.Event()
-    daemon = Daemon(ground.servers, Limits(), ground.pair.redis, sweeps=Pace(every_seconds=0))
+    daemon = Daemon(ground.servers, Limits(), ground.pair.redis, sweeps=SweepSchedule(every_seconds=0))
     starting = asyncio.create_task(daemon.wait_until_fit(stop))
 
     async def started() -> bool:

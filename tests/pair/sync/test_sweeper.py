@@ -7,14 +7,14 @@ from snk.pair.sync import late as late_module
 from snk.pair.sync import session as session_module
 from snk.pair.sync import sweeper as sweeper_module
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.verify import search as search_module
 from snk.pair.verify import sweep as sweep_module
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running, watch_named
 from tests.pair.verify.test_sweep import most_at_once
 
-OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
+OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'late')"
 
 
@@ -37,7 +37,7 @@ async def until_proven(daemon: Daemon) -> None:
     await until(proven, "both sides to be proven equal")
 
 
-async def with_a_row_below_the_mark(running: Running, first: Database, second: Database, pace: Pace) -> Daemon:
+async def with_a_row_below_the_mark(running: Running, first: Database, second: Database, pace: SweepSchedule) -> Daemon:
     """A row under an id that was rolled back long ago: its hole was given up."""
     async with running(sweeps=pace) as daemon:
         await insert(first, 5)
@@ -59,7 +59,7 @@ async def with_a_row_below_the_mark(running: Running, first: Database, second: D
 async def test_a_row_in_a_hole_given_up_is_found_in_the_ledger(
     running: Running, first: Database, second: Database
 ) -> None:
-    daemon = await with_a_row_below_the_mark(running, first, second, Pace(every_seconds=0))
+    daemon = await with_a_row_below_the_mark(running, first, second, SweepSchedule(every_seconds=0))
     assert [flow.late for flow in daemon.status().flows] == [1, 0]
 
 
@@ -96,7 +96,7 @@ async def test_rows_on_their_way_back_are_told_of_and_not_found_again(
 
 
 @pytest.mark.long
-async def test_sweeps_of_all_tables_share_one_budget(
+async def test_sweeps_of_all_tables_share_one_throttle(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables = [f"t{at}" for at in range(4)]
@@ -117,7 +117,7 @@ async def test_without_sweep_and_ledger_the_row_would_be_lost(
     running: Running, first: Database, second: Database
 ) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        await with_a_row_below_the_mark(running, first, second, Pace(every_seconds=0))
+        await with_a_row_below_the_mark(running, first, second, SweepSchedule(every_seconds=0))
     assert caught.group_contains(AssertionError, match="waited in vain: records equal")
 
 
@@ -253,7 +253,7 @@ async def test_a_fail_over_has_the_whole_table_compared_at_once(
         "update snk.marks set boot = '00000009/1/1', safe = 10, high = 10", "delete from records where id = 4"
     )
     monkeypatch.setattr(sweeper_module, "FIRST_SECONDS", 3600.0)
-    async with running(sweeps=Pace(every_seconds=3600.0, share=1.0, settle_seconds=0.5)) as daemon:
+    async with running(sweeps=SweepSchedule(every_seconds=3600.0, share=1.0, settle_seconds=0.5)) as daemon:
         await until_equal(first, second, 10)
         assert daemon.status().sweeps[0].found == 1
         await until_proven(daemon)

@@ -10,7 +10,7 @@ from snk.pair.core import origins
 from snk.pair.core.portion import Portion
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import hasten
@@ -142,7 +142,7 @@ async def test_audit_tables_that_triggers_fill_on_both_sides_hold_a_row_for_each
 async def test_triggers_that_change_rows_are_named_where_rows_differ(
     running: Running, first: Database, second: Database
 ) -> None:
-    async with running("records", sweeps=Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)) as daemon:
+    async with running("records", sweeps=SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)) as daemon:
         await second.run(
             "create function shout() returns trigger language plpgsql as"
             " $$ begin new.data = upper(new.data); return new; end $$",

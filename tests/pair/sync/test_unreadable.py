@@ -19,7 +19,7 @@ from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Limits
 from snk.pair.sync.link import linked
 from snk.pair.sync.pair import Pair
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.table import unreadable
 from snk.pair.table.reader import Found, Reader
 from tests.conftest import PairUrls
@@ -30,7 +30,7 @@ from tests.pair.conftest import NO_SWEEPS, Running, kept_running
 TABLE = "create table records (id bigserial primary key, uuid uuid not null unique, data text not null)"
 GOOD = "insert into records (uuid, data) values (gen_random_uuid(), 'good')"
 BROKEN = r"convert_from('\xff'::bytea, 'SQL_ASCII')"
-OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
+OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 
 
 @asynccontextmanager
@@ -111,7 +111,7 @@ KINDS = {
 
 
 @asynccontextmanager
-async def going(urls: PairUrls, sweeps: Pace = NO_SWEEPS, **limits: Any) -> AsyncIterator[Daemon]:
+async def going(urls: PairUrls, sweeps: SweepSchedule = NO_SWEEPS, **limits: Any) -> AsyncIterator[Daemon]:
     """A daemon that runs as long as the block."""
     stop = asyncio.Event()
     pair = Pair(Server("first", urls.first), Server("second", urls.second), ("records",))

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql.base import PGCompiler
 
 from snk.db.engine import Server
 from snk.pair.core.portion import Portion
-from snk.pair.sync.sweeper import Pace
+from snk.pair.sync.sweeper import SweepSchedule
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.statement import FEW_COLUMNS, mapped
@@ -19,7 +19,7 @@ from tests.kit.databases import Database, until_equal
 from tests.pair.conftest import Running
 from tests.pair.sync.test_sweeper import until_proven
 
-OFTEN = Pace(every_seconds=0.5, share=1.0, settle_seconds=0.5)
+OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 MOST_COLUMNS = 1600
 LONG = 10_000
 TYPES = ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")

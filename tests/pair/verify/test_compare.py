@@ -6,7 +6,7 @@ import pytest
 
 from snk.errors import TableUnfit, Unavailable
 from snk.pair.verify import search
-from snk.pair.verify.digest import Side
+from snk.pair.verify.digest import TableSide
 from tests.kit.databases import Database, until
 from tests.pair.verify.conftest import Sides
 
@@ -195,7 +195,7 @@ async def test_few_differences_are_found_in_classes_and_many_in_ranges(
     )
     changed = await sides.second.rows("select uuid::text from records where data = 'other' order by uuid")
     for other in {"hashes_in", "hashes"} - {way}:
-        monkeypatch.delattr(Side, other)
+        monkeypatch.delattr(TableSide, other)
     result = await sides.compare()
     assert (result.only_in_first, result.only_in_second) == ((), ())
     assert result.different == tuple(uuid for (uuid,) in changed)

@@ -7,8 +7,8 @@ import pytest
 from snk.db.engine import Server
 from snk.pair.servers import EmbeddedPair
 from snk.pair.table import statement
-from snk.pair.verify.load import budgets_of
 from snk.pair.verify.sweep import sweep
+from snk.pair.verify.throttle import throttles_of
 from tests.kit.databases import Database
 from tests.kit.encodings import WORDS, encoded_pair
 from tests.pair.verify.conftest import Sides
@@ -63,7 +63,7 @@ async def sides(empty: Sides, words: tuple[str, ...]) -> Sides:
 async def differing(sides: Sides) -> list[tuple[int, int, int]]:
     """How many rows are only in first, only in second, or different: to a comparison, and to a sweep."""
     servers = Server("first", sides.first.dsn), Server("second", sides.second.dsn)
-    found = [await sides.compare(), await sweep(*servers, "records", budgets=budgets_of(1.0), settle_seconds=0)]
+    found = [await sides.compare(), await sweep(*servers, "records", throttles=throttles_of(1.0), settle_seconds=0)]
     return [(len(one.only_in_first), len(one.only_in_second), len(one.different)) for one in found]
 
 

@@ -9,9 +9,9 @@ import pytest
 from snk.db.engine import Server
 from snk.errors import Unavailable
 from snk.pair.verify.compare import compare
-from snk.pair.verify.load import budgets_of
 from snk.pair.verify.search import Progress
 from snk.pair.verify.sweep import sweep
+from snk.pair.verify.throttle import throttles_of
 from tests.kit.proxy import Proxy, proxied
 from tests.pair.sync.faults import QUICK
 from tests.pair.verify.conftest import Sides
@@ -30,7 +30,7 @@ ASKED = {
 
 
 async def swept(*where: Any, progress: Progress | None, settle_seconds: float) -> None:
-    await sweep(*where, budgets=budgets_of(1.0), settle_seconds=settle_seconds, tell=progress)
+    await sweep(*where, throttles=throttles_of(1.0), settle_seconds=settle_seconds, tell=progress)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 from snk.db.engine import Server
 from snk.errors import TableUnfit, Unavailable
-from snk.pair.verify import load, search, slices
+from snk.pair.verify import search, slices, throttle
 from snk.pair.verify import sweep as sweep_module
-from snk.pair.verify.digest import Side
-from snk.pair.verify.slices import SlicedSide
+from snk.pair.verify.digest import TableSide
+from snk.pair.verify.slices import SlicedTableSide
 from snk.pair.verify.sweep import Swept, sweep
 from tests.pair.verify.conftest import Sides
 from tests.pair.verify.test_live import COPY, PATIENCE_SECONDS, traffic
@@ -34,7 +34,7 @@ async def swept(
     sides: Sides, *, table: str = "records", settle_seconds: float = 0, share: float = 1.0, **more: Any
 ) -> Swept:
     servers = Server("first", sides.first.dsn), Server("second", sides.second.dsn)
-    more = {"budgets": load.budgets_of(share), **more}
+    more = {"throttles": throttle.throttles_of(share), **more}
     return await sweep(*servers, table, settle_seconds=settle_seconds, **more)
 
 
@@ -49,7 +49,7 @@ NOTHING: tuple[tuple[str, ...], ...] = ((), (), ())
 def fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small tables take many slices, and many ranges."""
     for bound in ("FIRST_ROWS", "LEAST_ROWS", "MOST_ROWS"):
-        monkeypatch.setattr(load, bound, 70)
+        monkeypatch.setattr(throttle, bound, 70)
     monkeypatch.setattr(sweep_module, "ROWS_PER_RANGE", 20)
 
 
@@ -57,30 +57,30 @@ def fine(monkeypatch: pytest.MonkeyPatch) -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """The parameters of every statement of a sweep."""
     statements: list[dict[str, Any]] = []
-    plain = Side._rows
+    plain = TableSide._rows
 
-    async def rows(side: Side, statement: Any, values: dict[str, Any]) -> list[Any]:
+    async def rows(side: TableSide, statement: Any, values: dict[str, Any]) -> list[Any]:
         statements.append(values)
         return await plain(side, statement, values)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Side, "_rows", rows)
+        patch.setattr(TableSide, "_rows", rows)
         yield statements
 
 
 def after_the_pass(monkeypatch: pytest.MonkeyPatch, arrive: Callable[[], Awaitable[None]]) -> None:
     """Let rows arrive when both sides have been digested."""
-    plain = slices.SlicedSide.whole_by
+    plain = slices.SlicedTableSide.whole_by
     passes = asyncio.Barrier(2)
 
-    async def whole_by(side: SlicedSide, ranges: Any) -> Any:
+    async def whole_by(side: SlicedTableSide, ranges: Any) -> Any:
         digests = await plain(side, ranges)
         if await passes.wait() == 0:
             await arrive()
         await passes.wait()
         return digests
 
-    monkeypatch.setattr(SlicedSide, "whole_by", whole_by)
+    monkeypatch.setattr(SlicedTableSide, "whole_by", whole_by)
 
 
 async def test_no_row_and_one_row(sides: Sides) -> None:
@@ -301,15 +301,15 @@ async def test_without_a_second_look_rows_under_way_would_be_reported(
 def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """How many rows each look into ranges brought."""
     numbers: list[int] = []
-    plain = Side.hashes
+    plain = TableSide.hashes
 
-    async def hashes(side: Side, ranges: Any) -> dict[str, int]:
+    async def hashes(side: TableSide, ranges: Any) -> dict[str, int]:
         rows = await plain(side, ranges)
         numbers.append(len(rows))
         return rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(Side, "hashes", hashes)
+        patch.setattr(TableSide, "hashes", hashes)
         yield numbers
 
 
@@ -380,7 +380,7 @@ async def test_statements_are_short_and_each_is_followed_by_a_rest(
         rests.append(share)
         return 0.05
 
-    monkeypatch.setattr(load, "rest_seconds", rest_seconds)
+    monkeypatch.setattr(throttle, "rest_seconds", rest_seconds)
     with asked(monkeypatch) as statements:
         result = await swept(sides, share=0.3)
     assert kinds(result) == NOTHING
@@ -396,9 +396,9 @@ def most_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     """How many statements of sweeps a server ever had to work on at once."""
     most: dict[str, int] = {}
     now: Counter[str] = Counter()
-    plain = Side._rows
+    plain = TableSide._rows
 
-    async def rows(side: Side, statement: Any, values: dict[str, Any]) -> list[Any]:
+    async def rows(side: TableSide, statement: Any, values: dict[str, Any]) -> list[Any]:
         label = side._server.label
         now[label] += 1
         most[label] = max(most.get(label, 0), now[label])
@@ -408,18 +408,18 @@ def most_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
             now[label] -= 1
 
     with monkeypatch.context() as patch:
-        patch.setattr(Side, "_rows", rows)
+        patch.setattr(TableSide, "_rows", rows)
         yield most
 
 
-async def test_sweeps_of_many_tables_at_once_share_one_budget(empty: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sweeps_of_many_tables_at_once_share_one_throttle(empty: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"t{at}" for at in range(5)]
     for name in names:
         await empty.make(name=name)
         await empty.both(COPY.format(1, 500).replace("records", name))
-    budgets = load.budgets_of(1.0)
+    throttles = throttle.throttles_of(1.0)
     with most_at_once(monkeypatch) as most:
-        results = await asyncio.gather(*(swept(empty, table=name, budgets=budgets) for name in names))
+        results = await asyncio.gather(*(swept(empty, table=name, throttles=throttles) for name in names))
     assert {(result.rows, kinds(result)) for result in results} == {((500, 500), NOTHING)}
     assert most == {"first": 1, "second": 1}
 
@@ -431,8 +431,8 @@ async def test_no_plan_reads_the_whole_table(sides: Sides, monkeypatch: pytest.M
         "do $$ begin execute format('alter database %I set random_page_cost = 1000', current_database()); end $$",
     )
     await sides.first.run(f"delete from records where uuid = {md5(10_000)}")
-    monkeypatch.setattr(load, "FIRST_ROWS", 2000)
-    monkeypatch.setattr(load, "MOST_ROWS", 2000)
+    monkeypatch.setattr(throttle, "FIRST_ROWS", 2000)
+    monkeypatch.setattr(throttle, "MOST_ROWS", 2000)
     scans = "select coalesce(seq_tup_read, 0) from pg_stat_user_tables where relname = 'records'"
     before = await sides.second.value(scans)
     assert [len(found) for found in kinds(await swept(sides))] == [0, 1, 0]
@@ -444,17 +444,17 @@ async def test_it_can_be_cancelled_at_every_statement(sides: Sides, monkeypatch:
     await sides.both(COPY.format(1, 60))
     await sides.first.run(COPY.format(61, 65))
     before = asyncio.all_tasks()
-    plain = Side._rows
+    plain = TableSide._rows
     left = 0
 
-    async def rows(side: Side, statement: Any, values: dict[str, Any]) -> list[Any]:
+    async def rows(side: TableSide, statement: Any, values: dict[str, Any]) -> list[Any]:
         nonlocal left
         left -= 1
         if left == 0:
             sweeping.cancel()
         return await plain(side, statement, values)
 
-    monkeypatch.setattr(Side, "_rows", rows)
+    monkeypatch.setattr(TableSide, "_rows", rows)
     for at in range(1, 100):
         left = at
         sweeping = asyncio.create_task(swept(sides, settle_seconds=0.01))

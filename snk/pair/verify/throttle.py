@@ -1,6 +1,6 @@
 """How a pass over a table spares the server: statements that are short, and a rest after each of them.
 
-What a server is asked for by several passes at once comes out of one budget: one statement after the other, whichever
+What a server is asked for by several passes at once comes out of one throttle: one statement after the other, whichever
 table it reads, and after each of them a rest that all of them keep.
 """
 
@@ -32,7 +32,7 @@ class Stride:
         return Stride(max(LEAST_ROWS, min(MOST_ROWS, int(self.rows * factor))))
 
 
-class Budget:
+class Throttle:
     """What passes over tables may take of one server: a share of one processor, for all of them together."""
 
     def __init__(
@@ -64,13 +64,13 @@ class Budget:
                 self._rest_until = ended + rest_seconds(ended - began, self._share)
 
 
-Budgets = Mapping[str, Budget]
-"""The budget of each of two servers, by its label."""
+Throttles = Mapping[str, Throttle]
+"""The throttle of each of two servers, by its label."""
 
 
-def budgets_of(share: float) -> Budgets:
-    """New budgets of so much of one processor each."""
-    return {label: Budget(share) for label in ("first", "second")}
+def throttles_of(share: float) -> Throttles:
+    """New throttles of so much of one processor each."""
+    return {label: Throttle(share) for label in ("first", "second")}
 
 
 def rest_seconds(worked_seconds: float, share: float) -> float:

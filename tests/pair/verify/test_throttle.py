@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.pair.verify import load
-from snk.pair.verify.load import Budget, Stride, rest_seconds
+from snk.pair.verify import throttle
+from snk.pair.verify.throttle import Stride, Throttle, rest_seconds
 
 seconds = st.floats(0, 100)
 
 
-@given(st.integers(load.LEAST_ROWS, load.MOST_ROWS), seconds)
+@given(st.integers(throttle.LEAST_ROWS, throttle.MOST_ROWS), seconds)
 def test_a_stride_stays_in_bounds_and_never_more_than_doubles_or_halves(rows: int, took: float) -> None:
     after = Stride(rows).after(took).rows
-    assert load.LEAST_ROWS <= after <= load.MOST_ROWS
+    assert throttle.LEAST_ROWS <= after <= throttle.MOST_ROWS
     assert rows // 2 <= after <= 2 * rows
 
 
@@ -26,7 +26,7 @@ def test_slices_come_to_take_the_time_they_should(row_seconds: float) -> None:
     stride = Stride()
     for _ in range(20):
         stride = stride.after(stride.rows * row_seconds)
-    wanted = min(load.MOST_ROWS, max(load.LEAST_ROWS, load.SLICE_SECONDS / row_seconds))
+    wanted = min(throttle.MOST_ROWS, max(throttle.LEAST_ROWS, throttle.SLICE_SECONDS / row_seconds))
     assert stride.rows == pytest.approx(wanted, rel=0.1, abs=2)
 
 
@@ -35,9 +35,9 @@ def test_work_takes_its_share_of_the_time(worked: float, share: float) -> None:
     assert worked == pytest.approx(share * (worked + rest_seconds(worked, share)))
 
 
-@given(st.floats(load.MOST_WORKED_SECONDS, 1e6), st.floats(0.001, 1))
+@given(st.floats(throttle.MOST_WORKED_SECONDS, 1e6), st.floats(0.001, 1))
 def test_a_statement_that_had_to_wait_is_rested_from_as_one_that_did_not(waited: float, share: float) -> None:
-    assert rest_seconds(waited, share) == rest_seconds(load.MOST_WORKED_SECONDS, share)
+    assert rest_seconds(waited, share) == rest_seconds(throttle.MOST_WORKED_SECONDS, share)
 
 
 class Clock:
@@ -59,12 +59,12 @@ async def test_of_many_passes_one_works_at_a_time_and_all_rest_together(
     passes: list[list[float]], share: float
 ) -> None:
     clock = Clock()
-    budget = Budget(share, now=clock.now, sleep=clock.sleep)
+    throttle = Throttle(share, now=clock.now, sleep=clock.sleep)
     taken: list[tuple[float, float]] = []
 
     async def run(statements: list[float]) -> None:
         for seconds in statements:
-            async with budget.statement():
+            async with throttle.statement():
                 began = clock.now()
                 await clock.sleep(seconds)
                 taken.append((began, clock.now()))
@@ -77,12 +77,12 @@ async def test_of_many_passes_one_works_at_a_time_and_all_rest_together(
 
 async def test_passes_take_turns() -> None:
     clock = Clock()
-    budget = Budget(0.5, now=clock.now, sleep=clock.sleep)
+    throttle = Throttle(0.5, now=clock.now, sleep=clock.sleep)
     turns: list[str] = []
 
     async def run(name: str) -> None:
         for _ in range(3):
-            async with budget.statement():
+            async with throttle.statement():
                 turns.append(name)
                 await clock.sleep(0.01)
 
@@ -91,11 +91,11 @@ async def test_passes_take_turns() -> None:
 
 
 async def test_a_statement_that_fails_or_is_cancelled_gives_its_turn_back() -> None:
-    budget = Budget(1.0)
+    throttle = Throttle(1.0)
     hanging = asyncio.Event()
 
     async def hang() -> None:
-        async with budget.statement():
+        async with throttle.statement():
             hanging.set()
             await asyncio.Event().wait()
 
@@ -107,7 +107,7 @@ async def test_a_statement_that_fails_or_is_cancelled_gives_its_turn_back() -> N
     task.cancel()
     await asyncio.wait((task, waiting))
     with suppress(TimeoutError):
-        async with budget.statement():
+        async with throttle.statement():
             raise TimeoutError
-    async with budget.statement():
+    async with throttle.statement():
         pass

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
 
 uuids = st.lists(st.sampled_from([f"u{n}" for n in range(30)]), unique=True, max_size=10)
 
 
-def known(most: int = 1000) -> Known:
-    fresh = Known(most)
+def known(most: int = 1000) -> DedupSet:
+    fresh = DedupSet(most)
     fresh.anchor("boot")
     return fresh
 

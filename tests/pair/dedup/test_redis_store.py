@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from snk.pair.dedup import behind as behind_module
-from snk.pair.dedup.behind import NOT_ASKED, Behind
-from snk.pair.dedup.known import Known
+from snk.pair.dedup import redis_store as redis_store_module
+from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.dedup.redis_store import NOT_ASKED, RedisStore
 from tests.kit.databases import DEADLINE_SECONDS, until
 
 A, B, C = (str(uuid4()) for _ in range(3))
@@ -25,11 +25,11 @@ async def everything(uuids: Sequence[str]) -> frozenset[str]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows do not wait for Redis as long as a busy machine may take; these tests do."""
-    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", DEADLINE_SECONDS)
+    monkeypatch.setattr(redis_store_module, "RESTORE_SECONDS", DEADLINE_SECONDS)
 
 
-def attached(dsn: str, boot: str = "boot") -> tuple[Behind, Known]:
-    behind, known = Behind(dsn), Known(1000)
+def attached(dsn: str, boot: str = "boot") -> tuple[RedisStore, DedupSet]:
+    behind, known = RedisStore(dsn), DedupSet(1000)
     behind.attach("records", known)
     known.anchor(boot)
     return behind, known
@@ -73,8 +73,8 @@ async def test_only_rows_that_the_database_holds_are_believed(pair: Any) -> None
 async def test_a_database_that_looks_up_slowly_is_not_asked_without_end(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(behind_module, "RESTORE_SECONDS", 0.2)
-    monkeypatch.setattr(behind_module, "LOOKED_UP", 1)
+    monkeypatch.setattr(redis_store_module, "RESTORE_SECONDS", 0.2)
+    monkeypatch.setattr(redis_store_module, "LOOKED_UP", 1)
     await written(pair, *(str(uuid4()) for _ in range(1000)))
     asked: list[str] = []
 
@@ -116,13 +116,13 @@ async def test_what_redis_remembers_is_read_a_little_at_a_time(pair: Any, monkey
         for number in range(1000):
             await redis.hset(key, str(number), b"".join(uuid4().bytes for _ in range(10)))
     answers: list[int] = []
-    readable = behind_module._readable
+    readable = redis_store_module._readable
 
     def counted(fields: Any) -> list[list[str]]:
         answers.append(len(fields))
         return readable(fields)
 
-    monkeypatch.setattr(behind_module, "_readable", counted)
+    monkeypatch.setattr(redis_store_module, "_readable", counted)
     behind, _ = attached(pair.redis)
     async with behind:
         assert await behind.restore("records", everything) >= 1000
@@ -197,7 +197,7 @@ async def test_writing_behind_ends_when_closed_though_a_cancellation_gets_lost(
     pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """redis-py waits by asyncio.wait_for, which before Python 3.12 forgets a cancellation now and then."""
-    monkeypatch.setattr(behind_module, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(redis_store_module, "FLUSH_SECONDS", 0.0)
     for turns in range(5):
         behind, known = attached(pair.redis)
         async with behind:

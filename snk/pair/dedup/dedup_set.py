@@ -12,7 +12,7 @@ from itertools import repeat
 from operator import not_
 
 
-class Known:
+class DedupSet:
     """The notes about one table in one database, in memory, in numbered batches.
 
     Attributes:

@@ -24,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from snk.log import Reminder
-from snk.pair.dedup.known import Known
+from snk.pair.dedup.dedup_set import DedupSet
 
 DAY_SECONDS = 86_400
 FLUSH_SECONDS = 0.1
@@ -46,8 +46,8 @@ Holds = Callable[[Sequence[str]], Awaitable[frozenset[str]]]
 log = structlog.get_logger()
 
 
-class Behind:
-    """Writes the notes of every `Known` behind to one Redis.
+class RedisStore:
+    """Writes the notes of every `DedupSet` behind to one Redis.
 
     Attributes:
         error: why Redis is not there, or an empty string where it is.
@@ -58,11 +58,11 @@ class Behind:
         self._redis = client(dsn)
         self._reminder = Reminder()
         self._told = False
-        self._sets: dict[str, Known] = {}
+        self._sets: dict[str, DedupSet] = {}
         self._stale: set[str] = set()
         self._closed = False
 
-    def attach(self, name: str, known: Known) -> None:
+    def attach(self, name: str, known: DedupSet) -> None:
         """Keep this set in Redis too, under this name."""
         self._sets[name] = known
 
@@ -135,7 +135,7 @@ class Behind:
                     yield uuids[at : at + LOOKED_UP]
             more = bool(cursor)
 
-    async def _flush(self, name: str, known: Known) -> None:
+    async def _flush(self, name: str, known: DedupSet) -> None:
         if name in self._stale:
             added, dropped = known.batches(), set[int]()
         else:
