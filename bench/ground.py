@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import free_port
 from snk.pair.programs import environment
 from snk.pair.servers import EmbeddedPair, embedded_pair

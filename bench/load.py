@@ -30,7 +30,7 @@ from bench.ground import fill, ground
 from bench.scenarios.latency import delay
 from bench.usage import peak_mib, usage
 from snk.cli.inherited import settle
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import Child, free_port
 from snk.pair.programs import environment, start_daemon
 from snk.pair.schema.own import Mark, Record

@@ -20,7 +20,7 @@ import uvloop
 
 from bench.ground import fill, ground
 from snk.cli.inherited import settle
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import free_port
 from snk.pair.programs import environment, start_daemon
 from snk.pair.schema.own import Record

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 import uvloop
 
 from snk.cli.inherited import settle
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import free_port
 from snk.pair.programs import environment
 from snk.pair.schema.own import Record

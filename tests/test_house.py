@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 PRODUCT = sorted([*ROOT.glob("snk/**/*.py"), *ROOT.glob("tst/**/*.py")])
 # What leads past the ORM: driver connections, statements handed to the driver as text, COPY.
@@ -23,8 +25,20 @@ FORBIDDEN = {
     "add_listener",
 }
 CATALOGUES = {
-    ROOT / "snk/db" / f"{name}.py" for name in ("activity", "backends", "catalog", "checkup", "locks", "lookup")
+    ROOT / path
+    for path in (
+        "snk/db/backends.py",
+        "snk/db/catalog.py",
+        "snk/db/locks.py",
+        "snk/pair/catalog/activity.py",
+        "snk/pair/catalog/checkup.py",
+        "snk/pair/catalog/lookup.py",
+    )
 }
+
+
+MOST_LINES = 40
+MOST_PARAMETERS = 6
 
 
 def names(path: Path) -> Iterator[str]:
@@ -87,6 +101,33 @@ def test_files_stay_small() -> None:
     } == {}
 
 
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_functions_stay_short() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{node.name}": lines
+        for path in PRODUCT
+        for node in functions(path)
+        if (lines := (node.end_lineno or 0) - node.lineno + 1) > MOST_LINES
+    }
+    assert not found
+
+
+def test_constructors_take_few_parameters() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}:{node.lineno}": len(parameters)
+        for path in PRODUCT
+        for node in functions(path)
+        if node.name == "__init__"
+        and len(parameters := [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs][1:]) > MOST_PARAMETERS
+    }
+    assert not found
+
+
 def test_lock_holds_names_versions_and_hashes_only() -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     assert len(lines) > 100
@@ -111,3 +152,12 @@ def test_every_test_that_the_table_of_faults_names_is_there() -> None:
     assert len(tests) > 50
     assert not {path for path in files if not (ROOT / path).exists()}
     assert not {test for test in tests if f"def {test}(" not in written and f"{test}.py" not in str(named)}
+
+
+@pytest.mark.parametrize(("package", "heading"), [("snk", "## The systems"), ("snk.pair", "## Within the pair")])
+def test_the_drawing_of_the_imports_is_true(package: str, heading: str) -> None:
+    draw = [Path(sys.executable).parent / "import-linter", "drawgraph", package]
+    drawn = subprocess.run(draw, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    edges = {edge for edge in re.findall(r'"\.(\w+)" -> +"\.(\w+)"', drawn) if edge[0] != "__main__"}
+    section = (ROOT / "docs/imports.md").read_text().partition(heading)[2].partition("\n## ")[0]
+    assert set(re.findall(r"^  (\w+) --> (\w+)$", section, re.MULTILINE)) == edges

@@ -50,5 +50,5 @@ class Snk(Program):
                 if not self.child.running:
                     raise
             else:
-                if status["healthy"] and all(flow["lag_seconds"] < LAG_SECONDS for flow in status["flows"]):
+                if status.healthy and all(flow.lag_seconds < LAG_SECONDS for flow in status.flows):
                     return

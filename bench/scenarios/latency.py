@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from bench.contenders.contender import Contender
 from bench.ground import TABLE, Ground
 from bench.usage import peak_mib, usage
-from snk.db.engine import Server
+from snk.db.server import Server
 
 SETTLE_SECONDS = 2.0
 LOOK_SECONDS = 0.0005

@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench.ground import TABLE, Ground, both, checkpoint, run
-from snk.db.engine import Server
+from snk.db.server import Server
 
 MADE = "select gen_random_uuid(), md5(random()::text) from generate_series(1, {rows})"
 HALVES = (0, 1)

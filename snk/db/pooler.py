@@ -8,8 +8,8 @@ import random
 
 import sqlalchemy as sa
 
-from snk.db.engine import Server
-from snk.db.sqlstates import POOLED_HINT
+from snk.db.errors import POOLED_HINT
+from snk.db.server import Server
 from snk.errors import PairUnfit
 
 LOOKS = 12

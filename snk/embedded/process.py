@@ -143,14 +143,12 @@ def spawn(
     account: Account | None,
     last_word: int,
     *,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] = PLAIN_ENVIRONMENT,
 ) -> Child:
     """Start a program in a session of its own, so that Ctrl-C reaches its parent first, and wait until it runs.
 
-    Whatever our own parent left us, the program starts with every signal at its default and none blocked, with open
-    standard streams, soft limits as high as the hard ones permit, a plain umask and the environment that is given. When
-    this returns, the program has taken over: a signal that it is sent from then on is heard, if not by a handler, then
-    by the kernel.
+    It starts from a known state (`snk.embedded.tied`). When this returns, the program has taken over: a signal sent
+    from then on meets its handler, or ends it.
 
     To be called from the main thread: on Linux ``last_word`` is the signal that the kernel sends the program when the
     *thread* that started it ends, be it by SIGKILL. Elsewhere nothing ties it to its parent, and the next run ends it.
@@ -169,18 +167,14 @@ def spawn(
     uid, gid = (account.uid, account.gid) if account else (-1, -1)
     tie = [sys.executable, "-I", "-S", tied.__file__, *(str(int(n)) for n in (last_word, os.getpid(), uid, gid))]
     try:
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [*tie, *command],
-                cwd=folder,
-                env=environment or PLAIN_ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                start_new_session=True,
-            )
+        process = _popen([*tie, *command], folder, log, environment)
     except OSError as error:
         raise ServersUnfit(f"{command[0]} cannot be started in {folder}: {error}") from error
+    _wait_until_taken_over(process, command[0])
+    return Child(process, Path(command[0]).name, log, last_word)
+
+
+def _wait_until_taken_over(process: subprocess.Popen[bytes], program: str) -> None:
     trouble = "the start was broken off"
     try:
         trouble = _until_taken_over(process)
@@ -189,8 +183,20 @@ def spawn(
             process.kill()
             process.wait()
     if trouble:
-        raise ServersUnfit(f"{command[0]} cannot be started: {trouble}")
-    return Child(process, Path(command[0]).name, log, last_word)
+        raise ServersUnfit(f"{program} cannot be started: {trouble}")
+
+
+def _popen(command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 def _until_taken_over(process: subprocess.Popen[bytes]) -> str:

@@ -1,7 +1,7 @@
-"""Everything changeable, read once from the environment and ``.env``.
+"""All settings of the pair, read once from the environment and a file.
 
-The environment wins over ``.env``; a whole URL wins over its parts. Only the command line reads settings:
-everything below it receives values.
+The environment takes precedence over the file, and a URL over its parts. Only commands read settings: everything below
+them receives values.
 """
 
 import difflib
@@ -21,6 +21,7 @@ from snk.errors import SettingsError
 from snk.urls import check_host, check_postgres_url, check_redis_url
 
 ENV_FILE = Path(".env")
+ENV_FILE_NAME = "SNK_ENV_FILE"
 LEAST_TOKEN = 16
 # What container platforms put into every environment for a service called first-db, snk or snk-redis.
 _INJECTED = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP)(_\w+)?")
@@ -99,8 +100,16 @@ class Settings(BaseSettings):
         return f"postgresql://{user}:{password}@{_bracketed(host)}:{port or self.db_port}/{database}"
 
 
-def load_settings(env_file: Path = ENV_FILE) -> Settings:
-    """Read the settings, or raise SettingsError naming each wrong setting, its value, and what would be right."""
+def load_settings(env_file: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        env_file: read them from this file, and not from the one that SNK_ENV_FILE names, or ``.env``.
+
+    Raises:
+        SettingsError: names each wrong setting, its value, and what would be right.
+    """
+    env_file = env_file or _env_file()
     _refuse_unknown(env_file)
     try:
         settings = Settings(_env_file=env_file)
@@ -119,6 +128,17 @@ def load_settings(env_file: Path = ENV_FILE) -> Settings:
     return settings
 
 
+def _env_file() -> Path:
+    named = os.environ.get(ENV_FILE_NAME)
+    if not named:
+        return ENV_FILE
+    if not os.access(named, os.R_OK):
+        raise SettingsError(
+            f"{ENV_FILE_NAME} is {named!r}, which cannot be read", hint="Name a file of NAME=value lines"
+        )
+    return Path(named)
+
+
 def _check_token(token: str) -> None:
     hint = f"It is to be of at least {LEAST_TOKEN} letters, digits and signs of ASCII: `openssl rand -hex 32` makes one"
     if len(token) < LEAST_TOKEN:
@@ -132,7 +152,7 @@ def _refuse_unknown(env_file: Path) -> None:
 
     Only names that begin as no others do are sure to be meant for SNK; ``POSTGRES_*`` and ``REDIS_*`` are not.
     """
-    known = [name.upper() for name in Settings.model_fields]
+    known = [*(name.upper() for name in Settings.model_fields), ENV_FILE_NAME]
     given: Iterable[str] = {*os.environ, *dotenv_values(env_file)}
     for name in sorted(given):
         ours = name.upper().startswith(_OURS) and not _INJECTED.search(name.upper())

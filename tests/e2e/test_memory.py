@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.sync.prepare import prepare
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, insert, until

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from snk.core.names import split_list
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SettingsError
 from snk.pair.doctor import examine
 from snk.pair.schema.grants import granted

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.settings import Settings
 from tests.kit.daemons import DaemonProcess, run_snk
 from tests.kit.databases import DEADLINE_SECONDS, Database, until

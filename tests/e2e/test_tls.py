@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import PairUnfit
 from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.dedup.redis_store import RedisStore
@@ -71,7 +71,7 @@ async def test_rows_cross_under_tls_that_is_verified_everywhere(pair: Any, certi
             await insert(first, 100)
             await insert(second, 100)
             await until_equal(first, second, 200)
-            assert await asyncio.to_thread(daemon.stop) == 0, "its servers are store this test's loop"
+            assert await asyncio.to_thread(daemon.stop) == 0, "its servers are behind this test's loop"
             assert "redis_lost" not in daemon.log
 
 

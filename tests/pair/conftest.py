@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.core.portion import Portion
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.reader import Named, Reader
 from tests.kit.databases import Database
 

@@ -1,5 +1,6 @@
 """Settings come from the environment and .env; a wrong one is named, with its value, and what would be right."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,29 @@ def test_the_committed_env_file_is_what_was_promised() -> None:
         "REDIS_HOST": "snk_redis",
         "REDIS_PORT": "6379",
     }
-    assert dotenv_values(Path(__file__).parent.parent / ".env") == promised
+    assert dotenv_values(Path(__file__).parents[2] / ".env") == promised
+
+
+def test_the_file_that_snk_env_file_names_is_read_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("FIRST_DB_HOST=from-the-folder\n")
+    named = tmp_path / "secrets.env"
+    named.write_text("FIRST_DB_HOST=from-the-named-file\n")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().first_db_host == "from-the-folder"
+    monkeypatch.setenv("SNK_ENV_FILE", str(named))
+    assert load_settings().first_db_host == "from-the-named-file"
+    named.unlink()
+    with pytest.raises(SettingsError, match=r"SNK_ENV_FILE is '.*secrets.env', which cannot be read"):
+        load_settings()
+
+
+def test_docs_list_every_setting_and_its_default() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    listed = set(re.findall(r"`((?:SNK|FIRST|SECOND|DB|POSTGRES|REDIS)_[A-Z_]*[A-Z])`", told))
+    assert listed == {name.upper() for name in Settings.model_fields} | {"SNK_ENV_FILE"}
+    for name, field in Settings.model_fields.items():
+        if name.startswith("snk_") and field.default is not None:
+            assert re.search(rf"`{name.upper()}`.*`{re.escape(str(field.default))}`", told), name
 
 
 def test_parts_make_urls(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from tests.kit.databases import DEADLINE_SECONDS, Database, until
 from tst.errors import RowsPresent, Stop, Unavailable
 from tst.load import Load, Order
 from tst.rows import Batch
-from tst.side import TableSide
+from tst.side import Side
 
 COUNT = "select count(*) from records"
 
@@ -23,7 +23,7 @@ def lines() -> list[str]:
 async def test_a_commit_whose_answer_is_lost_counts_once(
     forgetful: str, pair: Any, tables: tuple[Database, Database], lines: list[str]
 ) -> None:
-    sides = TableSide("first", forgetful), TableSide("second", pair.second)
+    sides = Side("first", forgetful), Side("second", pair.second)
     load = Load(sides, Order(rows=20_500, seed=1), lines.append)
     await load.run()
     for side in sides:
@@ -37,7 +37,7 @@ async def test_a_commit_whose_answer_is_lost_counts_once(
 
 
 async def test_batch_that_is_there_already_is_refused_whole(pair: Any, tables: tuple[Database, Database]) -> None:
-    side = TableSide("first", pair.first)
+    side = Side("first", pair.first)
     old, new = "0" * 31 + "1", "0" * 31 + "2"
     await side.insert(Batch([old], ["a"]))
     with pytest.raises(RowsPresent, match="--seed"):
@@ -57,7 +57,7 @@ async def test_what_a_person_must_change_is_said(
     pair: Any, tables: tuple[Database, Database], lines: list[str], statement: str, error: str
 ) -> None:
     await tables[1].run(statement)
-    sides = TableSide("first", pair.first), TableSide("second", pair.second)
+    sides = Side("first", pair.first), Side("second", pair.second)
     load = Load(sides, Order(rows=100_000), lines.append)
     with pytest.raises(Stop, match=f"second .*{error}"):
         await load.run()
@@ -68,7 +68,7 @@ async def test_what_a_person_must_change_is_said(
 
 
 async def test_a_terminated_backend_is_a_reason_to_wait(pair: Any, tables: tuple[Database, Database]) -> None:
-    side = TableSide("first", pair.first)
+    side = Side("first", pair.first)
     await side.check()
     await tables[0].run("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'tst'")
     with pytest.raises(Unavailable):
@@ -80,7 +80,7 @@ async def test_a_terminated_backend_is_a_reason_to_wait(pair: Any, tables: tuple
 async def test_a_lock_does_not_hold_up_the_stop_and_leaves_its_batch_in_doubt(
     pair: Any, tables: tuple[Database, Database], lines: list[str]
 ) -> None:
-    sides = TableSide("first", pair.first), TableSide("second", pair.second)
+    sides = Side("first", pair.first), Side("second", pair.second)
     load = Load(sides, Order(), lines.append)
     async with tables[0].connect() as locking, asyncio.timeout(DEADLINE_SECONDS):
         running = asyncio.create_task(load.run())

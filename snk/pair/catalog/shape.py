@@ -1,7 +1,7 @@
 """What a table looks like on one side, and whether two sides can be one synced table.
 
 Values with a plain wire type (whole numbers, text, bytes, booleans) travel as they are. All others travel as the text
-PostgreSQL itself writes and reads (`snk.db.pinned.FORM` pins its form): infinite dates, months in intervals, NaN,
+PostgreSQL itself writes and reads (`snk.db.session.FORM` pins its form): infinite dates, months in intervals, NaN,
 ranges, enums and arrays of any shape come out as they went in, and no type needs code of its own. A uuid is read as
 text, for a str costs Python a third of what a UUID object costs, and written as it is.
 """

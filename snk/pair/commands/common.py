@@ -1,6 +1,6 @@
 """What several commands need: the settings as values."""
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.settings import Settings, load_settings
 from snk.pair.sync.pair import Pair
 from snk.urls import check_files

@@ -15,7 +15,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SettingsError
 from snk.log import configure_log
 from snk.pair.drill import table
@@ -46,8 +46,7 @@ def drill(
         bool, typer.Option("--i-know-this-writes", help=f"With --own: yes, make, fill and drop {table.NAME} there.")
     ] = False,
     state: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Make the temporary folder in here."),
+        Path | None, typer.Option(exists=True, file_okay=False, help="Make the temporary folder in here.")
     ] = None,
 ) -> None:
     """Break a pair under load and count what is lost.
@@ -58,16 +57,13 @@ def drill(
     hold every committed row exactly once, and nothing else; 1 if not; 2 if the drill could not be done.
     """
     if listed:
-        for fault in all_faults():
-            print(f"{fault.name:16} {fault.sentence}")
+        _list()
         return
     faults = _chosen(only)
     settings = load_settings()
     configure_log(settings.snk_log_format, "error")
     _check_consent(settings, own=own, writes=writes)
-    console = Console(stderr=as_json, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=as_json, highlight=False, width=LINE_WIDTH)
+    console = _console(stderr=as_json)
     try:
         with interruptible(), _place(settings, state, own=own) as place:
             _introduce(console, place)
@@ -77,6 +73,16 @@ def drill(
         raise typer.Exit(TROUBLE) from None
     _tell(result, console, as_json=as_json)
     raise typer.Exit(_exit_code(result))
+
+
+def _list() -> None:
+    for fault in all_faults():
+        print(f"{fault.name:16} {fault.sentence}")
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=LINE_WIDTH)
 
 
 def _chosen(names: Sequence[str] | None) -> list[Fault]:

@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 import uvloop
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SettingsError
 from snk.pair.commands.common import pair_of, start
 from snk.pair.sync.pair import Pair

@@ -16,9 +16,9 @@ from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
 from snk.pair.status.pages import application
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pause import pause
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
 # How often systemd hears of the daemon where it set no watchdog.

@@ -1,10 +1,9 @@
 """``snk status``: what the running daemon tells of itself."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.error import HTTPError
 
 import typer
@@ -13,8 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from snk.errors import ServiceUnfit
+from snk.pair.core.report import Blocker, CanaryStatus, DaemonStatus, FlowStatus, Locker, SweepStatus
 from snk.pair.settings import load_settings
-from snk.pair.status.ask import ask, check_url, daemon_url
+from snk.pair.status.ask import check_url, daemon_url, fetch, parse
 
 STATES = {"running": "green", "standby": "cyan", "waiting": "yellow", "paused": "red"}
 LONG_SECONDS = 1.0
@@ -37,7 +37,8 @@ def status(
     else:
         check_url(url, token)
     try:
-        told = ask(url.rstrip("/").removesuffix("/status"), token)
+        answer = fetch(url.rstrip("/").removesuffix("/status"), token)
+        told = parse(answer)
     except HTTPError as error:
         with error:
             hint = "SNK_HTTP_TOKEN is to be the daemon's" if error.code == HTTPStatus.UNAUTHORIZED else ""
@@ -46,38 +47,38 @@ def status(
         hint = "Start it with `snk run`, or name its address with --url"
         raise ServiceUnfit(f"No daemon answers at {url}: {getattr(error, 'reason', error)}", hint=hint) from error
     if as_json:
-        print(json.dumps(told))
+        print(answer.decode())
     else:
         # A file or a pipe has no width of its own, and a table cut short helps nobody.
         terminal = Console(highlight=False)
         show(told, terminal if terminal.is_terminal else Console(highlight=False, width=PLAIN_WIDTH))
-    raise typer.Exit(0 if told["healthy"] else 1)
+    raise typer.Exit(0 if told.healthy else 1)
 
 
-def show(told: dict[str, Any], console: Console) -> None:
+def show(told: DaemonStatus, console: Console) -> None:
     """Print a status for people."""
-    verdict = "[bold green]healthy[/]" if told["healthy"] else "[bold red]not healthy[/]"
-    console.print(f"SNK {told['version']} {verdict}, up {_span(told['uptime_seconds'])}, as {escape(told['name'])}")
-    console.print(f"  {escape(told['first'])}\n  {escape(told['second'])}", soft_wrap=True)
-    console.print(_flows(told["flows"]))
-    dedup = told["dedup"]
-    behind = "Redis behind them" if dedup["redis"] else f"[yellow]in memory only: {escape(dedup['error'])}[/]"
-    console.print(f"echoes awaited: {dedup['size']:,}, {behind}", soft_wrap=True)
+    verdict = "[bold green]healthy[/]" if told.healthy else "[bold red]not healthy[/]"
+    console.print(f"SNK {told.version} {verdict}, up {_span(told.uptime_seconds)}, as {escape(told.name)}")
+    console.print(f"  {escape(told.first)}\n  {escape(told.second)}", soft_wrap=True)
+    console.print(_flows(told.flows))
+    dedup = told.dedup
+    behind = "Redis behind them" if dedup.redis else f"[yellow]in memory only: {escape(dedup.error)}[/]"
+    console.print(f"echoes awaited: {dedup.size:,}, {behind}", soft_wrap=True)
     for text in (
         *_troubles(told),
-        *_locked_out(told["lockers"]),
-        *_held_back(told["flows"]),
-        *_wanted(told["flows"]),
-        *_conflicts(told["flows"]),
-        *_rejected(told["flows"]),
+        *_locked_out(told.lockers),
+        *_held_back(told.flows),
+        *_wanted(told.flows),
+        *_conflicts(told.flows),
+        *_rejected(told.flows),
         *_leaders(told),
-        *_sweeps(told["sweeps"]),
-        *_canaries(told["canaries"]),
+        *_sweeps(told.sweeps),
+        *_canaries(told.canaries),
     ):
         console.print(text, soft_wrap=True)
 
 
-def _flows(flows: list[dict[str, Any]]) -> Table:
+def _flows(flows: Sequence[FlowStatus]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for heading in (
         "flow",
@@ -95,113 +96,119 @@ def _flows(flows: list[dict[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if heading in ("flow", "state") else "right")
     for flow in flows:
         table.add_row(
-            escape(flow["name"]),
-            f"[{STATES.get(flow['state'], 'dim')}]{flow['state']}[/]",
-            f"{flow['rows_per_second']:,.0f}",
-            _span(flow["lag_seconds"]),
-            f"{flow['lag_rows']:,}",
-            f"{flow['delivered']:,}",
-            f"{flow['high']:,}",
-            f"{flow['safe']:,}",
-            f"{flow['hole_ids']:,}",
-            f"{flow['conflicts']:,}",
-            f"{flow['rejected']:,}",
+            escape(flow.name),
+            f"[{STATES.get(flow.state, 'dim')}]{flow.state}[/]",
+            f"{flow.rows_per_second:,.0f}",
+            _span(flow.lag_seconds),
+            f"{flow.lag_rows:,}",
+            f"{flow.delivered:,}",
+            f"{flow.high:,}",
+            f"{flow.safe:,}",
+            f"{flow.hole_ids:,}",
+            f"{flow.conflicts:,}",
+            f"{flow.rejected:,}",
         )
     return table
 
 
-def _troubles(told: dict[str, Any]) -> Iterator[str]:
-    for trouble in told["troubles"]:
+def _troubles(told: DaemonStatus) -> Iterator[str]:
+    for trouble in told.troubles:
         yield f"[red]trouble:[/] {escape(trouble)}"
-    for flow in told["flows"]:
-        if flow["awaits"]:
-            yield f"{escape(flow['name'])} waits for {escape(', '.join(flow['awaits']))}, to which its rows refer"
-        if flow["notice"]:
-            yield f"[yellow]{escape(flow['name'])}:[/] {escape(flow['notice'])}"
-        if flow["error"] and flow["state"] == "running":
-            ago = _span(flow["error_seconds"])
-            yield f"[dim]last error of {escape(flow['name'])}, {ago} ago: {escape(flow['error'])}[/]"
+    for flow in told.flows:
+        if flow.awaits:
+            yield f"{escape(flow.name)} waits for {escape(', '.join(flow.awaits))}, to which its rows refer"
+        if flow.notice:
+            yield f"[yellow]{escape(flow.name)}:[/] {escape(flow.notice)}"
+        if flow.error and flow.error_seconds is not None and flow.state == "running":
+            ago = _span(flow.error_seconds)
+            yield f"[dim]last error of {escape(flow.name)}, {ago} ago: {escape(flow.error)}[/]"
 
 
-def _held_back(flows: list[dict[str, Any]]) -> Iterator[str]:
+def _held_back(flows: Sequence[FlowStatus]) -> Iterator[str]:
     """Who keeps ids from being given up, once that has lasted."""
     for flow in flows:
-        if flow["holes_seconds"] < LONG_SECONDS:
+        if flow.holes_seconds < LONG_SECONDS:
             continue
-        since = _span(flow["holes_seconds"])
-        yield f"{escape(flow['name'])}: {flow['hole_ids']:,} ids may still come, since {since}; held open by"
-        for blocker in flow["blockers"]:
+        since = _span(flow.holes_seconds)
+        yield f"{escape(flow.name)}: {flow.hole_ids:,} ids may still come, since {since}; held open by"
+        for blocker in flow.blockers:
             yield "  " + escape(_blocker(blocker))
 
 
-def _blocker(blocker: dict[str, Any]) -> str:
-    age = f", open for {_span(blocker['age_seconds'])}" if blocker["age_seconds"] is not None else ""
-    if blocker["prepared"]:
-        return f"prepared transaction {blocker['prepared']!r}{age}: COMMIT PREPARED or ROLLBACK PREPARED ends it"
-    who = f"pid {blocker['pid']}, user {blocker['user']}, application {blocker['application']!r}"
-    return f"{who}, {blocker['state'] or 'state unknown'}{age}: it commits, or pg_terminate_backend({blocker['pid']})"
+def _blocker(blocker: Blocker) -> str:
+    if blocker.prepared:
+        age = _age(blocker.age_seconds)
+        return f"prepared transaction {blocker.prepared!r}{age}: COMMIT PREPARED or ROLLBACK PREPARED ends it"
+    return _session(blocker)
 
 
-def _wanted(flows: list[dict[str, Any]]) -> Iterator[str]:
+def _session(session: Blocker | Locker) -> str:
+    who = f"pid {session.pid}, user {session.user}, application {session.application!r}"
+    doing = f"{session.state or 'state unknown'}{_age(session.age_seconds)}"
+    return f"{who}, {doing}: it commits, or pg_terminate_backend({session.pid})"
+
+
+def _age(seconds: float | None) -> str:
+    return "" if seconds is None else f", open for {_span(seconds)}"
+
+
+def _wanted(flows: Sequence[FlowStatus]) -> Iterator[str]:
     for flow in flows:
-        if flow["wanted"]:
-            yield (
-                f"[yellow]{flow['wanted']:,} rows[/] that a sweep found are being brought over by"
-                f" {escape(flow['name'])}"
-            )
+        if flow.wanted:
+            yield (f"[yellow]{flow.wanted:,} rows[/] that a sweep found are being brought over by {escape(flow.name)}")
 
 
-def _conflicts(flows: list[dict[str, Any]]) -> Iterator[str]:
+def _conflicts(flows: Sequence[FlowStatus]) -> Iterator[str]:
     for flow in flows:
-        if flow["conflicts"]:
-            where = f"table snk.conflicts in {flow['destination']}"
-            words = "conflict" if flow["conflicts"] == 1 else "conflicts"
-            yield f"[yellow]{flow['conflicts']:,} {words}[/] of {escape(flow['name'])}: both rows are in {where}"
+        if flow.conflicts:
+            where = f"table snk.conflicts in {flow.destination}"
+            words = "conflict" if flow.conflicts == 1 else "conflicts"
+            yield f"[yellow]{flow.conflicts:,} {words}[/] of {escape(flow.name)}: both rows are in {where}"
 
 
-def _locked_out(lockers: list[dict[str, Any]]) -> Iterator[str]:
+def _locked_out(lockers: Sequence[Locker]) -> Iterator[str]:
     for locker in lockers:
-        waiting = _span(locker["waiting_seconds"])
-        yield f"[red]SNK waits in {locker['side']}[/], since {waiting}, for a lock that is held by"
-        yield "  " + escape(_blocker({**locker, "prepared": None}))
+        waiting = _span(locker.waiting_seconds)
+        yield f"[red]SNK waits in {locker.side}[/], since {waiting}, for a lock that is held by"
+        yield "  " + escape(_session(locker))
 
 
-def _sweeps(sweeps: list[dict[str, Any]]) -> Iterator[str]:
+def _sweeps(sweeps: Sequence[SweepStatus]) -> Iterator[str]:
     for sweep in sweeps:
-        table = escape(sweep["table"])
-        if sweep["found"]:
-            yield f"[yellow]{sweep['found']:,} rows[/] of {table} were missing until a sweep found them"
-        if sweep["error"]:
-            yield f"[yellow]the last sweep of {table} failed:[/] {escape(sweep['error'])}"
-        if sweep["proven_seconds"] is not None:
-            marks = f"up to {sweep['up_to_first']:,} in first and {sweep['up_to_second']:,} in second"
-            aside = f", but for {sweep['set_aside']:,} that are refused or in conflict" if sweep["set_aside"] else ""
-            yield f"[dim]{table}: both sides proven equal {_span(sweep['proven_seconds'])} ago, {marks}{aside}[/]"
-        elif sweep["state"] != "off":
-            yield f"[dim]{table}: not yet proven equal; a sweep is {sweep['state']}[/]"
+        table = escape(sweep.table)
+        if sweep.found:
+            yield f"[yellow]{sweep.found:,} rows[/] of {table} were missing until a sweep found them"
+        if sweep.error:
+            yield f"[yellow]the last sweep of {table} failed:[/] {escape(sweep.error)}"
+        if sweep.proven_seconds is not None:
+            marks = f"up to {sweep.up_to_first:,} in first and {sweep.up_to_second:,} in second"
+            aside = f", but for {sweep.set_aside:,} that are refused or in conflict" if sweep.set_aside else ""
+            yield f"[dim]{table}: both sides proven equal {_span(sweep.proven_seconds)} ago, {marks}{aside}[/]"
+        elif sweep.state != "off":
+            yield f"[dim]{table}: not yet proven equal; a sweep is {sweep.state}[/]"
 
 
-def _canaries(canaries: list[dict[str, Any]]) -> Iterator[str]:
+def _canaries(canaries: Sequence[CanaryStatus]) -> Iterator[str]:
     for canary in canaries:
-        if canary["trip_seconds"] is not None:
-            way, ago = f"{canary['source']}→{canary['destination']}", _span(canary["landed_seconds"])
-            yield f"[dim]canary {way}: {_span(canary['trip_seconds'])}, {ago} ago[/]"
+        if canary.trip_seconds is not None:
+            way, ago = f"{canary.source}→{canary.destination}", _span(canary.landed_seconds)
+            yield f"[dim]canary {way}: {_span(canary.trip_seconds)}, {ago} ago[/]"
 
 
-def _rejected(flows: list[dict[str, Any]]) -> Iterator[str]:
+def _rejected(flows: Sequence[FlowStatus]) -> Iterator[str]:
     for flow in flows:
-        if flow["rejected"]:
+        if flow.rejected:
             yield (
-                f"[yellow]{flow['rejected']:,} rows[/] of {escape(flow['name'])} are refused by {flow['destination']}"
+                f"[yellow]{flow.rejected:,} rows[/] of {escape(flow.name)} are refused by {flow.destination}"
                 " and tried again now and then: `snk rejected` lists them"
             )
 
 
-def _leaders(told: dict[str, Any]) -> Iterator[str]:
+def _leaders(told: DaemonStatus) -> Iterator[str]:
     """Which other daemons work on a table."""
-    for table in dict.fromkeys(flow["table"] for flow in told["flows"]):
-        leader = next(flow["leader"] for flow in told["flows"] if flow["table"] == table)
-        if leader and leader != told["name"]:
+    for table in dict.fromkeys(flow.table for flow in told.flows):
+        leader = next(flow.leader for flow in told.flows if flow.table == table)
+        if leader and leader != told.name:
             yield f"{escape(table)} is worked on by {escape(leader)}; this daemon stands by"
 
 

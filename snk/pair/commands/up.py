@@ -13,21 +13,22 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import Child, free_port
 from snk.embedded.state import default_state
 from snk.errors import ServersUnfit
 from snk.log import configure_log
 from snk.pair.commands.common import waiting
 from snk.pair.commands.view import PairSnapshot, line, panel
+from snk.pair.core.report import DaemonStatus
 from snk.pair.programs import environment, start_daemon, start_tst
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.settings import load_settings
 from snk.pair.status.ask import ask, daemon_url
 from snk.pair.sync.pause import pause
 from snk.pair.table.count import count_rows
-from snk.pair.verify.compare import KINDS, Comparison, compare
-from snk.pair.verify.search import LOOK_AGAIN, Progress
+from snk.pair.verify.compare import Comparison, compare
+from snk.pair.verify.search import KINDS, LOOK_AGAIN, Progress
 from snk.signals import end_undisturbed, interruptible, when_told_to_stop
 
 LOOK_SECONDS = 0.5
@@ -122,7 +123,7 @@ class Job:
 
     async def _until_healthy(self, daemon: Child) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not (status := await self._ask()) or not status["healthy"]:
+        while not (status := await self._ask()) or not status.healthy:
             if not daemon.running or time.monotonic() > deadline:
                 raise ServersUnfit(f"The daemon does not start; {daemon.log} ends with:\n{daemon.last_lines()}")
             await asyncio.sleep(0.05)
@@ -213,7 +214,7 @@ class Job:
         counted = await asyncio.gather(*(count_rows(side, table) for side in self._sides for table in self._tables))
         return sum(counted[: len(self._tables)]), sum(counted[len(self._tables) :])
 
-    async def _ask(self) -> dict[str, Any] | None:
+    async def _ask(self) -> DaemonStatus | None:
         """What the daemon says of itself, or None when it does not answer."""
         try:
             return await asyncio.to_thread(ask, daemon_url("127.0.0.1", self._http_port), self._token)

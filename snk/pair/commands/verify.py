@@ -16,8 +16,8 @@ import uvloop
 from snk.db.pooler import refuse_shared_sessions
 from snk.pair.commands.common import checked_settings, pair_of, waiting
 from snk.pair.sync.pair import Pair
-from snk.pair.verify.compare import KINDS, Comparison, compare
-from snk.pair.verify.search import LOOK_AGAIN, Progress, both
+from snk.pair.verify.compare import Comparison, compare
+from snk.pair.verify.search import KINDS, LOOK_AGAIN, Progress, both
 
 SAY_SECONDS = 2.0
 

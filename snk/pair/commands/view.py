@@ -1,11 +1,13 @@
 """What `snk up` shows while it runs: one snapshot of the pair, as a panel or as a line."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+
+from snk.pair.core.report import DaemonStatus, FlowStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,29 +22,29 @@ class PairSnapshot:
 
     seconds: float
     rows: tuple[int | None, int | None]
-    status: dict[str, Any] | None
+    status: DaemonStatus | None
 
     @property
-    def flows(self) -> list[dict[str, Any]]:
+    def flows(self) -> Sequence[FlowStatus]:
         """The flows of the first table, there and back, or of all tables."""
-        return self.status["flows"] if self.status else []
+        return self.status.flows if self.status else ()
 
     @property
     def held(self) -> int:
         """How many ids wait in holes."""
-        return sum(flow["hole_ids"] for flow in self.flows)
+        return sum(flow.hole_ids for flow in self.flows)
 
     @property
     def dedup(self) -> int:
         """How many echoes are awaited."""
-        return self.status["dedup"]["size"] if self.status else 0
+        return self.status.dedup.size if self.status else 0
 
 
 def line(snapshot: PairSnapshot) -> str:
     """The snapshot in one plain line."""
     parts = [f"{snapshot.seconds:6.1f} s", f"first {_number(snapshot.rows[0])}", f"second {_number(snapshot.rows[1])}"]
     parts += [
-        f"{flow['source']}→{flow['destination']} {flow['rows_per_second']:,.0f}/s, {flow['lag_seconds'] * 1000:.0f} ms"
+        f"{flow.source}→{flow.destination} {flow.rows_per_second:,.0f}/s, {flow.lag_seconds * 1000:.0f} ms"
         for flow in snapshot.flows
     ]
     parts += [f"holes {snapshot.held}", f"dedup {snapshot.dedup}"]
@@ -56,13 +58,13 @@ def panel(snapshot: PairSnapshot, title: str) -> Panel:
         table.add_column(heading, justify="left" if heading in ("", "state") else "right")
     for flow in snapshot.flows:
         table.add_row(
-            f"[bold]{flow['source']} → {flow['destination']}[/]  [dim]{escape(flow['table'])}[/]",
-            f"{flow['rows_per_second']:,.0f}",
-            f"{flow['delivered']:,}",
-            f"{flow['lag_seconds'] * 1000:,.0f} ms",
-            f"{flow['hole_ids']:,}",
-            f"{flow['echoes']:,}",
-            flow["state"] if flow["state"] == "running" else f"[yellow]{flow['state']}[/]",
+            f"[bold]{flow.source} → {flow.destination}[/]  [dim]{escape(flow.table)}[/]",
+            f"{flow.rows_per_second:,.0f}",
+            f"{flow.delivered:,}",
+            f"{flow.lag_seconds * 1000:,.0f} ms",
+            f"{flow.hole_ids:,}",
+            f"{flow.echoes:,}",
+            flow.state if flow.state == "running" else f"[yellow]{flow.state}[/]",
         )
     first, second = snapshot.rows
     table.add_row()

@@ -1,4 +1,4 @@
-"""How long to wait: between two polls of a quiet table, and between two tries of something that failed."""
+"""How long to wait between two polls of a table, and how much to take at once."""
 
 from dataclasses import dataclass, replace
 
@@ -79,51 +79,38 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class BatchSize:
-    """How many rows to take at once: fewer after a batch that was too much, and more again after those that were not.
+    """How much to take at once: less after a batch that was too much, and more again after those that were not.
 
     Attributes:
-        most: as many as the settings allow.
-        rows: as many as may be taken now.
+        most_rows: as many rows as the settings allow.
+        most_bytes: as many bytes as the settings allow.
+        rows: as many rows as may be taken now.
         held: how many batches of this size went well, one after the other.
     """
 
-    most: int
+    most_rows: int
+    most_bytes: int
     rows: int
     held: int = 0
 
+    @classmethod
+    def of(cls, most_rows: int, most_bytes: int) -> "BatchSize":
+        """As much as the settings allow."""
+        return cls(most_rows, most_bytes, most_rows)
+
+    @property
+    def bytes(self) -> int:
+        """As many bytes as may be taken now: as large a part of the most as of the rows."""
+        return max(1, self.most_bytes * self.rows // self.most_rows)
+
     def too_much(self) -> "BatchSize":
         """After a batch that a server could not hold, or not in time."""
-        return BatchSize(self.most, max(1, self.rows // SMALLER))
-
-    def share_of(self, most: int) -> int:
-        """Of something else that a batch may hold at most, as large a part as of the rows."""
-        return max(1, most * self.rows // self.most)
+        return replace(self, rows=max(1, self.rows // SMALLER), held=0)
 
     def went_well(self) -> "BatchSize":
         """After a full batch. Only a full one tells that there is room for more."""
-        if self.rows >= self.most:
+        if self.rows >= self.most_rows:
             return self
         if self.held + 1 < HELD_BATCHES:
             return replace(self, held=self.held + 1)
-        return BatchSize(self.most, min(self.most, self.rows * 2))
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Exponential backoff with full jitter in its upper half, so that many clients do not return in step.
-
-    Source: Marc Brooker, "Exponential Backoff And Jitter", 2015 ("equal jitter").
-    """
-
-    first_seconds: float = 0.1
-    most_seconds: float = 5.0
-    tries: int = 0
-
-    def failed(self) -> "Backoff":
-        """The backoff after one more failure."""
-        return replace(self, tries=self.tries + 1)
-
-    def wait_seconds(self, chance: float) -> float:
-        """Seconds to wait, given a random number in [0, 1)."""
-        ceiling = min(self.most_seconds, self.first_seconds * 2.0 ** min(self.tries, 30))
-        return ceiling / 2 + ceiling / 2 * chance
+        return replace(self, rows=min(self.most_rows, self.rows * 2), held=0)

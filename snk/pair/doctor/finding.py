@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snk.db.catalog import ServerFacts
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SnkError, Stop
 from snk.pair.catalog.shape import Shape
 

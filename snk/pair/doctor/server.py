@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from snk.db.catalog import ServerFacts
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import PairUnfit
 from snk.pair.doctor.finding import Finding, fatal
 from snk.pair.schema import own as schema

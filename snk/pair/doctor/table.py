@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
 from snk.db.identifiers import identifier
+from snk.db.server import Server
 from snk.errors import TableUnfit
 from snk.pair.catalog import activity, checkup, lookup
 from snk.pair.catalog.shape import Shape, faults

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.drill.books import Books
 from snk.pair.drill.table import drill_table, durable, new_row

@@ -68,7 +68,7 @@ class DropRedis(Fault):
 
         async def so() -> bool:
             status = await leader.status()
-            return status is not None and status["dedup"]["redis"] is there
+            return status is not None and status.dedup.redis is there
 
         await until(so, f"the daemon says that Redis is {'there' if there else 'away'}")
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.drill.fault import Fault
 from snk.pair.drill.stage import Stage, until
 from snk.pair.drill.table import NAME, drill_table, durable, new_row
@@ -92,7 +92,7 @@ class RefusedRow(Fault):
     async def _until_set_aside(self, stage: Stage, count: int) -> None:
         async def told() -> bool:
             status = await (await stage.leader()).status()
-            return status is not None and sum(flow["rejected"] for flow in status["flows"]) == count
+            return status is not None and sum(flow.rejected for flow in status.flows) == count
 
         await until(told, f"the daemon tells of {count} refused rows")
 

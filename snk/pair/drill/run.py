@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import ServersUnfit, SnkError
 from snk.pair.drill import table
 from snk.pair.drill.board import Board

@@ -8,11 +8,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import Child, free_port
+from snk.pair.core.report import DaemonStatus, FlowState
 from snk.pair.drill.load import Load
 from snk.pair.drill.proxy import Proxy
 from snk.pair.drill.watch import CanaryWatch
@@ -65,17 +66,17 @@ class Daemon:
     child: Child
     url: str
 
-    async def status(self) -> dict[str, Any] | None:
+    async def status(self) -> DaemonStatus | None:
         """What it says of itself, or None when it does not answer."""
         try:
             return await asyncio.to_thread(ask, self.url)
         except (OSError, HTTPException):
             return None
 
-    async def states(self) -> set[str]:
+    async def states(self) -> set[FlowState]:
         """The states of its flows; none when it does not answer."""
         status = await self.status()
-        return {flow["state"] for flow in status["flows"]} if status else set()
+        return {flow.state for flow in status.flows} if status else set()
 
 
 @dataclass(slots=True)
@@ -184,7 +185,7 @@ class Stage:
         words: list[str] = []
         for daemon in self.daemons:
             status = await daemon.status()
-            words.append("; ".join(status["troubles"]) if status else "the daemon does not answer")
+            words.append("; ".join(status.troubles) if status else "the daemon does not answer")
             words.append(f"{daemon.child.log.name} ends with:\n{daemon.child.last_lines()}")
         return "\n".join(word for word in words if word) or "no daemon runs"
 

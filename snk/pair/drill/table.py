@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.engine import Server
 from snk.db.functions import setting
+from snk.db.server import Server
 from snk.errors import TableUnfit
 from snk.pair.schema.own import Conflict, Lease, LedgerKept, Mark, Rejected, SweepKept
 

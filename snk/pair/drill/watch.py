@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.drill.table import drill_table
 from snk.pair.table.synced import UUIDS_ARRAY

@@ -15,9 +15,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import locks
-from snk.db.engine import Server
 from snk.db.functions import commit_durably, interval
 from snk.db.locks import lock, lock_key
+from snk.db.server import Server
 from snk.pair.schema.own import Lease
 
 LEASE_SECONDS = 6.0

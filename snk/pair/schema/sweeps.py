@@ -23,8 +23,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
 from snk.db.functions import commit_locally
+from snk.db.server import Server
 from snk.pair.schema.own import SweepKept
 
 REWRITTEN = "the table was emptied, rewritten or made anew"

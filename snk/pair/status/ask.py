@@ -1,15 +1,18 @@
 """Asking a running daemon over HTTP."""
 
-import json
 import urllib.request
-from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter, ValidationError
 
 from snk.errors import ServiceUnfit
 from snk.http.guard import is_loopback
+from snk.pair.core.report import DaemonStatus
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a daemon that listens everywhere
 ANSWER_SECONDS = 3.0
+
+_STATUS = TypeAdapter(DaemonStatus)
 
 
 def daemon_url(host: str, port: int) -> str:
@@ -36,11 +39,20 @@ def check_url(url: str, token: str | None) -> None:
         raise ServiceUnfit(f"SNK_HTTP_TOKEN would cross the network to {host} for all to read", hint=hint)
 
 
-def ask(url: str, token: str | None = None) -> dict[str, Any]:
-    """What the daemon says of itself (``GET /status``).
+def ask(url: str, token: str | None = None) -> DaemonStatus:
+    """What the daemon says of itself.
 
     Raises:
         OSError: it does not answer, or somebody else does.
+    """
+    return parse(fetch(url, token))
+
+
+def fetch(url: str, token: str | None = None) -> bytes:
+    """The daemon's answer to ``GET /status``, as it is.
+
+    Raises:
+        OSError: it does not answer.
     """
     request = urllib.request.Request(f"{url}/status")  # noqa: S310 - the user's own daemon
     if token:
@@ -48,10 +60,17 @@ def ask(url: str, token: str | None = None) -> dict[str, Any]:
     # A proxy on the way to a daemon without TLS would read the token.
     plain = [urllib.request.ProxyHandler({})] if request.type == "http" else []
     with urllib.request.build_opener(*plain).open(request, timeout=ANSWER_SECONDS) as answer:
-        try:
-            told = json.load(answer)
-        except ValueError as error:
-            raise OSError("what answers there is not SNK") from error
-    if not isinstance(told, dict) or "flows" not in told:
-        raise OSError("what answers there is not SNK")
+        told: bytes = answer.read()
     return told
+
+
+def parse(answer: bytes) -> DaemonStatus:
+    """The status in an answer.
+
+    Raises:
+        OSError: there is none in it.
+    """
+    try:
+        return _STATUS.validate_json(answer)
+    except ValidationError as error:
+        raise OSError("what answers there is not SNK, or another version of it") from error

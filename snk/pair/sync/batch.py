@@ -7,6 +7,9 @@ from snk.pair.core.tail import Tail
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.synced import Rows
 
+Unread = Mapping[str, Refusal]
+"""Why rows that are there cannot be given, by uuid."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -20,6 +23,7 @@ class Batch:
         full: it was cut off at the batch size, in rows or in bytes, so more rows may be waiting.
         again: uuids that were set aside in the destination, and are tried with this batch.
         unread: why rows that are there cannot be given by the source, by uuid.
+        echoes: how many rows were left out, for SNK wrote them.
         made: of rows that triggers made of delivered ones, the generation (`snk.pair.core.origins`), by uuid.
     """
 
@@ -31,7 +35,8 @@ class Batch:
     moved: bool
     full: bool
     again: Sequence[str] = ()
-    unread: Mapping[str, Refusal] = field(default_factory=dict)
+    unread: Unread = field(default_factory=dict)
+    echoes: int = 0
     made: Mapping[str, int] = field(default_factory=dict)
 
     @property

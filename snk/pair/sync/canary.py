@@ -12,8 +12,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
 from snk.db.functions import interval
+from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.core.report import CanaryStatus
 from snk.pair.schema.own import Canary

@@ -14,25 +14,25 @@ from dataclasses import replace
 import structlog
 
 from snk import __version__
-from snk.db.engine import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
-from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.canary import CanaryProbe
-from snk.pair.sync.flow import Around, Echoes, Flow, Limits
+from snk.pair.sync.flow import Flow
 from snk.pair.sync.job import STOP_SECONDS, TableJob
-from snk.pair.sync.lease import Leases
+from snk.pair.sync.leases import Leases
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.lineage import Lineage
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.locks import LockWatch
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.pause import pause
 from snk.pair.sync.prepare import prepare
-from snk.pair.sync.sweeper import Sweeper, SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
+from snk.pair.sync.shared import Shared
 from snk.pair.sync.turns import Turns
 from snk.pair.verify.throttle import throttles_of
 
@@ -61,26 +61,27 @@ class Daemon:
         # Containers share names and process numbers.
         self._name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._started = time.monotonic()
-        self._store = RedisStore(redis_dsn)
-        self._dedup_sets: list[DedupSet] = []
-        self._turns = Turns()
-        self._arrivals = {server.label: Arrivals() for server in (pair.first, pair.second)}
-        self._lineages = {server.label: Lineage() for server in (pair.first, pair.second)}
-        self._flows: dict[str, list[Flow]] = {}
-        self._leases = Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours)
-        self._sweepers: list[Sweeper] = []
+        sweeps = sweeps or SweepSchedule()
+        labels = [server.label for server in (pair.first, pair.second)]
+        self._shared = Shared(
+            store=RedisStore(redis_dsn),
+            leases=Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours),
+            limits=limits.shared_by(len(pair.tables)),
+            schedule=sweeps,
+            throttles=throttles_of(sweeps.share),
+            turns=Turns(),
+            arrivals={label: Arrivals() for label in labels},
+            lineages={label: Lineage() for label in labels},
+        )
+        self._jobs = {table: TableJob(pair, table, self._shared) for table in pair.tables}
         there, back = (pair.first, pair.second), (pair.second, pair.first)
         self._canaries = [CanaryProbe(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
         self._locks = LockWatch(pair.first, pair.second)
-        limits = limits.shared_by(len(pair.tables))
-        sweeps = sweeps or SweepSchedule()
-        self._throttles = throttles_of(sweeps.share)
-        self._jobs = [self._job(table, limits, sweeps) for table in pair.tables]
 
     @property
     def flows(self) -> list[Flow]:
         """All flows, there and back for one table after the other."""
-        return [flow for flows in self._flows.values() for flow in flows]
+        return [flow for job in self._jobs.values() for flow in job.flows]
 
     async def wait_until_fit(self, stop: asyncio.Event, *, init: bool = False) -> None:
         """Wait for both servers, then see that this pair and these tables can be synced.
@@ -100,7 +101,7 @@ class Daemon:
                 if reminder.due(str(error)):
                     log.warning("server_awaited", error=str(error))
                 for flow in self.flows:
-                    flow.meter.failed(error)
+                    flow.fail(error)
                 await pause(stop, RETRY_SECONDS)
                 continue
             if faults and not looked_twice:
@@ -115,18 +116,18 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all jobs until ``stop`` is set; then let each flow finish the batch in hand, for a few seconds."""
-        async with self._store, asyncio.TaskGroup() as group:
-            store = group.create_task(self._store.run())
-            leases = group.create_task(self._leases.run())
+        async with self._shared.store, asyncio.TaskGroup() as group:
+            store = group.create_task(self._shared.store.run())
+            leases = group.create_task(self._shared.leases.run())
             helpers = [group.create_task(canary.run(stop, self._leads_canaries)) for canary in self._canaries]
             helpers.append(group.create_task(self._locks.run(stop, self._standing)))
-            jobs = [group.create_task(job.run(stop)) for job in self._jobs]
+            jobs = [group.create_task(job.run(stop)) for job in self._jobs.values()]
             await stop.wait()
             log.info("daemon_stopping")
-            self._leases.retire()
+            self._shared.leases.retire()
             await asyncio.wait(jobs)
-            self._leases.close()
-            self._store.close()
+            self._shared.leases.close()
+            self._shared.store.close()
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
             for service in (store, leases, *helpers):
                 service.cancel()
@@ -134,7 +135,7 @@ class Daemon:
 
     def status(self) -> DaemonStatus:
         """Everything the outside may know, at this moment."""
-        flows = tuple(flow.meter.status() for flow in self.flows)
+        flows = tuple(flow.status() for flow in self.flows)
         canaries = tuple(canary.status() for canary in self._canaries)
         return DaemonStatus(
             version=__version__,
@@ -143,20 +144,20 @@ class Daemon:
             first=self._pair.first.address,
             second=self._pair.second.address,
             flows=flows,
-            sweeps=tuple(sweeper.status() for sweeper in self._sweepers),
+            sweeps=tuple(job.sweeper.status() for job in self._jobs.values()),
             canaries=canaries,
             lockers=self._locks.lockers,
-            dedup=DedupStatus(sum(map(len, self._dedup_sets)), redis=not self._store.error, error=self._store.error),
+            dedup=self._dedup(),
             troubles=(*filter(None, map(_trouble, flows)), *filter(None, map(_silence, canaries))),
         )
 
     def _leads_canaries(self) -> bool:
         """Whether the canaries are this daemon's."""
-        return all(flow.meter.state not in ("standby", "starting") for flow in self._flows[CANARIES])
+        return all(flow.progress.state not in ("standby", "starting") for flow in self._jobs[CANARIES].flows)
 
     def _standing(self) -> bool:
         """Whether a flow has not moved for a while."""
-        return any(flow.meter.status().progress_seconds > SLOW_SECONDS for flow in self.flows)
+        return any(flow.progress.idle_seconds > SLOW_SECONDS for flow in self.flows)
 
     async def _faults(self, *, init: bool) -> list[Stop]:
         pair = self._pair
@@ -164,44 +165,13 @@ class Daemon:
             await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
         return await check_pair(pair.first, pair.second, pair.tables)
 
-    def _job(self, table: str, limits: Limits, sweeps: SweepSchedule) -> TableJob:
-        first, second = self._pair.first, self._pair.second
-        sweep_due = asyncio.Event()
-        dedup = {server.label: DedupSet(limits.notes) for server in (first, second)}
-        names = {server.label: self._pair.notes_name(table, server) for server in (first, second)}
-        for label, held in dedup.items():
-            self._dedup_sets.append(held)
-            self._store.attach(names[label], held)
-        self._flows[table] = [
-            Flow(
-                source,
-                destination,
-                table,
-                Echoes(dedup[destination.label], dedup[source.label], names[destination.label], self._store),
-                limits,
-                around=self._around(source, destination),
-                sweep_due=sweep_due,
-            )
-            for source, destination in ((first, second), (second, first))
-        ]
-        if table == CANARIES:
-            sweeps = replace(sweeps, every_seconds=0)  # old ones are deleted on one side before the other
-        flows = self._flows[table]
-        sweeper = Sweeper(first, second, table, flows, sweeps, throttles=self._throttles, sweep_due=sweep_due)
-        self._sweepers.append(sweeper)
-        return TableJob(table, flows, sweeper, tuple(dedup.values()), self._leases)
-
-    def _around(self, source: Server, destination: Server) -> Around:
-        return Around(
-            self._turns,
-            self._arrivals[destination.label],
-            self._lineages[source.label],
-            self._lineages[destination.label],
-        )
+    def _dedup(self) -> DedupStatus:
+        size = sum(len(held) for job in self._jobs.values() for held in job.dedup_sets.values())
+        return DedupStatus(size, redis=not self._shared.store.error, error=self._shared.store.error)
 
     def _not_ours(self, table: str, leader: str, error: SnkError | None) -> None:
         """Another daemon works on a table, or nobody can tell who does."""
-        for flow in self._flows[table]:
+        for flow in self._jobs[table].flows:
             flow.stand_by(leader, error)
 
 

@@ -1,13 +1,19 @@
 """One table, both ways, as long as this daemon has its lease."""
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
+from snk.db.server import Server
 from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.schema.own import CANARIES
 from snk.pair.sync.flow import Flow
-from snk.pair.sync.lease import HeldLease, Leases
+from snk.pair.sync.leases import HeldLease
+from snk.pair.sync.pair import Pair
+from snk.pair.sync.parts import Echoes
+from snk.pair.sync.route import Route
+from snk.pair.sync.shared import Shared
 from snk.pair.sync.sweeper import Sweeper
 
 STOP_SECONDS = 4.0
@@ -16,31 +22,50 @@ log = structlog.get_logger()
 
 
 class TableJob:
-    """Runs the two flows of a table whenever it is this daemon's turn."""
+    """Runs the two flows of a table, and its sweeps, whenever it is this daemon's turn.
 
-    def __init__(
-        self, table: str, flows: Sequence[Flow], sweeper: Sweeper, dedup_sets: Sequence[DedupSet], leases: Leases
-    ) -> None:
-        self._table = table
-        self._flows = flows
-        self._sweeper = sweeper
-        self._dedup_sets = dedup_sets
-        self._leases = leases
+    Attributes:
+        table: by its name in the settings.
+        flows: from the first to the second, and back.
+        sweeper: of both sides.
+        dedup_sets: what each side is known to hold.
+    """
+
+    def __init__(self, pair: Pair, table: str, shared: Shared) -> None:
+        self.table = table
+        self.dedup_sets = {server.label: DedupSet(shared.limits.notes) for server in (pair.first, pair.second)}
+        names = {server.label: pair.notes_name(table, server) for server in (pair.first, pair.second)}
+        for label, held in self.dedup_sets.items():
+            shared.store.attach(names[label], held)
+        sweep_due = asyncio.Event()
+
+        def flow(source: Server, destination: Server) -> Flow:
+            route = Route(source, destination, table)
+            held = self.dedup_sets[destination.label], self.dedup_sets[source.label]
+            echoes = Echoes(*held, names[destination.label], shared.store)
+            return Flow(route, echoes, shared.around(route), shared.limits, sweep_due)
+
+        self.flows = (flow(pair.first, pair.second), flow(pair.second, pair.first))
+        schedule = shared.schedule
+        if table == CANARIES:
+            schedule = replace(schedule, every_seconds=0)  # old ones are deleted on one side before the other
+        self.sweeper = Sweeper(self.flows, schedule, shared.throttles, sweep_due)
+        self._leases = shared.leases
 
     async def run(self, stop: asyncio.Event) -> None:
         """Wait for the lease, work, and wait again, until ``stop`` is set."""
         while held := await self._next_lease(stop):
-            for held in self._dedup_sets:
-                held.forget()  # somebody else may have worked here in between
+            for known in self.dedup_sets.values():
+                known.forget()  # somebody else may have worked here in between
             try:
                 await self._work(held, stop)
             finally:
                 self._leases.end(held)
-        for flow in self._flows:
-            flow.meter.state = "stopped"
+        for flow in self.flows:
+            flow.progress.state = "stopped"
 
     async def _next_lease(self, stop: asyncio.Event) -> HeldLease | None:
-        leading = asyncio.create_task(self._leases.lead(self._table))
+        leading = asyncio.create_task(self._leases.lead(self.table))
         stopping = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait((leading, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -57,8 +82,8 @@ class TableJob:
         """
         finish = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            flows = [group.create_task(flow.run(finish, held), name=flow.meter.name) for flow in self._flows]
-            sweeping = group.create_task(self._sweeper.run(finish), name=f"the sweeps of {self._table}")
+            flows = [group.create_task(flow.run(finish, held), name=flow.route.name) for flow in self.flows]
+            sweeping = group.create_task(self.sweeper.run(finish), name=f"the sweeps of {self.table}")
             events = [group.create_task(event.wait()) for event in (stop, held.asked, held.lost)]
             await asyncio.wait((*flows, sweeping, *events), return_when=asyncio.FIRST_COMPLETED)
             if not (stop.is_set() or held.asked.is_set() or held.lost.is_set()):

@@ -8,11 +8,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import Stop, TableUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
 from snk.pair.schema.sweeps import Sweeps
+from snk.pair.table.check import TableCheck
 from snk.pair.table.fitness import look_at, look_over, one_and_the_same
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped
@@ -20,19 +21,34 @@ from snk.pair.table.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """One end: a connection that lives as long as what was learnt on it.
+class Source:
+    """Where rows are read: a connection that lives as long as what was learnt on it.
 
     Attributes:
-        triggers: what an insert of SNK's fires there.
+        triggers: what an insert of SNK's fires here: the flow in the other direction writes here.
     """
 
     server: Server
     facts: ServerFacts
     reader: Reader
+    check: TableCheck
+    triggers: tuple[InsertTrigger, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where rows are written: a connection that lives as long as what was learnt on it.
+
+    Attributes:
+        triggers: what an insert of SNK's fires here.
+    """
+
+    server: Server
+    facts: ServerFacts
     writer: Writer
+    check: TableCheck
     sweeps: Sweeps
-    triggers: tuple[InsertTrigger, ...] = ()
+    triggers: tuple[InsertTrigger, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +56,8 @@ class Link:
     """From a source to a destination."""
 
     table: str
-    source: End
-    destination: End
+    source: Source
+    destination: Destination
 
 
 @asynccontextmanager
@@ -58,11 +74,12 @@ async def linked(source: Server, destination: Server, table: str) -> AsyncIterat
     if found:
         raise found[0]
     async with source.connect() as reading, destination.connect() as writing:
-        ends = [
-            await _end(server, connection, shapes[server.label][1])
-            for server, connection in ((source, reading), (destination, writing))
-        ]
-        yield Link(shapes[source.label][1].full_name, *ends)
+        shape = shapes[source.label][1]
+        yield Link(
+            shape.full_name,
+            await _source(source, reading, shape),
+            await _destination(destination, writing, shapes[destination.label][1]),
+        )
 
 
 async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
@@ -111,13 +128,23 @@ async def _faults_of(first: Server, second: Server, table: str, seen: Mapping[st
     return found or list(differences(*shapes))
 
 
-async def _end(server: Server, connection: AsyncConnection, shape: Shape) -> End:
+async def _source(server: Server, connection: AsyncConnection, shape: Shape) -> Source:
+    facts, triggers = await _learnt(server, connection, shape)
+    reader = Reader(server, connection, await mapped(shape))
+    return Source(server, facts, reader, TableCheck(server, connection, shape), triggers)
+
+
+async def _destination(server: Server, connection: AsyncConnection, shape: Shape) -> Destination:
+    facts, triggers = await _learnt(server, connection, shape)
+    writer = Writer(server, connection, await mapped(shape), watches_triggers=bool(triggers))
+    check, sweeps = TableCheck(server, connection, shape), Sweeps(server, connection, shape.full_name)
+    return Destination(server, facts, writer, check, sweeps, triggers)
+
+
+async def _learnt(
+    server: Server, connection: AsyncConnection, shape: Shape
+) -> tuple[ServerFacts, tuple[InsertTrigger, ...]]:
     async with server.answering(connection):
         await plan_by_index(connection)
         facts = await catalog.server_facts(connection)
-        triggers = tuple(await lookup.insert_triggers(connection, shape.relations))
-    table = await mapped(shape)
-    writer = Writer(server, connection, table, watches_triggers=bool(triggers))
-    return End(
-        server, facts, Reader(server, connection, table), writer, Sweeps(server, connection, shape.full_name), triggers
-    )
+        return facts, tuple(await lookup.insert_triggers(connection, shape.relations))

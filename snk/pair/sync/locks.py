@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.catalog import activity
 from snk.pair.core.report import Locker

@@ -1,17 +1,19 @@
-"""What one flow counts of itself, for status and metrics."""
+"""What one flow counts of itself, for status and metrics: nothing is decided by it."""
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pair.catalog.shape import InsertTrigger
-from snk.pair.core.report import Blocker, FlowState, FlowStatus
+from snk.pair.core.report import Blocker, FlowStatus
 from snk.pair.core.tail import Tail
+from snk.pair.sync.progress import Progress
+from snk.pair.sync.requested import RequestedRows
+from snk.pair.sync.route import Route
 from snk.pair.table.writer import Delivered, MarkState
 
 RATE_SECONDS = 2.0
@@ -21,16 +23,21 @@ log = structlog.get_logger()
 
 
 class Meter:
-    """The figures of one flow, over all its sessions. Only its flow writes to it, and who decides whether it runs."""
+    """The figures of one flow, over all its sessions.
 
-    def __init__(self, table: str, source: str, destination: str, wanted: Sequence[str] = ()) -> None:
-        self.state: FlowState = "starting"
+    Attributes:
+        conflicts: recorded in the destination.
+        rejected: rows that are set aside there.
+        late: rows that came into holes given up, and were brought all the same.
+    """
+
+    def __init__(self, route: Route, progress: Progress, requested: RequestedRows) -> None:
         self.conflicts = 0
         self.rejected = 0
         self.late = 0
-        self.leader = ""
-        self.names = {"table": table, "source": source, "destination": destination}
-        self._wanted = wanted
+        self._route = route
+        self._progress = progress
+        self._requested = requested
         self._tail = Tail()
         self._mark = MarkState()
         self._blockers: tuple[Blocker, ...] = ()
@@ -38,31 +45,20 @@ class Meter:
         self._delivered = 0
         self._echoes = 0
         self._present = 0
-        self._awaits: tuple[str, ...] = ()
         self._error = ""
         self._notice = ""
         self._reminder = Reminder()
-        now = time.monotonic()
-        self._errored_at = now
-        self._stepped_at = now
-        self._caught_up_at = now
-        self._watched_until = 0.0
-        self._whole_at = now
-        self._samples: deque[tuple[float, int]] = deque([(now, 0)])
+        self._errored_at = self._whole_at = time.monotonic()
+        self._samples: deque[tuple[float, int]] = deque([(self._whole_at, 0)])
 
     @property
-    def name(self) -> str:
-        """Such as ``records first→second``."""
-        return "{table} {source}→{destination}".format(**self.names)
-
-    def stepped(self) -> None:
-        """A step was finished."""
-        self._stepped_at = time.monotonic()
+    def high(self) -> int:
+        """The greatest id read at the source."""
+        return self._tail.high
 
     def stood_by(self) -> None:
-        """Another daemon leads, and its lag counts: this one's begins when it takes over, as at a start."""
-        now = time.monotonic()
-        self._stepped_at = self._caught_up_at = self._whole_at = now
+        """Another daemon leads: for how long there have been holes is counted from when this one takes over."""
+        self._whole_at = time.monotonic()
 
     def wrote(self, delivered: Delivered) -> None:
         """A batch was written."""
@@ -74,32 +70,12 @@ class Meter:
         """So many rows were recognised as SNK's own."""
         self._echoes += rows
 
-    def reached(self, tail: Tail, mark: MarkState, asked: float | None) -> None:
-        """So far it came; all that was visible at monotonic time ``asked`` is delivered, None where more is waiting."""
+    def reached(self, tail: Tail, mark: MarkState) -> None:
+        """So far it came."""
         self._tail, self._mark = tail, mark
-        self._caught_up_at = self._caught_up_at if asked is None else asked
         if not tail.fenced:
             self._whole_at = time.monotonic()
             self._blockers = ()
-
-    @contextmanager
-    def watched_until(self, moment: float) -> Iterator[None]:
-        """Inside the block the source's server watches for rows until so: as long as it is silent, there are none."""
-        self._watched_until = moment
-        try:
-            yield
-        finally:
-            self._watched_until = 0.0
-
-    @contextmanager
-    def awaiting(self, tables: Iterable[str]) -> Iterator[None]:
-        """Inside the block rows wait for those to which they refer, which other flows are bringing."""
-        self._awaits = tuple(sorted(tables))
-        try:
-            yield
-        finally:
-            self._awaits = ()
-            self.stepped()
 
     def looked(self, waiting: int, blockers: Sequence[Blocker]) -> None:
         """A beat looked at the source: ids above the mark, and who holds holes open."""
@@ -112,16 +88,15 @@ class Meter:
     def failed(self, error: SnkError) -> None:
         """A session ended with an error."""
         self._error, self._errored_at = str(error), time.monotonic()
-        self.stepped()
 
     def note_loop(self, triggers: str) -> None:
         """Triggers of the source make rows of delivered rows without end; what they make is set aside."""
-        source = self.names["source"]
+        source = self._route.source.label
         self._notice = (
             f"triggers of {source} make rows of those that SNK delivers, without end: {triggers}. {LOOP_HINT}"
         )
         if self._reminder.due(triggers):
-            log.warning("trigger_loop", **self.names, triggers=triggers, effect="what they make is set aside")
+            log.warning("trigger_loop", **self._route.labels, triggers=triggers, effect="what they make is set aside")
 
     def note_rewriting(self, triggers: Iterable[InsertTrigger]) -> None:
         """Rows differ from what the destination holds, and these are the triggers there: some may change rows."""
@@ -129,16 +104,16 @@ class Meter:
             trigger.full_name for trigger in triggers if trigger.timing == "before" and trigger.level == "row"
         )
         if before:
-            destination = self.names["destination"]
+            destination = self._route.destination.label
             self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"
 
     def status(self) -> FlowStatus:
         """All figures at this moment."""
         now = time.monotonic()
-        holes = self._tail.holes
+        holes, progress = self._tail.holes, self._progress
         return FlowStatus(
-            **self.names,
-            state=self.state,
+            **self._route.labels,
+            state=progress.state,
             high=self._tail.high,
             safe=self._mark.safe,
             version=self._mark.version,
@@ -146,19 +121,19 @@ class Meter:
             holes=len(holes.pairs),
             holes_seconds=now - self._whole_at if holes else 0.0,
             blockers=self._blockers,
-            lag_seconds=0.0 if now < self._watched_until else max(0.0, now - self._caught_up_at),
+            lag_seconds=progress.lag_seconds,
             lag_rows=self._waiting,
             delivered=self._delivered,
             echoes=self._echoes,
             present=self._present,
             conflicts=self.conflicts,
             rejected=self.rejected,
-            wanted=len(self._wanted),
+            wanted=len(self._requested),
             late=self.late,
-            leader=self.leader,
+            leader=progress.leader,
             rows_per_second=self._rate(now),
-            progress_seconds=0.0 if self._awaits else now - self._stepped_at,
-            awaits=self._awaits,
+            progress_seconds=progress.idle_seconds,
+            awaits=progress.awaits,
             error=self._error,
             notice=self._notice,
             error_seconds=now - self._errored_at if self._error else None,

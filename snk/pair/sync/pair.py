@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from snk.db.engine import Server
+from snk.db.server import Server
 
 
 @dataclass(frozen=True, slots=True)

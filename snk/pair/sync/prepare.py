@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 
 from snk.db import catalog
-from snk.db.engine import Server
 from snk.db.functions import commit_durably
+from snk.db.server import Server
 from snk.pair.schema import own as schema
 from snk.pair.schema.grants import granted
 from snk.pair.table.fitness import server_faults

@@ -10,18 +10,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 
 from snk.db import catalog
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.core.report import SweepStatus
 from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.schema.sweeps import Owed, Sweeps
 from snk.pair.sync.flow import Flow
 from snk.pair.sync.pause import pause
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.rejects import recorded
 from snk.pair.verify.search import Kind
 from snk.pair.verify.sweep import sweep
@@ -30,44 +30,20 @@ from snk.pair.verify.throttle import Throttles
 FIRST_SECONDS = 30.0
 AGAIN_SECONDS = 10.0
 LOOK_SECONDS = 0.5
-LAG_SECONDS = 2.0
 NEVER = float("inf")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class SweepSchedule:
-    """How often a table is swept, and with how much of a processor on each side.
-
-    Attributes:
-        every_seconds: from the end of a sweep to the next; 0 for none but where there is reason for one.
-        share: of one processor, for all tables together.
-        settle_seconds: what differs for so long is not under way.
-    """
-
-    every_seconds: float = 300.0
-    share: float = 0.2
-    settle_seconds: float = 5.0
 
 
 class Sweeper:
     """Sweeps one table while this daemon works on it."""
 
     def __init__(
-        self,
-        first: Server,
-        second: Server,
-        table: str,
-        flows: Sequence[Flow],
-        schedule: SweepSchedule,
-        *,
-        throttles: Throttles,
-        sweep_due: asyncio.Event,
+        self, flows: tuple[Flow, Flow], schedule: SweepSchedule, throttles: Throttles, sweep_due: asyncio.Event
     ) -> None:
-        self._servers = (first, second)
-        self._table = table
         self._there, self._back = flows
+        self._servers = (self._there.route.source, self._there.route.destination)
+        self._table = self._there.route.table
         self._schedule = schedule
         self._throttles = throttles
         self._every_seconds = schedule.every_seconds or NEVER
@@ -125,7 +101,7 @@ class Sweeper:
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
         """Rows that wait for their turn are no differences, nor are those that an earlier sweep found."""
-        while not stop.is_set() and not all(_caught_up(flow) for flow in (self._there, self._back)):
+        while not stop.is_set() and not (self._there.caught_up and self._back.caught_up):
             await pause(stop, LOOK_SECONDS)
 
     async def _owed(self) -> dict[Server, Owed]:
@@ -178,13 +154,13 @@ class Sweeper:
 
     async def _compare(self) -> bool:
         began = time.monotonic()
-        marks = (self._there.meter.status().high, self._back.meter.status().high)
+        marks = (self._there.high, self._back.high)
         settle_seconds = self._schedule.settle_seconds
         swept = await sweep(
             *self._servers, self._table, throttles=self._throttles, settle_seconds=settle_seconds, excuse=self._excuse
         )
-        found = self._want(self._there, swept.only_in_first) + self._want(self._back, swept.only_in_second)
-        self._there.want(swept.different)  # to be recorded as conflicts
+        found = self._request(self._there, swept.only_in_first) + self._request(self._back, swept.only_in_second)
+        self._there.requested.add(swept.different)  # to be recorded as conflicts
         self._error, self._seconds, self._rows = "", swept.seconds, max(swept.rows)
         self._aside = swept.excused
         self._found += found
@@ -194,11 +170,11 @@ class Sweeper:
             self._proven_at, self._marks = began, marks
         return proven
 
-    def _want(self, flow: Flow, uuids: Sequence[str]) -> int:
+    def _request(self, flow: Flow, uuids: Sequence[str]) -> int:
         """Have a flow bring these rows; how many of them it did not know of."""
-        new = flow.want(uuids)
+        new = flow.requested.add(uuids)
         if new:
-            log.warning("rows_missed", **flow.meter.names, rows=new, first=uuids[0])
+            log.warning("rows_missed", **flow.route.labels, rows=new, first=uuids[0])
         return new
 
     async def _excuse(self, suspects: dict[str, Kind]) -> frozenset[str]:
@@ -222,8 +198,3 @@ class Sweeper:
                     name = await catalog.full_name(connection, self._table) or self._table
                     excused |= await recorded(connection, record, name, named)
         return excused
-
-
-def _caught_up(flow: Flow) -> bool:
-    status = flow.meter.status()
-    return status.state == "running" and status.lag_seconds < LAG_SECONDS and not status.wanted

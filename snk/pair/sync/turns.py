@@ -20,7 +20,7 @@ class Turns:
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Turn"]:
         """Have a turn as long as the block lasts; after `TURN_SECONDS` without one, go ahead all the same."""
-        turn = Turn(None)
+        turn = NO_TURN
         with suppress(TimeoutError):
             async with asyncio.timeout(TURN_SECONDS):
                 await self._lock.acquire()
@@ -42,3 +42,7 @@ class Turn:
         if self._lock:
             self._lock.release()
             self._lock = None
+
+
+NO_TURN = Turn(None)
+"""For those that need none: there is nothing to give up."""

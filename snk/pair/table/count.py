@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.catalog import lookup
 from snk.pair.table.synced import SyncedTable
 

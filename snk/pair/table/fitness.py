@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
-from snk.db.engine import Server
 from snk.db.locks import lock, lock_key
 from snk.db.pooler import refuse_shared_sessions
+from snk.db.server import Server
 from snk.errors import PairUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import Shape

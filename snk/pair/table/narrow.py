@@ -5,7 +5,7 @@ them bad, about 2 r log2(n / r) tries are needed.
 
 A trigger may fail with any error there is, so the error does not tell whether a row is to blame. What fails without any
 row is not a row's fault: a right is missing, or a trigger of the statement refuses everything. Nor is an error that
-usually has another cause (`snk.db.sqlstates.doubtful`) if every row of a batch meets it.
+usually has another cause (`snk.db.errors.doubtful`) if every row of a batch meets it.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.sqlstates import COSTLY, FOREIGN_KEY_VIOLATION, doubtful, may_be_of_a_row, plain, sqlstate
+from snk.db.errors import COSTLY, FOREIGN_KEY_VIOLATION, doubtful, may_be_of_a_row, plain, sqlstate
 from snk.errors import ParentMissing, TooLarge
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.synced import Rows, bound
@@ -62,20 +62,27 @@ async def insert_narrowly(
     if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
         raise ParentMissing(plain(error))
     await connection.execute(statement, bound(rows[:0].columns))
-    waiting = [(rows, error)]
+    await _halve(connection, statement, (rows, error), narrowed)
+    if len(narrowed.refused) == len(rows) > 1 and all(doubtful(why.sqlstate) for why in narrowed.refused.values()):
+        raise error
+    return narrowed
+
+
+async def _halve(
+    connection: AsyncConnection, statement: sa.Executable, refused: tuple[Rows, DBAPIError], narrowed: Narrowed
+) -> None:
+    """Insert the halves of what was refused, and the halves of these, until only single rows are refused."""
+    waiting = [refused]
     while waiting:
-        refused, error = waiting.pop()
-        if len(refused) == 1:
-            narrowed.refused[refused.uuids[0]] = _refusal(error)
+        rows, error = waiting.pop()
+        if len(rows) == 1:
+            narrowed.refused[rows.uuids[0]] = _refusal(error)
             if len(narrowed.refused) > MOST_REFUSED:
                 words = plain(error)
                 raise TooLarge(f"more than {MOST_REFUSED} rows of a batch are refused, the last one: {words}")
             continue
-        tried = [(half, await _try(connection, statement, half, narrowed)) for half in refused.halves()]
+        tried = [(half, await _try(connection, statement, half, narrowed)) for half in rows.halves()]
         waiting += [(half, again) for half, again in tried if again]
-    if len(narrowed.refused) == len(rows) > 1 and all(doubtful(why.sqlstate) for why in narrowed.refused.values()):
-        raise error
-    return narrowed
 
 
 def of_these_rows(error: DBAPIError, count: int) -> bool:

@@ -10,14 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.db import catalog
-from snk.db.engine import Kind, Server
 from snk.db.functions import setting
-from snk.errors import SnkError, TableChanged
+from snk.db.server import Kind, Server
+from snk.errors import SnkError
 from snk.pair.catalog import activity, lookup
 from snk.pair.core.portion import Portion
 from snk.pair.core.report import Blocker
 from snk.pair.schema import own as schema
 from snk.pair.table import deliveries, questions
+from snk.pair.table.check import changed
 from snk.pair.table.questions import Question, any_of
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.statement import Statement
@@ -112,7 +113,6 @@ class Reader:
         self._named = Statement(table, questions.named)
         self._wait = Statement(table, questions.wait)
         self._can_wait: bool | None = None
-        self._held = sa.select(table.uuid).where(any_of(table))
         self._made_in = questions.made_in(table)
         self._bounds = Statement(table, questions.bounds)
 
@@ -182,11 +182,6 @@ class Reader:
         except SnkError as other:
             # What the driver cannot read is no error of SNK's: then it is the connection that failed since.
             raise (error if isinstance(error, SnkError) else other) from error.__cause__
-
-    async def held(self, uuids: Sequence[str]) -> frozenset[str]:
-        """Which of these uuids the table holds."""
-        async with self._server.answering(self._connection, "read"):
-            return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
     async def named(self, uuids: Sequence[str], portion: Portion) -> Named:
         """The rows of the first of these uuids, of as many as fit into the portion, and of one at least."""
@@ -267,22 +262,6 @@ class Reader:
         low, high = await self._row(self._bounds, kind="look")
         return low, high
 
-    async def see_unchanged(self) -> None:
-        """See that the table is as it was when the connection was made.
-
-        Raises:
-            TableChanged: it is not.
-        """
-        async with self._server.answering(self._connection):
-            definition = await lookup.definition_fingerprint(self._connection, self._table.shape)
-        if definition != self._table.shape.definition_fingerprint:
-            raise self._changed()
-
-    @property
-    def storage_fingerprint(self) -> str:
-        """`Shape.storage_fingerprint` when the connection was made."""
-        return self._table.shape.storage_fingerprint
-
     async def went_back(self, high: int, greatest: int | None) -> bool:
         """Whether ids below the mark may be drawn again: its row is gone, and its sequence does not stand above it."""
         if high <= (self.floor if greatest is None else greatest):
@@ -299,10 +278,7 @@ class Reader:
 
     def _check(self, fingerprint: str | None) -> None:
         if fingerprint != self._table.shape.row_fingerprint:
-            raise self._changed()
-
-    def _changed(self) -> TableChanged:
-        return TableChanged(f"{self._server.label}: {self._table.shape.full_name} is not as it was: looking again")
+            raise changed(self._server, self._table.shape)
 
     async def get_ready(self) -> None:
         """Make what `named` needs now, so that it takes no time later."""

@@ -9,8 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.errors import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, doubtful, sqlstate
 from snk.db.functions import interval
-from snk.db.sqlstates import DOUBTFUL, FOREIGN_KEY_VIOLATION, NOT_IN_ENCODING, doubtful, sqlstate
 from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.table.synced import UUIDS_ARRAY
 

@@ -21,7 +21,7 @@ from itertools import chain
 
 from sqlalchemy.exc import DBAPIError
 
-from snk.db.sqlstates import NOT_IN_ENCODING, plain, sqlstate
+from snk.db.errors import NOT_IN_ENCODING, plain, sqlstate
 from snk.errors import SnkError
 from snk.pair.table.narrow import of_these_rows
 from snk.pair.table.rejects import Refusal

@@ -23,8 +23,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
-from snk.db.engine import Server
-from snk.db.sqlstates import FOREIGN_KEY_VIOLATION, plain, sqlstate
+from snk.db.errors import FOREIGN_KEY_VIOLATION, plain, sqlstate
+from snk.db.server import Server
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 from snk.pair.catalog import lookup
 from snk.pair.core.ledger import Ledger
@@ -32,6 +32,7 @@ from snk.pair.schema.own import Conflict, LedgerKept, Mark
 from snk.pair.table.conflicts import Conflicts
 from snk.pair.table.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
 from snk.pair.table.narrow import insert_narrowly, of_these_rows
+from snk.pair.table.questions import any_of
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import Aside, Refusal, Rejects
 from snk.pair.table.statement import Statement
@@ -120,6 +121,7 @@ class Writer:
         self._deliver_many = Statement(table, many)
         self._deliver_joined = Statement(table, partial(many, joined=True))
         self._insert_missing = Statement(table, insert_missing)
+        self._held = sa.select(table.uuid).where(any_of(table))
         self._rejects = Rejects(connection, self._key)
 
     async def load_mark(self) -> MarkState | None:
@@ -156,6 +158,11 @@ class Writer:
             result = await self._connection.execute(claim.values(epoch=epoch, version=Mark.version + 1))
         self._check_moved(result.rowcount)
         return replace(state, epoch=epoch, version=state.version + 1)
+
+    async def held(self, uuids: Sequence[str]) -> frozenset[str]:
+        """Which of these uuids the table holds."""
+        async with self._server.answering(self._connection, "read"):
+            return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
     async def version(self) -> int | None:
         """The version of the mark as it stands."""

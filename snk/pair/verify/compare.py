@@ -6,14 +6,11 @@ are searched for.
 
 import time
 from dataclasses import dataclass, replace
-from typing import get_args
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.verify.digest import TableSide
-from snk.pair.verify.search import Kind, Progress, Search, both
+from snk.pair.verify.search import Progress, Search, both
 from snk.pair.verify.sides import sides_of
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True)

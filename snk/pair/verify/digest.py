@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import RowRefused
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable

@@ -32,8 +32,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 
+from snk.db.errors import plain, sqlstate
 from snk.db.functions import balanced
-from snk.db.sqlstates import plain, sqlstate
 from snk.pair.catalog.shape import Column
 from snk.pair.table.synced import SyncedTable
 

@@ -17,7 +17,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from snk.pair.verify.digest import Digest, TableSide
 from snk.pair.verify.ranges import ALL, Batch, UuidRange, batches
@@ -40,6 +40,7 @@ T = TypeVar("T")
 P = TypeVar("P")
 
 Kind = Literal["only_in_first", "only_in_second", "different"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Excuse = Callable[[dict[str, Kind]], Awaitable[frozenset[str]]]
 """Which of some rows that differ are known to, and are to be passed over."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.catalog.shape import differences, faults
 from snk.pair.table.fitness import look_at, one_database, same_database
 from snk.pair.table.statement import mapped

@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
 from snk.db.functions import setting
+from snk.db.server import Server
 from snk.pair.table import questions
 from snk.pair.table.reader import plan_by_index
 from snk.pair.table.statement import Statement

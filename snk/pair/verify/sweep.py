@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.table.synced import SyncedTable
 from snk.pair.verify.digest import Digest
 from snk.pair.verify.hashes import Texts
 from snk.pair.verify.ranges import ALL, UuidRange
-from snk.pair.verify.search import LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
+from snk.pair.verify.search import KINDS, LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
 from snk.pair.verify.sides import sides_of
 from snk.pair.verify.slices import KEPT_BITS, SlicedTableSide
 from snk.pair.verify.throttle import Throttles
@@ -59,6 +59,10 @@ class Swept:
     seconds: float
 
 
+def _to_nobody(what: str, done: int, of: int) -> None:
+    """Tells nobody how it goes."""
+
+
 async def sweep(
     first: Server,
     second: Server,
@@ -67,7 +71,7 @@ async def sweep(
     throttles: Throttles,
     settle_seconds: float = 5.0,
     excuse: Excuse | None = None,
-    tell: Progress | None = None,
+    tell: Progress = _to_nobody,
 ) -> Swept:
     """Find the rows that differ lastingly, of those that were there when it began.
 
@@ -81,35 +85,32 @@ async def sweep(
         tell: is told how it goes.
 
     Raises:
-        Unavailable: a server cannot be reached.
-        PairUnfit, TableUnfit: the table cannot be compared.
+        Unavailable, PairUnfit, TableUnfit: a server cannot be reached, or the table not be compared.
     """
     began = time.monotonic()
-    tell = tell or (lambda *_: None)
 
     def make(server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> SlicedTableSide:
         return SlicedTableSide(server, connection, table, texts, throttles[server.label])
 
     async with sides_of(first, second, table, make) as (name, sides):
         search = Search(sides, settle_seconds, tell, MOST_SWEPT, excuse)
-        await both(side.begin() for side in sides)
-        ranges = await _ranges(sides)
-        tell("digest", 0, 1)
-        digests = await both(side.whole_by(ranges) for side in sides)
-        rows = [sum(digest.rows for digest in found) for found in digests]
-        if digests[0] != digests[1]:
-            await _mend(sides, ranges, digests)
-            await search.among(unequal_parts(ranges, *digests))
-    return Swept(
-        table=name,
-        only_in_first=search.of_kind("only_in_first"),
-        only_in_second=search.of_kind("only_in_second"),
-        different=search.of_kind("different"),
-        complete=not search.full,
-        excused=search.excused,
-        rows=(rows[0], rows[1]),
-        seconds=time.monotonic() - began,
-    )
+        rows = await _compare(sides, search, tell)
+    only_in_first, only_in_second, different = (search.of_kind(kind) for kind in KINDS)
+    seconds = time.monotonic() - began
+    return Swept(name, only_in_first, only_in_second, different, not search.full, search.excused, rows, seconds)
+
+
+async def _compare(sides: Sequence[SlicedTableSide], search: Search, tell: Progress) -> tuple[int, int]:
+    """Digest both sides, and search where they differ; how many rows took part, on each side."""
+    await both(side.begin() for side in sides)
+    ranges = await _ranges(sides)
+    tell("digest", 0, 1)
+    digests = await both(side.whole_by(ranges) for side in sides)
+    first, second = (sum(digest.rows for digest in found) for found in digests)
+    if digests[0] != digests[1]:
+        await _mend(sides, ranges, digests)
+        await search.among(unequal_parts(ranges, *digests))
+    return first, second
 
 
 async def _ranges(sides: Sequence[SlicedTableSide]) -> list[UuidRange]:

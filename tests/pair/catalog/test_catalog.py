@@ -1,6 +1,6 @@
 """Who can still fill a hole is seen in pg_locks, and named."""
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.catalog import activity, lookup
 from snk.pair.catalog.shape import InsertTrigger
 from tests.conftest import PairUrls

@@ -1,9 +1,9 @@
-"""Polling is quick while rows come, and rare on a quiet table; waiting after failures grows, with jitter."""
+"""Polling is quick while rows come, and rare on a quiet table; batches shrink at once and grow slowly."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snk.pair.core.pace import HELD_BATCHES, MOST_GATHER_MS, SMALLER, Backoff, BatchSize, Gather, PollPace
+from snk.pair.core.pace import HELD_BATCHES, MOST_GATHER_MS, SMALLER, BatchSize, Gather, PollPace
 
 
 def quiet(pace: PollPace, milliseconds: float) -> PollPace:
@@ -34,19 +34,6 @@ def test_the_interval_never_exceeds_its_limit(most: float, moves: list[bool]) ->
         assert 0 < pace.wait_ms <= most
 
 
-@given(st.integers(0, 2000), st.floats(0, 1, exclude_max=True))
-def test_backoff_stays_between_half_its_ceiling_and_its_ceiling(tries: int, chance: float) -> None:
-    backoff = Backoff(tries=tries)
-    ceiling = min(backoff.most_seconds, backoff.first_seconds * 2.0 ** min(tries, 30))
-    assert ceiling / 2 <= backoff.wait_seconds(chance) <= ceiling
-
-
-def test_backoff_grows() -> None:
-    waits = [Backoff(tries=tries).wait_seconds(0.5) for tries in range(10)]
-    assert waits == sorted(waits)
-    assert Backoff().failed().tries == 1
-
-
 @given(st.lists(st.integers(0, 100_000), max_size=50))
 def test_rows_gather_for_a_while_but_never_for_long(reads: list[int]) -> None:
     gather = Gather()
@@ -65,8 +52,8 @@ def test_a_lone_row_waits_for_nobody_and_a_load_is_not_over_with_one_empty_read(
 
 
 def test_batches_grow_back_to_their_most_and_no_further() -> None:
-    size = BatchSize(1000, 1000).too_much()
-    assert size.rows == 1000 // SMALLER
+    size = BatchSize.of(1000, 2000).too_much()
+    assert (size.rows, size.bytes) == (1000 // SMALLER, 2000 // SMALLER)
     for _ in range(HELD_BATCHES):
         assert size.rows == 1000 // SMALLER
         size = size.went_well()
@@ -78,7 +65,7 @@ def test_batches_grow_back_to_their_most_and_no_further() -> None:
 
 @given(st.integers(1, 100_000), st.lists(st.booleans(), max_size=300))
 def test_a_batch_has_a_row_at_least_and_its_most_at_most(most: int, history: list[bool]) -> None:
-    size = BatchSize(most, most)
+    size = BatchSize.of(most, most)
     for well in history:
         size = size.went_well() if well else size.too_much()
         assert 1 <= size.rows <= most

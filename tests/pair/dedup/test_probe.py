@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.binaries import valkey_folder
 from snk.embedded.process import free_port
 from snk.pair.dedup.dedup_set import DedupSet

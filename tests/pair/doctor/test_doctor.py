@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.doctor import Finding, examine
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.pair import Pair

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import TableUnfit
 from snk.pair.drill import table
 from snk.pair.drill.books import Books, Findings

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import ServersUnfit, Unavailable
 from snk.pair.drill import run as run_module
 from snk.pair.drill.fault import Fault

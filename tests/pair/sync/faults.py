@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.core.report import FlowStatus
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 

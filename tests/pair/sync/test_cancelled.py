@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Flow, Limits
+from snk.pair.sync.flow import Flow
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.session import Session
+from snk.pair.sync.turns import NO_TURN
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import Delivered, MarkState, Writer
 from tests.kit.databases import Database, insert
@@ -78,7 +80,7 @@ class CancelledAt:
 async def steps(session: Session) -> None:
     """What a flow does with a session, from its start to its end."""
     for _ in range(STEPS):
-        await session.step()
+        await session.step(NO_TURN)
     await session.finish()
 
 
@@ -99,7 +101,7 @@ async def with_sessions_cancelled(
         pass  # makes the table
     servers = Pair(Server("first", pair.first), Server("second", pair.second), ("records",))
     daemon = Daemon(servers, Limits(batch_rows), pair.redis)
-    async with daemon._behind:
+    async with daemon._shared.store:
         return await _cancelled_in_turn(daemon.flows[0], first, second)
 
 

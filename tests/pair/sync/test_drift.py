@@ -3,7 +3,7 @@
 import pytest
 
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from snk.pair.servers import EmbeddedPair
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, until
 from tests.kit.encodings import WORDS, encoded_pair

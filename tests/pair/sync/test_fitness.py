@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from snk.db.catalog import ServerFacts
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import PairUnfit, TableUnfit, Unavailable
 from snk.pair.doctor import examine
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.link import check_pair, linked
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,28 +12,36 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.core import tail as tail_module
 from snk.pair.core.ledger import Ledger
 from snk.pair.core.pace import BatchSize
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Fenced
 from snk.pair.dedup.dedup_set import DedupSet
+from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync import late as late_module
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.link import End, Link, linked
+from snk.pair.sync.link import Link, linked
 from snk.pair.sync.meter import Meter
+from snk.pair.sync.parts import Around, Echoes, FlowParts
 from snk.pair.sync.prepare import prepare
+from snk.pair.sync.progress import Progress
 from snk.pair.sync.referred import Referred, Table
+from snk.pair.sync.requested import RequestedRows
+from snk.pair.sync.route import Route
 from snk.pair.sync.session import Session
+from snk.pair.sync.start import Start
+from snk.pair.sync.turns import NO_TURN, Turns
 from snk.pair.table.reader import Found, Reader
+from snk.pair.table.rejects import Aside
 from snk.pair.table.writer import MarkState
 from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.kit.histories import Do, Event, histories
 
 
-class Turns(Reader):
+class SteppedReader(Reader):
     """A reader that runs its next statement only when it is its turn, so that anything can happen in between."""
 
     def __init__(self, reader: Reader) -> None:
@@ -112,14 +121,14 @@ async def replay(
     async with AsyncExitStack() as stack:
         writers = [Writer(await stack.enter_async_context(first.connect())) for _ in range(4)]
         link = await stack.enter_async_context(linked(*servers, "records"))
-        turns = Turns(link.source.reader)
-        session = await started(link, turns, batch_rows)
+        reader = SteppedReader(link.source.reader)
+        session = await started(link, reader, batch_rows)
         tailing = asyncio.create_task(forever(session))
         for event in events:
-            await (turns.advance() if event.do is Do.ADVANCE else writers[event.writer].play(event.do))
+            await (reader.advance() if event.do is Do.ADVANCE else writers[event.writer].play(event.do))
         for writer in writers:
             await writer.play(Do.COMMIT)
-        turns.run_freely()
+        reader.run_freely()
         try:
             await until_equal(first, second, deadline_seconds=deadline_seconds)
             await until(lambda: no_holes(session), "every hole closed", deadline_seconds)
@@ -129,36 +138,27 @@ async def replay(
                 await tailing
 
 
-async def started(link: Link, turns: Turns, batch_rows: int) -> Session:
-    source = End(link.source.server, link.source.facts, turns, link.source.writer, link.source.sweeps)
-    state = MarkState(source=source.facts.identity, boot=source.facts.boot)
-    await link.destination.writer.create_mark(state)
-    link = Link(link.table, source, link.destination)
-    meter = Meter(link.table, "first", "second")
-    notes = {"held_by_destination": DedupSet(1000), "held_by_source": DedupSet(1000)}
-    size = BatchSize(batch_rows, batch_rows)
-    referred = Referred(Arrivals(), Table(link.table), 0, stopping=lambda: False)
-    return Session(
-        link,
-        state,
-        **notes,
-        wanted=[],
-        ledger=Ledger(),
-        meter=meter,
-        size=size,
-        batch_bytes=2**24,
-        referred=referred,
-        lineage=(Lineage(), Lineage()),
-    )
+async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session:
+    source = replace(link.source, reader=reader)
+    mark = MarkState(source=source.facts.identity, boot=source.facts.boot)
+    await link.destination.writer.create_mark(mark)
+    route = Route(source.server, link.destination.server, link.table)
+    progress, requested = Progress(), RequestedRows()
+    echoes = Echoes(DedupSet(1000), DedupSet(1000), "none", RedisStore("redis://nowhere"))
+    around = Around(Turns(), Arrivals(), Lineage(), Lineage())
+    parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested)
+    start = Start(mark, Ledger(), Aside(), 0, frozenset())
+    referred = Referred(around.arrivals, Table(link.table), 0, stopping=lambda: False)
+    return Session(replace(link, source=source), parts, start, BatchSize.of(batch_rows, 2**24), referred)
 
 
 async def forever(session: Session) -> None:
     while True:
-        await session.step()
+        await session.step(NO_TURN)
 
 
 async def no_holes(session: Session) -> bool:
-    return not session._tail.fenced
+    return not session.intake.tail.fenced
 
 
 @settings(

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import LeaseLost, MarkMoved
 from snk.pair.core.portion import Portion
 from snk.pair.schema.leases import LeaseBook, LeaseState
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
-from snk.pair.sync.lease import Leases
+from snk.pair.sync.leases import Leases
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.link import linked
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare

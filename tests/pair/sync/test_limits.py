@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import server_account, spawn
 from snk.pair.core import pace
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.table import conflicts
 from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
@@ -222,7 +222,7 @@ def test_many_tables_share_the_notes_that_a_few_may_have(pair: Any) -> None:
     tables = tuple(f"t{number}" for number in range(16))
     servers = Pair(Server("first", pair.first), Server("second", pair.second), tables)
     daemon = Daemon(servers, Limits(notes=1000), pair.redis)
-    for held in daemon._dedup_sets:
+    for held in (known for job in daemon._jobs.values() for known in job.dedup_sets.values()):
         for batch in range(20):
             held.note([f"{batch}-{number}" for number in range(100)], "boot")
     assert 16 < daemon.status().dedup.size <= 2 * 4 * 1000

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.sync.daemon import STOP_SECONDS, Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.kit.proxy import Proxy, proxied

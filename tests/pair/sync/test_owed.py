@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import PairUnfit
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.prepare import prepare
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.fitness import look_at
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, insert, until, until_equal

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.embedded.process import free_port, server_account
 from snk.errors import PairUnfit
 from snk.pair.doctor import examine

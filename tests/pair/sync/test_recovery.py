@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import Delivered, MarkState, Writer

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.sync.daemon import Daemon
 from snk.pair.table import narrow
 from snk.pair.table.rejects import hasten

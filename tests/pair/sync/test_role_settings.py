@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from snk.db.engine import Server
-from snk.db.pinned import PINNED, READ_ONLY
+from snk.db.server import Server
+from snk.db.session import PINNED, READ_ONLY
 from snk.errors import Stop
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import grant, prepare
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, until, until_equal
 from tests.pair.conftest import kept_running

@@ -4,10 +4,10 @@ import pytest
 
 from snk.pair.core.ledger import Ledger
 from snk.pair.sync import late as late_module
-from snk.pair.sync import session as session_module
 from snk.pair.sync import sweeper as sweeper_module
+from snk.pair.sync import upkeep as upkeep_module
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.verify import search as search_module
 from snk.pair.verify import sweep as sweep_module
 from tests.kit.databases import Database, insert, until, until_equal
@@ -74,8 +74,8 @@ async def test_a_row_in_a_hole_given_up_is_found_by_a_sweep(
 async def test_rows_on_their_way_back_are_told_of_and_not_found_again(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "MOST_NAMED", 100)
-    monkeypatch.setattr(session_module, "NAMED_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep_module, "MOST_NAMED", 100)
+    monkeypatch.setattr(upkeep_module, "NAMED_SECONDS", 0.0)
     async with running(sweeps=OFTEN) as daemon:
         await insert(first, 300)
         await until_equal(first, second, 300)
@@ -171,7 +171,7 @@ async def late(daemon: Daemon, rows: int) -> bool:
 async def test_new_rows_do_not_wait_for_old_ones_that_are_put_back(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session_module, "NAMED_SECONDS", 0.0)
+    monkeypatch.setattr(upkeep_module, "NAMED_SECONDS", 0.0)
     async with running(batch_rows=1) as daemon:
         await until_high_ids_were_read(first, second)
         await first.run(PUT_BACK.format(300))

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.catalog import lookup
 from snk.pair.core import origins
 from snk.pair.core.portion import Portion
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import hasten

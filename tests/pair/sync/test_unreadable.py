@@ -11,15 +11,15 @@ from uuid import UUID
 import pytest
 
 from snk.core.intervals import Intervals
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.core.portion import Portion
 from snk.pair.servers import EmbeddedPair
 from snk.pair.sync import late as late_module
 from snk.pair.sync.daemon import Daemon
-from snk.pair.sync.flow import Limits
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.link import linked
 from snk.pair.sync.pair import Pair
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table import unreadable
 from snk.pair.table.reader import Found, Reader
 from tests.conftest import PairUrls

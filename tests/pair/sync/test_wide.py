@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.core.portion import Portion
-from snk.pair.sync.sweeper import SweepSchedule
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.statement import FEW_COLUMNS, mapped

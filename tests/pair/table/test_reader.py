@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from snk.core.intervals import Intervals
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.core.portion import Portion
 from snk.pair.sync.link import linked
 from snk.pair.table.reader import Reader

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.verify.compare import Comparison, compare
 from tests.kit.databases import Database
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.pair.servers import EmbeddedPair
 from snk.pair.table import statement
 from snk.pair.verify.sweep import sweep

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import Unavailable
 from snk.pair.verify.compare import compare
 from snk.pair.verify.search import Progress

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import TableUnfit, Unavailable
 from snk.pair.verify import search, slices, throttle
 from snk.pair.verify import sweep as sweep_module

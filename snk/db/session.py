@@ -35,7 +35,7 @@ STATEMENTS = {
     "transform_null_equals": OFF,
 }
 
-# SNK has deadlines of its own for all it does (`snk.db.engine`), and its sessions wait between statements.
+# SNK has deadlines of its own for all it does (`snk.db.server`), and its sessions wait between statements.
 TIMEOUTS = {
     "lock_timeout": NEVER,
     "idle_session_timeout": NEVER,  # from PostgreSQL 14

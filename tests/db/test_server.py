@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.db.watch import watched
 from snk.errors import PairUnfit, TooLarge
 from tests.conftest import PairUrls

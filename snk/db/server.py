@@ -1,4 +1,4 @@
-"""Connections to one PostgreSQL server, and its errors in SNK's own words.
+"""Connections to one PostgreSQL server.
 
 The whole URL goes to the driver, so ``sslmode``, ``sslrootcert`` and the like mean what they mean to every
 PostgreSQL client. There is no pool: whoever needs a connection opens one and keeps it. That is part of the
@@ -9,25 +9,23 @@ long as that connection lives.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
-from socket import gaierror
-from ssl import SSLCertVerificationError
 from typing import Literal
 from urllib.parse import urlsplit
 
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from snk.db import backends
-from snk.db.pinned import pin
-from snk.db.sqlstates import from_server, plain, sqlstate
+from snk.db.errors import from_server, sqlstate, translated
+from snk.db.session import pin
 from snk.db.watch import watched
-from snk.errors import PairUnfit, SnkError, TooSlow, Unavailable
+from snk.errors import SnkError, TooSlow, Unavailable
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
@@ -155,7 +153,7 @@ class Server:
         connection = engine.connect()
         try:
             async with asyncio.timeout(self.connect_seconds):
-                await connection
+                await self._connected(connection)
                 connection.info[PID] = await pin(connection, self._statement_seconds)
                 await connection.commit()  # the settings are a transaction of their own
                 # Each session looks at its table anew, so its statements are new to the engine's cache, and would fill
@@ -171,6 +169,12 @@ class Server:
             yield connection
         finally:
             await _hang_up(connection)
+
+    async def _connected(self, connection: AsyncConnection) -> None:
+        try:
+            await connection
+        except DBAPIError as error:
+            raise from_server(error, self.address, connecting=True) from error
 
     async def _lost(self, pid: int, kind: Kind, idle: Iterator[int]) -> Unavailable | None:
         """Why no answer will come from a backend, or None where that cannot be told."""
@@ -199,42 +203,9 @@ class Server:
             except TimeoutError as error:
                 raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
 
-    @contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated(self) -> AbstractContextManager[None]:
         """Turn what SQLAlchemy, the driver or the network raise inside the block into SNK's errors."""
-        try:
-            yield
-        except SnkError:
-            raise
-        except DBAPIError as error:
-            raise from_server(error, self.address) from error
-        except TimeoutError as error:
-            raise Unavailable(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
-        except SSLCertVerificationError as error:
-            words = f"{self.address}: its certificate is refused: {error.verify_message.rstrip('.')}"
-            hint = "It is to be valid today, for this host, and signed by an authority in the URL's sslrootcert"
-            raise PairUnfit(words, hint=hint) from error
-        except gaierror as error:
-            name = self.label.upper()
-            hint = f"{name}_DB_URL, or {name}_DB_HOST, is to name a host that can be found from here"
-            raise Unavailable(f"{self.address}: {plain(error)}", hint=hint) from error
-        except (OSError, SQLAlchemyError, EOFError) as error:
-            if "rejected SSL upgrade" in str(error):
-                hint = "It is to have TLS, or the URL an sslmode that goes without"
-                raise PairUnfit(f"{self.address}: it does not speak TLS", hint=hint) from error
-            raise Unavailable(f"{self.address}: {plain(error)}") from error
-        except Exception as error:
-            if not _of_the_driver(error):
-                raise
-            raise Unavailable(f"{self.address}: {plain(error)}") from error
-
-
-def _of_the_driver(error: Exception) -> bool:
-    """Whether the driver or the event loop stumbled over a connection that ended, in words of their own.
-
-    Such as "cannot switch to state 12; another operation is in progress", of no class that SQLAlchemy knows.
-    """
-    return type(error).__module__.startswith("asyncpg") or "the handler is closed" in str(error)
+        return translated(self.address, self.label, self.command_seconds)
 
 
 async def _hang_up(connection: AsyncConnection) -> None:

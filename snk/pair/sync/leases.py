@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from snk.db import catalog
-from snk.db.engine import Server
+from snk.db.server import Server
 from snk.errors import SnkError, TableUnfit
 from snk.log import Reminder
 from snk.pair.schema.leases import LeaseBook, LeaseState

@@ -1,0 +1,151 @@
+"""What one session writes into its destination."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import structlog
+
+from snk.errors import MarkMoved
+from snk.pair.core.origins import LOOP_GENERATION
+from snk.pair.core.tail import Tail
+from snk.pair.sync.batch import Batch
+from snk.pair.sync.lineage import Writing
+from snk.pair.sync.link import Link
+from snk.pair.sync.meter import LOOP_HINT
+from snk.pair.sync.parts import FlowParts
+from snk.pair.sync.referred import Referred
+from snk.pair.sync.start import Start
+from snk.pair.sync.turns import NO_TURN
+from snk.pair.table.rejects import LOOP, Refusal
+from snk.pair.table.synced import Rows
+from snk.pair.table.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """Writes batches, each with its mark, and says what became of them.
+
+    Attributes:
+        proven: the destination took a batch.
+        aside: how many rows are set aside in the destination.
+        conflicts: how many conflicts are recorded there.
+        turn: is given up where rows wait for others.
+    """
+
+    def __init__(self, link: Link, parts: FlowParts, start: Start, referred: Referred) -> None:
+        self.proven = False
+        self.aside = start.aside
+        self.conflicts = start.conflicts
+        self.turn = NO_TURN
+        self._link = link
+        self._parts = parts
+        self._mark = start.mark
+        self._referred = referred
+
+    async def write(self, batch: Batch) -> None:
+        """Deliver a batch with its mark; one without rows waits for the next beat to save how far it went.
+
+        What triggers made goes first, by generation and with the mark as it stands; what makes a loop does not.
+        """
+        self._parts.meter.echoed(batch.echoes)
+        if batch.empty:
+            self._reached(batch, 0)
+            return
+        inserted = 0
+        for generation in sorted(set(batch.made.values())):
+            if generation < LOOP_GENERATION:
+                rows = batch.of_generation(generation.__eq__)
+                inserted += (await self._deliver(replace(batch, rows=rows, again=()), self._mark, generation)).inserted
+        rows = batch.of_generation(lambda of: not of)
+        aside = {**self._loop(batch.of_generation(lambda of: of >= LOOP_GENERATION)), **batch.unread}
+        delivered = await self._deliver(replace(batch, rows=rows), self._after(batch), 0, aside)
+        self._reached(batch, inserted + delivered.inserted)
+        log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
+
+    async def save(self, tail: Tail, safe: int) -> None:
+        """Move the mark to where it has moved without rows, or see that it is still the one last written.
+
+        Raises:
+            MarkMoved: it is not.
+        """
+        writer = self._link.destination.writer
+        wanted = replace(self._mark, high=tail.high, safe=safe, holes=tail.holes)
+        if wanted != self._mark:
+            self._mark = await writer.move(wanted)
+        elif await writer.version() != self._mark.version:
+            raise MarkMoved(f"{self._link.table}: the mark is not the one last written here")
+
+    async def count_aside(self) -> None:
+        """See how many rows are set aside: a person may have taken some away."""
+        self.aside = await self._link.destination.writer.rejected()
+        self._parts.meter.rejected = self.aside.rows
+        self._referred.left(self.aside.hopeful, time.monotonic())
+
+    async def count_conflicts(self) -> None:
+        """See how many conflicts are recorded: a person may have settled some."""
+        self.conflicts = self._parts.meter.conflicts = await self._link.destination.writer.conflicts()
+
+    async def _deliver(
+        self, batch: Batch, mark: MarkState, generation: int, aside: Mapping[str, Refusal] = NOTHING_ASIDE
+    ) -> Delivered:
+        """Deliver rows of one generation with a mark. The note precedes the write, or the echo might overtake it."""
+        held, destination = self._parts.echoes.held_by_source, self._link.destination
+        number = held.note(batch.rows.uuids, self._link.source.facts.boot)
+        absent: Sequence[str] = batch.rows.uuids
+        lineage = self._parts.around.written_lineage
+        try:
+            with lineage.writing(destination.writer.table_name, destination.triggers, generation) as writing:
+                parents = None if batch.again else self._parents_of(batch, writing)
+                delivered, self._mark = await destination.writer.deliver(batch.rows, mark, batch.again, parents, aside)
+                writing.wrote(delivered.made_in)
+            absent = delivered.absent
+        finally:
+            held.land(number, absent)
+        self.proven = True
+        await self._tell(delivered, batch.again)
+        return delivered
+
+    async def _tell(self, delivered: Delivered, again: Sequence[str]) -> None:
+        """Count what became of rows, and say what a person may want to know."""
+        meter, labels = self._parts.meter, self._parts.route.labels
+        meter.wrote(delivered)
+        if delivered.refused or again:
+            await self.count_aside()
+        if recorded := delivered.conflicts:
+            self.conflicts += len(recorded)
+            log.warning("conflicts_recorded", **labels, rows=len(recorded), first=recorded[0])
+            meter.note_rewriting(self._link.destination.triggers)
+        if new := [uuid for uuid in delivered.refused if uuid not in again]:
+            log.warning("rows_rejected", **labels, rows=len(new), first=new[0])
+
+    def _loop(self, rows: Rows) -> Mapping[str, Refusal]:
+        """Why rows are set aside that triggers made of rows which triggers made, and so on."""
+        if not rows:
+            return NOTHING_ASIDE
+        triggers = self._parts.around.read_lineage.names(self._link.source.triggers)
+        self._parts.meter.note_loop(triggers)
+        words = f"a loop of triggers made this row of one that SNK delivered: {triggers}. {LOOP_HINT}"
+        return dict.fromkeys(rows.uuids, Refusal(LOOP, words))
+
+    def _reached(self, batch: Batch, rows: int) -> None:
+        self._parts.meter.reached(batch.tail, self._mark)
+        if batch.asked is not None:
+            self._parts.progress.caught_up(batch.asked)
+        self._referred.arrived(batch.asked, rows)
+
+    def _parents_of(self, batch: Batch, writing: Writing) -> Parents:
+        """What waits for the rows to which those of a batch refer, while others have their turn."""
+        patience = self._referred.patience(batch.read_at)
+
+        async def parents() -> bool:
+            self.turn.give_up()
+            with writing.paused(), self._parts.progress.awaiting(self._referred.table.parents):
+                return await patience()
+
+        return parents
+
+    def _after(self, batch: Batch) -> MarkState:
+        """The mark that is true once a batch is there."""
+        return replace(self._mark, high=batch.tail.high, safe=batch.safe, holes=batch.tail.holes)

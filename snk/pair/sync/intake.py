@@ -1,0 +1,135 @@
+"""What one session reads of its source."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import compress
+
+from snk.pair.core.pace import BatchSize, Gather
+from snk.pair.core.portion import Portion
+from snk.pair.core.tail import Tail
+from snk.pair.sync.batch import Batch, Unread
+from snk.pair.sync.late import Late
+from snk.pair.sync.link import Source
+from snk.pair.sync.parts import FlowParts
+from snk.pair.sync.start import Start
+from snk.pair.table.synced import Rows
+
+MOST_RANGES = 10_000  # intervals of holes in one statement
+
+
+class Intake:
+    """Reads batches, one after the other, and holds what was read and what may still come below it.
+
+    Attributes:
+        tail: how far the source was read, and its holes.
+        safe: the greatest id read that is known to be durable there.
+        size: how much to take at once.
+        portion: what to ask for in the next read.
+        late: rows that come into holes that were given up.
+    """
+
+    def __init__(self, source: Source, parts: FlowParts, start: Start, size: BatchSize) -> None:
+        self.tail = Tail.resumed(start.mark.high, start.mark.holes)
+        self.safe = start.mark.safe
+        self.size = size
+        self.late = Late(start.ledger)
+        self._source = source
+        self._held = parts.echoes.held_by_destination
+        self._lineage = parts.around.read_lineage
+        self.portion = Portion.of(size.rows, size.bytes)
+        self._unflushed: tuple[int, int] | None = None
+        self._found_nothing: float | None = None
+        self._gather = Gather()
+
+    async def gather(self) -> None:
+        """Under load, wait a little, so that the next read finds more."""
+        if self._gather.wait_ms:
+            await asyncio.sleep(self._gather.wait_ms / 1000)
+
+    async def wait(self, seconds: float, every_seconds: float) -> bool:
+        """Wait in the source's server until there is something to read.
+
+        Returns:
+            False, and did not wait, if the server cannot do it.
+        """
+        until = time.monotonic() + seconds
+        found = await self._source.reader.wait(self.tail.high, seconds, every_seconds)
+        if found is False and self.safe == self.tail.high:
+            self._found_nothing = until  # it ends with a look
+        return found is not None
+
+    async def read(self) -> Batch:
+        """The next batch."""
+        looked, self._found_nothing = self._found_nothing, None
+        if looked is None:
+            return await self._read()
+        # What a read would bring after a wait that nobody ended: nothing.
+        return Batch(Rows(), self.tail, self.safe, looked, time.monotonic(), moved=False, full=False)
+
+    async def _read(self) -> Batch:
+        """Read above the mark; if ids are missing, look who could bring them; re-read what nobody holds any more.
+
+        The order of these three statements is what makes it lossless: see `snk.pair.core.tail`.
+        """
+        asked, landed = time.monotonic(), self._held.landed
+        reader = self._source.reader
+        read = await reader.above(self.tail.high, self.portion)
+        rows, unread, full, self.portion = read.rows, read.unread, read.full, read.portion
+        tail = self.tail.read(read.ids)
+        self._gather = self._gather.after(len(rows))
+        if tail.fenced:
+            tail = tail.look(await reader.writers())
+        if due := tail.due:
+            part = due.first(MOST_RANGES, self.portion.rows)
+            again = await reader.within(part, self.portion)
+            tail = tail.reread(again.ids, up_to=again.reached if again.full else part.pairs[-1][1])
+            rows, full, self.portion = rows + again.rows, full or bool(tail.due), again.portion
+            unread = {**unread, **again.unread}
+            self.late.finished(tail.finished)
+        self._note_durable(read.inserted, read.flushed, tail.high)
+        self.tail = tail
+        moved = full or bool(rows or unread)
+        batch = await self._without_echoes(rows, unread)
+        if not full and not tail.fenced:
+            self._held.settle(landed)
+        return replace(batch, asked=None if full else asked, moved=moved, full=full)
+
+    async def batch(self, rows: Rows, unread: Unread, again: Sequence[str] = ()) -> Batch:
+        """A batch of rows that were not read above the mark, so it does not move for them."""
+        made = {} if again else await self._lineage.generations(self._source.reader, rows)
+        read_at = time.monotonic()
+        return Batch(
+            rows, self.tail, self.safe, None, read_at, moved=False, full=False, again=again, unread=unread, made=made
+        )
+
+    def take_more(self) -> None:
+        """A full batch went well; after some of them there may be more in one."""
+        before, self.size = self.size, self.size.went_well()
+        if self.size.rows != before.rows:
+            self.portion = self.portion.bounded(self.size.rows, self.size.bytes)
+
+    def portion_of(self, most_rows: int) -> Portion:
+        """Rows that are asked for by their uuids: so many at most, and no more bytes than in any other batch."""
+        return Portion.of(min(most_rows, self.size.rows), self.size.bytes)
+
+    async def read_late(self, portion: Portion) -> tuple[Batch, Portion]:
+        """Rows that have come late, as many as fit; and what to ask for next."""
+        found = await self.late.look(self._source.reader, portion)
+        return await self._without_echoes(found.rows, found.unread), found.portion
+
+    def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
+        """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
+        if self._unflushed and flushed >= self._unflushed[0]:
+            self.safe = max(self.safe, self._unflushed[1])
+            self._unflushed = None
+        if self._unflushed is None and high > self.safe:
+            self._unflushed = (inserted, high)
+
+    async def _without_echoes(self, rows: Rows, unread: Unread) -> Batch:
+        if unread:
+            unread = dict(compress(unread.items(), self._held.take(unread)))
+        keep = self._held.take(rows.uuids) if rows else []
+        kept = rows if all(keep) else rows.where(keep)
+        return replace(await self.batch(kept, unread), echoes=len(rows) - len(kept))

@@ -1,0 +1,132 @@
+"""Where a session begins: at the destination's mark, or before it where the source may have gone back."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import structlog
+
+from snk.db.catalog import timeline
+from snk.pair.core.ledger import Ledger
+from snk.pair.sync.link import Link
+from snk.pair.sync.parts import FlowParts
+from snk.pair.table.rejects import Aside
+from snk.pair.table.writer import MarkState
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a session begins with.
+
+    Attributes:
+        mark: as it stands in the destination, claimed for this daemon's lease.
+        ledger: holes that were given up, where rows may yet come.
+        aside: how many rows are set aside in the destination.
+        conflicts: how many conflicts are recorded there.
+        parents: the tables to which those of the destination refer, by full name.
+    """
+
+    mark: MarkState
+    ledger: Ledger
+    aside: Aside
+    conflicts: int
+    parents: frozenset[str]
+
+
+class Starter:
+    """Finds out where a flow goes on.
+
+    Where the mark may promise more than is true, it writes down that a sweep is owed, and sets ``sweep_due``.
+    """
+
+    def __init__(self, link: Link, parts: FlowParts, sweep_due: asyncio.Event) -> None:
+        self._link = link
+        self._parts = parts
+        self._sweep_due = sweep_due
+        self._log = log.bind(**parts.route.labels)
+
+    async def start(self, epoch: int) -> Start:
+        """Take up what earlier sessions left.
+
+        Raises:
+            LeaseLost: a later lease has the mark.
+        """
+        await self._see_storage()
+        mark = await self._mark(epoch)
+        await self._anchor_echoes()
+        self._parts.around.read_lineage.anchor(self._link.source.facts.boot)
+        self._parts.around.written_lineage.anchor(self._link.destination.facts.boot)
+        writer = self._link.destination.writer
+        start = Start(
+            mark,
+            await writer.load_ledger(),
+            await writer.rejected(),
+            await writer.conflicts(),
+            await writer.parents(),
+        )
+        self._parts.meter.rejected, self._parts.meter.conflicts = start.aside.rows, start.conflicts
+        return start
+
+    async def _mark(self, epoch: int) -> MarkState:
+        """Where to go on: at the destination's mark, or before it where the source may have gone back."""
+        link, writer = self._link, self._link.destination.writer
+        mark = await writer.load_mark()
+        if mark:
+            mark = await writer.claim(mark, epoch)
+        # Only now: until it was claimed, the daemon before us might have moved it past what we had seen.
+        lowest, greatest = await link.source.reader.bounds()
+        floor, facts = link.source.reader.floor, link.source.facts
+        bottom = floor if lowest is None else min(floor, lowest - 1)
+        fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot, epoch=epoch)
+        if mark is None:
+            await writer.create_mark(fresh)
+            return fresh
+        if mark.source != facts.identity:
+            self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
+            await self._owe_sweep("the source is another database than the one the mark belongs to")
+            return await writer.move(replace(fresh, version=mark.version))
+        if mark.boot != facts.boot:
+            mark = await self._back_to_safe(mark, facts.boot)
+        if await link.source.reader.went_back(mark.high, greatest):
+            self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
+            await self._owe_sweep("the greatest id of the source was below the mark")
+            return await writer.move(replace(fresh, version=mark.version))
+        return mark
+
+    async def _back_to_safe(self, mark: MarkState, boot: str) -> MarkState:
+        """The source was restarted: it may have forgotten what was not durable, and after a fail-over even more."""
+        self._log.info("source_restarted", effect="reading again what was not durable", high=mark.high, safe=mark.safe)
+        if timeline(mark.boot) != timeline(boot):
+            # What the old primary had on disk the new one may never have had, so even safe may promise too much.
+            self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
+            await self._owe_sweep("the source failed over, or was restored from a backup")
+        back = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=boot)
+        # At once, though nothing may ever come: every session would meet the other boot, and owe a sweep again.
+        return await self._link.destination.writer.move(back)
+
+    async def _see_storage(self) -> None:
+        """A table that was emptied or made anew since anybody saw it last may lack rows that the mark counts.
+
+        Each flow looks after its destination; the opposite one has the mark that speaks of this one's source.
+        """
+        destination = self._link.destination
+        if await destination.sweeps.look(destination.check.storage_fingerprint):
+            self._log.warning("table_rewritten", effect="the whole table is compared", side=destination.server.label)
+            self._sweep_due.set()
+
+    async def _owe_sweep(self, reason: str) -> None:
+        """Have the whole table compared, also by a successor. The mark may not move before."""
+        await self._link.destination.sweeps.owe(reason)
+        self._sweep_due.set()
+
+    async def _anchor_echoes(self) -> None:
+        """Notes about the destination count only for its present start; after one, take up what Redis still knows."""
+        echoes, destination = self._parts.echoes, self._link.destination
+        held = echoes.held_by_destination
+        held.anchor(destination.facts.boot)
+        if held.restored:
+            return
+        held.restored = True
+        if found := await echoes.store.restore(echoes.name, destination.writer.held):
+            self._log.info("echoes_restored", entries=found)

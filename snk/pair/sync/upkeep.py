@@ -1,0 +1,121 @@
+"""What one session does beside tailing, twice a second: look whether all is as it should be, and bring rows by uuid."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from snk.errors import MarkMoved
+from snk.pair.core.report import Blocker
+from snk.pair.sync.delivery import Delivery
+from snk.pair.sync.intake import Intake
+from snk.pair.sync.link import Link
+from snk.pair.sync.parts import FlowParts
+from snk.pair.sync.referred import Referred
+
+BEAT_SECONDS = 0.5
+UNCHANGED_SECONDS = 2.0
+MOST_AGAIN = 100
+MOST_NAMED = 1000
+NAMED_SECONDS = 0.25  # of one beat: new rows wait meanwhile
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """Looks after one session's tables and mark, and brings the rows that tailing does not.
+
+    Attributes:
+        proven: a beat went well: both servers do what is asked of them.
+    """
+
+    def __init__(self, link: Link, parts: FlowParts, intake: Intake, delivery: Delivery, referred: Referred) -> None:
+        self.proven = False
+        self._link = link
+        self._parts = parts
+        self._intake = intake
+        self._delivery = delivery
+        self._referred = referred
+        self._seen_unchanged = self._beaten = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a beat."""
+        return time.monotonic() - self._beaten > BEAT_SECONDS
+
+    async def beat(self, *, ahead: bool) -> None:
+        """Save the mark or see that it is still ours, see that nothing has changed, and look at the source.
+
+        Args:
+            ahead: a batch was read that is not written: nothing else is brought before it, and the mark stays.
+
+        Raises:
+            MarkMoved, TableChanged: something is not as it was; the next session begins anew.
+        """
+        self._beaten = time.monotonic()
+        if not ahead:
+            await self._delivery.save(self._intake.tail, self._intake.safe)
+        await self._see_unchanged()
+        if not ahead:
+            if self._delivery.aside.rows:
+                await self.try_again()
+            await self._bring_requested()
+            await self.bring_late()
+        await self._look()
+        self.proven = True
+
+    async def try_again(self, *, hopeful: bool = False) -> None:
+        """Try rows again that were refused and are due, or may be taken now that others have arrived."""
+        portion, seen = self._intake.portion_of(MOST_AGAIN), self._referred.arrivals
+        if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
+            found = await self._link.source.reader.named(due, portion)
+            await self._delivery.write(await self._intake.batch(found.rows, found.unread, due[: found.asked]))
+        elif hopeful:  # a person took them away
+            await self._delivery.count_aside()
+        if hopeful:
+            self._referred.tried(seen, time.monotonic())
+
+    async def bring_late(self) -> None:
+        """Bring rows that have come late, as long as there are some, for some time between two reads."""
+        late, until, brought = self._intake.late, time.monotonic() + NAMED_SECONDS, 0
+        portion = self._intake.portion
+        while late.due:
+            batch, portion = await self._intake.read_late(portion)
+            await self._delivery.write(batch)
+            brought += len(batch.rows)
+            if time.monotonic() > until:
+                break
+        if brought:
+            log.warning("rows_came_late", **self._parts.route.labels, rows=brought)
+            self._parts.meter.late += brought
+        await late.keep(self._link.destination.writer)
+
+    async def _bring_requested(self) -> None:
+        """Bring rows by their uuids: those that tailing cannot see."""
+        requested, until = self._parts.requested, time.monotonic() + NAMED_SECONDS
+        portion = self._intake.portion_of(MOST_NAMED)
+        while uuids := requested.first(MOST_NAMED):
+            found = await self._link.source.reader.named(uuids, portion)
+            await self._delivery.write(await self._intake.batch(found.rows, found.unread))
+            requested.settle(found.asked)
+            portion = found.portion
+            if time.monotonic() > until:
+                return
+
+    async def _see_unchanged(self) -> None:
+        """See now and then that both tables are as they were; nothing that is missed until then gets lost."""
+        if time.monotonic() - self._seen_unchanged > UNCHANGED_SECONDS:
+            self._seen_unchanged = time.monotonic()
+            for end in (self._link.source, self._link.destination):
+                await end.check.see_unchanged()
+            if self._delivery.conflicts:
+                await self._delivery.count_conflicts()
+
+    async def _look(self) -> None:
+        """Look at the greatest id of the source, and at who holds holes open."""
+        reader, tail = self._link.source.reader, self._intake.tail
+        _, greatest = await reader.bounds()
+        if await reader.went_back(tail.high, greatest):
+            raise MarkMoved(f"{self._link.table}: the greatest id is {greatest}, below the mark {tail.high}")
+        blockers: Sequence[Blocker] = await reader.blockers(tail.writers) if tail.writers else ()
+        self._parts.meter.looked(0 if greatest is None else greatest - tail.high, blockers)
