@@ -30,10 +30,10 @@ def check_postgres_url(name: str, url: str) -> None:
     given = _query(name, _read(name, url, ("postgresql", "postgres")))
     mode = given.get("sslmode") or os.environ.get("PGSSLMODE") or "prefer"
     if mode not in SSL_MODES:
-        raise SettingsError(f"{name} has the sslmode {mode!r}", hint=f"It is to be one of {', '.join(SSL_MODES)}")
+        raise SettingsError(f"{name} has the sslmode {mode!r}", hint=f"Use one of {', '.join(SSL_MODES)}")
     if given.get("sslrootcert") and mode not in CHECKING_MODES:
-        hint = "With sslmode=verify-full the server is checked; with verify-ca or require, all but its name"
-        raise SettingsError(f"{name} has an sslrootcert, and sslmode {mode} would not look at it", hint=hint)
+        hint = "Use sslmode=verify-full to verify the server; verify-ca and require do not verify its name"
+        raise SettingsError(f"{name} has an sslrootcert, and sslmode {mode} ignores it", hint=hint)
 
 
 def check_redis_url(name: str, url: str) -> None:
@@ -45,14 +45,14 @@ def check_redis_url(name: str, url: str) -> None:
     parts = _read(name, url, ("redis", "rediss", "unix"))
     given = _query(name, parts)
     if parts.scheme != "rediss" and any(key.startswith("ssl_") for key in given):
-        raise SettingsError(f"{name} speaks of TLS, and {parts.scheme}:// has none", hint="It is to be rediss://")
+        raise SettingsError(f"{name} has TLS parameters, and {parts.scheme}:// does not use TLS", hint="Use rediss://")
     try:
         parts.port  # noqa: B018 - to read it is to check it
     except ValueError:
-        raise SettingsError(f"{name} has a port that cannot be", hint="It is to be a number up to 65535") from None
+        raise SettingsError(f"{name} has an invalid port", hint="Use a number up to 65535") from None
     database = parts.path.removeprefix("/")
     if parts.scheme != "unix" and database and not (database.isascii() and database.isdecimal()):
-        raise SettingsError(f"{name} has a database that is no number", hint="It is to be as in redis://host/0")
+        raise SettingsError(f"{name} has a database that is not a number", hint="Write it as in redis://host/0")
     if given:
         _check_parameters(name, url, given)
 
@@ -66,14 +66,14 @@ def _check_parameters(name: str, url: str, given: dict[str, str]) -> None:
         ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
     except (RedisError, ValueError, TypeError) as error:
         wrong = [key for key in given if f"'{key}'" in str(error)] or [key for key in given if key in str(error)]
-        what = f"has a {wrong[0]} that cannot be" if wrong else "is not a URL that can be read"
-        raise SettingsError(f"{name} {what}", hint="Its parameters are those of redis-py's from_url") from None
+        what = f"has an invalid {wrong[0]}" if wrong else "is not a valid URL"
+        raise SettingsError(f"{name} {what}", hint="Use the parameters of redis-py's from_url") from None
 
 
 def check_host(name: str, host: str) -> None:
     """Refuse a host that would mean something else inside a URL."""
     if not _PLAIN_HOST.fullmatch(host):
-        raise SettingsError(f"{name} is not the name or the address of a host", hint=f"{name[:-5]}_URL takes more")
+        raise SettingsError(f"{name} is not a host name or address", hint=f"{name[:-5]}_URL accepts more")
 
 
 def check_files(name: str, url: str) -> None:
@@ -86,7 +86,7 @@ def check_files(name: str, url: str) -> None:
     given = dict(parse_qsl(parts.query))
     for key in _FILES["redis" if parts.scheme == "rediss" else "postgresql"]:
         if key in given and not os.access(path := Path(given[key]), os.R_OK):
-            hint = "It is to be a file of PEM certificates that this user may read"
+            hint = "Name a PEM file that this user may read"
             raise SettingsError(f"{name}: {key} is {str(path)!r}, which cannot be read", hint=hint)
 
 
@@ -99,15 +99,15 @@ def _read(name: str, url: str, schemes: tuple[str, ...]) -> SplitResult:
         if readable and "@" not in elsewhere and all(_HOST.fullmatch(host) for host in address.split(",")):
             if parts.scheme in schemes:
                 return parts
-            hint = f"It is to begin with {schemes[0]}://"
+            hint = f"Use {schemes[0]}://"
             raise SettingsError(f"{name} has the scheme {parts.scheme!r}", hint=hint)
-    hint = "It is scheme://user:password@host:port/..., with / # ? @ : % in a password percent-encoded"
-    raise SettingsError(f"{name} is not a URL that can be read", hint=hint)
+    hint = "Write it as scheme://user:password@host:port/..., and percent-encode / # ? @ : % in the password"
+    raise SettingsError(f"{name} is not a valid URL", hint=hint)
 
 
 def _query(name: str, parts: SplitResult) -> dict[str, str]:
     try:
         return dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)) if parts.query else {}
     except ValueError:
-        hint = "They are ?name=value&name=value, with & and = in a value percent-encoded"
-        raise SettingsError(f"{name} has parameters that cannot be read", hint=hint) from None
+        hint = "Write them as ?name=value&name=value, and percent-encode & and = in a value"
+        raise SettingsError(f"{name} has invalid parameters", hint=hint) from None

@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def tst(
-    rows: Annotated[int | None, typer.Option(min=1, help="Stop after exactly so many rows; without it, never.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Stop after exactly this many rows.")] = None,
     batch: Annotated[int, typer.Option(min=1, max=100_000, help="Rows in one transaction.")] = 1000,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same rows.")] = None,
     wait: Annotated[

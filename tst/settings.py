@@ -96,7 +96,7 @@ def _refuse_unusable(name: str, url: SecretStr | None) -> None:
     except ValueError:
         raise Stop(wrong) from None  # the cause may quote the password
     if parts.scheme not in {"postgresql", "postgres"}:
-        raise Stop(f"{name.upper()} has the scheme {parts.scheme!r}: it is to begin with postgresql://")
+        raise Stop(f"{name.upper()} has the scheme {parts.scheme!r}: use postgresql://")
     # A / ? or # in a password ends the host part too early, and what follows would be shown as if it were a path.
     if "@" in text and "@" not in parts.netloc:
         raise Stop(wrong)

@@ -67,10 +67,10 @@ def _name(text: str, at: int) -> tuple[tuple[str, ...], int]:
         if at == len(text) or text[at] == ",":
             break
         if text[at] != ".":
-            raise ValueError(f"what follows {written((part,))} is neither a dot nor a comma: {text[at:]!r}")
+            raise ValueError(f"what follows {written((part,))} should be a dot or a comma: {text[at:]!r}")
         at += 1
     else:
-        raise ValueError(f"no name can be read at {text[at:]!r}" if text[at:] else "a dot is followed by no name")
+        raise ValueError(f"no name can be read at {text[at:]!r}" if text[at:] else "no name follows the dot")
     if len(parts) > MOST_PARTS:
         whole = ".".join(parts)
         raise ValueError(f"{whole!r} has {len(parts)} parts; a name is table or schema.table, quoted where it has dots")

@@ -48,19 +48,20 @@ _SQLSTATES: dict[str, Meaning] = {
     "54000": Meaning(TooLarge),  # a limit of the program, such as the size of an array
     MEMORY: Meaning(TooLarge),
     CANCELLED: Meaning(TooSlow),
-    READ_ONLY: Meaning(Unavailable, "It is in read-only mode; SNK goes on by itself when that ends"),
-    "53100": Meaning(Unavailable, "SNK goes on by itself when there is room again"),
+    READ_ONLY: Meaning(Unavailable, "It is in read-only mode; SNK continues by itself when that ends"),
+    "53100": Meaning(Unavailable, "SNK continues by itself when there is space again"),
     "53300": Meaning(
-        Unavailable, "SNK goes on by itself when it may connect: up to six connections a table, and five more"
+        Unavailable,
+        "SNK continues by itself when it can connect; it needs up to six connections per table and five more",
     ),
     # These pass only when a person changes something.
     "26000": Meaning(PairUnfit, POOLED_HINT),  # a prepared statement that is gone,
     "42P05": Meaning(PairUnfit, POOLED_HINT),  # or there before it was made: another session than its own
-    "28": Meaning(PairUnfit, "Use a user and a password that the server knows"),
+    "28": Meaning(PairUnfit, "Check the user and the password"),
     "3D": Meaning(PairUnfit, "Create the database, or fix the setting"),
     "3F": Meaning(PairUnfit, "Run `snk init`"),
-    "42501": Meaning(PairUnfit, "Have an owner of the tables run `snk init --role NAME`, which grants what is needed"),
-    "42": Meaning(PairUnfit, "`snk doctor` says how the table, its columns and the user's rights must be"),
+    "42501": Meaning(PairUnfit, "Ask an owner of the tables to run `snk init --role NAME`, which grants the rights"),
+    "42": Meaning(PairUnfit, "Run `snk doctor`, which checks the table, its columns and the user's rights"),
 }
 
 # Where a connection is refused, these codes say something else.
@@ -146,17 +147,17 @@ _FAULTS = (
     Fault(
         (SSLCertVerificationError,),
         PairUnfit,
-        words="its certificate is refused: {reason}",
-        hint="It has to be valid today, for this host, and signed by an authority in the URL's sslrootcert",
+        words="its certificate was rejected: {reason}",
+        hint="It must be valid today, for this host, and signed by an authority in sslrootcert",
     ),
-    Fault((gaierror,), hint="Set {label}_DB_URL, or {label}_DB_HOST, to a host that can be found from here"),
+    Fault((gaierror,), hint="Check the host name in {label}_DB_URL or {label}_DB_HOST"),
     # The driver has no type of its own for it.
     Fault(
         (ConnectionError,),
         PairUnfit,
         says="rejected SSL upgrade",
         words="it does not offer TLS",
-        hint="Turn TLS on there, or use an sslmode in its URL that goes without",
+        hint="Enable TLS on the server, or set another sslmode in the URL",
     ),
     Fault((OSError, EOFError, SQLAlchemyError)),
     # The driver stumbles over a connection that ended, in words of its own.

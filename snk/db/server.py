@@ -183,16 +183,16 @@ class Server:
         except SnkError as error:
             # A server that refuses a connection is alive, and may well be at work.
             if isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__):
-                log.debug("probe_refused", error=str(error), effect="the statement is waited for")
+                log.debug("probe_refused", error=str(error), effect="waiting for the statement")
                 return None
             return Unavailable(str(error))
         if state is None:
-            return Unavailable(f"{self.address}: the connection is gone, and nobody said so")
+            return Unavailable(f"{self.address}: the connection was lost without a message")
         if not state.startswith("idle") or (kind == "write" and next(idle) < MOST_IDLE_LOOKS):
             return None
         # A batch that is still on its way to the server after so long is to be a smaller one.
         lost = TooSlow if kind == "write" else Unavailable
-        return lost(f"{self.address}: the statement or its answer was lost on the way")
+        return lost(f"{self.address}: the statement or its answer was lost in transit")
 
     async def _state_of(self, pid: int) -> str | None:
         """What a backend does, asked with a deadline of its own: where nothing else has one, all wait for this."""

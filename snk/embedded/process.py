@@ -42,7 +42,7 @@ def server_account() -> Account | None:
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
-        raise ServersUnfit("PostgreSQL refuses to run as root", hint="There is to be a user called nobody") from None
+        raise ServersUnfit("PostgreSQL refuses to run as root", hint="Create a user called nobody") from None
     return Account(entry.pw_uid, entry.pw_gid)
 
 

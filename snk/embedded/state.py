@@ -89,10 +89,10 @@ def _make(folder: Path, *, open_to_all: bool) -> None:
 def _check(state: Path, account: Account | None) -> None:
     owner = state.stat().st_uid
     if owner != os.geteuid():
-        hint = f"Start as that user, or: {HINT[0].lower()}{HINT[1:]}"
+        hint = f"Run as that user, or: {HINT[0].lower()}{HINT[1:]}"
         raise ServersUnfit(f"The state folder {state} belongs to another user, {owner}", hint=hint)
     if account and not enterable(state):
-        hint = f"Open it and all folders above it to everybody (o+x), or: {HINT[0].lower()}{HINT[1:]}"
+        hint = f"Make it and all folders above it accessible (chmod o+x), or: {HINT[0].lower()}{HINT[1:]}"
         raise ServersUnfit(f"The servers run as nobody and cannot enter {state}", hint=hint)
 
 

@@ -69,16 +69,16 @@ class Guard:
 
         head = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) for k, v in scope["headers"])
         if head > MOST_HEAD_BYTES:
-            return PlainTextResponse("too long a question\n", 431)
+            return PlainTextResponse("request line too long\n", 431)
         if all_of(b"transfer-encoding") or any(value.strip() != b"0" for value in all_of(b"content-length")):
-            return PlainTextResponse("no bodies here\n", 413)
+            return PlainTextResponse("request body not allowed\n", 413)
         if not self._door.admits(all_of(b"host")):
-            return PlainTextResponse("this service is for its own machine only\n", 403)
+            return PlainTextResponse("only requests from this machine are allowed\n", 403)
         trusted = self._door.knows(all_of(b"authorization"))
         scope["state"] = {**scope.get("state", {}), "trusted": trusted}
         if trusted or scope["path"] == OPEN_PATH:
             return None
-        return PlainTextResponse("the token is missing or wrong\n", 401, {"www-authenticate": "Bearer"})
+        return PlainTextResponse("missing or wrong bearer token\n", 401, {"www-authenticate": "Bearer"})
 
 
 class BriefProtocol(H11Protocol):

@@ -34,12 +34,12 @@ def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        hint = "SNK_HTTP_HOST and SNK_HTTP_PORT are to name an address of this machine that nobody else listens on"
+        hint = "Set SNK_HTTP_HOST and SNK_HTTP_PORT to a free address of this machine"
         raise ServiceUnfit(f"Cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
     if not guarded and not is_loopback(bound.getsockname()[0]):
         bound.close()
-        hint = "Set SNK_HTTP_TOKEN to what `openssl rand -hex 32` prints, or SNK_HTTP_HOST to 127.0.0.1"
-        raise SettingsError(f"SNK_HTTP_HOST is {host!r}, which others than this machine can reach", hint=hint)
+        hint = "Set SNK_HTTP_TOKEN, such as to the output of `openssl rand -hex 32`, or SNK_HTTP_HOST to 127.0.0.1"
+        raise SettingsError(f"SNK_HTTP_HOST is {host!r}, which other machines can reach", hint=hint)
     return bound
 
 

@@ -119,10 +119,10 @@ def load_settings(env_file: Path | None = None) -> Settings:
     try:
         tables = settings.tables
     except ValueError as error:
-        hint = 'It is to be like orders, sales.lines, "with, comma"."and.dot"'
+        hint = 'Write it like orders, sales.lines, "with, comma"."and.dot"'
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: {error}", hint=hint) from None
     if not tables:
-        raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="Name at least one table")
+        raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="List at least one table")
     if settings.http_token:
         _check_token(settings.http_token)
     return settings
@@ -140,11 +140,11 @@ def _env_file() -> Path:
 
 
 def _check_token(token: str) -> None:
-    hint = f"It is to be of at least {LEAST_TOKEN} letters, digits and signs of ASCII: `openssl rand -hex 32` makes one"
+    hint = f"Use at least {LEAST_TOKEN} ASCII characters, such as the output of `openssl rand -hex 32`"
     if len(token) < LEAST_TOKEN:
         raise SettingsError(f"SNK_HTTP_TOKEN has {len(token)} characters", hint=hint)
     if not re.fullmatch(r"[!-~]+", token):
-        raise SettingsError("SNK_HTTP_TOKEN cannot be sent in a header", hint=hint)
+        raise SettingsError("SNK_HTTP_TOKEN has characters that an HTTP header cannot contain", hint=hint)
 
 
 def _refuse_unknown(env_file: Path) -> None:

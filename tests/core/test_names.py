@@ -45,10 +45,10 @@ def test_what_is_written_is_read(text: str, names: tuple[str, ...]) -> None:
     ("text", "why"),
     [
         ('"open', "no name can be read at '\"open'"),
-        ("a.", "a dot is followed by no name"),
+        ("a.", "no name follows the dot"),
         ("a.,b", "no name can be read at ',b'"),
         (".a", r"no name can be read at '\.a'"),
-        ('"a"b', "what follows a is neither a dot nor a comma: 'b'"),
+        ('"a"b', "what follows a should be a dot or a comma: 'b'"),
         ('a"b', "what follows a is neither a dot nor a comma"),
         ("a.b.c", "has 3 parts"),
         ('""', "a name is empty"),

@@ -63,7 +63,7 @@ async def test_a_running_daemon_keeps_its_secrets(pair: Any) -> None:
         assert shown.returncode == 0, shown.stderr
         wrong = run_snk({"SNK_HTTP_TOKEN": f"{TOKEN}-not", "SNK_HTTP_PORT": daemon.url.rpartition(":")[2]}, "status")
         assert wrong.returncode == 2
-        assert "SNK_HTTP_TOKEN is to be the daemon's" in wrong.stderr
+        assert "Set SNK_HTTP_TOKEN to the daemon's token" in wrong.stderr
         command = Path(f"/proc/{daemon.pid}/cmdline")
         assert_hushed(shown.stdout, wrong.stderr, command.read_text() if command.exists() else "")
         for side in sides:

@@ -184,13 +184,13 @@ def test_what_is_no_url_is_not_quoted(text: str, monkeypatch: pytest.MonkeyPatch
     ("name", "url", "words"),
     [
         ("FIRST_DB_URL", "postgresql://h/x?sslmode=verify", "has the sslmode 'verify'.*verify-full"),
-        ("SECOND_DB_URL", "postgresql://h/x?sslrootcert=/ca", "sslmode prefer would not look at it"),
+        ("SECOND_DB_URL", "postgresql://h/x?sslrootcert=/ca", "sslmode prefer ignores it"),
         ("REDIS_URL", "redis://h/0?ssl_ca_certs=/ca", "redis:// has none.*rediss://"),
         ("REDIS_URL", "rediss://h/0?ssl_cert_reqs=never", "REDIS_URL is not a URL|ssl_cert_reqs"),
         ("REDIS_URL", "redis://h/0?socket_timeout=long", "has a socket_timeout that cannot be"),
         ("REDIS_URL", "redis://h/0?colour=red", "has a colour that cannot be"),
-        ("REDIS_URL", "redis://h:65536/0", "has a port that cannot be.*65535"),
-        ("REDIS_URL", "redis://h/one", "has a database that is no number"),
+        ("REDIS_URL", "redis://h:65536/0", "has an invalid port.*65535"),
+        ("REDIS_URL", "redis://h/one", "has a database that is not a number"),
     ],
 )
 def test_parameters_of_urls_are_looked_at(name: str, url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,12 +61,12 @@ def test_environment_wins_over_file_and_url_over_parts(tmp_path: Path, monkeypat
         ("FIRST_DB_PORT=70000", "FIRST_DB_PORT is '70000'"),
         (
             "FIRST_DB_URL=mysql://me:geheim@h/x",
-            "FIRST_DB_URL has the scheme 'mysql': it is to begin with postgresql://",
+            "FIRST_DB_URL has the scheme 'mysql': use postgresql://",
         ),
         ("FIRST_DB_URL=postgresql://me:1/geheim@h/x", "FIRST_DB_URL cannot be read as a URL"),
         ("FIRST_DB_URL='postgresql://me:1#geheim@h/x'", "FIRST_DB_URL cannot be read as a URL"),
         ("SECOND_DB_URL=postgresql://me:geheim@h:port/x", "SECOND_DB_URL cannot be read as a URL"),
-        ("SECOND_DB_URL=h:geheim", "SECOND_DB_URL has the scheme 'h': it is to begin with postgresql://"),
+        ("SECOND_DB_URL=h:geheim", "SECOND_DB_URL has the scheme 'h': use postgresql://"),
     ],
 )
 def test_wrong_setting_is_named_without_its_secret(tmp_path: Path, line: str, text: str) -> None:

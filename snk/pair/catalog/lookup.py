@@ -229,9 +229,9 @@ async def _where_it_may_be(connection: AsyncConnection, name: str) -> str:
     if name == "records":
         return "Run `snk init`"
     if len(split_name(name)) > 1:
-        return "Create it, or fix SNK_TABLES"
+        return "Create the table, or fix SNK_TABLES"
     path = (await connection.execute(_SEARCH_PATH)).scalar_one()
-    return f"Create it, or fix SNK_TABLES: a name without a schema is looked for in this role's search_path, {path}"
+    return f"Create the table, or fix SNK_TABLES. Names without a schema are looked up in the search_path, {path}"
 
 
 def _column(row: sa.RowMapping) -> Column:

@@ -215,7 +215,7 @@ def _only(role: str, candidates: list[Column], table: str) -> Column:
         "uuid": "a uuid column that is NOT NULL and has a unique, immediate index of its own",
     }[role]
     if not candidates:
-        raise TableUnfit(f"{table} has no column that can be its {role}", hint=f"It is to have {wanted}")
+        raise TableUnfit(f"{table} has no column that could be its {role}", hint=f"Add {wanted}")
     names = ", ".join(c.name for c in candidates)
     raise TableUnfit(f"{table} has several columns that could be its {role}: {names}", hint=f"Call one of them {role}")
 
@@ -224,12 +224,12 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
     """Everything that keeps this table on this side from being synced."""
     where = f"{side}: table {shape.full_name}"
     if shape.kind not in ("r", "p"):
-        yield TableUnfit(f"{where} is not a table", hint="Views and foreign tables cannot be tailed")
+        yield TableUnfit(f"{where} is not a table", hint="Views and foreign tables cannot be synced")
         return
     if shape.kind == "r" and len(shape.relations) > 1:
         yield TableUnfit(
-            f"{where} has child tables, and no unique key spans them",
-            hint="Name the children in SNK_TABLES, or make it a partitioned table",
+            f"{where} has child tables, and no unique key covers them",
+            hint="List the children in SNK_TABLES, or convert it to a partitioned table",
         )
     for right, granted in (("SELECT", shape.may_select), ("INSERT", shape.may_insert)):
         if not granted:
@@ -244,7 +244,7 @@ def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
     if shape.hidden:
         yield TableUnfit(
             f"{where} hides rows by row-level security",
-            hint="Let this role bypass it: SNK must see every row",
+            hint="Grant BYPASSRLS to this role: SNK must see every row",
         )
     try:
         yield from _faults_of_columns(shape, where)
@@ -274,9 +274,9 @@ def _faults_of_columns(shape: Shape, where: str) -> Iterator[TableUnfit]:
             hint=f"{alter} {identifier(id_column.name)} SET DEFAULT nextval({literal(sequence.name)})",
         )
     if not id_column.not_null:
-        yield TableUnfit(f"{where}: id column {id_column.name} may be NULL", hint="It is to be NOT NULL")
+        yield TableUnfit(f"{where}: id column {id_column.name} may be NULL", hint="Make it NOT NULL")
     if sequence and sequence.increment < 0:
-        yield TableUnfit(f"{where}: sequence {sequence.name} counts down", hint="Ids are to go up")
+        yield TableUnfit(f"{where}: sequence {sequence.name} counts down", hint="Use a positive increment")
     if sequence and not sequence.usable:
         yield TableUnfit(f"{where}: no right to draw ids", hint=f"GRANT USAGE ON SEQUENCE {sequence.name} to this role")
 
@@ -287,7 +287,7 @@ def differences(first: Shape, second: Shape) -> Iterator[TableUnfit]:
     if first.uuid_column.name != second.uuid_column.name:
         yield TableUnfit(
             f"{name}: the uuid is {first.uuid_column.name} in first and {second.uuid_column.name} in second",
-            hint="It is to be the same column on both sides",
+            hint="Use the same column on both sides",
         )
     ours, theirs = _by_name(first.copied), _by_name(second.copied)
     for column in sorted(ours.keys() ^ theirs.keys()):
@@ -310,7 +310,7 @@ def _copied_only_in(column: str, here: str, there: str, other: Shape) -> TableUn
     if found.generated:
         hint = "Generate it on both sides, or on neither"
         return TableUnfit(f"{name} is generated in {there} and plain in {here}", hint=hint)
-    hint = "Let the same column be the id on both sides: call it id"
+    hint = "Name the same column `id` on both sides"
     return TableUnfit(f"{name} is the id in {there} and another column is the id in {here}", hint=hint)
 
 

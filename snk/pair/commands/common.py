@@ -34,4 +34,4 @@ def pair_of(settings: Settings) -> Pair:
 
 def waiting(table: str, rows: int, settle_seconds: float) -> str:
     """Why a comparison takes a while."""
-    return f"{table}: {rows:,} rows differ; whether they stay so shows within {settle_seconds:g} s"
+    return f"{table}: {rows:,} rows differ; waiting whether they become equal within {settle_seconds:g} s"

@@ -37,16 +37,17 @@ COMMAND_SECONDS = 20.0
 
 def drill(
     *,
-    only: Annotated[list[str] | None, typer.Option(help="Inflict this fault only; may be given again.")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Name the faults, and do nothing.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Inflict only this fault; may be repeated.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List the faults and exit.")] = False,
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="How long each fault lasts.")] = 3.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; how it goes, to stderr.")] = False,
-    own: Annotated[bool, typer.Option("--own", help="On the pair of the settings, not on embedded servers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document; progress goes to stderr.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="Use the pair from the settings.")] = False,
     writes: Annotated[
-        bool, typer.Option("--i-know-this-writes", help=f"With --own: yes, make, fill and drop {table.NAME} there.")
+        bool,
+        typer.Option("--i-know-this-writes", help=f"With --own: create, fill and drop {table.NAME}."),
     ] = False,
     state: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="Make the temporary folder in here.")
+        Path | None, typer.Option(exists=True, file_okay=False, help="Create the temporary folder here.")
     ] = None,
 ) -> None:
     """Break a pair under load and count what is lost.

@@ -14,11 +14,9 @@ from snk.pair.sync.prepare import grant, prepare
 
 def init(
     *,
-    print_only: Annotated[
-        bool, typer.Option("--print", help="Only print the statements, for whoever runs them by hand.")
-    ] = False,
+    print_only: Annotated[bool, typer.Option("--print", help="Only print the SQL, to be run by hand.")] = False,
     role: Annotated[
-        str | None, typer.Option(help="Also grant this role what SNK needs to log in as it, and no more.")
+        str | None, typer.Option(help="Also grant this role the rights that SNK needs to run as it.")
     ] = None,
 ) -> None:
     """Create SNK's schema in both databases. And the default table, if it is to be synced; what is there stays."""

@@ -27,7 +27,7 @@ class SetAside:
 def rejected(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each database.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list per database.")] = 20,
 ) -> None:
     """List the rows that either database has set aside, and why. Exit code 0 if there are none, 1 if there are."""
     sides = uvloop.run(_look(pair_of(start()), limit))
@@ -41,15 +41,13 @@ def rejected(
 
 
 def retry(
-    uuids: Annotated[
-        list[str] | None, typer.Argument(help="The uuids of the rows; all of them if none is named.")
-    ] = None,
+    uuids: Annotated[list[str] | None, typer.Argument(help="Uuids of the rows; without any, all rows.")] = None,
 ) -> None:
     """Have the daemon try refused rows again now. By itself it tries them when their time has come."""
     named = [_uuid(text) for text in uuids or ()]
     counts = uvloop.run(_hasten(pair_of(start()), named))
     if named and not any(count for _, count in counts):
-        raise SettingsError("none of these rows is refused by any side", hint="`snk rejected` lists those that are")
+        raise SettingsError("none of these rows has been refused", hint="`snk rejected` lists those that are")
     for label, count in counts:
         print(f"{label}: {_rows(count)} tried again")
 

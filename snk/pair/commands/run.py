@@ -28,7 +28,7 @@ FIRST_LOOK_SECONDS = 0.05
 
 def run(
     *,
-    init: Annotated[bool, typer.Option("--init", help="First do what `snk init` does.")] = False,
+    init: Annotated[bool, typer.Option("--init", help="First run `snk init`.")] = False,
 ) -> None:
     """Keep the tables equal until told to stop. SIGTERM, Ctrl-C or the end of the terminal (without nohup) tell it."""
     hear_ctrl_c()

@@ -23,8 +23,8 @@ PLAIN_WIDTH = 200
 
 def status(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the daemon says, as it says it.")] = False,
-    url: Annotated[str | None, typer.Option(help="Where the daemon is, such as http://127.0.0.1:8089.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the daemon's status as JSON.")] = False,
+    url: Annotated[str | None, typer.Option(help="URL of the daemon, such as http://127.0.0.1:8089.")] = None,
 ) -> None:
     """Show how every flow is, and who holds rows back.
 
@@ -41,10 +41,10 @@ def status(
         told = parse(answer)
     except HTTPError as error:
         with error:
-            hint = "SNK_HTTP_TOKEN is to be the daemon's" if error.code == HTTPStatus.UNAUTHORIZED else ""
+            hint = "Set SNK_HTTP_TOKEN to the daemon's token" if error.code == HTTPStatus.UNAUTHORIZED else ""
             raise ServiceUnfit(f"The daemon at {url} refuses to tell: {error.reason}", hint=hint) from error
     except (OSError, ValueError, HTTPException) as error:
-        hint = "Start it with `snk run`, or name its address with --url"
+        hint = "Start it with `snk run`, or set its address with --url"
         raise ServiceUnfit(f"No daemon answers at {url}: {getattr(error, 'reason', error)}", hint=hint) from error
     if as_json:
         print(answer.decode())
@@ -62,7 +62,7 @@ def show(told: DaemonStatus, console: Console) -> None:
     console.print(f"  {escape(told.first)}\n  {escape(told.second)}", soft_wrap=True)
     console.print(_flows(told.flows))
     dedup = told.dedup
-    behind = "Redis behind them" if dedup.redis else f"[yellow]in memory only: {escape(dedup.error)}[/]"
+    behind = "stored in Redis" if dedup.redis else f"[yellow]in memory only: {escape(dedup.error)}[/]"
     console.print(f"echoes awaited: {dedup.size:,}, {behind}", soft_wrap=True)
     for text in (
         *_troubles(told),
@@ -145,7 +145,7 @@ def _blocker(blocker: Blocker) -> str:
 def _session(session: Blocker | Locker) -> str:
     who = f"pid {session.pid}, user {session.user}, application {session.application!r}"
     doing = f"{session.state or 'state unknown'}{_age(session.age_seconds)}"
-    return f"{who}, {doing}: it commits, or pg_terminate_backend({session.pid})"
+    return f"{who}, {doing}: ends with its commit, or pg_terminate_backend({session.pid})"
 
 
 def _age(seconds: float | None) -> str:
@@ -163,7 +163,7 @@ def _conflicts(flows: Sequence[FlowStatus]) -> Iterator[str]:
         if flow.conflicts:
             where = f"table snk.conflicts in {flow.destination}"
             words = "conflict" if flow.conflicts == 1 else "conflicts"
-            yield f"[yellow]{flow.conflicts:,} {words}[/] of {escape(flow.name)}: both rows are in {where}"
+            yield f"[yellow]{flow.conflicts:,} {words}[/] of {escape(flow.name)}: both rows are recorded in {where}"
 
 
 def _locked_out(lockers: Sequence[Locker]) -> Iterator[str]:
@@ -199,8 +199,8 @@ def _rejected(flows: Sequence[FlowStatus]) -> Iterator[str]:
     for flow in flows:
         if flow.rejected:
             yield (
-                f"[yellow]{flow.rejected:,} rows[/] of {escape(flow.name)} are refused by {flow.destination}"
-                " and tried again now and then: `snk rejected` lists them"
+                f"[yellow]{flow.rejected:,} rows[/] of {escape(flow.name)} were refused by {flow.destination}"
+                " and are retried: `snk rejected` lists them"
             )
 
 
@@ -209,7 +209,7 @@ def _leaders(told: DaemonStatus) -> Iterator[str]:
     for table in dict.fromkeys(flow.table for flow in told.flows):
         leader = next(flow.leader for flow in told.flows if flow.table == table)
         if leader and leader != told.name:
-            yield f"{escape(table)} is worked on by {escape(leader)}; this daemon stands by"
+            yield f"{escape(table)} is handled by {escape(leader)}; this daemon stands by"
 
 
 def _span(seconds: float) -> str:

@@ -41,9 +41,9 @@ COUNTING_SHARE = 0.2
 
 def up(
     *,
-    rows: Annotated[int | None, typer.Option(min=1, help="Stop the load after so many rows.")] = None,
-    tst: Annotated[bool, typer.Option("--tst/--no-tst", help="Load the pair, or leave it to your own writers.")] = True,
-    state: Annotated[Path | None, typer.Option(help="Where the servers keep their data.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Stop the load after this many rows.")] = None,
+    tst: Annotated[bool, typer.Option("--tst/--no-tst", help="Run the load generator, or not.")] = True,
+    state: Annotated[Path | None, typer.Option(help="Folder in which the servers keep their data.")] = None,
 ) -> None:
     """Do the whole job on servers of its own.
 
@@ -119,7 +119,7 @@ class Job:
             soft_wrap=True,
         )
         if not load:
-            say("The pair is yours: insert into either side. Ctrl-C verifies and ends it.")
+            say("Insert into either side. Ctrl-C verifies both sides and stops.")
 
     async def _until_healthy(self, daemon: Child) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -181,7 +181,7 @@ class Job:
         if not equal:
             folder = self._pair.state
             self._console.print(
-                f"        the servers keep their data in {folder}; delete it to start afresh", soft_wrap=True
+                f"        the servers keep their data in {folder}; delete it to start over", soft_wrap=True
             )
         return equal
 

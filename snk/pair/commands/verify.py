@@ -25,8 +25,8 @@ SAY_SECONDS = 2.0
 def verify(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    settle: Annotated[float, typer.Option(min=0, help="Report differences that last so many seconds.")] = 5.0,
-    limit: Annotated[int, typer.Option(min=0, help="Name at most so many rows of each kind.")] = 20,
+    settle: Annotated[float, typer.Option(min=0, help="Seconds that a difference must last.")] = 5.0,
+    limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list of each kind.")] = 20,
 ) -> None:
     """Compare the rows of both sides by digest. Exit code 0 if they are equal, 1 if not."""
     results = uvloop.run(_compare(pair_of(checked_settings()), settle))
@@ -113,4 +113,4 @@ def _show(result: Comparison, limit: int) -> None:
             if len(found) > limit:
                 print(f"    and {len(found) - limit:,} more; --limit shows more of them")
     if not result.complete:
-        print("  the search ended here; more rows may differ")
+        print("  the search stopped here; more rows may differ")

@@ -172,7 +172,7 @@ class RedisStore:
         self._stale.update(self._sets)
         if self._reminder.due("lost"):
             self._told = True
-            log.warning("redis_lost", error=self.error, effect="echoes are known in memory only")
+            log.warning("redis_lost", error=self.error, effect="rows are recognised from memory only")
 
     def _worked(self) -> None:
         if self.error and self._told:

@@ -39,7 +39,7 @@ class Looked:
 
 def broken_off(subject: str, error: SnkError) -> Finding:
     """Why nothing more can be said of it."""
-    return Finding("error", subject, error.args[0], error.hint or "Make it reachable from here")
+    return Finding("error", subject, error.args[0], error.hint or "Make it reachable from this machine")
 
 
 def fatal(subject: str, fault: Stop) -> Finding:

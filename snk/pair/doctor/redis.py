@@ -19,7 +19,7 @@ from snk.pair.dedup.probe import COMMANDS, try_out
 from snk.pair.doctor.finding import Finding
 from snk.pair.sync.pair import Pair
 
-WITHOUT = "SNK works without it, and recognises its own rows more slowly after a restart"
+WITHOUT = "SNK works without it, but recognises its own rows more slowly after a restart"
 
 
 async def of_redis(pair: Pair, dsn: str) -> AsyncIterator[Finding]:
@@ -29,22 +29,22 @@ async def of_redis(pair: Pair, dsn: str) -> AsyncIterator[Finding]:
         await try_out(dsn, names)
     except (RedisError, OSError) as error:
         refuses = isinstance(error, ResponseError | AuthenticationError | AuthorizationError)
-        what = "it refuses what SNK asks of it" if refuses else "it does not answer"
+        what = "it refuses SNK's commands" if refuses else "it does not answer"
         advice = next((advice for kinds, advice in ADVICE.items() if isinstance(error, kinds)), "")
         words = f"MOVED {error}" if isinstance(error, MovedError) else str(error)  # else it is an address only
         yield Finding("warning", "redis", f"{what}: {words}", f"{advice}. {WITHOUT}" if advice else WITHOUT)
     else:
-        yield Finding("ok", "redis", "it takes and returns notes")
+        yield Finding("ok", "redis", "it stores and returns entries")
 
 
 ADVICE: dict[tuple[type[Exception], ...], str] = {
-    (NoPermissionError,): f"Let its user run {', '.join(COMMANDS)} on the keys snk:known:*",
+    (NoPermissionError,): f"Allow its user to run {', '.join(COMMANDS)} on the keys snk:known:*",
     (AuthenticationError, AuthorizationError): "Have REDIS_URL hold the user and password that it knows",
     (ReadOnlyError,): "Have REDIS_URL name the primary",
-    (OutOfMemoryError,): "Give it more memory, or a maxmemory-policy that evicts: SNK can do without any note",
+    (OutOfMemoryError,): "Increase maxmemory, or set a maxmemory-policy that evicts: SNK can lose any entry",
     (
         MovedError,
         AskError,
         ClusterDownError,
-    ): "Have REDIS_URL name a server that is no cluster, or has all of its slots",
+    ): "Point REDIS_URL to a server that is not part of a cluster, or that has all slots",
 }

@@ -21,7 +21,7 @@ async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnf
     for fault in faults:
         yield fatal(server.label, fault)
     if facts.read_only and not facts.standby:
-        advice = "SNK waits, and goes on by itself when writes are allowed: default_transaction_read_only is on"
+        advice = "SNK waits and continues by itself when writes are allowed: default_transaction_read_only is on"
         yield Finding("error", server.label, "it is in read-only mode", advice)
     off = abs((datetime.now(UTC) - facts.clock).total_seconds())
     if off > CLOCK_SECONDS:
@@ -33,13 +33,13 @@ async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnf
         lacking = await missing(connection)
         rejected, conflicts = await outstanding(connection)
     if lacking:
-        advice = "Run `snk init`: without it SNK asks an idle table for rows again and again"
+        advice = "Run `snk init`: without the function, SNK polls idle tables"
         yield Finding("warning", server.label, f"{', '.join(lacking)} missing", advice)
     else:
         yield Finding("ok", server.label, f"SNK's schema {schema.SCHEMA} is there")
     if rejected:
-        advice = "`snk rejected` shows why; `snk retry` has them tried at once"
-        yield Finding("warning", server.label, f"rows that were refused and set aside: {rejected:,}", advice)
+        advice = "`snk rejected` shows the reasons; `snk retry` retries at once"
+        yield Finding("warning", server.label, f"refused rows that are set aside: {rejected:,}", advice)
     if conflicts:
-        advice = "Make the rows of both sides equal, then delete the conflict from snk.conflicts"
-        yield Finding("warning", server.label, f"conflicts that were recorded and not settled: {conflicts:,}", advice)
+        advice = "Make the rows equal on both sides, then delete the conflict from snk.conflicts"
+        yield Finding("warning", server.label, f"unresolved conflicts: {conflicts:,}", advice)

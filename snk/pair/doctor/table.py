@@ -48,25 +48,21 @@ async def _of_table(server: Server, shape: Shape) -> AsyncIterator[Finding]:
 
 def _of_columns(label: str, shape: Shape) -> Iterator[Finding]:
     if not shape.id_column.unique:
-        message = f"{label}: {shape.id_column.name} has no unique index of its own: polling reads the whole table"
+        message = f"{label}: {shape.id_column.name} has no unique index: each poll reads the whole table"
         advice = f"CREATE UNIQUE INDEX CONCURRENTLY ON {shape.sql_name} ({identifier(shape.id_column.name)})"
         yield Finding("warning", shape.full_name, message, advice)
     for column in shape.copied:
         if column.sequence:
-            message = (
-                f"{label}: column {column.name} is copied, and counts by itself: both sides give out the same numbers"
-            )
-            message += (
-                "; it is unique, so a row whose number the other side has is refused there" if column.unique else ""
-            )
-            advice = f"Have one side give odd numbers and the other even ones: ALTER SEQUENCE {column.sequence.name}"
+            message = f"{label}: column {column.name} is copied, and has a sequence: both sides assign the same numbers"
+            message += "; it is unique, so a row whose number is taken there is refused" if column.unique else ""
+            advice = f"Let one side assign odd numbers and the other even ones: ALTER SEQUENCE {column.sequence.name}"
             yield Finding("warning", shape.full_name, message, f"{advice} INCREMENT 2 RESTART …")
 
 
 async def _of_keys(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
     for key, target in await checkup.keys_onto_ids(connection, shape.oid):
-        message = f"{label}: foreign key {key} refers to ids of {target}, and the same id is another row there"
-        yield Finding("warning", shape.full_name, message, "Refer to the uuid: each side counts ids for itself")
+        message = f"{label}: foreign key {key} refers to ids of {target}, and the same id is a different row there"
+        yield Finding("warning", shape.full_name, message, "Reference the uuid instead: each side numbers its own rows")
 
 
 async def _of_writers(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
@@ -76,11 +72,11 @@ async def _of_writers(connection: AsyncConnection, label: str, shape: Shape) -> 
             who = f"pid {blocker.pid} of {blocker.user} ({blocker.application})"
             who = f"prepared transaction {blocker.prepared}" if blocker.prepared else who
             message = f"{label}: {who} has been open for {blocker.age_seconds:.0f} s"
-            yield Finding("warning", shape.full_name, message, "Its rows come when it commits; nobody waits for it")
+            yield Finding("warning", shape.full_name, message, "Its rows arrive when it commits; others do not wait")
 
 
 async def _of_storage(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
     for relation in await checkup.unlogged(connection, shape.relations):
-        message = f"{label}: {relation} is UNLOGGED: a crash of the server empties it"
-        message += ", and rows that SNK has not brought over by then are lost"
+        message = f"{label}: {relation} is UNLOGGED: a server crash truncates it"
+        message += ", and rows that SNK has not copied by then are lost"
         yield Finding("warning", shape.full_name, message, f"ALTER TABLE {relation} SET LOGGED")

@@ -27,12 +27,12 @@ async def of_triggers(connection: AsyncConnection, label: str, shape: Shape) -> 
             continue
         each = "for each row" if trigger.level == "row" else "once for each insert"
         which += f" ({trigger.timing} insert, {each}, calls {trigger.function})"
-        advice = f"If it does, add WHEN (current_user <> {literal(role)}) to the trigger"
+        advice = f"If so, add WHEN (current_user <> {literal(role)}) to the trigger"
         yield Finding("warning", shape.full_name, f"{which} {_fires(trigger)}", advice)
 
 
 def _fires(trigger: InsertTrigger) -> str:
-    again = "fires for rows that SNK brings, as it did on the side where they came from"
+    again = "fires for rows that SNK inserts, as it did where they came from"
     if (trigger.timing, trigger.level) == ("before", "row"):
-        return f"{again}. A row that it changes then becomes a conflict, and one that it drops is set aside"
-    return f"{again}. What it writes into synced tables is then there twice: an audit table holds a row for each side"
+        return f"{again}. A row that it changes becomes a conflict, and a row that it drops is set aside"
+    return f"{again}. Rows that it writes into synced tables then exist twice: an audit table has one row for each side"

@@ -7,14 +7,14 @@ from snk.embedded.postgres import PostgresServer
 from snk.pair.drill.fault import Fault, network_of
 from snk.pair.drill.stage import NotSeen, Stage, until
 
-YOURS = "the servers are yours: nobody but you stops them"
+YOURS = "the drill does not stop servers of yours"
 
 
 class KillDaemon(Fault):
     """Nobody is left to do anything."""
 
     name = "kill-daemon"
-    sentence = "SIGKILL of the daemon in the middle of its work; another is started later"
+    sentence = "SIGKILL of the working daemon; another is started later"
 
     async def inflict(self, stage: Stage) -> str:
         """Kill every one there is."""

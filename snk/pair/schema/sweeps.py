@@ -27,7 +27,7 @@ from snk.db.functions import commit_locally
 from snk.db.server import Server
 from snk.pair.schema.own import SweepKept
 
-REWRITTEN = "the table was emptied, rewritten or made anew"
+REWRITTEN = "the table was truncated, rewritten or recreated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,10 +33,10 @@ def check_url(url: str, token: str | None) -> None:
     except ValueError:
         host, parts = "", urlsplit("")
     if parts.scheme not in ("http", "https") or not host or "@" in url:
-        raise ServiceUnfit("--url cannot be read", hint="It is to be like http://127.0.0.1:8089, without a password")
+        raise ServiceUnfit("--url is not a valid URL", hint="Use a URL like http://127.0.0.1:8089, without a password")
     if token and parts.scheme == "http" and not is_loopback(host):
-        hint = "Ask by https://, through a tunnel to 127.0.0.1, or unset SNK_HTTP_TOKEN"
-        raise ServiceUnfit(f"SNK_HTTP_TOKEN would cross the network to {host} for all to read", hint=hint)
+        hint = "Use https:// or a tunnel to 127.0.0.1, or unset SNK_HTTP_TOKEN"
+        raise ServiceUnfit(f"SNK_HTTP_TOKEN would be sent unencrypted to {host}", hint=hint)
 
 
 def ask(url: str, token: str | None = None) -> DaemonStatus:

@@ -13,27 +13,36 @@ Value = Callable[[FlowStatus], float]
 COUNTERS: dict[str, tuple[str, Value]] = {
     "snk_rows_delivered": ("Rows inserted into the destination.", lambda flow: flow.delivered),
     "snk_rows_echoed": ("Rows recognised as written by SNK itself.", lambda flow: flow.echoes),
-    "snk_rows_late": ("Rows that came into holes given up, brought all the same.", lambda flow: flow.late),
-    "snk_rows_present": ("Rows that the destination held already.", lambda flow: flow.present),
+    "snk_rows_late": (
+        "Rows delivered from holes that had been given up.",
+        lambda flow: flow.late,
+    ),
+    "snk_rows_present": ("Rows that the destination already had.", lambda flow: flow.present),
 }
 GAUGES: dict[str, tuple[str, Value]] = {
     "snk_flow_running": (
-        "1 while rows flow, by this daemon or by the one for which it stands by; 0 while it starts, waits or pauses.",
+        "1 while rows flow, through this daemon or the one it stands by for; 0 while it starts, waits or is paused.",
         lambda flow: flow.flowing,
     ),
     "snk_flow_standby": (
-        "1 while another daemon works on the table and this one stands by: its other figures do not move then.",
+        "1 while another daemon handles the table and this one stands by; its other metrics do not change then.",
         lambda flow: flow.state == "standby",
     ),
-    "snk_lag_seconds": ("All that was visible at the source so long ago is delivered.", lambda flow: flow.lag_seconds),
+    "snk_lag_seconds": (
+        "All rows visible at the source so long ago are delivered.",
+        lambda flow: flow.lag_seconds,
+    ),
     "snk_lag_rows": ("Ids between the mark and the greatest id at the source.", lambda flow: flow.lag_rows),
     "snk_mark_high": ("The greatest id read at the source.", lambda flow: flow.high),
-    "snk_mark_safe": ("The greatest such id known to be durable.", lambda flow: flow.safe),
-    "snk_hole_ids": ("Ids below the mark that were never seen and may still come.", lambda flow: flow.hole_ids),
-    "snk_holes_seconds": ("For how long there have been such ids without a break.", lambda flow: flow.holes_seconds),
+    "snk_mark_safe": ("The greatest id read that is known to be durable at the source.", lambda flow: flow.safe),
+    "snk_hole_ids": ("Ids below the mark, never seen, that may still come.", lambda flow: flow.hole_ids),
+    "snk_holes_seconds": (
+        "For how long there have been such ids.",
+        lambda flow: flow.holes_seconds,
+    ),
     "snk_conflicts": ("Recorded conflicts: one uuid, two different rows.", lambda flow: flow.conflicts),
-    "snk_wanted": ("Rows that a sweep found missing, still to be brought over.", lambda flow: flow.wanted),
-    "snk_rejected": ("Rows that the destination refuses, tried again now and then.", lambda flow: flow.rejected),
+    "snk_wanted": ("Rows that a sweep found missing and that are still to be delivered.", lambda flow: flow.wanted),
+    "snk_rejected": ("Rows that are set aside and retried.", lambda flow: flow.rejected),
     "snk_progress_seconds": ("Since the flow last finished a step.", lambda flow: flow.progress_seconds),
 }
 
@@ -69,8 +78,8 @@ class _StatusCollector(Collector):
         yield self._canaries()
         yield GaugeMetricFamily("snk_healthy", "1 while rows flow in every direction.", value=self._status.healthy)
         yield GaugeMetricFamily("snk_uptime_seconds", "Since the daemon started.", value=self._status.uptime_seconds)
-        yield GaugeMetricFamily("snk_dedup_entries", "Echoes awaited, in memory.", value=self._status.dedup.size)
-        yield GaugeMetricFamily("snk_redis_up", "1 while Redis stands behind them.", value=self._status.dedup.redis)
+        yield GaugeMetricFamily("snk_dedup_entries", "Entries of the dedup sets.", value=self._status.dedup.size)
+        yield GaugeMetricFamily("snk_redis_up", "1 while Redis is connected.", value=self._status.dedup.redis)
 
     def _sweeps(self) -> Iterable[Metric]:
         found = CounterMetricFamily("snk_rows_swept", "Rows that only a sweep found.", labels=("table",))

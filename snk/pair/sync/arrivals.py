@@ -148,7 +148,7 @@ class Patience:
             ParentMissing: it is time to stop; the next start reads the rows again.
         """
         if self._stopping():
-            raise ParentMissing(f"{self._table}: told to stop while rows waited for those to which they refer")
+            raise ParentMissing(f"{self._table}: stopped while rows waited for rows that they refer to")
         if not self._waited and self._arrivals.behind(self._parents, self._read_at):
             arrivals, parents = self._arrivals, self._parents
             self._waited = await arrivals.until_complete(self._table, parents, self._read_at, self._stopping)

@@ -126,7 +126,7 @@ class Delivery:
             return NOTHING_ASIDE
         triggers = self._parts.around.read_lineage.names(self._link.source.triggers)
         self._parts.meter.note_loop(triggers)
-        words = f"a loop of triggers made this row of one that SNK delivered: {triggers}. {LOOP_HINT}"
+        words = f"a loop of triggers inserted this row for one that SNK delivered: {triggers}. {LOOP_HINT}"
         return dict.fromkeys(rows.uuids, Refusal(LOOP, words))
 
     def _reached(self, batch: Batch, rows: int) -> None:

@@ -110,7 +110,7 @@ def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
         other = named.setdefault(shape.oid, name)
         if other != name:
             message = f"{side}: {other} and {name} are one table, {shape.full_name}"
-            yield TableUnfit(message, hint="Name it once in SNK_TABLES")
+            yield TableUnfit(message, hint="List it once in SNK_TABLES")
 
 
 async def _faults_of(first: Server, second: Server, table: str, seen: Mapping[str, dict[str, Shape]]) -> list[Stop]:

@@ -17,7 +17,7 @@ from snk.pair.sync.route import Route
 from snk.pair.table.writer import Delivered, MarkState
 
 RATE_SECONDS = 2.0
-LOOP_HINT = "Drop it, or have it spare SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"
+LOOP_HINT = "Drop it, or exclude SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"
 
 log = structlog.get_logger()
 
@@ -90,13 +90,13 @@ class Meter:
         self._error, self._errored_at = str(error), time.monotonic()
 
     def note_loop(self, triggers: str) -> None:
-        """Triggers of the source make rows of delivered rows without end; what they make is set aside."""
+        """Triggers of the source make rows of delivered rows without end; their rows are set aside."""
         source = self._route.source.label
         self._notice = (
-            f"triggers of {source} make rows of those that SNK delivers, without end: {triggers}. {LOOP_HINT}"
+            f"triggers of {source} insert rows for rows that SNK delivers, without end: {triggers}. {LOOP_HINT}"
         )
         if self._reminder.due(triggers):
-            log.warning("trigger_loop", **self._route.labels, triggers=triggers, effect="what they make is set aside")
+            log.warning("trigger_loop", **self._route.labels, triggers=triggers, effect="their rows are set aside")
 
     def note_rewriting(self, triggers: Iterable[InsertTrigger]) -> None:
         """Rows differ from what the destination holds, and these are the triggers there: some may change rows."""

@@ -83,23 +83,23 @@ class Starter:
             await writer.create_mark(fresh)
             return fresh
         if mark.source != facts.identity:
-            self._log.warning("source_replaced", effect="every row is read again", was=mark.source, now=facts.identity)
+            self._log.warning("source_replaced", effect="reading every row again", was=mark.source, now=facts.identity)
             await self._owe_sweep("the source is another database than the one the mark belongs to")
             return await writer.move(replace(fresh, version=mark.version))
         if mark.boot != facts.boot:
             mark = await self._back_to_safe(mark, facts.boot)
         if await link.source.reader.went_back(mark.high, greatest):
-            self._log.warning("source_went_back", effect="every row is read again", high=mark.high, greatest=greatest)
+            self._log.warning("source_went_back", effect="reading every row again", high=mark.high, greatest=greatest)
             await self._owe_sweep("the greatest id of the source was below the mark")
             return await writer.move(replace(fresh, version=mark.version))
         return mark
 
     async def _back_to_safe(self, mark: MarkState, boot: str) -> MarkState:
         """The source was restarted: it may have forgotten what was not durable, and after a fail-over even more."""
-        self._log.info("source_restarted", effect="reading again what was not durable", high=mark.high, safe=mark.safe)
+        self._log.info("source_restarted", effect="rereading what was not durable", high=mark.high, safe=mark.safe)
         if timeline(mark.boot) != timeline(boot):
             # What the old primary had on disk the new one may never have had, so even safe may promise too much.
-            self._log.warning("source_failed_over", effect="the whole table is compared", high=mark.high)
+            self._log.warning("source_failed_over", effect="comparing the whole table", high=mark.high)
             await self._owe_sweep("the source failed over, or was restored from a backup")
         back = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=boot)
         # At once, though nothing may ever come: every session would meet the other boot, and owe a sweep again.
@@ -112,7 +112,7 @@ class Starter:
         """
         destination = self._link.destination
         if await destination.sweeps.look(destination.check.storage_fingerprint):
-            self._log.warning("table_rewritten", effect="the whole table is compared", side=destination.server.label)
+            self._log.warning("table_rewritten", effect="comparing the whole table", side=destination.server.label)
             self._sweep_due.set()
 
     async def _owe_sweep(self, reason: str) -> None:

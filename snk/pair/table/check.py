@@ -35,4 +35,4 @@ class TableCheck:
 
 def changed(server: Server, shape: Shape) -> TableChanged:
     """What to raise where a table is not as it was."""
-    return TableChanged(f"{server.label}: {shape.full_name} is not as it was: looking again")
+    return TableChanged(f"{server.label}: {shape.full_name} has changed; looking it up again")

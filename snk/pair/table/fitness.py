@@ -58,7 +58,7 @@ def server_faults(facts: ServerFacts, address: str) -> Iterator[PairUnfit]:
         hint = f"SNK needs PostgreSQL {LEAST_VERSION // 10_000} or newer"
         yield PairUnfit(f"{address} is PostgreSQL {facts.version}", hint=hint)
     if facts.standby:
-        yield PairUnfit(f"{address} is a standby", hint="Only a primary can be tailed and written")
+        yield PairUnfit(f"{address} is a standby", hint="Connect to the primary")
 
 
 async def missing(connection: AsyncConnection) -> list[str]:
@@ -75,11 +75,11 @@ async def _schema_faults(connection: AsyncConnection, address: str) -> list[Pair
     lacking = [] if hidden else [name for name in await missing(connection) if name != schema.WAIT]
     if lacking:
         what = f"schema {schema.SCHEMA} is" if schema.SCHEMA in lacking else ", ".join(lacking)
-        hint = "Run `snk init`; where this role may not, an owner runs what `snk init --print --role NAME` prints"
+        hint = "Run `snk init`, or ask an owner to run the SQL that `snk init --print --role NAME` prints"
         return [PairUnfit(f"{address}: {what} missing", hint=hint)]
     if refused:
-        hint = "GRANT them to this role; `snk init --print --role NAME` prints how"
-        return [PairUnfit(f"{address}: rights missing in SNK's schema: {', '.join(refused)}", hint=hint)]
+        hint = "Grant them to this role; `snk init --print --role NAME` prints the SQL"
+        return [PairUnfit(f"{address}: missing rights in SNK's schema: {', '.join(refused)}", hint=hint)]
     return []
 
 
@@ -91,8 +91,8 @@ async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
 
 def one_database(first: Server, second: Server) -> PairUnfit:
     """What to say of it."""
-    hint = "Have FIRST_DB_* and SECOND_DB_* lead to two databases"
-    return PairUnfit(f"{first.address} and {second.address} are one and the same database", hint=hint)
+    hint = "Set FIRST_DB_* and SECOND_DB_* to two different databases"
+    return PairUnfit(f"{first.address} and {second.address} are the same database", hint=hint)
 
 
 async def same_database(one: tuple[Server, AsyncConnection], other: tuple[Server, AsyncConnection]) -> bool:

@@ -91,7 +91,7 @@ class _Compiled(sa.Executable, sa.ClauseElement):
 
     def __init__(self, compiled: SQLCompiler) -> None:
         if compiled.post_compile_params:  # they have no number of their own, so the others would be taken for them
-            raise ValueError(f"a statement of a wide table may not have in_() in it: {compiled}")
+            raise ValueError(f"a statement for a wide table cannot use in_(): {compiled}")
         text, names = str(compiled), compiled.positiontup or []
         self.texts: list[str] = []
         self.parameters: list[sa.BindParameter[Any]] = []

@@ -44,7 +44,7 @@ NOTHING_ASIDE: Mapping[str, Refusal] = MappingProxyType({})
 Parents = Callable[[], Awaitable[bool]]
 """Waits for rows that are on their way into other tables; False where that is of no use any more."""
 
-NOT_TAKEN = Refusal("", "the insert was answered with success and there is no row: a trigger of this database drops it")
+NOT_TAKEN = Refusal("", "the INSERT succeeded but inserted no row: a trigger of this database drops it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Writer:
         """
         if state.epoch > epoch:
             raise LeaseLost(
-                f"{self._key}: epoch {state.epoch} has the lease, this daemon has {epoch}", epoch=state.epoch
+                f"{self._key}: epoch {state.epoch} has the lease, not this daemon's {epoch}", epoch=state.epoch
             )
         if state.epoch == epoch:
             return state

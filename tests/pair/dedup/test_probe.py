@@ -50,7 +50,7 @@ async def allow(redis: Redis, *rules: str) -> None:
 
 async def test_a_redis_that_takes_notes_is_well_and_none_is_left(pair: Any) -> None:
     async with looked_at(pair.redis):
-        assert await said(pair.redis) == Finding("ok", "redis", "it takes and returns notes")
+        assert await said(pair.redis) == Finding("ok", "redis", "it stores and returns entries")
 
 
 async def test_the_commands_that_doctor_tries_are_all_that_the_daemon_needs(pair: Any) -> None:
@@ -84,8 +84,8 @@ async def test_each_right_that_is_missing_is_told_in_the_words_of_redis(pair: An
         found = await said(as_user(pair.redis))
         assert found.level == "warning"
         refused = f"User snk has no permissions to run the '{command.lower()}' command"
-        assert found.message == f"it refuses what SNK asks of it: {refused}"
-        assert found.advice == f"Let its user run {', '.join(COMMANDS)} on the keys snk:known:*. {WITHOUT}"
+        assert found.message == f"it refuses SNK's commands: {refused}"
+        assert found.advice == f"Allow its user to run {', '.join(COMMANDS)} on the keys snk:known:*. {WITHOUT}"
 
 
 def full(redis: Redis) -> Awaitable[Any]:
@@ -107,7 +107,7 @@ def unknown(redis: Redis) -> Awaitable[Any]:
 SPOILT: dict[str, tuple[Callable[[Redis], Awaitable[Any]], str, str]] = {
     "full": (full, "command not allowed when used memory > 'maxmemory'", "Give it more memory"),
     "a replica": (replica, "You can't write against a read only replica", "Have REDIS_URL name the primary"),
-    "without rights to the keys": (keyless, "No permissions to access a key", "Let its user run PING"),
+    "without rights to the keys": (keyless, "No permissions to access a key", "Allow its user to run PING"),
     "without such a user": (unknown, "invalid username-password pair", "Have REDIS_URL hold the user and password"),
 }
 
@@ -127,7 +127,7 @@ async def test_a_redis_that_takes_no_notes_is_told_with_what_to_do(pair: Any, ho
             ):
                 await undo
     assert found.level == "warning"
-    assert f"it refuses what SNK asks of it: {words}" in found.message
+    assert f"it refuses SNK's commands: {words}" in found.message
     assert found.advice.startswith(advice)
     assert found.advice.endswith(WITHOUT)
     assert "hush" not in str(found)
@@ -184,7 +184,7 @@ async def test_a_cluster_of_which_it_has_not_all_slots_is_told(tmp_path: Path) -
             await until_up(one)
             await until_up(two)
             found = await said(dsn)
-            assert "it refuses what SNK asks of it: Hash slot not served" in found.message
+            assert "it refuses SNK's commands: Hash slot not served" in found.message
             assert "Have REDIS_URL name a server that is no cluster" in found.advice
             await one.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             await until_served(one)
@@ -194,7 +194,7 @@ async def test_a_cluster_of_which_it_has_not_all_slots_is_told(tmp_path: Path) -
             port, bus = urlsplit(other).port, int((await two.config_get("cluster-port"))["cluster-port"])
             await one.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
             await until_served(one, two)
-            assert "it refuses what SNK asks of it: MOVED" in (await said(dsn)).message
+            assert "it refuses SNK's commands: MOVED" in (await said(dsn)).message
             assert [await one.dbsize(), await two.dbsize()] == [0, 0]
 
 

@@ -106,13 +106,13 @@ FORESEEN: dict[str, tuple[list[str], list[str], str, str]] = {
     "a table is unlogged": (
         [SERIAL.replace("table", "unlogged table")],
         [SERIAL],
-        "first: public.t is UNLOGGED: a crash of the server empties it",
+        "first: public.t is UNLOGGED: a server crash truncates it",
         "ALTER TABLE public.t SET LOGGED",
     ),
     "a copied column counts": (
         [made("n serial unique")],
         [made("n int not null unique")],
-        "first: column n is copied, and counts by itself: both sides give out the same numbers; it is unique",
+        "first: column n is copied, and has a sequence: both sides assign the same numbers; it is unique",
         "ALTER SEQUENCE public.t_n_seq INCREMENT 2",
     ),
     "a row trigger may rewrite rows": (
@@ -158,8 +158,8 @@ async def test_rows_that_wait_for_a_person_are_told(pair: PairUrls) -> None:
     )
     found = [(finding.level, finding.subject, finding.message) for finding in await doctor(pair)]
     assert found == [
-        ("warning", "second", "rows that were refused and set aside: 3"),
-        ("warning", "second", "conflicts that were recorded and not settled: 1"),
+        ("warning", "second", "refused rows that are set aside: 3"),
+        ("warning", "second", "unresolved conflicts: 1"),
     ]
 
 

@@ -41,7 +41,7 @@ DRIFTS = {
     ),
     "the uuid's key dropped": (
         "alter table records drop constraint records_uuid_key",
-        "has no column that can be its uuid",
+        "has no column that could be its uuid",
         "alter table records add unique (uuid)",
         "",
     ),

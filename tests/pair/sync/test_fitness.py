@@ -49,15 +49,15 @@ UNFIT: list[tuple[str, str | None, str]] = [
     (
         GOOD.replace(" unique", ""),
         GOOD,
-        "first: .*t has no column that can be its uuid. It is to have a uuid column that is NOT NULL",
+        "first: .*t has no column that could be its uuid. It is to have a uuid column that is NOT NULL",
     ),
-    (GOOD.replace(" not null", ""), GOOD, "first: .*t has no column that can be its uuid"),
+    (GOOD.replace(" not null", ""), GOOD, "first: .*t has no column that could be its uuid"),
     (
         GOOD.replace("bigserial", "bigint"),
         GOOD,
-        "first: .*t has no column that can be its id. .*identity or serial",
+        "first: .*t has no column that could be its id. .*identity or serial",
     ),
-    (GOOD.replace("bigserial", "uuid"), GOOD, "first: .*has no column that can be its id"),
+    (GOOD.replace("bigserial", "uuid"), GOOD, "first: .*has no column that could be its id"),
     (
         GOOD.replace("data text", "data text, other uuid not null unique").replace(" uuid uuid", " one uuid"),
         GOOD,
@@ -69,7 +69,7 @@ UNFIT: list[tuple[str, str | None, str]] = [
     (
         GOOD.replace("uuid not null unique", "uuid not null, unique (uuid) deferrable"),
         GOOD,
-        "has no column that can be its uuid",
+        "has no column that could be its uuid",
     ),
     (
         GOOD.replace("data text", "data text generated always as ('x') stored"),

@@ -130,7 +130,7 @@ async def with_two_leases(pair: Any, first: Database, second: Database) -> None:
         assert (taken.epoch, taken.version) == (2, state.version + 1)
         for stale in (state, replace(taken, epoch=1)):
             await refused(late, rows, stale)
-        with pytest.raises(LeaseLost, match="epoch 2 has the lease, this daemon has 1"):
+        with pytest.raises(LeaseLost, match="epoch 2 has the lease, not this daemon's 1"):
             await late.claim(taken, 1)
         assert await second.value("select count(*) from records") == 0
         await present.deliver(rows, taken)
