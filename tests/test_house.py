@@ -156,7 +156,7 @@ def test_every_test_that_the_table_of_faults_names_is_there() -> None:
 
 @pytest.mark.parametrize(("package", "heading"), [("snk", "## The systems"), ("snk.pair", "## Within the pair")])
 def test_the_drawing_of_the_imports_is_true(package: str, heading: str) -> None:
-    draw = [Path(sys.executable).parent / "import-linter", "drawgraph", package]
+    draw = [str(Path(sys.executable).parent / "import-linter"), "drawgraph", package]
     drawn = subprocess.run(draw, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     edges = {edge for edge in re.findall(r'"\.(\w+)" -> +"\.(\w+)"', drawn) if edge[0] != "__main__"}
     section = (ROOT / "docs/imports.md").read_text().partition(heading)[2].partition("\n## ")[0]

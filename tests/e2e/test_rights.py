@@ -63,7 +63,7 @@ async def limited(pair: Any) -> AsyncIterator[Limited]:
     sides = Database(pair.first), Database(pair.second)
     for side in sides:
         await side.run(*MADE, f"create role {quoted} login password 'hush'")
-    yield Limited(*urls, pair.redis, role, pair)
+    yield Limited(urls[0], urls[1], pair.redis, role, pair)
     for side in sides:
         await side.run(f"drop owned by {quoted}", f"drop role {quoted}")
 

@@ -125,7 +125,7 @@ def test_without_load_the_pair_is_the_users_and_a_second_run_is_refused(state: P
     refused, words = Up(state).end()
     assert refused == 2
     assert f"Servers run in {state} already" in words
-    psql = servers.first.executable("psql")
+    psql = str(servers.first.executable("psql"))
     insert = "insert into records (uuid, data) values (gen_random_uuid(), 'by hand')"
     subprocess.run([psql, "-qX", "-d", first, "-c", insert], check=True)
     count = [psql, "-AtX", "-d", second, "-c", "select count(*) from records"]

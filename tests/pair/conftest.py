@@ -69,7 +69,7 @@ def running(pair: Any) -> Running:
         name: str = "tested",
         sweeps: SweepSchedule = NO_SWEEPS,
         canary_seconds: float = 0,
-        **limits: float,
+        **limits: Any,
     ) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
         servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))

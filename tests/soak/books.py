@@ -153,8 +153,8 @@ class Books:
         faults += list(self._strangers(found))
         gone = kept = 0
         for deed in self.deeds.values():
-            here, there = (side.get(deed.name, []) for side in found)
-            faults += list(_wrong(deed, here, there))
+            here, over_there = (side.get(deed.name, []) for side in found)
+            faults += list(_wrong(deed, here, over_there))
             kept += deed.sure is Sure.DOUBT and bool(here)
             gone += len(deed.numbers) - len(here) if deed.sure is Sure.RISK else 0
         rows = sum(len(numbers) for numbers in found[0].values())

@@ -193,8 +193,10 @@ def test_finished_ids_are_in_no_hole_even_where_holes_are_coarse(reads: list[set
         for ids in reads:
             above = sorted(i for i in ids if i > tail.high)
             tail = tail.read(above).look(data.draw(writers))
-            found = data.draw(st.sets(st.sampled_from([*tail.due]))) if tail.due else set()
-            up_to = max(found) if found and data.draw(st.booleans()) else None
+            seen = st.sets(st.sampled_from([*tail.due])) if tail.due else st.just(set[int]())
+            found = data.draw(seen)
+            cut_off: bool = data.draw(st.booleans())
+            up_to = max(found) if found and cut_off else None
             tail = tail.reread(sorted(found), up_to=up_to)
             known |= {*above, *found, *tail.finished}
             assert not set(tail.finished) & {*tail.holes, *found}

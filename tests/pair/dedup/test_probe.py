@@ -141,13 +141,13 @@ def cluster(folder: Path, number: int) -> Iterator[str]:
     port, bus = free_port(), free_port()
     program = valkey_folder(folder, None) / "valkey-server"
     command = [
-        program,
+        str(program),
         "--bind",
         "127.0.0.1",
         "--port",
         str(port),
         "--dir",
-        own,
+        str(own),
         "--save",
         "",
         "--cluster-enabled",
@@ -191,7 +191,7 @@ async def test_a_cluster_of_which_it_has_not_all_slots_is_told(tmp_path: Path) -
             assert (await said(dsn)).level == "ok", "it has all of them"
             await one.execute_command("CLUSTER", "DELSLOTSRANGE", 0, 16382)
             await two.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16382)
-            port, bus = urlsplit(other).port, int((await two.config_get("cluster-port"))["cluster-port"])
+            port, bus = urlsplit(other).port, int((await two.config_get("cluster-port"))["cluster-port"] or 0)
             await one.execute_command("CLUSTER", "MEET", "127.0.0.1", port, bus)
             await until_served(one, two)
             assert "it refuses SNK's commands: MOVED" in (await said(dsn)).message

@@ -305,10 +305,8 @@ async def test_a_role_that_may_not_ask_a_sequence_gets_no_guess(pair: PairUrls) 
             f"grant select, insert on t to {name}",
             f"grant usage on sequence t_id_seq to {name}",
         )
-        servers = (
-            Server(label, getattr(pair, label).replace("postgres:postgres@", f"{name}:pw@"))
-            for label in ("first", "second")
-        )
+        first, second = (url.replace("postgres:postgres@", f"{name}:pw@") for url in (pair.first, pair.second))
+        servers = Server("first", first), Server("second", second)
         looked = [finding async for finding in examine(Pair(*servers, ("t",)), pair.redis)]
         assert {finding.level for finding in looked} == {"ok"}
         await on_both(pair, "select nextval('t_id_seq')")

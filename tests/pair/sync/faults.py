@@ -13,12 +13,12 @@ from snk.pair.sync.pair import Pair
 from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
 
 # Long enough for a busy machine, short enough to wait for.
-QUICK = {"answer_seconds": 0.5, "connect_seconds": 3.0}
+QUICK: dict[str, Any] = {"answer_seconds": 0.5, "connect_seconds": 3.0}
 
 
 @asynccontextmanager
 async def daemon_over(
-    first: str, second: str, redis: str, *, init: bool = True, batch_rows: int = 10_000, **deadlines: float | None
+    first: str, second: str, redis: str, *, init: bool = True, batch_rows: int = 10_000, **deadlines: Any
 ) -> AsyncIterator[Daemon]:
     """A daemon that runs as long as the block, and is still running at its end."""
     stop = asyncio.Event()

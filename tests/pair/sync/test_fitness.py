@@ -263,7 +263,7 @@ def as_role(dsn: str, role: str) -> str:
 
 
 async def test_rights_are_asked_for_by_name(pair: Any, role: str, first: Database, second: Database) -> None:
-    servers = [Server(label, as_role(getattr(pair, label), role)) for label in ("first", "second")]
+    servers = Server("first", as_role(pair.first, role)), Server("second", as_role(pair.second, role))
     for side in (first, second):
         await side.run(f"grant select on t to {role}")
     found = "\n".join(str(fault) for fault in await check_pair(*servers, ("t",)))
@@ -281,7 +281,7 @@ async def test_select_and_insert_are_all_it_needs(pair: Any, role: str, first: D
             f"grant usage on schema snk to {role}",
             f"grant select, insert, update, delete on all tables in schema snk to {role}",
         )
-    servers = [Server(label, as_role(getattr(pair, label), role)) for label in ("first", "second")]
+    servers = Server("first", as_role(pair.first, role)), Server("second", as_role(pair.second, role))
     stop = asyncio.Event()
     daemon = Daemon(Pair(*servers, ("t",)), Limits(), pair.redis)
     await daemon.wait_until_fit(stop)
@@ -304,7 +304,7 @@ async def test_row_level_security_that_hides_rows_is_refused(
 ) -> None:
     for side in (first, second):
         await side.run(f"grant select, insert on t to {role}", "alter table t enable row level security")
-    servers = [Server(label, as_role(getattr(pair, label), role)) for label in ("first", "second")]
+    servers = Server("first", as_role(pair.first, role)), Server("second", as_role(pair.second, role))
     found = "\n".join(str(fault) for fault in await check_pair(*servers, ("t",)))
     assert "hides rows by row-level security" in found
     await drop(role, first, second)

@@ -1,7 +1,7 @@
 """The histories that drive the pure tail, replayed with real transactions against the real session."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any
@@ -205,11 +205,10 @@ def test_a_row_committed_late_arrives(pair: Any) -> None:
 
 
 @pytest.fixture
-def without_fences(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_fences(monkeypatch: pytest.MonkeyPatch) -> None:
     """The product, broken: holes are given up at once; and whatever comes into them is looked for too late."""
     monkeypatch.setattr(late_module, "LATE_SECONDS", 3600.0)
     monkeypatch.setattr(tail_module, "_looked", lambda group, _: Fenced(group.holes, frozenset(), due=True))
-    return
 
 
 @pytest.mark.usefixtures("without_fences")

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -177,7 +178,7 @@ async def test_both_servers_crash_in_the_middle_of_writing(own_pair: Any, own_se
         writers = [asyncio.create_task(write(side)) for side in (first, second)]
         for server in (own_servers.second, own_servers.first):
             so_far = await first.value("select count(*) from records")
-            await until(lambda rows=so_far: more_than(first, rows + 200), "rows under way")
+            await until(partial(more_than, first, so_far + 200), "rows under way")
             # In a thread, so that everybody goes on meanwhile; started from here, as its life is tied to this thread.
             await asyncio.to_thread(server.stop, "immediate")
             server.start()

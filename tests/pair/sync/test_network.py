@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from snk.db.server import Server
-from snk.pair.sync.daemon import STOP_SECONDS, Daemon
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.job import STOP_SECONDS
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from tests.kit.databases import Database, insert, until, until_equal

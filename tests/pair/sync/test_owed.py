@@ -242,7 +242,7 @@ async def looked(server: Server, table: str) -> bool:
     """Whether a flow that begins now has reason to doubt its mark."""
     _, shape = await look_at(server, table)
     async with server.connect() as connection:
-        return await Sweeps(server, connection, shape.full_name).look(shape.body)
+        return await Sweeps(server, connection, shape.full_name).look(shape.storage_fingerprint)
 
 
 async def test_a_schema_that_an_earlier_version_made_is_told_of(running: Running, second: Database) -> None:

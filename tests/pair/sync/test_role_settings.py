@@ -68,8 +68,9 @@ REFUSED = {
 
 # With a millisecond nobody could use a session at all: a second is the least time limit that is tried.
 SETTINGS = """
-    select name, vartype, boot_val, case unit when 'ms' then '1000' else min_val end, max_val, enumvals from pg_settings
-    where context in ('user', 'superuser') order by name
+    select name, vartype as kind, boot_val as boot, case unit when 'ms' then '1000' else min_val end as least,
+           max_val as most, enumvals as every
+    from pg_settings where context in ('user', 'superuser') order by name
 """
 
 
@@ -130,7 +131,7 @@ async def trials(first: Database) -> list[Trial]:
     """Every setting that a role may have, with each hostile value."""
     async with first.connect() as connection:
         await connection.exec_driver_sql("load 'plpgsql'")
-        settings = [Setting(*row) for row in await connection.exec_driver_sql(SETTINGS)]
+        settings = [Setting(**row) for row in (await connection.exec_driver_sql(SETTINGS)).mappings()]
     unknown = [setting.name for setting in settings if setting.kind == "string" and setting.name not in TEXTS]
     assert not unknown, f"give these settings hostile values: {', '.join(unknown)}"
     return [Trial(setting.name, value) for setting in settings for value in hostile(setting)]

@@ -373,8 +373,8 @@ async def test_only_rows_that_were_given_or_are_there_count_as_seen(servers: Emb
 
         async with linked(Server("first", urls.first), Server("second", urls.second), "records") as link:
             reader = link.source.reader
-            reads = {"above": lambda: reader.above(0, portion), "within": lambda: reader.within(holes, portion)}
             holes = Intervals.of([(1, 100)])
+            reads = {"above": lambda: reader.above(0, portion), "within": lambda: reader.within(holes, portion)}
             found = await read_while(reader, change, reads[way])
     assert list(found.rows.ids) == [10, 60]
     assert list(found.ids) == [10, 20, 60]

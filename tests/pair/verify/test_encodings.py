@@ -63,8 +63,9 @@ async def sides(empty: Sides, words: tuple[str, ...]) -> Sides:
 async def differing(sides: Sides) -> list[tuple[int, int, int]]:
     """How many rows are only in first, only in second, or different: to a comparison, and to a sweep."""
     servers = Server("first", sides.first.dsn), Server("second", sides.second.dsn)
-    found = [await sides.compare(), await sweep(*servers, "records", throttles=throttles_of(1.0), settle_seconds=0)]
-    return [(len(one.only_in_first), len(one.only_in_second), len(one.different)) for one in found]
+    compared = await sides.compare()
+    swept = await sweep(*servers, "records", throttles=throttles_of(1.0), settle_seconds=0)
+    return [(len(found.only_in_first), len(found.only_in_second), len(found.different)) for found in (compared, swept)]
 
 
 def filled(words: tuple[str, ...], rows: int = 50) -> str:

@@ -29,7 +29,7 @@ ASKED = {
 }
 
 
-async def swept(*where: Any, progress: Progress | None, settle_seconds: float) -> None:
+async def swept(*where: Any, progress: Progress, settle_seconds: float) -> None:
     await sweep(*where, throttles=throttles_of(1.0), settle_seconds=settle_seconds, tell=progress)
 
 
