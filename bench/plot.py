@@ -1,63 +1,57 @@
 """Bars of medians with the spread of all rounds, as SVG."""
 
+import io
 import statistics
-from html import escape
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
 
 from bench.results import OURS, Results
 from bench.scenario import Scenario
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 760, 210, 170, 16, 14, 46
 OURS_COLOUR = "#1f5fa8"
 OTHERS = {"native": "#8e959f", "nobody": "#e3e5e8", "original": "#d4c9b5", "bucardo": "#c9b5d4", "reladiff": "#d4c9b5"}
+# The same figures give the same file, and text stays text.
+STYLE: dict[Any, Any] = {"svg.hashsalt": "snk", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
 
 
 def plot(scenario: Scenario, results: Results) -> str:
     """One bar for every contender in every case, of the scenario's first figure."""
     figure = scenario.shown[0]
-    found = {
-        (case, contender): sorted(results.values(case, contender, figure.name))
+    bars = [
+        (case, contender, values)
         for case in results.cases
         for contender in results.contenders(case)
-    }
-    most = max((values[-1] for values in found.values() if values), default=1.0)
-    parts = [_text(10, 20, f"{scenario.title}: {figure.title}", size=15)]
-    y, last = TOP, ""
-    for (case, contender), values in found.items():
-        if not values:
-            continue
-        if case != last:
-            y += GAP if last else 0
-            parts.append(_text(10, y + BAR - 4, case))
-            last = case
-        colour = OURS_COLOUR if contender == OURS else OTHERS.get(contender, "#b9bec6")
-        parts += _bar(y, colour, [_x(value / most) for value in (values[0], statistics.median(values), values[-1])])
-        parts.append(
-            _text(_x(values[-1] / most) + 6, y + BAR - 4, f"{contender}: {_number(statistics.median(values))}")
-        )
-        y += BAR + 3
-    style = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" style="background:#fff"'
-    body = "\n".join(parts)
-    return f'<svg {style} viewBox="0 0 {WIDTH} {y + GAP}">\n{body}\n</svg>\n'
-
-
-def _bar(y: float, colour: str, places: list[float]) -> list[str]:
-    """Up to the median, with a line from the least to the greatest."""
-    low, middle, high = places
-    half, top, bottom = y + BAR / 2, y + 4, y + BAR - 4
-    line = f"M{low:.1f} {half}H{high:.1f}M{low:.1f} {top}V{bottom}M{high:.1f} {top}V{bottom}"
-    return [
-        f'<rect x="{LEFT}" y="{y}" width="{middle - LEFT:.1f}" height="{BAR}" fill="{colour}"/>',
-        f'<path d="{line}" stroke="#333" fill="none"/>',
+        if (values := sorted(results.values(case, contender, figure.name)))
     ]
+    with mpl.rc_context(STYLE):
+        drawing = Figure(figsize=(7.6, 0.9 + 0.28 * len(bars)), layout="constrained")
+        axes = drawing.subplots()
+        axes.set_title(f"{scenario.title}: {figure.title}", loc="left")
+        for place, (_, contender, values) in enumerate(bars):
+            middle = statistics.median(values)
+            spread = [[middle - values[0]], [values[-1] - middle]]
+            colour = OURS_COLOUR if contender == OURS else OTHERS.get(contender, "#b9bec6")
+            axes.barh(place, middle, xerr=spread, color=colour, ecolor="#333", capsize=2)
+            axes.annotate(
+                f"{contender}: {_number(middle)}", (values[-1], place), (4, 0), textcoords="offset points", va="center"
+            )
+        cases = [case for case, _, _ in bars]
+        axes.set_yticks(range(len(bars)), [case if cases.index(case) == at else "" for at, case in enumerate(cases)])
+        axes.invert_yaxis()
+        axes.margins(x=0.3)
+        axes.set_xlim(left=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        return as_svg(drawing)
+
+
+def as_svg(drawing: Figure) -> str:
+    """The drawing as the text of an SVG file."""
+    file = io.StringIO()
+    drawing.savefig(file, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
-
-
-def _x(share: float) -> float:
-    return LEFT + (WIDTH - LEFT - RIGHT) * share
-
-
-def _text(x: float, y: float, text: str, *, size: int = 11) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="#333">{escape(text)}</text>'

@@ -1,11 +1,11 @@
-"""CPU seconds and memory of processes, as Linux counts them."""
+"""CPU seconds and memory of processes, and bytes over the loopback interface."""
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-TICKS = os.sysconf("SC_CLK_TCK")
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,61 +32,37 @@ class Usage:
 
 
 def usage(own: Iterable[int], servers: Iterable[int]) -> Usage:
-    """Of these processes with all their descendants, the ended ones too."""
-    parents = _parents()
-    return Usage(
-        sum(_family_seconds(pid, parents) for pid in own),
-        sum(_family_seconds(pid, parents) for pid in servers),
-        _loopback_bytes(),
-    )
+    """What these processes and all their descendants have used, including descendants that have ended."""
+    return Usage(_seconds(own), _seconds(servers), psutil.net_io_counters(pernic=True)["lo"].bytes_sent)
 
 
 def peak_mib(pids: Iterable[int]) -> float:
-    """The most memory that any of these processes, or of their descendants, had resident, with what it shares."""
-    parents = _parents()
-    return max((_peak_mib(member) for pid in pids for member in _family(pid, parents)), default=0.0)
+    """The most memory that any of these processes, or of their descendants, had resident, shared memory included."""
+    return max((_peak_mib(member) for member in _families(pids)), default=0.0)
 
 
-def _peak_mib(pid: int) -> float:
+def _seconds(pids: Iterable[int]) -> float:
+    seconds = 0.0
+    for member in _families(pids):
+        with suppress(psutil.NoSuchProcess):  # it ended just now; its parent has its time
+            times = member.cpu_times()
+            seconds += times.user + times.system + times.children_user + times.children_system
+    return seconds
+
+
+def _peak_mib(process: psutil.Process) -> float:
+    """Linux keeps the peak; psutil does not read it."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     except OSError:
         return 0.0  # it ended just now
     return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), default=0.0)
 
 
-def _family_seconds(pid: int, parents: dict[int, int]) -> float:
-    return sum(_seconds(member) for member in _family(pid, parents))
-
-
-def _family(pid: int, parents: dict[int, int]) -> list[int]:
-    """A process and all its descendants."""
-    found = [pid]
-    for member in found:
-        found += [child for child, parent in parents.items() if parent == member]
-    return found
-
-
-def _seconds(pid: int) -> float:
-    """A process and those of its children that have ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0  # it ended just now; its parent has its time
-    return sum(int(field) for field in fields[11:15]) / TICKS
-
-
-def _parents() -> dict[int, int]:
-    found: dict[int, int] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                found[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    return found
-
-
-def _loopback_bytes() -> int:
-    line = next(line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:"))
-    return int(line.partition(":")[2].split()[0])
+def _families(pids: Iterable[int]) -> Iterator[psutil.Process]:
+    """These processes and all their descendants."""
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            yield process
+            yield from process.children(recursive=True)

@@ -5,8 +5,9 @@ import statistics
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.kit.daemons import DaemonProcess
 
@@ -49,10 +50,9 @@ def status(daemon: DaemonProcess) -> dict[str, Any]:
 def memory_mib(pid: int) -> float:
     """The memory a process holds now; 0 where it is gone."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
+        return psutil.Process(pid).memory_info().rss / 2**20
+    except psutil.NoSuchProcess:
         return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:")), 0.0)
 
 
 class Delivered:
