@@ -6,15 +6,14 @@ A process number alone says little: the file it was read from may be of last wee
 import contextlib
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil
 
 POLL_SECONDS = 0.01
 KILLED_SECONDS = 5.0
-PROC = Path("/proc")
+ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +27,25 @@ class Process:
 
 def process_of(pid: int) -> Process | None:
     """The process of this number, or None if there is none."""
-    return _from_proc(pid) if _has_proc() else next(iter(_from_ps("-p", str(pid))), None)
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            if process.status() in ENDED:
+                return None
+            return Process(pid, process.ppid(), " ".join(process.cmdline()))
+    except psutil.NoSuchProcess:  # gone, perhaps between one question and the next
+        return None
+    except psutil.AccessDenied:  # another user's, on some systems
+        return Process(pid, 0, "")
 
 
 def children_of(pid: int) -> list[int]:
     """The numbers of its children."""
-    if _has_proc():
-        found: Iterable[Process | None] = (_from_proc(int(path.name)) for path in PROC.iterdir() if path.name.isdigit())
-    else:
-        found = _from_ps("-A")
-    return [process.pid for process in found if process and process.parent == pid]
+    try:
+        children = psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+    return [child.pid for child in children if process_of(child.pid)]
 
 
 def is_ours(pid: int, mark: str) -> bool:
@@ -91,32 +99,3 @@ def kill_family(pid: int) -> None:
 def _signal(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _has_proc() -> bool:
-    return (PROC / "self" / "stat").exists()
-
-
-def _from_proc(pid: int) -> Process | None:
-    folder = PROC / str(pid)
-    try:
-        # The name stands in brackets and may itself hold brackets and spaces; state and parent follow it.
-        state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-        command = (folder / "cmdline").read_bytes()
-    except OSError:  # gone, perhaps between one read and the next
-        return None
-    if state in "ZX":
-        return None
-    return Process(pid, int(parent), command.replace(b"\0", b" ").decode(errors="replace").strip())
-
-
-def _from_ps(*which: str) -> list[Process]:
-    """Systems without /proc have ps."""
-    command = ["ps", "-ww", "-o", "pid=,ppid=,stat=,command=", *which]
-    lines = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout.splitlines()
-    parts = [line.split(None, 3) for line in lines]
-    return [
-        Process(int(pid), int(parent), " ".join(rest))
-        for pid, parent, state, *rest in parts
-        if not state.startswith("Z")
-    ]
