@@ -39,7 +39,7 @@ check: $(INSTALLED)  ## what CI runs: format, lint, types, import contracts, kno
 	$(BIN)/python .ci/audit
 	$(BIN)/pytest $(SIDE_BY_SIDE) --long $(ARGS)
 
-format: $(INSTALLED)  ## format the code and mend what the linter can
+format: $(INSTALLED)  ## format the code and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -1,17 +1,17 @@
-"""Every error SNK raises, by what the caller does about it.
+"""All errors that SNK raises, grouped by what the caller does about them.
 
 ::
 
-    SnkError                 carries a message and a hint: what would be right
-    ├── Wait                 try again by itself, with backoff; nothing is lost meanwhile
-    │   ├── Unavailable      a server cannot be reached, went away, or asked to be tried again
+    SnkError                 carries a message and a hint: how to fix the problem
+    ├── Wait                 retry automatically, with backoff; nothing is lost meanwhile
+    │   ├── Unavailable      a server cannot be reached, went away, or asked for a retry
     │   │   ├── TooLarge     a batch is more than it can hold at once
     │   │   └── TooSlow      a batch takes it longer than a statement may take
     │   ├── ParentMissing    rows refer to others that are not in the destination, or not yet
     │   ├── MarkMoved        the mark in the destination is not the one last written here
     │   ├── LeaseLost        another daemon has the lease of the table
-    │   └── TableChanged     the table is no longer the one that was looked at
-    ├── RowRefused           the destination refuses rows for what they hold
+    │   └── TableChanged     the table is no longer the one that was looked up
+    ├── RowRefused           the destination refuses rows because of their content
     └── Stop                 a person has to change something first; exit code 2
         ├── SettingsError    a setting is missing, unknown or wrong
         ├── PairUnfit        the two databases cannot be a pair
@@ -19,15 +19,15 @@
         ├── ServiceUnfit     the HTTP service cannot be started, or does not answer
         └── ServersUnfit     the embedded servers cannot be started here
 
-Messages name the server by its label (``first``, ``second``) and address, never by a password.
+Messages name the server by its label (``first``, ``second``) and address, and never contain a password.
 """
 
 
 class SnkError(Exception):
-    """Something SNK cannot do, in words for the person who can.
+    """The base of all errors; the message is written for the person who can fix the problem.
 
     Attributes:
-        hint: what would be right, one sentence, or an empty string.
+        hint: how to fix the problem, in one sentence, or an empty string.
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -39,12 +39,12 @@ class SnkError(Exception):
         return f"{message}. {self.hint}" if self.hint else message
 
 
-class Wait(SnkError):  # noqa: N818 - the families are named for what the caller does
-    """It passes by itself: forget what was held in memory, wait with backoff, start again."""
+class Wait(SnkError):  # noqa: N818 - the families are named after what the caller does
+    """The problem passes without intervention: drop what is in memory, wait with backoff, start again."""
 
 
 class Unavailable(Wait):
-    """A server cannot be reached, went away, or asked to be tried again."""
+    """A server cannot be reached, went away, or asked for a retry."""
 
 
 class TooLarge(Unavailable):
@@ -60,18 +60,18 @@ class ParentMissing(Wait):
 
 
 class TableChanged(Wait):
-    """A column was added to the table, or another table took its name: it has to be looked at again."""
+    """A column was added to the table, or another table took its name: look up the table again."""
 
 
 class MarkMoved(Wait):
-    """The mark in the destination is not the one last written: somebody else wrote it, or a crash took it back."""
+    """The mark in the destination is not the one last written: somebody else wrote it, or a crash undid it."""
 
 
 class LeaseLost(Wait):
     """Another daemon has taken the lease of the table.
 
     Attributes:
-        epoch: that of its lease.
+        epoch: the epoch of that lease.
     """
 
     def __init__(self, message: str, *, epoch: int) -> None:
@@ -80,7 +80,7 @@ class LeaseLost(Wait):
 
 
 class RowRefused(SnkError):  # noqa: N818 - as Wait
-    """The destination refuses a batch for what its rows hold, such as a failed CHECK."""
+    """The destination refuses a batch because of its rows' content, such as a failed CHECK."""
 
 
 class Stop(SnkError):  # noqa: N818 - as Wait

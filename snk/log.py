@@ -1,4 +1,4 @@
-"""How SNK logs: the event is a constant noun and verb, facts are keys; one line per change of state."""
+"""Logging: the event is a constant noun and verb, facts are keys; one line per change of state."""
 
 import logging
 import sys
@@ -35,14 +35,14 @@ def configure_log(form: Literal["console", "json"], level: str) -> None:
 
 
 class Reminder:
-    """When to tell of something that lasts: at once, and then once a minute. A log must not fill with one sentence."""
+    """When to log a condition that lasts: at once, then once a minute, so that one message does not fill the log."""
 
     def __init__(self) -> None:
         self._told = ""
         self._told_at = float("-inf")
 
     def due(self, what: str) -> bool:
-        """Whether to tell of it now; it counts as told then."""
+        """Whether to log the condition now; if so, it counts as logged."""
         now = time.monotonic()
         if what == self._told and now - self._told_at <= REMIND_SECONDS:
             return False
@@ -50,5 +50,5 @@ class Reminder:
         return True
 
     def over(self) -> None:
-        """It has passed: should it come again, that is news."""
+        """The condition has ended: if it returns, it is logged at once."""
         self._told = ""

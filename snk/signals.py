@@ -7,20 +7,20 @@ from types import FrameType
 
 
 def hear_ctrl_c() -> None:
-    """Hear SIGINT even where it is ignored, as a shell has it for what it starts in the background."""
+    """Handle SIGINT even where it is ignored, as shells arrange for processes that they start in the background."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def stop_signals() -> list[signal.Signals]:
-    """What tells us to stop: SIGINT and SIGTERM, and SIGHUP unless ``nohup`` has it ignored."""
+    """The signals that stop a command: SIGINT and SIGTERM, and SIGHUP unless ``nohup`` made the process ignore it."""
     lasts = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [signal.SIGINT, signal.SIGTERM, *([] if lasts else [signal.SIGHUP])]
 
 
 def when_told_to_stop(do: Callable[[], object]) -> None:
-    """Have the running loop call this instead of breaking off."""
-    import asyncio  # noqa: PLC0415 - commands without a loop start sooner without it
+    """Make the running loop call ``do`` on a stop signal, instead of ending at once."""
+    import asyncio  # noqa: PLC0415 - commands without a loop start faster without it
 
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, do)
@@ -28,7 +28,7 @@ def when_told_to_stop(do: Callable[[], object]) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Take every signal that tells us to stop for Ctrl-C, so that the block ends what it has started."""
+    """Treat every stop signal as Ctrl-C, so that the block can end what it started."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -45,6 +45,6 @@ def interruptible() -> Iterator[None]:
 
 
 def end_undisturbed() -> None:
-    """Hear no more signals that tell us to stop: everything is being ended, which nothing should break off."""
+    """Ignore stop signals from now on: everything is being ended, and nothing should interrupt that."""
     for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,6 @@
-"""URLs in the settings: whether they can be read, and whether what they ask of TLS is what they get.
+"""Checks of URLs in the settings: whether a URL is valid, and whether its TLS parameters take effect.
 
-No error quotes a URL, for it may hold a password, and what cannot be read may hold it anywhere.
+No error quotes a URL, because it may contain a password, which may be anywhere in an invalid URL.
 """
 
 import os
@@ -22,7 +22,7 @@ CHECKING_MODES = SSL_MODES[3:]
 
 
 def check_postgres_url(name: str, url: str) -> None:
-    """Refuse a URL that does not lead to a PostgreSQL server, or that asks for certificates to no effect.
+    """Refuse a URL that does not lead to a PostgreSQL server, or whose certificate parameters have no effect.
 
     Raises:
         SettingsError: what is wrong with the setting of this name.
@@ -37,7 +37,7 @@ def check_postgres_url(name: str, url: str) -> None:
 
 
 def check_redis_url(name: str, url: str) -> None:
-    """Refuse a URL that does not lead to a Redis.
+    """Refuse a URL that does not lead to a Redis server.
 
     Raises:
         SettingsError: what is wrong with the setting of this name.
@@ -47,7 +47,7 @@ def check_redis_url(name: str, url: str) -> None:
     if parts.scheme != "rediss" and any(key.startswith("ssl_") for key in given):
         raise SettingsError(f"{name} has TLS parameters, and {parts.scheme}:// does not use TLS", hint="Use rediss://")
     try:
-        parts.port  # noqa: B018 - to read it is to check it
+        parts.port  # noqa: B018 - reading the port validates it
     except ValueError:
         raise SettingsError(f"{name} has an invalid port", hint="Use a number up to 65535") from None
     database = parts.path.removeprefix("/")
@@ -58,7 +58,7 @@ def check_redis_url(name: str, url: str) -> None:
 
 
 def _check_parameters(name: str, url: str, given: dict[str, str]) -> None:
-    # Only Redis's own client knows its parameters, and to import it takes a tenth of a second.
+    # Only Redis's own client knows its parameters, and importing it takes a tenth of a second.
     from redis.asyncio import ConnectionPool  # noqa: PLC0415
     from redis.exceptions import RedisError  # noqa: PLC0415
 
@@ -71,13 +71,13 @@ def _check_parameters(name: str, url: str, given: dict[str, str]) -> None:
 
 
 def check_host(name: str, host: str) -> None:
-    """Refuse a host that would mean something else inside a URL."""
+    """Refuse a host that would have another meaning inside a URL."""
     if not _PLAIN_HOST.fullmatch(host):
         raise SettingsError(f"{name} is not a host name or address", hint=f"{name[:-5]}_URL accepts more")
 
 
 def check_files(name: str, url: str) -> None:
-    """Refuse a URL that names a file of certificates which is not there.
+    """Refuse a URL that names a certificate file that cannot be read.
 
     Raises:
         SettingsError: which parameter, and which file.

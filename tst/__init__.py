@@ -1,4 +1,4 @@
-"""TST, the load generator: a program of its own that fills two databases with random rows as fast as it can.
+"""TST, the load generator: a separate program that fills two databases with random rows as fast as it can.
 
-It knows the two databases and nothing else: not SNK, not Redis, not the other side's state.
+It knows only the two databases: not SNK, not Redis, not the other side's state.
 """

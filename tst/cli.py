@@ -33,12 +33,12 @@ def tst(
 ) -> None:
     """Fill the table `records` of two databases with random rows, as fast as possible.
 
-    Each turn one of the two is picked at random and given a batch in one transaction. Ctrl-C ends it. Where the
-    databases are is told by the environment and .env: FIRST_DB_HOST, SECOND_DB_HOST, DB_PORT, POSTGRES_DB,
+    Each turn picks one of the two at random and inserts a batch in one transaction. Press Ctrl-C to stop. The
+    environment and .env say where the databases are: FIRST_DB_HOST, SECOND_DB_HOST, DB_PORT, POSTGRES_DB,
     POSTGRES_USER, POSTGRES_PASSWORD, or FIRST_DB_URL and SECOND_DB_URL.
 
-    The summary goes to standard output, all else to standard error. Exit code 0, or 2 when a person has to change
-    something first.
+    The summary goes to standard output, everything else to standard error. The exit code is 0, or 2 when a person has
+    to change something first.
     """
     console = Console(stderr=True, quiet=quiet, soft_wrap=True)
     order = Order(rows=rows, batch_rows=batch, seed=seed, wait_seconds=wait)
@@ -72,7 +72,7 @@ async def _load(first_dsn: str, second_dsn: str, order: Order, console: Console)
 
 @contextlib.asynccontextmanager
 async def _shown(load: Load, console: Console) -> AsyncIterator[None]:
-    """Report progress inside; it is gone from the screen afterwards."""
+    """Report progress inside the block, and remove it from the screen afterwards."""
     progress = asyncio.create_task(report_progress(load, console))
     try:
         yield
@@ -82,6 +82,6 @@ async def _shown(load: Load, console: Console) -> AsyncIterator[None]:
 
 
 def main() -> None:
-    """Run the command line; whatever the parent has blocked, signals are heard."""
+    """Run the command line with all signals unblocked, even if the parent process blocked them."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     app(prog_name="tst")

@@ -1,15 +1,16 @@
-"""The endless loop: each turn a side picked at random, a batch of random rows, one transaction, no sleep.
+"""The endless loop: each turn inserts a batch of random rows into a side picked at random, in one transaction.
 
 What happens when a server goes away
-    The other side is loaded on, so that a pair under test keeps moving while one of its servers is down; only with both
-    down does the loop wait. Behind the loop, the batch that was under way is settled: inserted again, with backoff,
-    until the server takes it or objects that its uuids are there, which means that the COMMIT whose answer was lost had
-    been carried out. Then the side joins in again. So a batch is never twice in a table, it is counted when it is known
-    to be committed and only then, and every row that was drawn ends up committed.
+    The loop continues with the other side, so that a pair under test keeps moving while one of its servers is down. The
+        loop waits only while both are down. A background task settles the batch that was in progress: it inserts the
+        batch again, with backoff, until the server accepts it or reports that its uuids exist. The latter means that
+        the COMMIT whose answer was lost had succeeded. Then the side joins the loop again. So a batch is never in a
+        table twice, it is counted only when it is known to be committed, and every row that was drawn ends up
+        committed.
 
 Before the first row
-    Servers that cannot be reached and tables that do not exist are waited for, since a whole deployment starts in no
-    particular order; after a while it is an error.
+    TST waits for servers that cannot be reached and tables that do not exist, because the parts of a deployment start
+    in no particular order. After a time limit this is an error.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from tst.side import Side
 
 FIRST_PAUSE_SECONDS = 0.1
 MOST_PAUSE_SECONDS = 2.0
-# After a stop, for the batch in hand: what one waits gladly for.
+# Time limit for the batch in progress after a stop: as long as a person is willing to wait.
 STOP_SECONDS = 2.0
 
 
@@ -33,10 +34,10 @@ class Order:
     """What to load.
 
     Attributes:
-        rows: to commit in all; None for no end.
-        batch_rows: in one transaction; the last one may be shorter.
+        rows: total rows to commit; None for no end.
+        batch_rows: rows per transaction; the last one may be shorter.
         seed: the same seed gives the same rows, in the same order; None for different rows every time.
-        wait_seconds: for how long servers and tables that are not there are waited for at the start.
+        wait_seconds: how long to wait at the start for missing servers and tables.
     """
 
     rows: int | None = None
@@ -51,12 +52,12 @@ class Load:
     Args:
         sides: what to load.
         order: how much of it.
-        say: is given one line when something happens that a person should know.
+        say: called with one line when something happens that a person should know.
 
     Attributes:
-        committed: rows known to be committed, by the label of their side.
-        in_doubt: rows sent and not settled when the run was stopped: they may be committed or not.
-        seconds: how long the loading took, once run() has returned.
+        committed: rows known to be committed, per label of the side.
+        in_doubt: rows sent and not settled when the run stopped: they may be committed or not.
+        seconds: how long the load took; set when run() has returned.
     """
 
     def __init__(self, sides: tuple[Side, ...], order: Order, say: Callable[[str], None]) -> None:
@@ -69,7 +70,7 @@ class Load:
         self._say = say
         self._drawn = 0
         self._rows = Random(order.seed)  # noqa: S311 - these are test data, not secrets
-        # A source of its own: the rows stay the same when a server that is down changes the turns.
+        # A separate generator: the rows stay the same when a server that is down changes the turns.
         self._turns = Random(order.seed)  # noqa: S311 - as above
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
@@ -79,7 +80,7 @@ class Load:
         """Load until all ordered rows are committed, or stop() is called.
 
         Raises:
-            TstError: a person has to change something first; ``committed`` stays right.
+            TstError: a person has to change something first; ``committed`` is still correct.
         """
         started = time.monotonic()
         try:
@@ -89,7 +90,7 @@ class Load:
                 started = time.monotonic()
                 await self._loop(settling)
         except TimeoutError:
-            pass  # stopped, and the batch in hand did not end in time
+            pass  # stopped, and the batch in progress did not end in time
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         finally:
@@ -98,7 +99,7 @@ class Load:
             self._stopping.set()
 
     def stop(self) -> None:
-        """End the run after the batch in hand, and in any case within STOP_SECONDS."""
+        """End the run after the batch in progress, and within STOP_SECONDS in any case."""
         if not self._stopping.is_set():
             self._stopping.set()
             self._changed.set()
@@ -121,20 +122,20 @@ class Load:
                 self.committed[side.label] += rows
 
     def _rows_due(self) -> int:
-        """Rows in the next batch, 0 when all are drawn. Every drawn row is committed in the end."""
+        """The number of rows in the next batch, 0 when all are drawn. Every drawn row is committed in the end."""
         if self._order.rows is None:
             return self._order.batch_rows
         return min(self._order.batch_rows, self._order.rows - self._drawn)
 
     async def _some_side_is_up(self) -> bool:
-        """Wait for a side to be up; False when the run is to stop."""
+        """Wait for a side to be up; False when the run must stop."""
         while not self._up and not self._stopping.is_set():
             self._changed.clear()
             await self._changed.wait()
         return not self._stopping.is_set()
 
     async def _settle(self, side: Side, batch: Batch, error: Unavailable) -> None:
-        """Get the batch into the side, exactly once, and the side back into the loop."""
+        """Insert the batch into the side exactly once, and return the side to the loop."""
         self._say(f"{error}; its batch is kept and tried again")
         pause = FIRST_PAUSE_SECONDS
         while not await self._stopped_within(pause):
@@ -144,7 +145,7 @@ class Load:
                 pause = min(2 * pause, MOST_PAUSE_SECONDS)
                 continue
             except RowsPresent:
-                pass  # it had been committed, and only the answer was lost
+                pass  # it was committed, and only the answer was lost
             self.committed[side.label] += len(batch)
             self._say(f"{side.name} is back")
             self._up.append(side)
@@ -166,7 +167,7 @@ class Load:
         return None
 
     async def _stopped_within(self, seconds: float) -> bool:
-        """Sleep, and wake at once when the run is to stop: True then."""
+        """Sleep, but wake at once when the run must stop; then return True."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

@@ -1,4 +1,4 @@
-"""What TST tells a person: how it goes while it runs, and the summary at the end."""
+"""Output for people: progress during the run, and the summary at the end."""
 
 import asyncio
 import time
@@ -16,24 +16,24 @@ LIVE_WINDOW = 8
 
 
 class Rate:
-    """Rows per second over the last few looks.
+    """Rows per second over the last intervals between looks.
 
     Args:
-        looks: how many intervals between looks the rate is taken over.
+        looks: the number of intervals to average over.
     """
 
     def __init__(self, looks: int) -> None:
         self._seen = deque([(time.monotonic(), 0)], maxlen=looks + 1)
 
     def look(self, rows: int) -> float:
-        """Take note that so many rows have been committed by now; gives the rate."""
+        """Record how many rows have been committed by now; return the rate."""
         self._seen.append((time.monotonic(), rows))
         (earlier, before), (now, after) = self._seen[0], self._seen[-1]
         return (after - before) / (now - earlier) if now > earlier else 0.0
 
 
 async def report_progress(load: Load, console: Console) -> None:
-    """Until cancelled, show rows and rows per second: one live line on a terminal, else a line now and then."""
+    """Until cancelled, show rows and rows per second: one live line on a terminal, else a line every 5 seconds."""
     if console.is_terminal:
         rate = Rate(LIVE_WINDOW)
         with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -47,7 +47,7 @@ async def report_progress(load: Load, console: Console) -> None:
 
 
 def summary(load: Load) -> str:
-    """The last word: rows, seconds, rows per second, rows by side; and rows in doubt if there are any.
+    """The final line: rows, seconds, rows per second, rows per side, and rows in doubt if there are any.
 
     For example ``200000 rows in 2.51 s, 79681 rows/s (first 101000, second 99000)``.
     """

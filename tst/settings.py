@@ -1,8 +1,7 @@
-"""Where the two databases are, read once from the environment and ``.env``.
+"""The addresses of the two databases, read once from the environment and ``.env``.
 
-The names are those the whole deployment uses, so one ``.env`` serves all of it; names that are not about the two
-databases are none of TST's business and are passed over. The environment wins over ``.env``; a whole URL wins over
-its parts.
+The names are those of the whole deployment, so that one ``.env`` serves all of it. TST ignores names that do not
+concern the two databases. The environment takes precedence over ``.env``, and a whole URL over its parts.
 """
 
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ ENV_FILE = Path(".env")
 
 
 class Settings(BaseSettings):
-    """One frozen value of every setting. Field names, upper case, are the names in the environment."""
+    """All settings, in one frozen value. The names in the environment are the field names in upper case."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
@@ -37,12 +36,12 @@ class Settings(BaseSettings):
 
     @property
     def first_dsn(self) -> str:
-        """Where the first database is, as a PostgreSQL URL, with its password."""
+        """The PostgreSQL URL of the first database, including its password."""
         return self._dsn(self.first_db_url, self.first_db_host, self.first_db_port)
 
     @property
     def second_dsn(self) -> str:
-        """Where the second database is, as a PostgreSQL URL, with its password."""
+        """The PostgreSQL URL of the second database, including its password."""
         return self._dsn(self.second_db_url, self.second_db_host, self.second_db_port)
 
     def _dsn(self, url: SecretStr | None, host: str, port: int | None) -> str:
@@ -60,7 +59,7 @@ def load_settings(env_file: Path = ENV_FILE) -> Settings:
     """Read the settings.
 
     Raises:
-        Stop: a setting is wrong; the text names it and what would be right, and its value unless that is a secret.
+        Stop: a setting is wrong; the text gives its name, how to fix it, and its value unless that is a secret.
     """
     try:
         settings = Settings(_env_file=env_file)
@@ -92,7 +91,7 @@ def _refuse_unusable(name: str, url: SecretStr | None) -> None:
     wrong = f"{name.upper()} cannot be read as a URL: is the port a number, is the password percent-encoded?"
     try:
         parts = urlsplit(text)
-        _ = parts.port if "," not in parts.netloc else 0  # several hosts are the driver's to read
+        _ = parts.port if "," not in parts.netloc else 0  # the driver parses several hosts
     except ValueError:
         raise Stop(wrong) from None  # the cause may quote the password
     if parts.scheme not in {"postgresql", "postgres"}:

@@ -1,4 +1,4 @@
-"""One of the two databases: a batch goes in as one transaction, what goes wrong comes out as one of TST's errors."""
+"""One of the two databases: inserts a batch as one transaction, and translates failures into TST's errors."""
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -9,23 +9,24 @@ from tst.rows import Batch
 from tst.settings import address
 
 CONNECT_SECONDS = 5
-# A batch takes milliseconds; a server that is silent for so long is taken for lost, and the batch settled later.
+# A batch takes milliseconds. After this time without an answer, the server counts as lost, and the batch is settled
+# later.
 ANSWER_SECONDS = 60
 
 _INSERT = insert_batch()
 
 _UNDEFINED_TABLE = "42P01"
 _UNIQUE_VIOLATION = "23505"
-# SQLSTATEs that pass by themselves: a broken connection, a deadlock, a server out of slots, one that stops or starts.
+# SQLSTATEs that pass without intervention: a broken connection, a deadlock, no free slots, a stop or start.
 _PASSING = ("08", "40", "53300", "57P")
 
 
 class Side:
-    """One database to load, over one connection that is opened when first needed and again when it was lost.
+    """One database to load, over one connection that is opened when first needed and again after it was lost.
 
     Args:
         label: ``first`` or ``second``, for messages.
-        dsn: a PostgreSQL URL. The driver reads it itself, so sslmode and whatever else it knows may be in it.
+        dsn: a PostgreSQL URL. The driver parses it, so it may contain sslmode and any other parameter of the driver.
     """
 
     def __init__(self, label: str, dsn: str) -> None:
@@ -47,11 +48,11 @@ class Side:
         """Insert the batch in one transaction: all of it is committed when this returns.
 
         Raises:
-            Unavailable: it passes; whether the batch is in is not known, since the answer to COMMIT may be what was
-                lost. Inserting the same batch again finds out: the unique key lets it in at most once.
-            RowsPresent: some of the uuids are in already; nothing was written now.
-            TableMissing: there is no table.
-            Stop: anything else the server objects to.
+            Unavailable: the failure passes. Whether the batch was committed is unknown, because the answer to COMMIT
+                may have been lost. Insert the same batch again to find out: the unique key admits it at most once.
+            RowsPresent: some of the uuids exist already; this call wrote nothing.
+            TableMissing: the table does not exist.
+            Stop: the server refuses for any other reason.
         """
         try:
             async with AsyncSession(self._engine) as session, session.begin():
@@ -60,14 +61,14 @@ class Side:
             raise self._translated(error) from error
 
     async def check(self) -> None:
-        """Insert no rows: that needs the server, the login, the table, its columns and the right to insert.
+        """Insert no rows: this needs the server, the login, the table, its columns and the right to insert.
 
         Raises:
             Unavailable, TableMissing, Stop: as for insert.
         """
         try:
             await self.insert(Batch([], []))
-        except ValueError as error:  # the driver's word for a URL it cannot read; it may quote the password
+        except ValueError as error:  # for a URL that the driver cannot parse; it may quote the password
             raise Stop(f"{self.name}: the driver cannot read this URL") from error
 
     async def close(self) -> None:

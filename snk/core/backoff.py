@@ -1,11 +1,11 @@
-"""How long to wait between two tries of something that failed."""
+"""Delays between retries of a failed operation."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential backoff with full jitter in its upper half, so that many clients do not return in step.
+    """Exponential backoff with jitter in its upper half, so that many clients do not retry at the same moment.
 
     Source: Marc Brooker, "Exponential Backoff And Jitter", 2015 ("equal jitter").
     """

@@ -1,7 +1,7 @@
-"""Sets of whole numbers kept as intervals.
+"""Sets of integers, stored as intervals.
 
-Holes in a sequence come in runs (a rolled-back batch, a long transaction), so a few pairs of bounds stand for
-millions of ids.
+Holes in a sequence form runs (a rolled-back batch, a long transaction), so a few pairs of bounds represent millions of
+ids.
 """
 
 from bisect import bisect_left, bisect_right
@@ -20,7 +20,7 @@ class Intervals:
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[int, int]]) -> Self:
-        """The union of pairs in any order; a pair whose low exceeds its high holds nothing."""
+        """The union of pairs in any order; a pair whose low exceeds its high is empty."""
         merged: list[tuple[int, int]] = []
         for low, high in sorted(pair for pair in pairs if pair[0] <= pair[1]):
             if merged and low <= merged[-1][1] + 1:
@@ -31,7 +31,7 @@ class Intervals:
 
     @classmethod
     def between(cls, low: int, ids: Iterable[int]) -> Self:
-        """What is missing above ``low`` in an ascending run of ids, up to the last of them."""
+        """The ids that are missing above ``low`` in an ascending run of ids, up to the last of them."""
         gaps: list[tuple[int, int]] = []
         for i in ids:
             if i > low + 1:
@@ -43,7 +43,7 @@ class Intervals:
         return bool(self.pairs)
 
     def __len__(self) -> int:
-        """How many ids the set holds, not how many intervals."""
+        """The number of ids in the set, not of intervals."""
         return sum(high - low + 1 for low, high in self.pairs)
 
     def __iter__(self) -> Iterator[int]:
@@ -59,7 +59,7 @@ class Intervals:
             return self
         if not self.pairs:
             return other
-        # Ids are met in about ascending order: what lies below all of the other's stays as it is.
+        # Ids arrive in roughly ascending order: the pairs below all pairs of the other set need no merging.
         at = bisect_left(self.pairs, other.pairs[0][0] - 1, key=lambda pair: pair[1])
         return type(self)((*self.pairs[:at], *type(self).of((*self.pairs[at:], *other.pairs)).pairs))
 
@@ -84,7 +84,7 @@ class Intervals:
         return type(self)(tuple(left))
 
     def without(self, ids: Iterable[int]) -> Self:
-        """This set less some single ids, in any order."""
+        """This set without the given ids, which may be in any order."""
         return self - type(self).of((i, i) for i in ids)
 
     def up_to(self, bound: int) -> Self:
@@ -96,7 +96,7 @@ class Intervals:
         return type(self)(tuple((max(low, bound + 1), high) for low, high in self.pairs if high > bound))
 
     def first(self, pairs: int, ids: int) -> Self:
-        """The lowest intervals, at most so many, that hold at most so many ids; but always one."""
+        """The lowest intervals: at most ``pairs`` of them with at most ``ids`` ids, but always at least one."""
         held = 0
         for count, (low, high) in enumerate(self.pairs[:pairs]):
             held += high - low + 1
@@ -107,14 +107,14 @@ class Intervals:
     def coarse(self, limit: int) -> Self:
         """A superset of at most ``limit`` intervals, made by closing the narrowest gaps first.
 
-        For holes a superset is safe: an id that was already delivered is read once more, and the unique key on
-        uuid sorts that out.
+        For holes a superset is safe: an id that was already delivered is read once more, and the unique key on uuid
+        filters the row out.
         """
         if len(self.pairs) <= limit:
             return self
         lows, highs = zip(*self.pairs, strict=True)
         gaps = list(map(sub, lows[1:], highs))
-        narrow = sorted(gaps)[len(self.pairs) - limit - 1]  # the widest that is closed
+        narrow = sorted(gaps)[len(self.pairs) - limit - 1]  # the widest gap to close
         kept = [at for at, gap in enumerate(gaps) if gap > narrow]
         if room := limit - 1 - len(kept):
             kept = sorted(kept + [at for at, gap in enumerate(gaps) if gap == narrow][-room:])
@@ -127,5 +127,5 @@ NOTHING = Intervals()
 
 
 def union(sets: Iterable[Intervals]) -> Intervals:
-    """Everything that is in one of the sets, for little where they lie one above the other."""
+    """The union of the sets; it is cheap where they lie one above the other."""
     return reduce(or_, sorted(sets, key=lambda held: held.pairs[:1]), NOTHING)

@@ -1,7 +1,7 @@
 """Names of tables as people write them: ``orders``, ``sales.lines``, ``"a,b"."c.d"``.
 
-A name stands as it is called in the database, upper and lower case as they are. In double quotes it may hold anything;
-a double quote inside is written twice, as in SQL.
+A name is written as in the database, and its case is kept. Inside double quotes it may contain any character except
+control characters; a double quote is written twice, as in SQL.
 """
 
 import re
@@ -14,10 +14,10 @@ _BARE = re.compile(r'[^\s",.](?:[^",.]*[^\s",.])?')
 
 
 def split_list(text: str) -> tuple[str, ...]:
-    """The names in a comma separated list, each once, in their order, each in its one way to be written.
+    """The names in a comma-separated list, without duplicates, in their order, each in its canonical form.
 
     Raises:
-        ValueError: the list is not well-formed; it says where and why.
+        ValueError: the list is malformed; the message says where and why.
     """
     return tuple(dict.fromkeys(written(parts) for parts in _each(text)))
 
@@ -26,7 +26,7 @@ def split_name(text: str) -> tuple[str, ...]:
     """The parts of one name: the table, or its schema and the table.
 
     Raises:
-        ValueError: it is not one well-formed name.
+        ValueError: the text is not one well-formed name.
     """
     names = list(_each(text))
     if len(names) != 1:
@@ -35,7 +35,7 @@ def split_name(text: str) -> tuple[str, ...]:
 
 
 def written(parts: tuple[str, ...]) -> str:
-    """A name as it may stand in a list; quoted only where it could be read in another way."""
+    """A name as it may appear in a list, quoted only where it would otherwise be ambiguous."""
     return ".".join(part if _BARE.fullmatch(part) else quoted(part) for part in parts)
 
 
@@ -57,7 +57,7 @@ def _each(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _name(text: str, at: int) -> tuple[tuple[str, ...], int]:
-    """The name that begins here, and where it ends: at a comma or at the end of the text."""
+    """The name that begins at ``at``, and the position where it ends: a comma or the end of the text."""
     parts: list[str] = []
     while found := _PART.match(text, at):
         part = found[2] if found[1] is None else found[1].replace('""', '"')
@@ -82,5 +82,5 @@ def _check(part: str) -> None:
         raise ValueError('a name is empty: ""')
     if len(part.encode()) > MOST_BYTES:
         raise ValueError(f"{part!r} is longer than the {MOST_BYTES} bytes of a name in PostgreSQL")
-    if any(ord(character) < 32 or ord(character) == 127 for character in part):  # noqa: PLR2004 - ASCII's controls
+    if any(ord(character) < 32 or ord(character) == 127 for character in part):  # noqa: PLR2004 - ASCII controls
         raise ValueError(f"{part!r} holds a control character")

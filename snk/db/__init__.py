@@ -1,1 +1,1 @@
-"""Everything that speaks to PostgreSQL, through SQLAlchemy."""
+"""Access to PostgreSQL, through SQLAlchemy."""

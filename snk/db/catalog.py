@@ -1,6 +1,6 @@
-"""What the catalogs of one database tell, whatever its tables: about the server, names and rights.
+"""Queries of one database's catalogs that do not depend on its tables: the server, names and rights.
 
-The questions are plain SQL, and read PostgreSQL's own views only: no row of a user's table passes through this file.
+The queries are plain SQL and read only PostgreSQL's own views: no row of a user's table passes through this file.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ Kind = Literal["schema", "table", "column", "function"]
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What one connection learnt of its server.
+    """Facts about a server, as learned on one connection.
 
     Attributes:
         version: such as ``18.6``.
-        number: the same as a number: 180006.
-        standby: it is in recovery: it shows no writers' locks, so it cannot be tailed.
-        identity: which database this is: the cluster's system identifier and the database's oid.
-        boot: changes with every start, crash recovery and promotion. A crash of one backend makes the server recover
-            without a restart, so its start time alone does not tell; the reset of its statistics does.
+        number: the version as a number, such as 180006.
+        standby: the server is in recovery: it does not show writers' locks, so SNK cannot tail it.
+        identity: identifies the database: the cluster's system identifier and the database's oid.
+        boot: changes with every start, crash recovery and promotion. After a crash of one backend the server recovers
+            without a restart, so the start time alone does not identify a boot; the reset of the statistics does.
         clock: the server's time.
-        encoding: in which this database keeps text, such as ``UTF8``.
-        read_only: it takes no writes, for a while or until somebody changes a setting.
+        encoding: the encoding of text in this database, such as ``UTF8``.
+        read_only: the server accepts no writes, temporarily or until somebody changes a setting.
     """
 
     version: str
@@ -55,7 +55,7 @@ _SERVER = sa.text(f"""
            {BOOT} as boot,
            clock_timestamp() as clock, current_setting('server_encoding') as encoding,
            current_setting('transaction_read_only') = 'on' as read_only
-""")  # noqa: S608 - of constants
+""")  # noqa: S608 - built from constants
 
 _EXISTS = {
     "schema": sa.text("select to_regnamespace(:name) is not null"),
@@ -89,38 +89,38 @@ _SOURCE = sa.text("select source from pg_settings where name = :name")
 
 
 async def server_facts(connection: AsyncConnection) -> ServerFacts:
-    """Ask the server about itself."""
+    """Query the facts about the server."""
     return ServerFacts(**(await connection.execute(_SERVER)).mappings().one())
 
 
 def timeline(boot: str) -> str:
-    """The timeline of a boot (`ServerFacts.boot`): another one means a fail-over or a restored backup."""
+    """The timeline of a boot (`ServerFacts.boot`): a different one means a fail-over or a restored backup."""
     return boot.partition("/")[0]
 
 
 async def exists(connection: AsyncConnection, name: str, kind: Kind) -> bool:
-    """Whether there is a table, a schema or a function of this name, or a column: ``schema.table.column``."""
+    """Whether a table, schema or function of this name exists, or a column: ``schema.table.column``."""
     relation, _, column = name.rpartition(".") if kind == "column" else (name, "", "")
     values = {"name": as_identifier(relation)} | ({"column": column} if column else {})
     return bool((await connection.execute(_EXISTS[kind], values)).scalar_one())
 
 
 async def full_name(connection: AsyncConnection, name: str) -> str | None:
-    """`Shape.full_name` of a table by the name in the settings; None where there is none."""
+    """`Shape.full_name` of the table that the settings call ``name``; None if there is no such table."""
     row = (await connection.execute(_FULL_NAME, {"name": as_identifier(name)})).one_or_none()
     return None if row is None else written((row.nspname, row.relname))
 
 
 async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
-    """The rights that SNK needs in its own schema and its role lacks, such as ``UPDATE on snk.marks``."""
+    """The rights in SNK's own schema that its role needs and lacks, such as ``UPDATE on snk.marks``."""
     return list((await connection.execute(_RIGHTS_LACKING, {"schema": schema})).scalars())
 
 
 async def source_of(connection: AsyncConnection, setting: str) -> str | None:
-    """Where a setting's value comes from, such as ``user`` for a role's own; None for one that the server lacks."""
+    """Where a setting's value comes from, such as ``user`` for a role's own; None if the server has no such setting."""
     return (await connection.execute(_SOURCE, {"name": setting})).scalar_one_or_none()
 
 
 def as_identifier(name: str) -> str:
-    """``schema.table`` or ``table`` as an SQL identifier, every part in quotes."""
+    """``schema.table`` or ``table`` as an SQL identifier, with every part quoted."""
     return ".".join(quoted(part) for part in split_name(name))

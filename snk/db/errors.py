@@ -1,8 +1,8 @@
-"""What the errors of PostgreSQL, the driver and the network mean to SNK: one table for each.
+"""Classification of errors: one table for PostgreSQL's codes, one for errors of the driver and the network.
 
-Codes of PostgreSQL (SQLSTATE): https://www.postgresql.org/docs/current/errcodes-appendix.html. A trigger may fail with
-any of them, so the code alone does not tell whether a row is to blame: `snk.pair.table.narrow` finds out by leaving
-rows out.
+Codes of PostgreSQL (SQLSTATE): https://www.postgresql.org/docs/current/errcodes-appendix.html. A trigger may raise any
+of them, so the code alone does not tell whether a row is to blame: `snk.pair.table.narrow` finds out by leaving rows
+out.
 """
 
 from collections.abc import Iterator
@@ -31,21 +31,21 @@ URL_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What becomes of an error.
+    """How SNK treats an error.
 
     Attributes:
         family: the error to raise instead.
-        hint: what would be right.
+        hint: how to fix the problem.
     """
 
     family: type[SnkError]
     hint: str = ""
 
 
-# By code, or by class of codes: the first two characters. A longer key goes first.
+# Keys are codes, or classes of codes: the first two characters. A full code takes precedence.
 _SQLSTATES: dict[str, Meaning] = {
-    # These pass by themselves.
-    "54000": Meaning(TooLarge),  # a limit of the program, such as the size of an array
+    # These errors pass without intervention.
+    "54000": Meaning(TooLarge),  # a program limit, such as the size of an array
     MEMORY: Meaning(TooLarge),
     CANCELLED: Meaning(TooSlow),
     READ_ONLY: Meaning(Unavailable, "It is in read-only mode; SNK continues by itself when that ends"),
@@ -54,9 +54,9 @@ _SQLSTATES: dict[str, Meaning] = {
         Unavailable,
         "SNK continues by itself when it can connect; it needs up to six connections per table and five more",
     ),
-    # These pass only when a person changes something.
-    "26000": Meaning(PairUnfit, POOLED_HINT),  # a prepared statement that is gone,
-    "42P05": Meaning(PairUnfit, POOLED_HINT),  # or there before it was made: another session than its own
+    # These errors last until a person changes something.
+    "26000": Meaning(PairUnfit, POOLED_HINT),  # a prepared statement has disappeared,
+    "42P05": Meaning(PairUnfit, POOLED_HINT),  # or exists before it was prepared: the session is shared
     "28": Meaning(PairUnfit, "Check the user and the password"),
     "3D": Meaning(PairUnfit, "Create the database, or fix the setting"),
     "3F": Meaning(PairUnfit, "Run `snk init`"),
@@ -64,25 +64,25 @@ _SQLSTATES: dict[str, Meaning] = {
     "42": Meaning(PairUnfit, "Run `snk doctor`, which checks the table, its columns and the user's rights"),
 }
 
-# Where a connection is refused, these codes say something else.
+# When the server refuses a connection, these codes have another meaning.
 _CONNECTING: dict[str, Meaning] = {
-    "08P01": Meaning(PairUnfit, POOLED_HINT),  # PgBouncer's for a parameter that it does not pass on
+    "08P01": Meaning(PairUnfit, POOLED_HINT),  # PgBouncer's code for a parameter that it does not forward
     "42704": Meaning(PairUnfit, URL_HINT),  # a parameter that the server does not know
 }
 
-# Of the transaction as a whole (deadlocks), of resources that run out, and of a server that is told to stop.
+# Errors of the whole transaction (deadlocks), of exhausted resources, and of a server that is shut down.
 _PASSING = ("40", "53", "57")
-# Mostly of the statement, the session or the server. But a trigger may fail so for a single row, as when it names a
-# table without its schema, calls another server, or meets a damaged index.
+# Usually errors of the statement, the session or the server. But a trigger may raise them for a single row, for example
+# when it names a table without its schema, calls another server, or reads a damaged index.
 DOUBTFUL = ("08", "0A", "24", "25", "26", "28", "2D", "34", "3B", "3D", "3F", "42", "55", "58", "72", "F0", "HV", "XX")
-# Of the session alone.
+# Errors of the session only, never of a row.
 _NOT_OF_ROWS = ("26000", "42P05", READ_ONLY)
-# A row that fails so when it is alone in its batch costs the server too much: it is set aside.
+# A row that fails with one of these codes when it is alone in its batch costs the server too much: it is set aside.
 COSTLY = (MEMORY, CANCELLED)
 
 
 def sqlstate(error: DBAPIError) -> str:
-    """The five characters by which PostgreSQL names the error, or an empty string for one without."""
+    """The SQLSTATE of the error (five characters), or an empty string if it has none."""
     return str(getattr(error.orig, "sqlstate", "") or "")
 
 
@@ -90,22 +90,22 @@ def may_be_of_a_row(error: DBAPIError) -> bool:
     """Whether the error may go away when a row is left out."""
     state = sqlstate(error)
     if error.connection_invalidated:
-        return False  # the driver gives a lost connection a code of its own, as if the server had spoken
+        return False  # for a lost connection the driver invents a code, as if the server had sent it
     return bool(state) and state[:2] not in _PASSING and state not in _NOT_OF_ROWS
 
 
 def doubtful(state: str) -> bool:
-    """Whether such an error usually has another cause than what a row holds."""
+    """Whether an error with this code usually has another cause than the content of a row."""
     return state[:2] in DOUBTFUL
 
 
 def from_server(error: DBAPIError, address: str, *, connecting: bool = False) -> SnkError:
-    """What SQLAlchemy raised, as one of SNK's errors.
+    """Translate an error of SQLAlchemy into one of SNK's errors.
 
     Args:
-        error: as it was raised.
-        address: whose it is.
-        connecting: a connection was refused.
+        error: the error as raised.
+        address: the server's address, for the message.
+        connecting: the server refused a connection.
     """
     state = sqlstate(error)
     words = f"{address}: {plain(error)}"
@@ -121,14 +121,14 @@ def from_server(error: DBAPIError, address: str, *, connecting: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is raised without an answer of a server.
+    """An error that is raised without an answer from the server.
 
     Attributes:
-        raised: of these types.
-        says: what to look for in its words, where the type alone does not tell.
+        raised: the types of the error.
+        says: text to look for in its message, if the type alone is not specific.
         family: the error to raise instead.
-        words: what to say of it, or an empty string for its own words.
-        hint: what would be right; ``{label}`` stands for the server's, in capitals.
+        words: the message to use, or an empty string for the error's own message.
+        hint: how to fix the problem; ``{label}`` stands for the server's label in capitals.
     """
 
     raised: tuple[type[BaseException], ...]
@@ -138,11 +138,11 @@ class Fault:
     hint: str = ""
 
     def fits(self, error: BaseException) -> bool:
-        """Whether this is what was raised."""
+        """Whether this entry matches the error."""
         return isinstance(error, self.raised) and self.says in str(error)
 
 
-# In this order: the first that fits.
+# The first entry that matches applies.
 _FAULTS = (
     Fault(
         (SSLCertVerificationError,),
@@ -151,7 +151,7 @@ _FAULTS = (
         hint="It must be valid today, for this host, and signed by an authority in sslrootcert",
     ),
     Fault((gaierror,), hint="Check the host name in {label}_DB_URL or {label}_DB_HOST"),
-    # The driver has no type of its own for it.
+    # The driver has no specific type for this error.
     Fault(
         (ConnectionError,),
         PairUnfit,
@@ -160,21 +160,21 @@ _FAULTS = (
         hint="Enable TLS on the server, or set another sslmode in the URL",
     ),
     Fault((OSError, EOFError, SQLAlchemyError)),
-    # The driver stumbles over a connection that ended, in words of its own.
+    # When a connection has ended, the driver raises errors of its own.
     Fault((PostgresError, InterfaceError, InternalClientError)),
-    # So does uvloop, which has no type for it either.
+    # So does uvloop, which has no specific type for it.
     Fault((RuntimeError,), says="the handler is closed"),
 )
 
 
 @contextmanager
 def translated(address: str, label: str, most_seconds: float | None) -> Iterator[None]:
-    """Turn what SQLAlchemy, the driver or the network raise inside the block into SNK's errors.
+    """Translate errors of SQLAlchemy, the driver or the network inside the block into SNK's errors.
 
     Args:
-        address: of the server, as it is told of.
+        address: the server's address, as messages show it.
         label: ``first`` or ``second``.
-        most_seconds: how long a statement may take.
+        most_seconds: the time limit for a statement.
     """
     try:
         yield
@@ -193,13 +193,13 @@ def translated(address: str, label: str, most_seconds: float | None) -> Iterator
 
 
 def plain(error: BaseException) -> str:
-    """The server's or the system's own sentence: no statement, no parameters, no class names of the driver."""
+    """The first line of the server's or system's message: no statement, no parameters, no class names of the driver."""
     cause = _cause(error)
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What the driver raised, of which SQLAlchemy made its own error."""
+    """The driver's error that SQLAlchemy wrapped."""
     orig = getattr(error, "orig", None)
     return (orig.__cause__ or orig) if isinstance(orig, BaseException) else error

@@ -1,6 +1,6 @@
-"""Advisory locks: held in one database as long as a connection lives, and seen by everybody there.
+"""Advisory locks: held in one database as long as a connection lives, and visible to every session there.
 
-The question is plain SQL, as in `snk.db.catalog`.
+The query is plain SQL, as in `snk.db.catalog`.
 """
 
 import secrets
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 ADVISORY_KEYS = 2**62
 
-# A key of 64 bits is shown in two halves.
+# pg_locks shows a 64-bit key as two halves.
 _ADVISORY = sa.text("""
     select (l.classid::bigint << 32) | l.objid::bigint
     from pg_locks l
@@ -20,7 +20,7 @@ _ADVISORY = sa.text("""
 
 
 def lock_key() -> int:
-    """A key for an advisory lock that nobody else has."""
+    """A random key for an advisory lock that nobody else uses."""
     return secrets.randbelow(ADVISORY_KEYS)
 
 
@@ -30,5 +30,5 @@ def lock(key: int) -> sa.ColumnElement[None]:
 
 
 async def held(connection: AsyncConnection) -> frozenset[int]:
-    """The keys of the advisory locks that anybody holds in this database."""
+    """The keys of the advisory locks that any session holds in this database."""
     return frozenset((await connection.execute(_ADVISORY)).scalars())

@@ -1,7 +1,7 @@
-"""Recognising a pooler that shares sessions: PgBouncer in its transaction mode, and the like.
+"""Detection of poolers that share sessions, such as PgBouncer in transaction mode.
 
-SNK's settings, its locks and its prepared statements live in a session, and what it knows of a boot holds as long as
-the connection does. A pooler that gives every transaction another session takes all of that away.
+SNK's settings, locks and prepared statements belong to a session, and what SNK knows about a boot is valid as long as
+the connection lives. A pooler that runs each transaction in another session breaks all of this.
 """
 
 import random
@@ -16,12 +16,12 @@ LOOKS = 12
 
 
 async def refuse_shared_sessions(server: Server) -> None:
-    """See that two connections of ours meet a backend each, and always the same.
+    """Check that two connections have one backend each, and keep it.
 
-    They ask in random order, for a pooler may hand its backends out in turn.
+    The connections query in random order, because a pooler may assign its backends in turn.
 
     Raises:
-        PairUnfit: they do not.
+        PairUnfit: a pooler shares sessions.
     """
     who = sa.select(sa.func.pg_backend_pid())
     async with server.connect() as one, server.connect() as other:

@@ -1,9 +1,9 @@
 """Connections to one PostgreSQL server.
 
-The whole URL goes to the driver, so ``sslmode``, ``sslrootcert`` and the like mean what they mean to every
-PostgreSQL client. There is no pool: whoever needs a connection opens one and keeps it. That is part of the
-protocol: a connection does not outlive a crash of its server, so what was learnt on a connection may be trusted as
-long as that connection lives.
+The driver receives the whole URL, so ``sslmode``, ``sslrootcert`` and similar parameters mean what they mean to every
+PostgreSQL client. There is no pool: code that needs a connection opens one and keeps it. The protocol depends on this:
+a connection does not outlive a crash of its server, so what SNK learned on a connection is valid as long as that
+connection lives.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
 SERVERS_SHARE = 0.95
-# A server that is idle may still be receiving a batch; it is not believed to before it was found so this often.
+# A backend that looks idle may still be receiving a batch. SNK takes the batch for lost after this many such looks.
 MOST_IDLE_LOOKS = 3
 PID = "snk_pid"
 
@@ -46,11 +46,11 @@ class Server:
 
     Attributes:
         label: ``first`` or ``second``, as in the settings.
-        dsn: a PostgreSQL URL, with its password.
-        command_seconds: how long a statement may take before it is given up; None for ever.
-        answer_seconds: after how long without an answer the server is asked, over another connection, whether it is
-            still at work on a statement.
-        connect_seconds: how long it may take until a connection can be used.
+        dsn: a PostgreSQL URL, including the password.
+        command_seconds: time limit for a statement; None for no limit.
+        answer_seconds: after this time without an answer, SNK asks the server over another connection whether it is
+            still working on the statement.
+        connect_seconds: time limit until a new connection can be used.
     """
 
     label: str
@@ -61,19 +61,19 @@ class Server:
 
     @cached_property
     def address(self) -> str:
-        """Where it is, without user and password: ``first (db1.example:5432/app)``."""
+        """The server's address without user and password: ``first (db1.example:5432/app)``."""
         parts = urlsplit(self.dsn)
         return f"{self.label} ({parts.netloc.rpartition('@')[2]}{parts.path})"
 
     @cached_property
     def engine(self) -> AsyncEngine:
-        """An engine whose statements are each a transaction of their own, unless one is begun."""
+        """An engine that runs each statement in its own transaction, unless a transaction is begun."""
         return create_async_engine(
             "postgresql+asyncpg://",
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            # Escapes would be refused where the database has another encoding than UTF-8.
+            # A database with another encoding than UTF-8 would refuse JSON's escapes.
             json_serializer=partial(json.dumps, ensure_ascii=False),
             connect_args={
                 "dsn": self.dsn,
@@ -85,16 +85,16 @@ class Server:
 
     @property
     def _statement_seconds(self) -> float | None:
-        """How long the server lets a statement take: a little less, so that it is the one to say so."""
+        """The server's own limit for a statement: slightly shorter, so that the server reports the timeout first."""
         return self.command_seconds and self.command_seconds * SERVERS_SHARE
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
-        """A connection of one's own. Errors inside the block are translated too.
+        """Open a dedicated connection; errors inside the block are translated too.
 
         Raises:
             Unavailable: the server cannot be reached or went away.
-            RowRefused: it refused rows for what they hold.
+            RowRefused: it refused rows because of their content.
             PairUnfit: it refuses this user, this database or this statement.
         """
         with self.translated():
@@ -103,7 +103,7 @@ class Server:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction, committed at the end of the block."""
+        """Open a connection with a transaction, which is committed at the end of the block."""
         with self.translated():
             engine = self.engine.execution_options(isolation_level="READ COMMITTED")
             async with self._opened(engine) as connection, self._transaction(connection):
@@ -111,19 +111,19 @@ class Server:
 
     @asynccontextmanager
     async def answering(self, connection: AsyncConnection, kind: Kind = "look") -> AsyncIterator[None]:
-        """Wait inside the block for the answer to one statement, as long as somebody is at work on it.
+        """Wait inside the block for the answer to one statement, as long as the server is working on it.
 
-        A connection can die without a word: then nobody closes it, and nothing ever comes. So where an answer is late,
-        the server is asked about the statement over another connection. One that is at work may take its time, up to
+        A connection can die silently: then nobody closes it, and no answer ever comes. So if an answer is late, SNK
+        asks the server about the statement over another connection. A statement that is being worked on may take up to
         ``command_seconds``.
 
         Args:
-            connection: one of this server's.
-            kind: ``read`` or ``write`` for a statement that takes the longer the more rows there are. A server that
-                waits for a ``write`` may still be receiving it.
+            connection: a connection of this server.
+            kind: ``read`` or ``write`` for a statement that takes longer the more rows there are. During a ``write``, a
+                backend that waits for its client may still be receiving the statement.
 
         Raises:
-            Unavailable: the server does not answer any more, or knows nothing of the statement.
+            Unavailable: the server no longer answers, or is not working on the statement.
             TooSlow: a statement that reads or writes rows took too long.
         """
         pid: int = connection.info[PID]
@@ -138,7 +138,7 @@ class Server:
 
     @asynccontextmanager
     async def _transaction(self, connection: AsyncConnection) -> AsyncIterator[None]:
-        """As ``connection.begin()``, but a failed one ends with its connection: ROLLBACK may never be answered."""
+        """Like ``connection.begin()``, but a failure also drops the connection: ROLLBACK may never be answered."""
         transaction = await connection.begin()
         try:
             yield
@@ -155,9 +155,9 @@ class Server:
             async with asyncio.timeout(self.connect_seconds):
                 await self._connected(connection)
                 connection.info[PID] = await pin(connection, self._statement_seconds)
-                await connection.commit()  # the settings are a transaction of their own
-                # Each session looks at its table anew, so its statements are new to the engine's cache, and would fill
-                # it with those of sessions that are gone.
+                await connection.commit()  # the settings ran in their own transaction
+                # Each session looks up its table again, so its statements are new to the engine's cache and would fill
+                # it with statements of sessions that have ended.
                 await connection.execution_options(compiled_cache={})
         except TimeoutError as error:
             await _hang_up(connection)
@@ -177,11 +177,11 @@ class Server:
             raise from_server(error, self.address, connecting=True) from error
 
     async def _lost(self, pid: int, kind: Kind, idle: Iterator[int]) -> Unavailable | None:
-        """Why no answer will come from a backend, or None where that cannot be told."""
+        """Why no answer will come from a backend, or None if that is unknown."""
         try:
             state = await self._state_of(pid)
         except SnkError as error:
-            # A server that refuses a connection is alive, and may well be at work.
+            # A server that refuses a connection is alive and may be working on the statement.
             if isinstance(error.__cause__, DBAPIError) and sqlstate(error.__cause__):
                 log.debug("probe_refused", error=str(error), effect="waiting for the statement")
                 return None
@@ -190,12 +190,12 @@ class Server:
             return Unavailable(f"{self.address}: the connection was lost without a message")
         if not state.startswith("idle") or (kind == "write" and next(idle) < MOST_IDLE_LOOKS):
             return None
-        # A batch that is still on its way to the server after so long is to be a smaller one.
+        # If a batch is still on its way to the server after this time, the next one must be smaller.
         lost = TooSlow if kind == "write" else Unavailable
         return lost(f"{self.address}: the statement or its answer was lost in transit")
 
     async def _state_of(self, pid: int) -> str | None:
-        """What a backend does, asked with a deadline of its own: where nothing else has one, all wait for this."""
+        """The state of a backend. The query has its own deadline: callers without a deadline wait for it."""
         async with self.connect() as other:
             try:
                 async with asyncio.timeout(self.connect_seconds):
@@ -204,12 +204,12 @@ class Server:
                 raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
 
     def translated(self) -> AbstractContextManager[None]:
-        """Turn what SQLAlchemy, the driver or the network raise inside the block into SNK's errors."""
+        """Translate errors of SQLAlchemy, the driver or the network inside the block into SNK's errors."""
         return translated(self.address, self.label, self.command_seconds)
 
 
 async def _hang_up(connection: AsyncConnection) -> None:
-    """Close a connection, for which SQLAlchemy waits without end, or invalidate it first, for which it waits 2 s."""
+    """Invalidate a connection, for which SQLAlchemy waits 2 s, before closing it, for which it waits without limit."""
     if connection.sync_connection is None:
         return
     if not connection.closed:

@@ -1,8 +1,8 @@
-"""The settings that SNK pins in each of its sessions, whatever the role, the database or the server prefers.
+"""The settings that SNK pins in each of its sessions, whatever the defaults of the role, the database or the server.
 
-A role may have its own value for every setting, and many of them change what a statement does or how a value is
+A role may have its own value for every setting, and many settings change what a statement does or how a value is
 written and read. `tests/pair/sync/test_role_settings.py` gives SNK's role a hostile value for each setting that the
-server knows, and sees every type cross unchanged.
+server knows, and checks that every type arrives unchanged.
 """
 
 import sqlalchemy as sa
@@ -13,8 +13,8 @@ from snk.db.functions import setting
 
 ON, OFF, NEVER = "on", "off", "0"
 
-# Values travel as text where they have no plain type of their own, so both servers must write and read that text
-# alike, and without loss.
+# Values without a plain type are transferred as text, so both servers must write and read that text identically and
+# without loss.
 FORM = {
     "array_nulls": ON,
     "bytea_output": "hex",
@@ -31,18 +31,18 @@ FORM = {
 STATEMENTS = {
     "default_transaction_deferrable": OFF,
     "default_transaction_isolation": "read committed",
-    "exit_on_error": OFF,  # a row that is refused must not end the session
+    "exit_on_error": OFF,  # a refused row must not end the session
     "transform_null_equals": OFF,
 }
 
-# SNK has deadlines of its own for all it does (`snk.db.server`), and its sessions wait between statements.
+# SNK has its own deadlines for everything it does (`snk.db.server`), and its sessions wait between statements.
 TIMEOUTS = {
     "lock_timeout": NEVER,
     "idle_session_timeout": NEVER,  # from PostgreSQL 14
     "transaction_timeout": NEVER,  # from PostgreSQL 17
-    # A daemon that was paused in the middle of a transaction must not keep its locks from the one that takes over.
+    # A daemon that is paused inside a transaction must not hold locks that block the daemon that takes over.
     "idle_in_transaction_session_timeout": "5s",
-    # Should SNK vanish without a word, the server is to notice, and give back the locks of what was under way.
+    # If SNK disappears silently, the server must notice and release the locks of the open transactions.
     "tcp_keepalives_count": "3",
     "tcp_keepalives_idle": "20",
     "tcp_keepalives_interval": "10",
@@ -52,9 +52,9 @@ TIMEOUTS = {
 SPEED = {
     "client_min_messages": "warning",
     "jit": OFF,
-    # Rows of SNK's own need not wait for the disk: a crash takes back rows and mark together.
+    # SNK's writes need not wait for the disk: a crash undoes the rows and the mark together.
     "synchronous_commit": OFF,
-    # A batch of wide rows is sorted in memory, and not on disk.
+    # Sort a batch of wide rows in memory, not on disk.
     "work_mem": "64MB",
 }
 
@@ -65,14 +65,14 @@ _OF_THE_ROLE = ("user", "database user")
 
 
 async def pin(connection: AsyncConnection, statement_seconds: float | None) -> int:
-    """Pin the settings of a new session. It is a statement, for poolers refuse settings at the start of a connection.
+    """Pin the settings of a new session, by a statement, because poolers reject settings at the start of a connection.
 
     Args:
-        connection: in autocommit.
-        statement_seconds: how long a statement may take in the server; None for ever.
+        connection: a connection in autocommit mode.
+        statement_seconds: the server's time limit for a statement; None for no limit.
 
     Returns:
-        The number of the backend.
+        The process id of the backend.
     """
     limit = str(int((statement_seconds or 0) * 1000))
     settings = {**PINNED, "statement_timeout": limit}
@@ -80,12 +80,13 @@ async def pin(connection: AsyncConnection, statement_seconds: float | None) -> i
     asked = sa.select(sa.func.pg_backend_pid(), read_only, *(_set(name, value) for name, value in settings.items()))
     pid, prefers_reading, *_ = (await connection.execute(asked)).one()
     if prefers_reading == ON and await catalog.source_of(connection, READ_ONLY) in _OF_THE_ROLE:
-        # A preference of this role. Set for the database or the server it is a mode of operation, and SNK heeds it.
+        # The role's own value is a preference, which SNK overrides. A value of the database or the server is a mode of
+        # operation, which SNK respects.
         await connection.execute(sa.select(setting(READ_ONLY, OFF)))
     return int(pid)
 
 
 def _set(name: str, value: str) -> sa.ColumnElement[str]:
-    """Set it for the session, if this server knows it."""
+    """Set a parameter for the session, if this server knows it."""
     known = sa.func.current_setting(name, True).is_not(None)  # noqa: FBT003
     return sa.case((known, setting(name, value)))

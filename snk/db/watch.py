@@ -1,4 +1,4 @@
-"""Waiting for an answer that may never come, without taking one that is late for one that is lost."""
+"""Waiting for an answer that may never come, without mistaking a late answer for a lost one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +8,7 @@ import structlog
 
 from snk.errors import Unavailable
 
-# What is on its way when it is taken for lost has this part of the patience to arrive.
+# Once an answer is taken for lost, this fraction of the patience is left for it to arrive after all.
 GRACE = 0.2
 
 log = structlog.get_logger()
@@ -16,14 +16,15 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def watched(patience_seconds: float, lost: Callable[[], Awaitable[Unavailable | None]]) -> AsyncIterator[None]:
-    """Run the block; whenever it has taken ``patience_seconds`` more, ask whether what it waits for is lost.
+    """Run the block; after every ``patience_seconds`` in it, check whether the answer it waits for is lost.
 
     Args:
-        patience_seconds: how long to wait before asking, and between two questions.
-        lost: why it is lost, or None. It is asked beside the block, and is to have a deadline of its own.
+        patience_seconds: time until the first check, and between two checks.
+        lost: returns why the answer is lost, or None. It runs concurrently with the block and must have its own
+            deadline.
 
     Raises:
-        Unavailable: what ``lost`` returned.
+        Unavailable: the error that ``lost`` returned.
     """
     loop = asyncio.get_running_loop()
     asking: list[asyncio.Task[None]] = []
@@ -37,7 +38,7 @@ async def watched(patience_seconds: float, lost: Callable[[], Awaitable[Unavaila
         reasons.append(reason)
         deadline.reschedule(loop.time())
 
-    # A task for every statement would be dear, so there is one only for those that take long.
+    # A task for every statement would be expensive, so only a slow statement gets one.
     timer = loop.call_later(patience_seconds, lambda: asking.append(loop.create_task(ask())))
     try:
         async with asyncio.timeout(None) as deadline:
@@ -51,5 +52,5 @@ async def watched(patience_seconds: float, lost: Callable[[], Awaitable[Unavaila
         for task in asking:
             task.cancel()
         for ended in await asyncio.gather(*asking, return_exceptions=True):
-            if isinstance(ended, Exception):  # only the deadline of the statement itself is left then
+            if isinstance(ended, Exception):  # from now on, only the statement's own deadline applies
                 log.debug("probe_failed", error=repr(ended))

@@ -49,7 +49,7 @@ def test_what_is_written_is_read(text: str, names: tuple[str, ...]) -> None:
         ("a.,b", "no name can be read at ',b'"),
         (".a", r"no name can be read at '\.a'"),
         ('"a"b', "what follows a should be a dot or a comma: 'b'"),
-        ('a"b', "what follows a is neither a dot nor a comma"),
+        ('a"b', "what follows a should be a dot or a comma"),
         ("a.b.c", "has 3 parts"),
         ('""', "a name is empty"),
         ("ä" * 32, "longer than the 63 bytes"),

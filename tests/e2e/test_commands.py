@@ -269,7 +269,7 @@ async def test_rejected_lists_refused_rows_and_retry_has_them_tried(pair: Any) -
         await second.run("alter table records drop constraint good")
         assert daemon.snk("retry", "nonsense").returncode == 2
         unknown = daemon.snk("retry", "00000000-0000-4000-8000-000000000000")
-        assert (unknown.returncode, "none of these rows is refused" in unknown.stderr) == (2, True)
+        assert (unknown.returncode, "none of these rows has been refused" in unknown.stderr) == (2, True)
         assert "second: 1 row is tried again" in daemon.snk("retry").stdout
         await until_equal(first, second, 1)
 

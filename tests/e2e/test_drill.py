@@ -164,7 +164,7 @@ async def test_on_a_pair_of_ones_own_it_makes_its_table_and_drops_it(pair: Any, 
     assert code == 0, words
     verdicts = {fault["fault"]: fault["verdict"] for fault in told["faults"]}
     assert verdicts == {"drop-redis": "held", "crash-first": "skipped", "cut-network": "held", "refused-row": "held"}
-    assert "the servers are yours" in words
+    assert "the drill does not stop servers of yours" in words
     assert "postgres:postgres" not in words
     for side in (Database(pair.first), Database(pair.second)):
         assert await side.value(f"select to_regclass('{NAME}') is null")

@@ -57,7 +57,7 @@ async def test_a_running_daemon_keeps_its_secrets(pair: Any) -> None:
     }
     with DaemonProcess(pair, **values) as daemon:
         await daemon.until_flowing()
-        assert page(f"{daemon.url}/status").startswith("the token is missing")
+        assert page(f"{daemon.url}/status").startswith("missing or wrong bearer token")
         assert_hushed(*(page(f"{daemon.url}{path}", TOKEN) for path in ("/status", "/metrics", "/health")))
         shown = daemon.snk("status")
         assert shown.returncode == 0, shown.stderr

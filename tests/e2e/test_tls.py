@@ -103,7 +103,7 @@ async def test_a_server_without_tls_is_refused_where_tls_is_wanted(pair: Any, ce
         for parameters in ({"sslmode": "require"}, {"sslmode": "verify-full", "sslrootcert": certificates.trusted}):
             said = await refused(through(pair.first, address, **parameters))
             assert f"first ({address}/" in said
-            assert "does not speak TLS" in said
+            assert "does not offer TLS" in said
         assert await connected(through(pair.first, address)), "the default prefers TLS, and goes without"
 
 

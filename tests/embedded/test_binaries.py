@@ -78,7 +78,7 @@ def test_a_wheel_without_programs_is_said(wheel: Path) -> None:
 
 def test_no_room_for_a_copy_is_said(wheel: Path) -> None:
     (wheel.parent / "programs").write_text("a file in the way")
-    with pytest.raises(ServersUnfit, match="cannot be copied"):
+    with pytest.raises(ServersUnfit, match="Cannot copy"):
         found(wheel, SOMEBODY)
 
 

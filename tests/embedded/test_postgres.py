@@ -106,7 +106,7 @@ def test_a_later_run_ends_what_an_earlier_one_left(server: PostgresServer) -> No
 def test_another_password_than_the_clusters_is_said_at_the_start(server: PostgresServer) -> None:
     server.stop()
     later = same_cluster(server, password="new")
-    with pytest.raises(ServersUnfit, match=r"password authentication failed.* Give the user and password"):
+    with pytest.raises(ServersUnfit, match=r"password authentication failed.* Use the user and password"):
         later.start()
     later.stop()
 

@@ -39,8 +39,8 @@ async def of_redis(pair: Pair, dsn: str) -> AsyncIterator[Finding]:
 
 ADVICE: dict[tuple[type[Exception], ...], str] = {
     (NoPermissionError,): f"Allow its user to run {', '.join(COMMANDS)} on the keys snk:known:*",
-    (AuthenticationError, AuthorizationError): "Have REDIS_URL hold the user and password that it knows",
-    (ReadOnlyError,): "Have REDIS_URL name the primary",
+    (AuthenticationError, AuthorizationError): "Set the user and password in REDIS_URL",
+    (ReadOnlyError,): "Point REDIS_URL to the primary",
     (OutOfMemoryError,): "Increase maxmemory, or set a maxmemory-policy that evicts: SNK can lose any entry",
     (
         MovedError,

@@ -105,10 +105,10 @@ def unknown(redis: Redis) -> Awaitable[Any]:
 
 
 SPOILT: dict[str, tuple[Callable[[Redis], Awaitable[Any]], str, str]] = {
-    "full": (full, "command not allowed when used memory > 'maxmemory'", "Give it more memory"),
-    "a replica": (replica, "You can't write against a read only replica", "Have REDIS_URL name the primary"),
+    "full": (full, "command not allowed when used memory > 'maxmemory'", "Increase maxmemory"),
+    "a replica": (replica, "You can't write against a read only replica", "Point REDIS_URL to the primary"),
     "without rights to the keys": (keyless, "No permissions to access a key", "Allow its user to run PING"),
-    "without such a user": (unknown, "invalid username-password pair", "Have REDIS_URL hold the user and password"),
+    "without such a user": (unknown, "invalid username-password pair", "Set the user and password in REDIS_URL"),
 }
 
 
@@ -185,7 +185,7 @@ async def test_a_cluster_of_which_it_has_not_all_slots_is_told(tmp_path: Path) -
             await until_up(two)
             found = await said(dsn)
             assert "it refuses SNK's commands: Hash slot not served" in found.message
-            assert "Have REDIS_URL name a server that is no cluster" in found.advice
+            assert "Point REDIS_URL to a server that is not part of a cluster" in found.advice
             await one.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             await until_served(one)
             assert (await said(dsn)).level == "ok", "it has all of them"

@@ -40,7 +40,7 @@ async def test_a_role_without_connections_left_is_waited_for(pair: Any, first: D
         await second.rows(f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'")
         await insert(first, 5)
         await until_says(daemon, "too many connections for role")
-        assert "SNK goes on by itself when it may connect" in daemon.status().flows[0].error
+        assert "SNK continues by itself when it can connect" in daemon.status().flows[0].error
         await second.run(f"alter role {role} connection limit -1")
         await goes_on(daemon, first, second, 5)
     await second.run(f"drop owned by {role}", f"drop role {role}")
@@ -57,7 +57,7 @@ async def test_read_only_mode_is_named_and_waited_for(pair: Any, first: Database
         await second.run(f"{mode} = on")
         await cut(second)
         await insert(first, 5)
-        await until_says(daemon, "read-only transaction. It is in read-only mode; SNK goes on by itself")
+        await until_says(daemon, "read-only transaction. It is in read-only mode; SNK continues by itself")
         async with second.connect() as admin:
             await admin.exec_driver_sql("set default_transaction_read_only = off")
             await admin.commit()

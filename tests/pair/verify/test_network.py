@@ -59,7 +59,7 @@ async def test_an_answer_that_is_lost_is_not_waited_for(
 ) -> None:
     await sides.both(COPY.format(1, 100))
     happened = proxy.when_sent(*ASKED[asked], pass_on=True, then="swallow")
-    with pytest.raises(Unavailable, match=r"second \(.*lost on the way"):
+    with pytest.raises(Unavailable, match=r"second \(.*lost in transit"):
         await compared()
     assert happened.is_set()
 
