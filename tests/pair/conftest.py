@@ -17,6 +17,7 @@ from snk.pair.table.reader import Named, Reader
 from tests.kit.databases import Database
 
 NO_SWEEPS = SweepSchedule(every_seconds=0)
+OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 Running = Callable[..., AbstractAsyncContextManager[Daemon]]
 
 

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from snk.pair.servers import EmbeddedPair
-from snk.pair.sync.schedule import SweepSchedule
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, until
 from tests.kit.encodings import WORDS, encoded_pair
-from tests.pair.conftest import Running
+from tests.pair.conftest import OFTEN, Running
 from tests.pair.sync.test_sweeper import until_proven
 
-OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 TABLE = (
     'create table texts (id bigserial primary key, uuid uuid not null unique, word text, "{0}" varchar(20),'
     " list text[], document jsonb, feeling mood, found tsvector)"

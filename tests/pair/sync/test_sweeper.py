@@ -11,10 +11,9 @@ from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.verify import search as search_module
 from snk.pair.verify import sweep as sweep_module
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running, watch_named
+from tests.pair.conftest import OFTEN, Running, watch_named
 from tests.pair.verify.test_sweep import most_at_once
 
-OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'late')"
 
 

@@ -10,13 +10,12 @@ from snk.pair.core import origins
 from snk.pair.core.portion import Portion
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import hasten
 from snk.pair.table.statement import mapped
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import OFTEN, Running
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
 COPIES = """create function copy_row() returns trigger language plpgsql as $$
@@ -142,7 +141,7 @@ async def test_audit_tables_that_triggers_fill_on_both_sides_hold_a_row_for_each
 async def test_triggers_that_change_rows_are_named_where_rows_differ(
     running: Running, first: Database, second: Database
 ) -> None:
-    async with running("records", sweeps=SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)) as daemon:
+    async with running("records", sweeps=OFTEN) as daemon:
         await second.run(
             "create function shout() returns trigger language plpgsql as"
             " $$ begin new.data = upper(new.data); return new; end $$",

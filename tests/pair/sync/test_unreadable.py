@@ -25,12 +25,11 @@ from snk.pair.table.reader import Found, Reader
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, insert, until
 from tests.kit.encodings import encoded_pair
-from tests.pair.conftest import NO_SWEEPS, Running, kept_running
+from tests.pair.conftest import NO_SWEEPS, OFTEN, Running, kept_running
 
 TABLE = "create table records (id bigserial primary key, uuid uuid not null unique, data text not null)"
 GOOD = "insert into records (uuid, data) values (gen_random_uuid(), 'good')"
 BROKEN = r"convert_from('\xff'::bytea, 'SQL_ASCII')"
-OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 
 
 @asynccontextmanager

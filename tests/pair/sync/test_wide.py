@@ -9,17 +9,15 @@ from sqlalchemy.dialects.postgresql.base import PGCompiler
 
 from snk.db.server import Server
 from snk.pair.core.portion import Portion
-from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.statement import FEW_COLUMNS, mapped
 from snk.pair.table.synced import MOST_VALUES
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import OFTEN, Running
 from tests.pair.sync.test_sweeper import until_proven
 
-OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
 MOST_COLUMNS = 1600
 LONG = 10_000
 TYPES = ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")
