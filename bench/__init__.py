@@ -1,1 +1,1 @@
-"""Side-by-side measurements: SNK against the database's own replication and others, on the same servers and work."""
+"""Side-by-side measurements: SNK against PostgreSQL's own replication and others, on the same servers and workload."""

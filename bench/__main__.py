@@ -1,7 +1,7 @@
-"""``python -m bench``: every scenario, one contender after the other, and the tables and plots of what was seen.
+"""``python -m bench``: runs every scenario with one contender after another, and writes the tables and plots.
 
-Results are kept as JSON, one file a scenario, in ``bench/results``; the tables in ``bench/RESULTS.md`` and the plots
-are made of all that is kept, so a single scenario can be measured again.
+Results are stored as JSON, one file per scenario, in ``bench/results``. The tables in ``bench/RESULTS.md`` and the
+plots are made from all stored results, so a single scenario can be measured again.
 """
 
 import argparse
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Run the requested scenarios."""
     settle()
     wanted = _wanted()
     scenarios = suite(SMOKE if wanted.smoke else Sizes(), _slow())
@@ -36,7 +36,7 @@ def main() -> None:
         for name in chosen:
             _measure(scenarios[name], rounds, folder)
             results = report.kept(folder, name, scenarios)
-            assert results  # noqa: S101 - they were kept just now
+            assert results  # noqa: S101 - they were saved just now
             print(report.table(scenarios[name], results) if results.cases else f"{name}: nothing to show", flush=True)
             if scenarios[name].cases:
                 (folder / f"{name}.svg").write_text(plot.plot(scenarios[name], results))
@@ -59,7 +59,7 @@ def _measure(scenario: Scenario, rounds: int, folder: Path) -> None:
 
 
 def _slow() -> list[Callable[[], Contender]]:
-    """Those that are there and cannot keep up; of the others, why they are not."""
+    """The installed contenders that cannot keep up; for the others, print why they are missing."""
     slow: list[Callable[[], Contender]] = []
     for make in (Original, Bucardo):
         if why := make().absent():

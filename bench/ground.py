@@ -1,4 +1,4 @@
-"""A fresh pair of servers to race on, and what is needed there: tables and rows."""
+"""A fresh pair of servers to measure on, with the tables and rows needed there."""
 
 import asyncio
 import tempfile
@@ -15,23 +15,23 @@ from snk.embedded.process import free_port
 from snk.pair.programs import environment
 from snk.pair.servers import EmbeddedPair, embedded_pair
 
-# Room for the log of a whole run, and no checkpoint in the middle of one.
+# Room for the WAL of a whole run, and no checkpoint during a run.
 OPTIONS = {"min_wal_size": "1GB", "max_wal_size": "16GB", "checkpoint_timeout": "1h"}
 TABLE = "records"
-WARM_ROWS = 65_536  # half a gigabyte of log, which is written over afterwards
+WARM_ROWS = 65_536  # half a gigabyte of WAL, whose segments are reused afterwards
 TRANSACTION_ROWS = 1000
 FILL_ROWS = 500_000
-GROWN_PERCENT = 70  # how full the pages of an index are into which random uuids have come one by one
+GROWN_PERCENT = 70  # how full index pages are after inserting random uuids one by one
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Two servers that nobody used before.
+    """Two unused servers.
 
     Attributes:
-        sides: as the measurements speak to them.
-        values: the environment in which `snk` and `tst` find them.
-        warm_rows: how much log `warm_up` writes, in rows of 8 KiB.
+        sides: the connections of the measurements.
+        values: the environment in which `snk` and `tst` find the servers.
+        warm_rows: how much WAL `warm_up` writes, in rows of 8 KiB.
     """
 
     pair: EmbeddedPair
@@ -40,7 +40,7 @@ class Ground:
     warm_rows: int
 
     async def make_tables(self, tables: Sequence[str] = (TABLE,)) -> None:
-        """Empty tables on both sides."""
+        """Create empty tables on both sides."""
         for side in self.sides:
             for table in tables:
                 await run(
@@ -51,14 +51,14 @@ class Ground:
                 await run(side, f"alter table {table} alter data set storage external")
 
     async def warm_up(self) -> None:
-        """Leave log segments behind to write over, as a server has that has run for some minutes; then a checkpoint."""
+        """Leave WAL segments to reuse, as on a server that has run for some minutes; then run a checkpoint."""
         await both(self.sides, partial(_write_log, rows=self.warm_rows))
         await both(self.sides, checkpoint)
 
 
 @contextmanager
 def ground(options: Mapping[str, str] | None = None, warm_rows: int = WARM_ROWS) -> Iterator[Ground]:
-    """A fresh pair of servers, with default settings but for the room for their log and what is given."""
+    """A fresh pair of servers with default settings, except room for WAL and the given options."""
     with tempfile.TemporaryDirectory(prefix="snk-bench-") as folder:
         Path(folder).chmod(0o755)
         given = {**OPTIONS, **(options or {})}
@@ -70,7 +70,7 @@ def ground(options: Mapping[str, str] | None = None, warm_rows: int = WARM_ROWS)
 async def fill(
     side: Server, rows: int, tables: Sequence[str] = (TABLE,), *, data_bytes: int = 32, at_once: int = TRANSACTION_ROWS
 ) -> None:
-    """Insert so many rows into each table by turns, made in the server, a thousand a transaction as TST does."""
+    """Insert ``rows`` rows into each table in turn, generated in the server, 1000 per transaction as TST does."""
     text = "md5(random()::text)" if data_bytes <= 32 else f"repeat(md5(random()::text), {data_bytes // 32})"  # noqa: PLR2004
     made = "insert into {} (uuid, data) select gen_random_uuid(), {} from generate_series(1, :rows)"
     async with side.connect() as connection:
@@ -81,15 +81,16 @@ async def fill(
 
 
 async def fill_alike(ground: Ground, rows: int) -> None:
-    """The same rows on both sides, by way of a file, vacuumed and on disk.
+    """Insert the same rows on both sides, by way of a file; then vacuum and flush them.
 
-    The indexes are built at the end, which takes a third of the time, and with the room that they have when they grow.
+    The indexes are built last, which takes a third of the time, with the fill factor that they would have if they had
+    grown.
     """
     first, second = ground.sides
     for side in ground.sides:
         await run(side, f"alter table {TABLE} drop constraint {TABLE}_pkey, drop constraint {TABLE}_uuid_key")
     await fill(first, rows, at_once=FILL_ROWS)
-    file = ground.pair.first.folder / "rows"  # where both servers may read and write, whoever started them
+    file = ground.pair.first.folder / "rows"  # both servers can read and write here, whichever user started them
     await run(first, f"copy {TABLE} (uuid, data) to '{file}' (format binary)")
     await run(second, f"copy {TABLE} (uuid, data) from '{file}' (format binary)")
     file.unlink()
@@ -103,13 +104,13 @@ async def _build_indexes(side: Server) -> None:
 
 
 async def tidy(side: Server) -> None:
-    """As a table is that has been left alone for a while."""
+    """Bring the table into the state of one that has been idle for a while."""
     await run(side, f"vacuum (analyze) {TABLE}")
     await checkpoint(side)
 
 
 async def same(ground: Ground, tables: Sequence[str] = (TABLE,)) -> bool:
-    """Whether both sides hold the same rows, by a digest that knows nothing of SNK."""
+    """Whether both sides hold the same rows, by a digest that is independent of SNK."""
     hashed = "hash_record_extended(row(uuid, data), uuid_hash_extended(uuid, 0))"
     for table in tables:
         digest = f"select count(*) || ' ' || coalesce(sum({hashed}), 0) from {table}"
@@ -119,34 +120,34 @@ async def same(ground: Ground, tables: Sequence[str] = (TABLE,)) -> bool:
 
 
 async def last_id(side: Server, table: str = TABLE) -> int:
-    """The greatest id."""
+    """The greatest id in the table, or 0."""
     return await number(side, f"select coalesce(max(id), 0) from {table}")
 
 
 async def checkpoint(side: Server) -> None:
-    """Have everything on disk."""
+    """Run a checkpoint."""
     await run(side, "checkpoint")
 
 
 async def run(side: Server, statement: str) -> None:
-    """A statement without an answer."""
+    """Run a statement that returns nothing."""
     async with side.connect() as connection:
         await connection.execute(sa.text(statement.replace(":", "\\:")))
 
 
 async def number(side: Server, question: str) -> int:
-    """The one number that a statement returns."""
+    """The single number that a statement returns."""
     return int(await text(side, question))
 
 
 async def text(side: Server, question: str) -> str:
-    """The one value that a statement returns."""
+    """The single value that a statement returns."""
     async with side.connect() as connection:
         return str((await connection.execute(sa.text(question.replace(":", "\\:")))).scalar_one())
 
 
 async def both(sides: Sequence[Server], do: Callable[[Server], Awaitable[None]]) -> None:
-    """The same on both sides at once."""
+    """Run the same on both sides concurrently."""
     await asyncio.gather(*(do(side) for side in sides))
 
 

@@ -1,18 +1,18 @@
-"""What much data costs: the daemon's memory and speed, where there is very much of something.
+"""The cost of large amounts of data: the daemon's memory and speed.
 
     python -m bench.load [--backlog ROWS] [--table ROWS] [--transaction ROWS] [--holes IDS] [--wide ROWS]
                          [--delays ROWS]
 
-On one pair of servers, in this order; every line ends with the daemon's peak memory:
+All measurements use one pair of servers, in this order; every line ends with the daemon's peak memory:
 
-* empty: the delay of lone rows in an empty table, and the rate of a tenth of the backlog;
-* backlog: so many rows wait in one database when the daemon starts, and its rate in the first and in the last tenth;
-* table: both tables have so many rows; the delay of lone rows again, and the rate of another tenth of the backlog;
-* transaction: so many rows in one, delay of lone rows while it is open;
-* holes: every other one of so many ids is drawn and never used while an old transaction is open;
-* wide: so many rows of 1 MiB on either side, at once.
+* empty: the delay of single rows in an empty table, and the rate of a tenth of the backlog;
+* backlog: this many rows wait in one database when the daemon starts; its rate in the first and in the last tenth;
+* table: both tables have this many rows; the delay of single rows again, and the rate of another tenth of the backlog;
+* transaction: this many rows in one transaction, and the delay of single rows while it is open;
+* holes: every other one of this many ids is drawn and never used while an old transaction is open;
+* wide: this many rows of 1 MiB on each side, at once.
 
-The daemon is started anew for each, so that each has a peak of its own.
+The daemon is restarted for each measurement, so that each has its own peak.
 """
 
 import argparse
@@ -44,7 +44,7 @@ TENTH = 10
 
 
 class Bench:
-    """A pair of servers, and how many rows each of them is to hold."""
+    """A pair of servers, and the number of rows that each must hold."""
 
     def __init__(self, pair: EmbeddedPair) -> None:
         self.sides = (Server("first", pair.first.dsn, None), Server("second", pair.second.dsn, None))
@@ -53,7 +53,7 @@ class Bench:
 
     @asynccontextmanager
     async def daemon(self) -> AsyncIterator[Child]:
-        """A daemon as long as the block, which first has to find that there is nothing to do."""
+        """A daemon for the duration of the block; it first has to find that there is nothing to do."""
         daemon = start_daemon(self._pair, environment(self._pair, free_port()))
         try:
             yield daemon
@@ -61,15 +61,15 @@ class Bench:
             daemon.end(15, 10)
 
     async def insert(self, rows: int) -> None:
-        """Insert rows into the first database, some at a time."""
+        """Insert rows into the first database, a number of them at a time."""
         for at in range(0, rows, FILL_ROWS):
             await fill(self.sides[0], min(FILL_ROWS, rows - at), at_once=FILL_ROWS)
         self.rows += rows
 
     async def delivered(self, rows: int | None = None) -> float:
-        """Seconds until the second database holds so many rows, or all of them."""
+        """Seconds until the second database holds this many rows, or all of them."""
         began, wanted = time.monotonic(), self.rows if rows is None else rows
-        # The mark is cheap to ask for; the rows are counted when it is far enough.
+        # The mark is cheap to query; the rows are counted only when it has come far enough.
         high = sa.select(sa.func.coalesce(sa.func.max(Mark.high), 0))
         ids = sa.select(sa.func.coalesce(sa.func.max(Record.id), 0))
         async with self.sides[0].connect() as source, self.sides[1].connect() as destination:
@@ -85,7 +85,7 @@ class Bench:
         return self.rows - await count_rows(self.sides[1], "records")
 
     async def closed(self) -> float:
-        """Seconds until every hole is closed in the mark of the second database, and all rows are there."""
+        """Seconds until every hole is closed in the mark of the second database, and all rows have arrived."""
         began = time.monotonic()
         holes = sa.select(sa.func.sum(sa.func.cardinality(Mark.holes_low)))
         async with self.sides[1].connect() as destination:
@@ -94,19 +94,19 @@ class Bench:
         return time.monotonic() - began
 
     async def delays(self, rows: int) -> str:
-        """The delay of lone rows, from the first database to the second."""
+        """The delay of single rows, from the first database to the second."""
         found = [each for each in [await delay(*self.sides) for _ in range(rows)] if each is not None]
         self.rows += rows
         return f"one row: p50 {statistics.median(found):.1f}  p90 {sorted(found)[int(rows * 0.9)]:.1f} ms"
 
 
 def show(what: str, daemon: Child, *facts: str) -> None:
-    """One line of figures."""
+    """Print one line of figures."""
     print(f"{what:12}", *facts, f"peak {peak_mib([daemon.pid]):.0f} MiB", sep=" | ", flush=True)
 
 
 async def grown(bench: Bench, name: str, rows: int, delays: int) -> None:
-    """Lone rows, and a burst, into the table as it is."""
+    """Measure single rows, and a burst, with the table as it is."""
     async with bench.daemon() as daemon:
         await bench.delivered()
         lone = await bench.delays(delays)
@@ -117,7 +117,7 @@ async def grown(bench: Bench, name: str, rows: int, delays: int) -> None:
 
 
 async def backlog(bench: Bench, rows: int) -> None:
-    """Rows that wait when the daemon starts."""
+    """Measure rows that wait when the daemon starts."""
     before = bench.rows
     await bench.insert(rows)
     tenth = rows // TENTH
@@ -128,13 +128,13 @@ async def backlog(bench: Bench, rows: int) -> None:
 
 
 def rates(rows: int, seconds: list[float]) -> list[str]:
-    """The rate of the first part, of the last one, and the median."""
+    """The rate of the first part, the rate of the last part, and the median."""
     every = [rows / each for each in seconds]
     return [f"first tenth {every[0]:.0f}", f"last tenth {every[-1]:.0f}", f"median {statistics.median(every):.0f}"]
 
 
 async def transaction(bench: Bench, rows: int, delays: int) -> None:
-    """Many rows in one transaction; lone rows while it is open."""
+    """Measure many rows in one transaction, and single rows while it is open."""
     async with bench.daemon() as daemon:
         await bench.delivered()
         async with bench.sides[0].begin() as large:
@@ -147,12 +147,12 @@ async def transaction(bench: Bench, rows: int, delays: int) -> None:
 
 
 async def patiently(connection: AsyncConnection) -> None:
-    """This transaction is to stay open, though SNK's sessions end those that do nothing for some seconds."""
+    """Keep this transaction open: SNK's session settings would end a transaction that is idle for some seconds."""
     await connection.execute(sa.text("set local idle_in_transaction_session_timeout = 0"))
 
 
 async def holes(bench: Bench, ids: int, delays: int) -> None:
-    """Every other id is a hole, while an old transaction is open."""
+    """Make every other id a hole, while an old transaction is open."""
     drawn = sa.func.nextval(sa.func.pg_get_serial_sequence("records", "id"))
     made = sa.select(sa.func.gen_random_uuid(), sa.literal("between")).where(drawn > 0)
     async with bench.daemon() as daemon:
@@ -177,7 +177,7 @@ async def holes(bench: Bench, ids: int, delays: int) -> None:
 
 
 async def wide(bench: Bench, rows: int) -> None:
-    """Rows of 1 MiB, both ways at once."""
+    """Measure rows of 1 MiB, in both directions at once."""
     value = sa.func.repeat(sa.func.md5(sa.cast(sa.func.random(), sa.Text)), MIB // 32)
     for side in bench.sides:
         async with side.begin() as connection:
@@ -198,7 +198,7 @@ def _made(rows: int, made: sa.Select[tuple[object, ...]]) -> sa.Insert:
 
 
 async def main(pair: EmbeddedPair, sizes: argparse.Namespace) -> None:
-    """All measurements, the small table first."""
+    """Run all measurements, the small table first."""
     bench = Bench(pair)
     for side in bench.sides:
         await prepare(side, ("records",))
@@ -214,7 +214,7 @@ async def main(pair: EmbeddedPair, sizes: argparse.Namespace) -> None:
 
 
 def wanted() -> argparse.Namespace:
-    """The sizes."""
+    """Parse the sizes."""
     parser = argparse.ArgumentParser(description="The daemon under very large loads.")
     add: Callable[..., object] = parser.add_argument
     for name, size in (("backlog", 10**7), ("table", 10**7), ("transaction", 10**6), ("holes", 10**5)):

@@ -1,10 +1,11 @@
-"""How soon an order with its lines is on the other side, and how soon rows that are put back under low ids.
+"""How soon an order with its lines is on the other side, and how soon rows that are restored under low ids.
 
     python -m bench.orders [TIMES] [ROWS]
 
-The lines refer to their order, and one transaction inserts both. Prints percentiles, in milliseconds from the commit to
-the sight of the last line, of so many lone rows and of so many orders, with either table first in SNK_TABLES. Then so
-many rows are put back under ids far below the mark, as a restore does: the seconds from the commit to the last of them.
+The lines refer to their order, and one transaction inserts both. Prints percentiles in milliseconds, from the commit
+until the last line is visible, of TIMES single rows and of TIMES orders, with either table first in SNK_TABLES. Then it
+inserts ROWS rows again under ids far below the mark, as a restore does, and prints the seconds from the commit to the
+last of them.
 """
 
 import asyncio
@@ -40,10 +41,10 @@ LONE, WITH_LINES = (_ORDER, _SEEN_ORDER), (_WITH_LINES, _SEEN_LINES)
 
 
 async def orders(ground: Ground, tables: str, times: int) -> None:
-    """Lone rows, then orders with their lines, with the tables in this order."""
+    """Measure single rows, then orders with their lines, with the tables in this order."""
     daemon = start_daemon(ground.pair, {**ground.values, "SNK_TABLES": tables})
     try:
-        await delay(*ground.sides, *WITH_LINES)  # until the daemon is there
+        await delay(*ground.sides, *WITH_LINES)  # until the daemon is ready
         for what, statements in (("a lone order", LONE), (f"an order with {LINES} lines", WITH_LINES)):
             delays = [await delay(*ground.sides, *statements) for _ in range(times)]
             came = sorted(each for each in delays if each is not None)
@@ -55,7 +56,7 @@ async def orders(ground: Ground, tables: str, times: int) -> None:
 
 
 async def restore(ground: Ground, rows: int) -> None:
-    """Put old rows back, far below the mark."""
+    """Insert old rows again, far below the mark."""
     source, destination = ground.sides
     await run(source, f"select setval('orders_id_seq', {HIGH})")
     daemon = start_daemon(ground.pair, {**ground.values, "SNK_TABLES": "orders"})

@@ -1,4 +1,4 @@
-"""Bars of medians with the spread of all rounds, as SVG."""
+"""Bar charts of medians, with the spread over all rounds, as SVG."""
 
 import io
 import statistics
@@ -12,12 +12,12 @@ from bench.scenario import Scenario
 
 OURS_COLOUR = "#1f5fa8"
 OTHERS = {"native": "#8e959f", "nobody": "#e3e5e8", "original": "#d4c9b5", "bucardo": "#c9b5d4", "reladiff": "#d4c9b5"}
-# The same figures give the same file, and text stays text.
+# The same figures always produce the same file, and text stays text.
 STYLE: dict[Any, Any] = {"svg.hashsalt": "snk", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
 
 
 def plot(scenario: Scenario, results: Results) -> str:
-    """One bar for every contender in every case, of the scenario's first figure."""
+    """Plot the scenario's first figure: one bar for every contender in every case."""
     figure = scenario.shown[0]
     bars = [
         (case, contender, values)
@@ -47,7 +47,7 @@ def plot(scenario: Scenario, results: Results) -> str:
 
 
 def as_svg(drawing: Figure) -> str:
-    """The drawing as the text of an SVG file."""
+    """Return the drawing as the text of an SVG file."""
     file = io.StringIO()
     drawing.savefig(file, format="svg", metadata={"Date": None})
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"

@@ -1,4 +1,4 @@
-"""How a contender is put to work on a ground, and what is asked of it at the end."""
+"""Starts a contender on a ground, and checks the result at the end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ SETTLE_SECONDS = 1.0
 
 
 async def begin(ground: Ground, contender: Contender, tables: Sequence[str] = (TABLE,)) -> None:
-    """Fresh tables, and a contender that has come to rest on them."""
+    """Create fresh tables, start a contender on them, and wait until it is idle."""
     await ground.make_tables(tables)
     await ground.warm_up()
     await settle(ground, contender, tables)
 
 
 async def settle(ground: Ground, contender: Contender, tables: Sequence[str] = (TABLE,)) -> None:
-    """Start a contender on the tables as they are, and let it come to rest."""
+    """Start a contender on the tables as they are, and wait until it is idle."""
     await contender.start(ground, tables)
     await asyncio.sleep(SETTLE_SECONDS)
 
@@ -26,18 +26,18 @@ async def settle(ground: Ground, contender: Contender, tables: Sequence[str] = (
 async def conclude(
     ground: Ground, contender: Contender, figures: dict[str, float], tables: Sequence[str] = (TABLE,)
 ) -> None:
-    """See whether all that came is the same on both sides, or count it as ``lost``; and end the contender."""
+    """Count differing sides as ``lost``, and stop the contender."""
     if not figures["lost"] and not await same(ground, tables):
         figures["lost"] = 1
     await contender.stop()
 
 
 def costs(contender: Contender, used: Usage, rows: int) -> dict[str, float]:
-    """What so many rows took.
+    """Return what it cost to deliver ``rows`` rows.
 
     Returns:
         CPU seconds per million rows, of the contender's own processes and of the servers; bytes per row over the
-        network, the measurement's own few among them; peak memory in MiB.
+        network, including the few of the measurement itself; peak memory in MiB.
     """
     return {
         "own_cpu": used.own_seconds / rows * 1e6,

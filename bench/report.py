@@ -1,4 +1,4 @@
-"""Results as Markdown: a table per scenario, put between two marks of a page that people wrote."""
+"""Writes results as Markdown: one table per scenario, between two markers in a hand-written page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ BEGIN, END = "<!-- figures: made by `make bench` -->\n", "<!-- end of figures --
 
 
 def write(page: Path, folder: Path, scenarios: Mapping[str, Scenario]) -> None:
-    """Put the tables of all scenarios that were measured into a page."""
+    """Write the tables of all measured scenarios into a page."""
     tables = [
         table(scenario, results)
         for name, scenario in scenarios.items()
@@ -22,13 +22,13 @@ def write(page: Path, folder: Path, scenarios: Mapping[str, Scenario]) -> None:
 
 
 def kept(folder: Path, name: str, scenarios: Mapping[str, Scenario]) -> Results | None:
-    """The results of a scenario, or of those that it gathers; None where it was never measured."""
+    """Return the results of a scenario, or of the scenarios that it gathers; None if it was never measured."""
     gathers = scenarios[name].gathers
     return gather(folder, {each: scenarios[each].title for each in gathers}) if gathers else load(folder, name)
 
 
 def table(scenario: Scenario, results: Results) -> str:
-    """Medians of every case and contender, and the ratios of SNK to each other contender: median, least, greatest."""
+    """Return a table of medians per case and contender, and SNK's ratios to the others as median, minimum, maximum."""
     compared = [shown for shown in scenario.shown if shown.compared]
     heads = ["", *(shown.title for shown in scenario.shown), *(f"SNK's ratio, {shown.title}" for shown in compared)]
     lines = [
@@ -59,7 +59,7 @@ def _median(results: Results, case: str, contender: str, shown: Shown) -> str:
 
 
 def _ratio(results: Results, case: str, contender: str, shown: Shown) -> str:
-    """How many times as good SNK is."""
+    """Return the factor by which SNK is better."""
     if contender == OURS:
         return ""
     if shown.less:

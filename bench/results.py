@@ -1,4 +1,4 @@
-"""What the measurements gave: kept as JSON, one file a scenario, and put together as medians and ratios."""
+"""The results of measurements: kept as JSON, one file per scenario, and summarised as medians and ratios."""
 
 import json
 import os
@@ -21,8 +21,8 @@ class Result:
 
     Attributes:
         case: what was measured, in words.
-        number: of the round; contenders of one round are compared with each other.
-        figures: by name.
+        number: the round; contenders of the same round are compared with each other.
+        figures: the figures, by name.
     """
 
     case: str
@@ -36,22 +36,22 @@ class Results:
 
     def __init__(self, results: Iterable[Result], measured: str = "") -> None:
         self._results = list(results)
-        self.measured = measured  # when, and on what
+        self.measured = measured  # when, and on which machine
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self._results)
 
     @property
     def cases(self) -> Sequence[str]:
-        """In the order in which they were measured."""
+        """The cases, in the order in which they were measured."""
         return list(dict.fromkeys(result.case for result in self._results))
 
     def contenders(self, case: str) -> Sequence[str]:
-        """Who ran a case."""
+        """Return the contenders that ran a case."""
         return list(dict.fromkeys(result.contender for result in self._results if result.case == case))
 
     def rounds(self, case: str) -> frozenset[int]:
-        """Those that every contender finished; a run that was cut short leaves one that counts for nothing."""
+        """Return the rounds that every contender finished; an interrupted run leaves one that is ignored."""
         numbers: dict[str, set[int]] = {}
         for result in self._results:
             if result.case == case:
@@ -59,22 +59,22 @@ class Results:
         return frozenset(set.intersection(*numbers.values()) if numbers else ())
 
     def values(self, case: str, contender: str, figure: str) -> list[float]:
-        """A figure in every round that has it."""
+        """Return a figure from every round that has it."""
         return [found for _, found in self._by_round(case, contender, figure)]
 
     def median(self, case: str, contender: str, figure: str) -> float | None:
-        """A figure's median; None where it was not measured."""
+        """Return a figure's median, or None if it was not measured."""
         values = self.values(case, contender, figure)
         return statistics.median(values) if values else None
 
     def ratios(self, case: str, figure: str, over: str, of: str = OURS) -> list[float]:
-        """A contender's figure over another's, round by round, from the least to the greatest."""
+        """Return the ratios of one contender's figure to another's, one per round, in ascending order."""
         theirs = dict(self._by_round(case, over, figure))
         ours = self._by_round(case, of, figure)
         return sorted(value / theirs[number] for number, value in ours if theirs.get(number))
 
     def total(self, contender: str, figure: str) -> float:
-        """A figure, added up over all cases and rounds."""
+        """Return a figure's sum over all cases and rounds."""
         return sum(r.figures.get(figure, 0) for r in self._results if r.contender == contender)
 
     def _by_round(self, case: str, contender: str, figure: str) -> list[tuple[int, float]]:
@@ -88,7 +88,7 @@ class Results:
 
 
 def save(folder: Path, scenario: str, results: Sequence[Result]) -> None:
-    """Keep a scenario's results, in place of those of an earlier run."""
+    """Save a scenario's results, replacing those of an earlier run."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "scenario": scenario,
@@ -103,7 +103,7 @@ def save(folder: Path, scenario: str, results: Sequence[Result]) -> None:
 
 
 def load(folder: Path, scenario: str) -> Results | None:
-    """A scenario's results; None where it was never measured."""
+    """Return a scenario's results, or None if it was never measured."""
     path = folder / f"{scenario}.json"
     if not path.exists():
         return None
@@ -118,6 +118,6 @@ def _memory_gib() -> int:
 
 
 def gather(folder: Path, titles: Mapping[str, str]) -> Results:
-    """The results of several scenarios in one, given by name; their cases get the scenario's title in front."""
+    """Combine the results of several scenarios, given by name; each case is prefixed with its scenario's title."""
     found = ((title, load(folder, name) or Results(())) for name, title in titles.items())
     return Results(replace(result, case=f"{title}: {result.case}") for title, results in found for result in results)

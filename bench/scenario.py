@@ -1,4 +1,4 @@
-"""A scenario as data: its cases, who runs them, and which figure counts."""
+"""A scenario as data: its cases, the contenders that run them, and the figures that count."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Measure(Protocol):
     """Measures one contender on fresh servers."""
 
     async def __call__(self, ground: Ground, contender: Contender) -> dict[str, float]:
-        """The figures, by name."""
+        """Return the figures, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Case:
     warm_rows: int = WARM_ROWS
 
     def run(self, rounds: int) -> Iterator[Result]:
-        """All contenders in turn, round by round; every other round the other way about."""
+        """Run all contenders in turn, round by round; every other round runs in reverse order."""
         for number in range(1, rounds + 1):
             for make in self.contenders if number % 2 else reversed(self.contenders):
                 contender = make()
@@ -39,22 +39,22 @@ class Case:
 
 
 class Runnable(Protocol):
-    """A case, or something that runs in a way of its own."""
+    """A case, or anything else that can run."""
 
     def run(self, rounds: int) -> Iterable[Result]:
-        """All measurements."""
+        """Return all measurements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A figure as it is shown.
+    """How to show a figure.
 
     Attributes:
-        name: of the figure.
-        title: in the head of its column.
-        digits: after the point.
-        less: the less the better, so a ratio is turned about.
-        compared: ratios to the others are shown.
+        name: the name of the figure.
+        title: the heading of its column.
+        digits: digits after the decimal point.
+        less: smaller is better, so the ratio is inverted.
+        compared: show ratios to the other contenders.
     """
 
     name: str
@@ -66,15 +66,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What belongs together: measured by one command, shown in one table and one plot.
+    """Cases that belong together: one command measures them, one table and one plot show them.
 
     Attributes:
-        name: on the command line and of the files.
-        title: above the table.
+        name: its name on the command line and in file names.
+        title: the heading of the table.
         about: what the table shows, in a sentence or two.
-        shown: its columns; the first is plotted.
+        shown: the columns; the first is plotted.
         cases: what is measured.
-        gathers: the names of other scenarios, of which this one shows other figures, and measures nothing.
+        gathers: names of other scenarios; this one shows other figures of theirs, and measures nothing.
     """
 
     name: str

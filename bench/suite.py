@@ -34,21 +34,22 @@ PEAK = Shown("peak_mib", "own peak MiB")
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything, in rows.
+    """The sizes of all measurements, in rows.
 
     Attributes:
-        live: TST's, for those that keep up.
-        slow: TST's, against the poller, which takes minutes for more.
-        steady: TST's, against Bucardo, one case each.
-        waiting: to catch up with.
-        lone: one after the other, per direction.
-        idle_seconds: of doing nothing.
-        held: what tables hold before, one case each.
-        more: into those tables, into many of them, and in many bytes.
-        tables: how many of them, one case each.
-        wide: bytes of a row's data, one case each; of wider rows fewer.
-        verified: what tables hold that are compared, and in how many rounds at most: large ones take reladiff minutes.
-        warm_rows: as `ground` wants them.
+        live: inserted by TST, for contenders that keep up.
+        slow: inserted by TST, against the poller, which takes minutes for more.
+        steady: inserted by TST, against Bucardo, one case each.
+        waiting: rows to catch up with.
+        lone: single rows, one after another, per direction.
+        idle_seconds: duration of the idle measurement.
+        held: rows that tables hold before, one case each.
+        more: rows inserted into those tables, into many tables, and as wide rows.
+        tables: numbers of tables, one case each.
+        wide: bytes of a row's data, one case each; the wider the rows, the fewer.
+        verified: rows of the tables compared, and the maximum number of rounds: reladiff takes minutes for large
+            tables.
+        warm_rows: as in `ground`.
     """
 
     live: int = 2_000_000
@@ -90,20 +91,20 @@ class Grown:
     warm_rows: int
 
     def run(self, rounds: int) -> Iterator[Result]:
-        """All measurements, on one pair of servers."""
+        """Run all measurements, on one pair of servers."""
         for contender, number, figures in grown(RACERS, self.held, self.rows, rounds, self.warm_rows):
             yield Result(f"tables hold {self.held:,} rows", contender, number, figures)
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Equal tables, and then tables that are not, compared by every tool in turn."""
+    """Equal tables, then unequal tables, compared by every tool in turn."""
 
     rows: int
     most_rounds: int
 
     def run(self, rounds: int) -> Iterator[Result]:
-        """All measurements, on one pair of servers."""
+        """Run all measurements, on one pair of servers."""
         rounds = min(rounds, self.most_rounds)
         with ground() as fresh:
             uvloop.run(verify.prepare(fresh, self.rows))
@@ -120,13 +121,13 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What the servers can insert at best."""
+    """The servers' maximum insert rate."""
 
     rows: int
     warm_rows: int
 
     def run(self, rounds: int) -> Iterator[Result]:
-        """Each way as if it were a contender."""
+        """Run each method as if it were a contender."""
         for number in range(1, rounds + 1):
             with ground(warm_rows=self.warm_rows) as fresh:
                 for way, rate in uvloop.run(limit(fresh, self.rows)).items():

@@ -1,10 +1,10 @@
-"""What a sweep costs: against `snk verify` on the same tables, beside others, and under TST.
+"""The cost of a sweep: compared with `snk verify` on the same tables, beside other work, and under TST.
 
     python -m bench.sweep [ROWS] [TST_ROWS]
 
-Fills a pair with so many equal rows. Prints the seconds and CPU seconds (of this process, and of the whole machine
-meanwhile) of a comparison and of sweeps at two shares of a processor; the delay of a row that is inserted and read
-while nothing else happens, and beside a sweep; then sweeps the pair while the daemon keeps it equal under TST.
+Fills a pair with this many equal rows. Prints the seconds and CPU seconds (of this process, and of the whole machine
+meanwhile) of a comparison and of sweeps at two shares of a processor; the delay of a row that is inserted and read,
+while nothing else happens and beside a sweep. Then it sweeps the pair while the daemon keeps it equal under TST.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ async def main(pair: EmbeddedPair, rows: int, tst_rows: int) -> None:
 
 
 async def show(what: str, measured: Awaitable[Comparison | Swept]) -> None:
-    """Run a comparison or a sweep, and print what it took."""
+    """Run a comparison or a sweep, and print its cost."""
     servers, own = machine_seconds(), time.process_time()
     result = await measured
     own, servers = time.process_time() - own, machine_seconds() - servers
@@ -71,13 +71,13 @@ async def show(what: str, measured: Awaitable[Comparison | Swept]) -> None:
 
 
 def machine_seconds() -> float:
-    """CPU seconds that everything on this machine has used, ended processes too."""
+    """CPU seconds that all processes on this machine have used, including those that have ended."""
     user, nice, system = (int(ticks) for ticks in Path("/proc/stat").read_text().split()[1:4])
     return (user + nice + system) / 100
 
 
 async def delays(side: Server, beside: Awaitable[object]) -> str:
-    """Milliseconds to insert a row and read it, as long as something else lasts."""
+    """Milliseconds to insert a row and read it, measured until the other task ends."""
     found: list[float] = []
     other = asyncio.ensure_future(beside)
     async with side.connect() as connection:

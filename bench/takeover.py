@@ -1,9 +1,9 @@
-"""How soon a second daemon takes over: from the kill, or the pause, of the one that works to the first row delivered.
+"""How soon a second daemon takes over: from the kill or pause of the active one to the first row delivered.
 
     python -m bench.takeover [TIMES]
 
-Prints median, 95th percentile and the longest of so many kills (SIGKILL) and pauses (SIGSTOP) of whoever has the lease,
-in seconds. Afterwards both sides are compared.
+Prints the median, the 95th percentile and the maximum, in seconds, of TIMES kills (SIGKILL) and pauses (SIGSTOP) of the
+daemon that has the lease. Afterwards both sides are compared.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from snk.pair.verify.compare import compare
 
 
 class Daemon:
-    """One of the two."""
+    """One of the two daemons."""
 
     def __init__(self, pair: EmbeddedPair) -> None:
         self._port = free_port()
@@ -45,7 +45,7 @@ class Daemon:
 
     @property
     def states(self) -> set[str]:
-        """Of its flows; none while it does not answer."""
+        """The states of its flows; none while it does not answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/status", timeout=1) as answer:
                 return {flow["state"] for flow in json.load(answer)["flows"]}
@@ -53,11 +53,11 @@ class Daemon:
             return set()
 
     def strike(self, how: signal.Signals) -> None:
-        """Kill or pause it."""
+        """Kill or pause the daemon."""
         self._process.send_signal(how)
 
     def mend(self, how: signal.Signals) -> None:
-        """Start it again, or wake it up."""
+        """Restart or wake the daemon."""
         if how == signal.SIGSTOP:
             self._process.send_signal(signal.SIGCONT)
         else:
@@ -65,13 +65,13 @@ class Daemon:
             self._process = self._start()
 
     def end(self) -> None:
-        """Stop it."""
+        """Stop the daemon."""
         self._process.terminate()
         self._process.wait()
 
 
 async def main(pair: EmbeddedPair, times: int) -> None:
-    """Strike the leader again and again."""
+    """Kill or pause the leader repeatedly."""
     sides = (Server("first", pair.first.dsn), Server("second", pair.second.dsn))
     for side in sides:
         await prepare(side, ("records",))
@@ -95,7 +95,7 @@ async def main(pair: EmbeddedPair, times: int) -> None:
 
 
 async def settled(daemons: list[Daemon]) -> Daemon:
-    """Who works, once the other one stands by."""
+    """The daemon that works, once the other one stands by."""
     while True:
         states = [daemon.states for daemon in daemons]
         if {"running"} in states and {"standby"} in states:
@@ -104,7 +104,7 @@ async def settled(daemons: list[Daemon]) -> Daemon:
 
 
 async def delay(source: Server, destination: Server) -> float:
-    """Seconds until a row that is inserted now is on the other side."""
+    """Seconds until a row that is inserted now is visible on the other side."""
     name = uuid.uuid4()
     async with source.connect() as here, destination.connect() as there:
         await here.execute(sa.insert(Record).values(uuid=name, data="x"))

@@ -10,12 +10,12 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was used up to now.
+    """Resources used so far.
 
     Attributes:
         own_seconds: of the contender's own processes.
         server_seconds: of all processes of both servers.
-        network_bytes: over this machine's loopback, all that anybody sent.
+        network_bytes: over this machine's loopback interface, sent by any process.
     """
 
     own_seconds: float
@@ -23,7 +23,7 @@ class Usage:
     network_bytes: int
 
     def since(self, before: "Usage") -> "Usage":
-        """What was used in between."""
+        """The resources used in between."""
         return Usage(
             self.own_seconds - before.own_seconds,
             self.server_seconds - before.server_seconds,
@@ -32,26 +32,26 @@ class Usage:
 
 
 def usage(own: Iterable[int], servers: Iterable[int]) -> Usage:
-    """What these processes and all their descendants have used, including descendants that have ended."""
+    """The resources that these processes and their descendants have used, including descendants that have ended."""
     return Usage(_seconds(own), _seconds(servers), psutil.net_io_counters(pernic=True)["lo"].bytes_sent)
 
 
 def peak_mib(pids: Iterable[int]) -> float:
-    """The most memory that any of these processes, or of their descendants, had resident, shared memory included."""
+    """The peak resident memory of any of these processes or their descendants, including shared memory."""
     return max((_peak_mib(member) for member in _families(pids)), default=0.0)
 
 
 def _seconds(pids: Iterable[int]) -> float:
     seconds = 0.0
     for member in _families(pids):
-        with suppress(psutil.NoSuchProcess):  # it ended just now; its parent has its time
+        with suppress(psutil.NoSuchProcess):  # it ended just now; its CPU time is counted in its parent
             times = member.cpu_times()
             seconds += times.user + times.system + times.children_user + times.children_system
     return seconds
 
 
 def _peak_mib(process: psutil.Process) -> float:
-    """Linux keeps the peak; psutil does not read it."""
+    """The peak that Linux keeps; psutil does not read it."""
     try:
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""A way to see that all rows arrived, and how many had at one moment."""
+"""Detects when all rows have arrived, and how many had arrived at one moment."""
 
 import asyncio
 import time
@@ -15,9 +15,10 @@ STALLED_SECONDS = 10.0
 
 
 class Watch:
-    """Sees what comes into both sides, over connections of its own, from the moment it begins.
+    """Counts the rows that arrive on both sides, over its own connections, from the moment it begins.
 
-    To count rows costs, and so does to connect; so the greatest ids are looked at until they allow for all rows.
+    Counting rows is expensive, and so is connecting. So it polls the greatest ids until these are high enough for all
+    rows.
     """
 
     def __init__(self, lines: tuple[AsyncConnection, AsyncConnection], tables: Sequence[str]) -> None:
@@ -26,24 +27,24 @@ class Watch:
         self._ids: list[list[int]] = []
 
     async def begin(self) -> None:
-        """From now on."""
+        """Start counting from now on."""
         self._ids = await self._last_ids()
 
     async def come(self) -> list[int]:
-        """Rows that have come on each side, counted."""
+        """Count the rows that have arrived on each side."""
         return list(
             await asyncio.gather(*(self._counted(line, ids) for line, ids in zip(self._lines, self._ids, strict=True)))
         )
 
     async def drained(self, rows: int, stalled_seconds: float = STALLED_SECONDS) -> int:
-        """Wait until so many rows have come on both sides.
+        """Wait until this many rows have arrived on both sides.
 
         Args:
-            rows: so many.
-            stalled_seconds: after so long without a new row on either side, nothing moves any more.
+            rows: the number of rows.
+            stalled_seconds: after this time without a new row on either side, the rest is counted as lost.
 
         Returns:
-            How many never came, where nothing moves any more.
+            How many rows never arrived.
         """
         moved = time.monotonic()
         before: object = None
@@ -75,14 +76,14 @@ class Moment(Watch):
     """What both sides hold at one moment, to be counted later."""
 
     async def seize(self, watch: Watch) -> None:
-        """Now. What comes later is not seen any more."""
-        self._ids = watch._ids  # noqa: SLF001 - of the same kind
+        """Record the current moment; rows that arrive later are not counted."""
+        self._ids = watch._ids  # noqa: SLF001 - another instance of the same class
         await self._last_ids()
 
 
 @asynccontextmanager
 async def watching(ground: Ground, tables: Sequence[str] = (TABLE,)) -> AsyncIterator[tuple[Watch, Moment]]:
-    """A watch that has begun, and a moment to be seized once."""
+    """A watch that has begun, and a moment to be recorded once."""
     first, second = ground.sides
     async with first.connect() as one, second.connect() as other, first.begin() as then, second.begin() as there:
         watch = Watch((one, other), tables)

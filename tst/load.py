@@ -2,11 +2,10 @@
 
 What happens when a server goes away
     The loop continues with the other side, so that a pair under test keeps moving while one of its servers is down. The
-        loop waits only while both are down. A background task settles the batch that was in progress: it inserts the
-        batch again, with backoff, until the server accepts it or reports that its uuids exist. The latter means that
-        the COMMIT whose answer was lost had succeeded. Then the side joins the loop again. So a batch is never in a
-        table twice, it is counted only when it is known to be committed, and every row that was drawn ends up
-        committed.
+    loop waits only while both are down. A background task settles the batch that was in progress: it inserts the batch
+    again, with backoff, until the server accepts it or reports that its uuids exist. The latter means that the COMMIT
+    whose answer was lost had succeeded. Then the side joins the loop again. So a batch is never in a table twice, it is
+    counted only when it is known to be committed, and every row that was drawn ends up committed.
 
 Before the first row
     TST waits for servers that cannot be reached and tables that do not exist, because the parts of a deployment start

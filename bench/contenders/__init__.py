@@ -1,1 +1,1 @@
-"""Who races: each keeps the tables of a pair equal in its own way, or does nothing at all."""
+"""The contenders: each keeps the tables of a pair equal in its own way, or does nothing at all."""

@@ -1,4 +1,4 @@
-"""Bucardo 5.6, which keeps tables equal by triggers and a daemon in Perl."""
+"""Bucardo 5.6, which keeps tables equal with triggers and a daemon in Perl."""
 
 import asyncio
 import contextlib
@@ -18,36 +18,36 @@ from snk.errors import ServersUnfit
 
 DEBIAN_SERVERS = Path("/usr/lib/postgresql")
 PASSWORD = "postgres"  # noqa: S105 - of a server that lives for one run
-MARK = "Bucardo Master Control Program"  # as its first process calls itself
+MARK = "Bucardo Master Control Program"  # the title of its first process
 COMMAND_SECONDS = 60.0
 STOP_SECONDS = 20.0
-# How long its processes sleep between two looks. By default up to half a second, and a row has to pass three of them.
+# How long its processes sleep between polls. The default is up to half a second, and a row passes three of them.
 SLEEP_SECONDS = 0.01
 SLEEPS = ("mcp_loop_sleep", "ctl_sleep", "kid_sleep", "kid_nodeltarows_sleep")
 
 
 class OwnServer(PostgresServer):
-    """A server of Debian's, for the database that Bucardo keeps its own books in: that needs PL/Perl."""
+    """A server from Debian's packages for Bucardo's own database, which needs PL/Perl."""
 
     def executable(self, name: str) -> Path:
-        """One of Debian's programs."""
+        """The path of one of Debian's programs."""
         return _programs() / name
 
 
 class Bucardo(Contender):
-    """One sync with both databases as sources, kicked by every statement that inserts.
+    """One sync with both databases as sources, triggered by every statement that inserts.
 
-    It knows a row by its primary key, and so copies the ids too. Hence the first side draws odd ids and the second even
-    ones, which is the first of the ways that its documentation names as best practice.
+    Bucardo identifies a row by its primary key, so it also copies the ids. Hence the first side draws odd ids and the
+    second even ones, the first of the methods that its documentation names as best practice.
 
-    Its own database is in a third server, of which, as of SNK's Redis, no processor time is counted.
+    Its own database is in a third server, whose processor time is not counted, as that of SNK's Redis is not.
     """
 
     name = "bucardo"
-    stalled_seconds = 120.0  # it brings all over that there is, in one transaction: nothing is seen until its end
+    stalled_seconds = 120.0  # it copies everything in one transaction: nothing is visible until its end
 
     def absent(self) -> str:
-        """What is not installed."""
+        """Which required program is not installed, or an empty string."""
         if not shutil.which("bucardo"):
             return "there is no program bucardo on the PATH"
         if not _programs().is_dir():
@@ -55,7 +55,7 @@ class Bucardo(Contender):
         return ""
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
-        """Make its database, tell it what to sync, and start its daemon."""
+        """Create its database, configure the sync, and start its daemon."""
         self._sides = ground.sides
         self._home = ground.pair.state / "bucardo-home"
         self._home.mkdir()
@@ -73,19 +73,19 @@ class Bucardo(Contender):
             raise
 
     async def pause(self) -> None:
-        """Stop its processes where they stand."""
+        """Stop its processes with SIGSTOP."""
         self._send(signal.SIGSTOP)
 
     async def resume(self) -> None:
-        """Let them run on."""
+        """Continue its processes."""
         self._send(signal.SIGCONT)
 
     async def stop(self) -> None:
-        """End its daemon, its server and its triggers."""
+        """Stop its daemon and its server, and drop its triggers."""
         self._send(signal.SIGCONT)
         family = self._family()
         if family:
-            with contextlib.suppress(ServersUnfit):  # it is killed then
+            with contextlib.suppress(ServersUnfit):  # then it is killed
                 self._call("stop", "over")
         await self._until_gone(family)
         self._server.stop("immediate")
@@ -96,11 +96,11 @@ class Bucardo(Contender):
 
     @property
     def pids(self) -> Sequence[int]:
-        """Its first process, whose children the others are."""
+        """Its first process, which is the parent of the others."""
         return self._family()[:1]
 
     async def _draw_apart(self, tables: Sequence[str]) -> None:
-        """Odd ids on one side, even ones on the other, above all that there are."""
+        """Let one side draw odd ids and the other even ones, above all existing ids."""
         for table in tables:
             high = max([await last_id(side, table) for side in self._sides])
             for number, side in enumerate(self._sides, start=1):
@@ -108,7 +108,7 @@ class Bucardo(Contender):
                 await run(side, f"alter table {table} alter id set increment 2 restart {start}")
 
     def _install(self) -> None:
-        """Its database, and settings that point into our folder and keep it from sleeping long."""
+        """Install its database, and write settings that point into our folder and keep its sleeps short."""
         given = {
             "dbhost": "127.0.0.1",
             "dbport": str(self._server.port),
@@ -124,10 +124,10 @@ class Bucardo(Contender):
         files = {name: self._home / name for name in ("reason_file", "log_conflict_file", "warning_file")}
         self._call("set", *(f"{name}={path}" for name, path in files.items()))
         self._call("set", *(f"{name}={SLEEP_SECONDS}" for name in SLEEPS))
-        self._call("set", "mcp_dbproblem_sleep=0")  # it ends when its server is gone, as that is when we are killed
+        self._call("set", "mcp_dbproblem_sleep=0")  # it ends with its server, that is, also when this process is killed
 
     def _describe(self, tables: Sequence[str]) -> None:
-        """Both databases, and the sync between them; this makes its triggers there."""
+        """Register both databases and the sync between them, which creates its triggers there."""
         for side in self._sides:
             url = urlsplit(side.dsn)
             self._call("add", "db", side.label, "dbname=postgres", f"host={url.hostname}", f"port={url.port}",
@@ -136,7 +136,7 @@ class Bucardo(Contender):
         self._call("add", "sync", "pair", "dbs=both", f"tables={','.join(tables)}", "autokick=1")
 
     def _call(self, *words: str) -> None:
-        """Run ``bucardo`` and wait until it has ended well."""
+        """Run ``bucardo`` and wait until it has exited successfully."""
         program = shutil.which("bucardo")
         if not program:
             raise ServersUnfit(self.absent())
@@ -175,6 +175,6 @@ class Bucardo(Contender):
 
 
 def _programs() -> Path:
-    """The programs of the newest server that has PL/Perl."""
+    """The folder of the programs of the newest server that has PL/Perl."""
     found = sorted(DEBIAN_SERVERS.glob("*/lib/plperl.so"), key=lambda path: int(path.parts[-3]))
     return found[-1].parents[1] / "bin" if found else DEBIAN_SERVERS / "none"

@@ -1,4 +1,4 @@
-"""What every contender can do."""
+"""The interface of every contender."""
 
 import signal
 from collections.abc import Mapping, Sequence
@@ -10,12 +10,12 @@ from snk.embedded.process import Child
 
 
 class Contender:
-    """Keeps tables of both sides equal, or, as it stands here, nothing.
+    """Keeps the tables of both sides equal; this base class does nothing.
 
     Attributes:
-        name: as in the tables of results.
+        name: as shown in the tables of results.
         options: settings that its servers need.
-        stalled_seconds: how long no row may come, while some are missing, until these are given up for lost.
+        stalled_seconds: while rows are missing, how long none may arrive before the missing ones are counted as lost.
     """
 
     name = "nobody"
@@ -23,27 +23,27 @@ class Contender:
     stalled_seconds = STALLED_SECONDS
 
     def absent(self) -> str:
-        """Why it cannot race here, or an empty string."""
+        """Why the contender cannot run here, or an empty string."""
         return ""
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
-        """From when this returns, whatever comes into the tables is to be brought over."""
+        """Start; from when this returns, the contender delivers all rows that are inserted into the tables."""
 
     async def adopt(self, ground: Ground, tables: Sequence[str]) -> None:
-        """Before the first start: what both sides hold now is the same, and need not be brought over."""
+        """Before the first start: declare that both sides are equal now, so existing rows need not be copied."""
 
     async def pause(self) -> None:
-        """Let rows wait."""
+        """Stop delivering, so that rows wait."""
 
     async def resume(self) -> None:
-        """Go on with what has waited."""
+        """Continue with the rows that have waited."""
 
     async def stop(self) -> None:
-        """End, with all that was started."""
+        """Stop the contender and everything that it started."""
 
     @property
     def pids(self) -> Sequence[int]:
-        """The processes that are its own."""
+        """The contender's own processes."""
         return ()
 
 
@@ -54,12 +54,12 @@ class Program(Contender):
         self.child: Child | None = None
 
     async def pause(self) -> None:
-        """Stop it where it stands."""
+        """Stop it with SIGSTOP."""
         if self.child:
             self.child.send(signal.SIGSTOP)
 
     async def resume(self) -> None:
-        """Let it run on."""
+        """Continue it."""
         if self.child:
             self.child.send(signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""PostgreSQL's own logical replication, both ways at once: a publication and a subscription on each side."""
+"""PostgreSQL's logical replication in both directions: a publication and a subscription on each side."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ from bench.ground import Ground, number, run
 
 
 class Native(Contender):
-    """Two subscriptions with ``origin = none``; rows keep their uuid and get an id of the side they come to.
+    """Two subscriptions with ``origin = none``; rows keep their uuid and get an id from the side that receives them.
 
-    Like SNK it copies inserts only, and each side counts ids for itself: the id is left out of the publication.
+    Like SNK it copies only inserts, and each side draws its own ids: the publication leaves out the id.
     """
 
     name = "native"
@@ -31,7 +31,7 @@ class Native(Contender):
         await self._until_working(workers=2)
 
     async def pause(self) -> None:
-        """Disable the subscriptions and wait until their workers are gone."""
+        """Disable the subscriptions and wait until their workers have ended."""
         await self._all("disable")
         await self._until_working(workers=0)
 
@@ -40,7 +40,7 @@ class Native(Contender):
         await self._all("enable")
 
     async def stop(self) -> None:
-        """Drop subscriptions and publications, so that the servers can be used on."""
+        """Drop the subscriptions and publications, so that the servers can be used further."""
         for side, name in zip(self._sides, ("one", "two"), strict=True):
             await run(side, f"drop subscription {name}")
         for side in self._sides:
@@ -51,7 +51,7 @@ class Native(Contender):
             await run(side, f"alter subscription {name} {what}")
 
     async def _until_working(self, *, workers: int) -> None:
-        """So many are to be streaming in all."""
+        """Wait until this many workers are streaming, on both sides together."""
         streaming = "select count(*) from pg_stat_replication where state = 'streaming'"
         while sum([await number(side, streaming) for side in self._sides]) != workers:
             await asyncio.sleep(0.05)

@@ -2,9 +2,9 @@
 
     python -m bench.contenders.original FIRST_URL SECOND_URL REDIS_URL
 
-It polls: 200 rows with an id above the last one, as ORM objects; one EXISTS a row in Redis drops what it brought
-itself; the rest goes into the other side, is remembered in Redis, and the last id is saved. It loses rows that become
-visible out of the order of their ids.
+It polls. It reads 200 rows with ids above the last one, as ORM objects. One EXISTS per row in Redis drops the rows that
+it wrote itself. It inserts the rest on the other side, records them in Redis, and saves the last id. It loses rows that
+become visible out of the order of their ids.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Original(Program):
     name = "original"
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
-        """Start it; it knows one table."""
+        """Start the process; it handles only one table."""
         if list(tables) != [Record.__tablename__]:
             raise ValueError(f"it knows {Record.__tablename__} only")
         pair = ground.pair
@@ -44,7 +44,7 @@ class Original(Program):
 
 
 async def poll(first: str, second: str, cache: Redis) -> None:
-    """Both directions in turn, for ever."""
+    """Copy in both directions in turn, forever."""
     engines = [create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1)) for url in (first, second)]
     last = [0, 0]
     while True:
@@ -59,7 +59,7 @@ async def poll(first: str, second: str, cache: Redis) -> None:
 
 
 async def _one_batch(source: AsyncEngine, destination: AsyncEngine, cache: Redis, last: int) -> int:
-    """Bring one batch over; the last id that was read."""
+    """Copy one batch; return the last id that was read."""
     async with AsyncSession(source) as reading:
         newest = sa.select(Record).where(Record.id > last).order_by(Record.id).limit(POLL_ROWS)
         rows = (await reading.scalars(newest)).all()

@@ -1,4 +1,4 @@
-"""SNK, as anybody runs it."""
+"""SNK with default settings."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ class Snk(Program):
     """``snk run --init`` with default settings.
 
     Attributes:
-        log: what it says.
+        log: its log file.
     """
 
     name = "snk"
 
     async def adopt(self, ground: Ground, tables: Sequence[str]) -> None:
-        """Marks as they stand when SNK has brought all of it."""
+        """Store the marks that SNK would have after copying all rows."""
         for side in ground.sides:
             await prepare(side, ())
         for source, destination in (ground.sides, ground.sides[::-1]):
@@ -37,7 +37,7 @@ class Snk(Program):
                     await link.destination.writer.create_mark(mark)
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
-        """Start the daemon and wait until it is healthy and has nothing to catch up with."""
+        """Start the daemon and wait until it is healthy and has caught up."""
         values = {**ground.values, "SNK_TABLES": ",".join(tables)}
         self.log: Path = ground.pair.state / "daemon.log"
         self.child = start_daemon(ground.pair, values)

@@ -1,1 +1,1 @@
-"""What is measured: each scenario is a list of cases, and every contender that is fit for a case runs it in turn."""
+"""What is measured: a scenario is a list of cases, and every contender that suits a case runs it in turn."""

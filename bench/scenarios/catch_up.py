@@ -1,4 +1,4 @@
-"""Rows that wait when the contender goes on: how fast both sides come together, and what that costs."""
+"""Rows that wait when the contender resumes: how fast both sides become equal, and at what cost."""
 
 import time
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ async def catch_up(
     contender: Contender,
     rows: tuple[int, int],
 ) -> dict[str, float]:
-    """So many rows wait on either side.
+    """Measure rows that wait on both sides.
 
-    The contender runs, is held while they are inserted, a thousand a transaction, and let go.
+    The contender starts and is paused; the rows are inserted, a thousand per transaction; then the contender resumes.
 
     Args:
-        ground: fresh.
-        contender: who is measured.
-        rows: in the first and in the second database.
+        ground: a fresh ground.
+        contender: the contender to measure.
+        rows: number of rows in the first and in the second database.
 
     Returns:
         As `waiting`.
@@ -41,14 +41,14 @@ async def waiting(
     tables: Sequence[str] = (TABLE,),
     data_bytes: int = 32,
 ) -> dict[str, float]:
-    """The measurement itself, under a contender that runs.
+    """Run the measurement with a contender that is already running.
 
     Args:
-        ground: with these tables.
-        contender: who is measured.
-        rows: in the first and in the second database, over all tables.
-        tables: to share them among, evenly.
-        data_bytes: the size of a row but for its uuid.
+        ground: a ground with these tables.
+        contender: the contender to measure.
+        rows: number of rows in the first and in the second database, over all tables.
+        tables: the tables that share the rows evenly.
+        data_bytes: the size of a row without its uuid.
 
     Returns:
         ``rows_per_second``: of all rows, until both sides hold them; ``lost``; and `costs`.

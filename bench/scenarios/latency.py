@@ -1,4 +1,4 @@
-"""How soon a lone row is on the other side: on an idle pair, and while TST loads it."""
+"""How soon a single row is visible on the other side: on an idle pair, and while TST loads it."""
 
 import asyncio
 import random
@@ -23,10 +23,10 @@ _SIGHT = sa.text(f"select 1 from {TABLE} where uuid = :uuid")
 
 
 async def idle(ground: Ground, contender: Contender, rows: int, idle_seconds: float) -> dict[str, float]:
-    """Lone rows every 25 ms or so, both ways in turn; then what it costs to have nothing to do.
+    """Insert single rows about every 25 ms, in both directions in turn; then measure the cost of being idle.
 
     Returns:
-        Percentiles in milliseconds, per direction; rows that never came; and the share of a core that the contender
+        Percentiles in milliseconds, per direction; rows that never arrived; and the share of a core that the contender
         and the servers use when nothing happens.
     """
     await ground.make_tables()
@@ -47,7 +47,7 @@ async def idle(ground: Ground, contender: Contender, rows: int, idle_seconds: fl
 
 
 async def loaded(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
-    """Lone rows while TST loads both sides without pause.
+    """Insert single rows while TST loads both sides continuously.
 
     Returns:
         As `idle`, without the costs.
@@ -82,19 +82,19 @@ async def _both_ways(ground: Ground, rows: int) -> dict[str, float]:
 async def delay(
     source: Server, destination: Server, insert: sa.TextClause = _INSERT, sight: sa.TextClause = _SIGHT
 ) -> float | None:
-    """Milliseconds from the commit of a row on one side to its sight on the other; None if it never comes.
+    """Return the milliseconds from a commit on one side until the row is visible on the other; None if it never is.
 
     Args:
-        source: where it is inserted.
-        destination: where it is waited for.
-        insert: makes what ``uuid`` names.
-        sight: returns a row once all of that is there.
+        source: the side that inserts.
+        destination: the side that waits.
+        insert: inserts what ``uuid`` identifies.
+        sight: returns a row once everything inserted is visible.
     """
     name = {"uuid": uuid.uuid4()}
     async with source.connect() as writing, destination.connect() as watching:
         await watching.execute(sight, name)
         await writing.execute(sa.text("set synchronous_commit = on"))  # as applications commit
-        await asyncio.sleep(random.uniform(0.015, 0.035))  # noqa: S311 - no secret
+        await asyncio.sleep(random.uniform(0.015, 0.035))  # noqa: S311 - not a secret
         await writing.execute(insert, name)
         committed = time.perf_counter()
         while (await watching.execute(sight, name)).first() is None:

@@ -1,4 +1,4 @@
-"""What the servers can insert at best, with nobody to sync them: no contender can bring rows over faster than this."""
+"""How fast the servers can insert without any sync: an upper bound for every contender."""
 
 import asyncio
 import time
@@ -16,11 +16,11 @@ HALVES = (0, 1)
 
 
 async def limit(ground: Ground, rows: int) -> dict[str, float]:
-    """An empty table is given so many rows, in two statements: one after the other, or at once.
+    """Insert rows into an empty table, in two statements, one after the other or concurrently.
 
-    Binary COPY reads a file on the server's disk that was made before; INSERT ... SELECT makes its rows on the way. A
-    statement is a transaction, so there is one commit for half of the rows, where contenders have one for a thousand or
-    fewer.
+    Binary COPY reads a file that was written to the server's disk before; INSERT ... SELECT generates its rows. Each
+    statement is one transaction, so there is one commit per half of the rows, while contenders commit every thousand
+    rows or fewer.
 
     Returns:
         Rows per second by ``copy`` and by ``insert``: ``_one`` connection to one server, ``_two`` connections to it,
@@ -28,7 +28,7 @@ async def limit(ground: Ground, rows: int) -> dict[str, float]:
     """
     await ground.make_tables()
     await ground.warm_up()
-    files = [ground.pair.first.folder / f"half{half}" for half in HALVES]  # both servers have one account, and read it
+    files = [ground.pair.first.folder / f"half{half}" for half in HALVES]  # both servers' account reads them
     for file in files:
         await run(ground.sides[0], f"copy ({MADE.format(rows=rows // 2)}) to '{file}' (format binary)")
     figures = {}
@@ -43,7 +43,7 @@ async def limit(ground: Ground, rows: int) -> dict[str, float]:
 
 
 def _ways(files: Sequence[Path], rows: int) -> Mapping[str, Sequence[str]]:
-    """The statements for both halves."""
+    """Return the statements for both halves."""
     return {
         "copy": [f"copy {TABLE} (uuid, data) from '{file}' (format binary)" for file in files],
         "insert": [f"insert into {TABLE} (uuid, data) {MADE.format(rows=rows // 2)}" for _ in HALVES],
@@ -64,7 +64,7 @@ def _arrangements(ground: Ground) -> Mapping[str, Callable[[Sequence[str]], list
 
 
 async def _took(sessions: Sequence[Session]) -> float:
-    """Seconds until all is committed, from when all are connected."""
+    """Return the seconds from when all are connected until everything is committed."""
     async with AsyncExitStack() as stack:
         lines = [await stack.enter_async_context(server.connect()) for server, _ in sessions]
 
@@ -78,6 +78,6 @@ async def _took(sessions: Sequence[Session]) -> float:
 
 
 async def _empty(side: Server) -> None:
-    """No row, and nothing left to write to disk."""
+    """Empty the table, and leave nothing to write to disk."""
     await run(side, f"truncate {TABLE}")
     await checkpoint(side)

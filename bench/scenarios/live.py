@@ -1,4 +1,4 @@
-"""TST at full speed on both sides, under every contender and under nobody."""
+"""TST at full speed on both sides, with every contender and with none."""
 
 import asyncio
 import sys
@@ -12,12 +12,12 @@ from bench.watch import Moment, Watch, watching
 
 
 async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, float]:
-    """So many rows of TST's, and then the wait until both sides hold them all.
+    """Let TST insert rows, then wait until both sides hold all of them.
 
     Returns:
-        ``rows_per_second``: until both sides hold all, ``tst_rows_per_second``: as TST sees it; ``percent_at_stop``:
-        of the rows, on both sides at the moment TST has committed the last one; ``drain_seconds``: from then until all
-        are; ``lost``: rows that never came; and `costs`.
+        ``rows_per_second``: until both sides hold all rows; ``tst_rows_per_second``: as TST measures it;
+        ``percent_at_stop``: share of the rows on both sides when TST has committed the last one; ``drain_seconds``:
+        from then until all are; ``lost``: rows that never arrived; and `costs`.
     """
     await begin(ground, contender)
     servers = (ground.pair.first.pid, ground.pair.second.pid)
@@ -35,11 +35,11 @@ async def live(ground: Ground, contender: Contender, rows: int) -> dict[str, flo
 async def load(
     ground: Ground, rows: int, watches: tuple[Watch, Moment] | None, stalled_seconds: float
 ) -> dict[str, float]:
-    """So many rows of TST's; with watches, until both sides hold them. Figures as in `live`."""
+    """Let TST insert rows; with watches, wait until both sides hold them. Figures as in `live`."""
     command = [sys.executable, "-m", "tst", "--quiet", "--rows", str(rows)]
     tst = await asyncio.create_subprocess_exec(*command, env=dict(ground.values), stdout=asyncio.subprocess.PIPE)
     assert tst.stdout  # noqa: S101 - it is a pipe
-    said = (await tst.stdout.readline()).decode()  # its last word, right after the last commit
+    said = (await tst.stdout.readline()).decode()  # its last line, printed right after the last commit
     stopped = time.monotonic()
     seconds = float(said.split(" in ")[1].split()[0])
     figures = {"tst_rows_per_second": rows / seconds}

@@ -1,4 +1,4 @@
-"""Tables that hold much already, many tables, wide rows."""
+"""Tables that already hold many rows, many tables, and wide rows."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,14 +17,14 @@ from bench.watch import watching
 def grown(
     contenders: Sequence[Callable[[], Contender]], held: int, rows: int, rounds: int, warm_rows: int
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
-    """Catch-up and load on tables that hold so many rows before: one pair of servers, one contender after the other.
+    """Measure catch-up and load on tables that hold many rows: one pair of servers, one contender after another.
 
     Args:
-        contenders: in turn, every other round the other way about. What they brought is taken out again.
-        held: rows that both sides hold before.
-        rows: to catch up with, and to load.
-        rounds: how often.
-        warm_rows: as `ground` wants them.
+        contenders: run in turn, in reverse order every other round; the rows they deliver are deleted again.
+        held: number of rows that both sides hold before.
+        rows: number of rows to catch up with, and to load.
+        rounds: number of rounds.
+        warm_rows: as in `ground`.
 
     Yields:
         The contender's name, the round, and the figures: ``rows_per_second`` of the catch-up, ``live_rows_per_second``.
@@ -41,7 +41,7 @@ def grown(
 async def spread(
     ground: Ground, contender: Contender, rows: int, *, tables: Sequence[str] = (TABLE,), data_bytes: int = 32
 ) -> dict[str, float]:
-    """Catch-up and load of many tables, or of wide rows; the load is made in the servers, one connection to each.
+    """Measure catch-up and load of many tables, or of wide rows; the servers generate the load, one connection each.
 
     Returns:
         As `grown`.
@@ -82,7 +82,7 @@ async def _one(fresh: Ground, contender: Contender, rows: int) -> dict[str, floa
 
 
 async def _take_out(fresh: Ground, held: Sequence[int]) -> None:
-    """Delete what came above some ids, but for the last row of each side: a table whose ids go back alarms SNK."""
+    """Delete rows above the given ids except the last row of each side: ids that go back would alarm SNK."""
     newest = f"select uuid from {TABLE} order by id desc limit 1"
     kept = ", ".join([f"'{await text(side, newest)}'" for side in fresh.sides])
     for side, high in zip(fresh.sides, held, strict=True):

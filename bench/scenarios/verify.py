@@ -1,11 +1,11 @@
-"""How long it takes to prove that a table is equal on both sides, or to name the rows that are not.
+"""How long it takes to prove that a table is equal on both sides, or to name the rows that differ.
 
-By `snk verify`, and by reladiff where it is installed (``bench/requirements.lock``); each as a process, from its start
-to its end. Nothing writes meanwhile, so nothing is in flight, and SNK need not give it time: it runs with ``--settle
-0``, where by default it looks for five seconds whether a difference lasts.
+Measures `snk verify`, and reladiff if it is installed (``bench/requirements.lock``), each as a process from start to
+end. Nothing writes meanwhile, so no row is in transit and SNK need not wait: it runs with ``--settle 0``, whereas by
+default it checks for five seconds whether a difference lasts.
 
-`prepare` fills both sides and `differ` makes them unequal; `measure` may then be called as often as wanted, for one
-tool after the other, on the same data.
+`prepare` fills both sides and `differ` makes them unequal. Then `measure` may be called any number of times, for one
+tool after another, on the same data.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from typing import NamedTuple, Protocol
 
 from bench.ground import TABLE, Ground, both, fill_alike, run, text, tidy
 
-EACH = 5  # rows that are only in first, only in second, and different
+EACH = 5  # rows that exist only in first, rows that exist only in second, and rows that differ
 
 
 @dataclass(frozen=True)
 class Differences:
-    """The uuids of the rows that are not equal; none where nothing was made different."""
+    """The uuids of the rows that are not equal; empty if none were changed."""
 
     only_in_first: frozenset[str] = field(default_factory=frozenset)
     only_in_second: frozenset[str] = field(default_factory=frozenset)
@@ -33,7 +33,7 @@ class Differences:
 
 
 class Ended(NamedTuple):
-    """What a process left behind."""
+    """The exit code and output of a process."""
 
     code: int
     output: str
@@ -45,15 +45,15 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the tables of results."""
+        """The name in the tables of results."""
 
     @abstractmethod
     def command(self, ground: Ground) -> Sequence[str]:
-        """What is to be started."""
+        """The command line."""
 
     @abstractmethod
     def found(self, ended: Ended) -> Differences | None:
-        """What it says to have found; None if it failed."""
+        """The differences that it reported; None if it failed."""
 
 
 class Snk:
@@ -62,11 +62,11 @@ class Snk:
     name = "snk"
 
     def command(self, ground: Ground) -> Sequence[str]:  # noqa: ARG002 - it reads its environment
-        """It reports what differs at its first look."""
+        """The command line; it reports what differs at the first look."""
         return [sys.executable, "-m", "snk", "verify", "--json", "--settle", "0"]
 
     def found(self, ended: Ended) -> Differences | None:
-        """Read its JSON document."""
+        """Parse its JSON document."""
         if ended.code not in (0, 1):
             return None
         (told,) = json.loads(ended.output)["tables"]
@@ -76,29 +76,30 @@ class Snk:
 
 @dataclass(frozen=True)
 class Reladiff:
-    """The program reladiff, which compares checksums of ranges of keys, and splits those that differ.
+    """The program reladiff, which compares checksums of key ranges, and splits the ranges that differ.
 
     Attributes:
-        factor: into how many ranges it splits, with the other settings that were the fastest; None for it as it comes.
+        factor: into how many ranges it splits, together with the other settings that were fastest; None for its
+            defaults.
     """
 
     factor: int | None = None
 
     @property
     def name(self) -> str:
-        """With its factor."""
+        """Its name, with the factor."""
         return f"reladiff, {self.factor} ranges" if self.factor else "reladiff"
 
     def command(self, ground: Ground) -> Sequence[str]:
-        """By uuid, as ids may differ; all of a row that is to be equal."""
+        """The command line; it compares by uuid, because ids may differ, and all columns that must be equal."""
         first, second = (side.dsn for side in ground.sides)
         what = ["--key-columns", "uuid", "--columns", "data"]
         return [sys.executable, "-m", "reladiff", first, TABLE, second, TABLE, *what, "--json", *self._speed]
 
     def found(self, ended: Ended) -> Differences | None:
-        """Read its lines, each a row that one side has and the other has not, or not so.
+        """Parse its lines: each is a row that one side has and the other lacks or has with other values.
 
-        It ends with 0 when it fails, too.
+        Its exit code is 0 even when it fails.
         """
         if ended.code or "ERROR" in ended.errors:
             return None
@@ -110,16 +111,16 @@ class Reladiff:
     def _speed(self) -> Sequence[str]:
         if self.factor is None:
             return ()
-        # Two threads a server were faster than one, and four were no better on two cores; nor was a greater
-        # --bisection-threshold. The uuid is unique, and nobody needs the lines sorted.
+        # Two threads per server were faster than one, and four were no faster on two cores; nor was a greater
+        # --bisection-threshold. The uuid is unique, and the lines need not be sorted.
         factor = ("--bisection-factor", str(self.factor), "--threads", "2")
         return (*factor, "--assume-unique-key", "--skip-sort-results")
 
 
 def tools(made: Differences) -> list[Tool]:
-    """Those that are installed, reladiff as it comes and as it was the fastest for such differences.
+    """The installed tools; reladiff with its defaults, and with the settings that were fastest for such differences.
 
-    Of the factors from 2 to 512, 2 was the fastest on equal tables and 8 on unequal ones; by default it is 32.
+    Of the factors from 2 to 512, 2 was the fastest on equal tables and 8 on unequal ones; the default is 32.
     """
     if find_spec("reladiff"):
         return [Snk(), Reladiff(), Reladiff(2 if made == Differences() else 8)]
@@ -128,7 +129,7 @@ def tools(made: Differences) -> list[Tool]:
 
 
 async def prepare(ground: Ground, rows: int) -> None:
-    """The same rows on both sides, vacuumed and on disk."""
+    """Insert the same rows on both sides; then vacuum and flush them."""
     await ground.make_tables()
     await fill_alike(ground, rows)
 
@@ -137,7 +138,7 @@ async def differ(ground: Ground) -> Differences:
     """Make some rows unequal, spread over the table.
 
     Returns:
-        Which they are.
+        The uuids of these rows.
     """
     first, second = ground.sides
     taken = f"select uuid from {TABLE} order by random() limit {3 * EACH}"
@@ -154,9 +155,9 @@ async def measure(ground: Ground, tool: Tool, expected: Differences) -> dict[str
     """Run a tool once.
 
     Returns:
-        ``seconds``: from the start of its process to its end; ``wrong``: 1 if it found anything else than expected.
+        ``seconds``: from the start of its process to its end; ``wrong``: 1 if it reported anything other than expected.
     """
-    values = {**ground.values, "SNK_TABLES": TABLE, "COLUMNS": "1000"}  # wide enough for a line of reladiff's
+    values = {**ground.values, "SNK_TABLES": TABLE, "COLUMNS": "1000"}  # wide enough for a line of reladiff
     began = time.monotonic()
     ended = await _run(tool.command(ground), values)
     seconds = time.monotonic() - began

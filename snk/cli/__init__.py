@@ -1,1 +1,1 @@
-"""The command line: one file per command, each parses, builds settings, calls one function, and prints."""
+"""The command line. Each command has one file: it parses, builds the settings, calls one function, and prints."""

@@ -1,4 +1,4 @@
-"""The command ``snk``. Exit codes of every command: 0 fine or equal, 1 different or not healthy, 2 trouble."""
+"""The command ``snk``. Exit codes of every command: 0 fine or equal, 1 different or unhealthy, 2 trouble."""
 
 import gc
 import sys
@@ -14,7 +14,7 @@ from snk.cli.inherited import settle
 from snk.errors import SnkError
 from snk.pair.commands import COMMANDS
 
-INTERRUPTED = 130  # as a shell says of a program that Ctrl-C has ended
+INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C
 
 app = typer.Typer(
     name="snk",
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 def _needed(words: Sequence[str]) -> list[str]:
-    """The command that is called, or all where none is: to import all of them takes a second."""
+    """The command that is called, or all commands if none is named: importing all of them takes a second."""
     first = words[0] if words else ""
     if first == "--version":
         return []
@@ -34,7 +34,7 @@ def _needed(words: Sequence[str]) -> list[str]:
 
 
 def _take_up(commands: Sequence[str]) -> None:
-    # What is imported stays; to look through it for garbage again and again takes a tenth of a second.
+    # Imported objects stay alive; scanning them for garbage repeatedly takes a tenth of a second.
     gc.disable()
     for name in commands:
         app.command()(getattr(import_module(COMMANDS[name]), name))
@@ -58,24 +58,24 @@ def snk(
 
 
 def main() -> None:
-    """Run the command line; an error that SNK knows ends with its own sentence and exit code 2."""
+    """Run the command line. For an error that SNK knows, print its message and exit with code 2."""
     settle()
     try:
         _take_up(_needed(sys.argv[1:]))
         app()
-    except KeyboardInterrupt:  # while commands were imported; later, it is Typer who answers so
+    except KeyboardInterrupt:  # during the import of commands; later, Typer handles it and exits with this code
         sys.exit(INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - whatever it is, 1 would mean "different"
+    except Exception as error:  # noqa: BLE001 - for any error, exit code 1 would mean "different"
         known = list(_known(error))
         if not known:
-            traceback.print_exception(error)  # a defect, so all of it is wanted
+            traceback.print_exception(error)  # a defect, so print the full traceback
         for sentence in known:
             print(f"snk: {sentence}", file=sys.stderr)
         sys.exit(2)
 
 
 def _known(error: Exception) -> Iterator[SnkError]:
-    """SNK's own errors in what tasks that ran side by side raised; none if anything else is among them."""
+    """SNK's own errors among those raised by concurrent tasks; none if any other error is among them."""
     if isinstance(error, ExceptionGroup):
         if error.split(SnkError)[1] is None:
             for part in error.exceptions:

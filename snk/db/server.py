@@ -31,7 +31,7 @@ CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
 SERVERS_SHARE = 0.95
-# A backend that looks idle may still be receiving a batch. SNK takes the batch for lost after this many such looks.
+# A backend that looks idle may still be receiving a batch. SNK considers the batch lost after this many such looks.
 MOST_IDLE_LOOKS = 3
 PID = "snk_pid"
 

@@ -8,7 +8,7 @@ import structlog
 
 from snk.errors import Unavailable
 
-# Once an answer is taken for lost, this fraction of the patience is left for it to arrive after all.
+# Once an answer is considered lost, this fraction of the patience is left for it to arrive after all.
 GRACE = 0.2
 
 log = structlog.get_logger()

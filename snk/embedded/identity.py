@@ -1,6 +1,6 @@
-"""Which process is which: asked of the operating system, so that only our own are ever signalled.
+"""Identifies processes through the operating system, so that only SNK's own processes are ever signalled.
 
-A process number alone says little: the file it was read from may be of last week, and the number somebody else's now.
+A process id alone proves little: the file that contains it may be a week old, and another process may have the id now.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ ENDED = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process that runs; one that ended and waits for its parent to notice does not."""
+    """A running process; one that has ended and waits for its parent to collect it does not count."""
 
     pid: int
     parent: int
@@ -26,21 +26,21 @@ class Process:
 
 
 def process_of(pid: int) -> Process | None:
-    """The process of this number, or None if there is none."""
+    """The process with this id, or None if there is none."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
             if process.status() in ENDED:
                 return None
             return Process(pid, process.ppid(), " ".join(process.cmdline()))
-    except psutil.NoSuchProcess:  # gone, perhaps between one question and the next
+    except psutil.NoSuchProcess:  # it has ended, perhaps between two queries
         return None
-    except psutil.AccessDenied:  # another user's, on some systems
+    except psutil.AccessDenied:  # another user's process, on some systems
         return Process(pid, 0, "")
 
 
 def children_of(pid: int) -> list[int]:
-    """The numbers of its children."""
+    """The process ids of its children."""
     try:
         children = psutil.Process(pid).children()
     except psutil.NoSuchProcess:
@@ -49,17 +49,17 @@ def children_of(pid: int) -> list[int]:
 
 
 def is_ours(pid: int, mark: str) -> bool:
-    """Whether a process of this number runs and has these words in its command line."""
+    """Whether a process with this id runs and its command line contains ``mark``."""
     process = process_of(pid)
     return process is not None and f" {mark} " in f" {process.command} "
 
 
 def end_leftover(pid: int, mark: str, how: int, seconds: float) -> bool:
-    """End a server that an earlier run left behind, if the process of that number is really one.
+    """End a server that an earlier run left behind, if the process with this id really is one.
 
     Args:
-        pid: what a pid file says; it may be the number of somebody else's process by now.
-        mark: what stands in the command line of ours and of no other, as whole words.
+        pid: the id from a pid file; by now another process may have it.
+        mark: whole words that only the command line of our server contains.
         how: the signal to send.
         seconds: how long to wait before SIGKILL.
 
@@ -81,10 +81,10 @@ def end_leftover(pid: int, mark: str, how: int, seconds: float) -> bool:
 def kill_family(pid: int) -> None:
     """SIGKILL a process and its children at one instant, and wait until they are gone.
 
-    PostgreSQL's children would end by themselves, but not before they look up from what they compute; until then they
-    hold the cluster, and the next start is refused.
+    PostgreSQL's children would exit by themselves, but only after their current computation. Until then they hold the
+    cluster, and the next start is refused.
     """
-    _signal(pid, signal.SIGSTOP)  # so that it starts no more of them, nor sees them die
+    _signal(pid, signal.SIGSTOP)  # so that it neither starts more children nor sees them die
     try:
         children = children_of(pid)
     finally:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server out of a wheel."""
+"""A PostgreSQL server, installed from a wheel."""
 
 import contextlib
 import os
@@ -22,17 +22,17 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LOGIN_SECONDS = 60.0
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-# How it ends when its parent was killed: whatever its clients do, it is gone within five seconds. That is a crash, from
-# which the next start recovers everything that was committed.
+# The signal that ends the server when its parent was killed: whatever its clients do, it exits within five seconds. To
+# PostgreSQL this is a crash; the next start recovers everything that was committed.
 LAST_WORD = signal.SIGQUIT
 
 
 class PostgresServer:
-    """One cluster in one folder, on one port of 127.0.0.1 that stays the same over restarts.
+    """One cluster in one folder, on one port of 127.0.0.1 that stays the same across restarts.
 
     Attributes:
-        folder: holds ``data``; made and filled at the first start. Its log lies beside it, as ``<folder>.log``.
-        port: where it listens.
+        folder: holds ``data``; created and filled at the first start. The log is beside it, as ``<folder>.log``.
+        port: where the server listens.
     """
 
     def __init__(
@@ -57,37 +57,37 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """Its URL, for the database ``postgres``."""
+        """The server's URL, for the database ``postgres``."""
         user, password = quote(self._user, safe=""), quote(self._password, safe="")
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/postgres"
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether the server has been started and has not ended."""
         return self._child is not None and self._child.running
 
     @property
     def pid(self) -> int:
-        """The process of the postmaster that was started last."""
+        """The process id of the postmaster that was started last."""
         if self._child is None:
             raise ServersUnfit(f"The server in {self.folder} was not started")
         return self._child.pid
 
     def executable(self, name: str) -> Path:
-        """A program of PostgreSQL, such as ``psql``."""
+        """The path of one of PostgreSQL's programs, such as ``psql``."""
         return postgres_folder(self._state, self._account) / name
 
     def start(self) -> None:
-        """Start it and wait until it takes connections; from the main thread, see `spawn`.
+        """Start the server and wait until it accepts connections; call this from the main thread, see `spawn`.
 
         Raises:
-            ServersUnfit: it does not start, or its cluster was made with another user or password.
+            ServersUnfit: it does not start, or its cluster was created with another user or password.
         """
         self.launch()
         self.wait_until_ready()
 
     def launch(self) -> None:
-        """Start it, without waiting; made anew where there is no cluster yet."""
+        """Start the server without waiting; create the cluster if there is none."""
         if self.running:
             return
         if self._data.exists():
@@ -105,26 +105,26 @@ class PostgresServer:
         self._child = self._spawn(command, LAST_WORD)
 
     def wait_until_ready(self) -> None:
-        """Wait until it takes connections, recovered from whatever ended it last."""
+        """Wait until the server has recovered, if it has to, and accepts connections."""
         if self._child:
             self._child.wait_for(self._ready, START_SECONDS)
             self._check_password()
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stop it and wait until it is gone; ``immediate`` is a crash for all that was not on disk.
+        """Stop the server and wait until it is gone; ``immediate`` is a crash, which loses what was not flushed.
 
-        ``smart`` waits for the clients to leave. What takes longer than half a minute is killed.
+        ``smart`` waits for the clients to disconnect. A server that takes longer than half a minute is killed.
         """
         if self._child:
             self._child.end(SIGNALS[mode], STOP_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL the postmaster and its children at one instant."""
+        """SIGKILL the postmaster and its children at the same instant."""
         if self._child:
             self._child.kill()
 
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stop and start it."""
+        """Stop and start the server."""
         self.stop(mode)
         self.start()
 
@@ -137,13 +137,13 @@ class PostgresServer:
         return self._data / "postmaster.pid"
 
     def _create(self) -> None:
-        """Make the cluster beside its place and move it there when it is whole, as a killed initdb leaves a torso."""
+        """Create the cluster beside its final place; move it there when complete: a killed initdb leaves a part."""
         make_server_folder(self.folder, self._account)
         for torso in self.folder.glob("new-*"):
             shutil.rmtree(torso, ignore_errors=True)
         made = self.folder / f"new-{os.getpid()}"
         with tempfile.NamedTemporaryFile(dir=self.folder) as secret:
-            secret.write(self._password.encode())  # as clients send it, whatever the locale
+            secret.write(self._password.encode())  # the bytes that clients send, whatever the locale
             secret.flush()
             if self._account:
                 os.fchown(secret.fileno(), self._account.uid, self._account.gid)
@@ -158,12 +158,12 @@ class PostgresServer:
         return spawn(command, self.folder, log, self._account, last_word)
 
     def _ready(self) -> bool:
-        """The eighth line of ``postmaster.pid`` tells how far the server is; the first, whose it is."""
+        """Whether ``postmaster.pid`` says ready: the eighth line holds the server's state, the first its process id."""
         lines = self._pid_lines()
-        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - as said
+        return len(lines) > 7 and lines[0] == str(self.pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - see above
 
     def _check_password(self) -> None:
-        """An older cluster keeps its password; without this, every client would fail by itself."""
+        """Check the password: an older cluster keeps its own; without this check, each client would fail separately."""
         if self._password_is_right:
             return
         address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", self._user, "-d", "postgres"]
@@ -188,9 +188,9 @@ class PostgresServer:
     def _end_leftover(self) -> None:
         """End the server of a run that was killed.
 
-        If only its pid file is left, PostgreSQL itself sees that, unless the number is another process's by now. Then
-        the file has to go. PostgreSQL still does not start while orphans work on the data: it knows them by the memory
-        that they share.
+        If only its pid file is left, PostgreSQL detects that, unless another process has the id by now; then the file
+        must be removed. PostgreSQL still refuses to start while orphaned processes work on the data: it recognises them
+        by their shared memory.
         """
         lines = self._pid_lines()
         if not lines or not lines[0].isdigit():

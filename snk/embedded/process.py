@@ -1,4 +1,4 @@
-"""Starting and ending the servers as child processes, so that none outlives its parent."""
+"""Starts and ends the servers as child processes, so that none outlives its parent."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from snk.embedded.identity import POLL_SECONDS, kill_family
 from snk.errors import ServersUnfit
 
 GIVE_UP_SECONDS = 5.0
-# From the fork to the program: an interpreter that starts and does little else.
+# From the fork to the program: the time in which an interpreter starts and does little else.
 TAKE_OVER_SECONDS = 60.0
 LOG_LINES = 8
 PORTS = range(10_000, 32_768)
@@ -29,14 +29,14 @@ PLAIN_ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The user a server runs as when root starts it: PostgreSQL refuses to be root."""
+    """The user that a server runs as when root starts it: PostgreSQL refuses to run as root."""
 
     uid: int
     gid: int
 
 
 def server_account() -> Account | None:
-    """``nobody`` for root; None for everybody else, who run servers as themselves."""
+    """``nobody`` for root; None for all other users, who run servers as themselves."""
     if os.geteuid() != 0:
         return None
     try:
@@ -47,11 +47,11 @@ def server_account() -> Account | None:
 
 
 class Child:
-    """A program that runs as our child.
+    """A program that runs as a child of this process.
 
     Attributes:
         name: of the program.
-        log: where its output goes.
+        log: the file that receives its output.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path, last_word: int) -> None:
@@ -62,21 +62,21 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The process id."""
         return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended, or None while it runs."""
+        """The exit code, or None while the program runs."""
         return self._process.poll()
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the program has not ended."""
         return self._process.poll() is None
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has done what it is for.
+        """Wait until the program has ended successfully.
 
         Raises:
             ServersUnfit: it failed, or took too long; with the last lines of its log.
@@ -84,14 +84,14 @@ class Child:
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
-        except BaseException:  # Ctrl-C: nobody waits for it any more
+        except BaseException:  # Ctrl-C: nothing waits for the program any more
             self.end(self._last_word, GIVE_UP_SECONDS)
             raise
         if self.exit_code != 0:
             self._fail("failed")
 
     def wait_for(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Wait until it is ready.
+        """Wait until the program is ready.
 
         Raises:
             ServersUnfit: it ended, or took too long; with the last lines of its log.
@@ -103,18 +103,18 @@ class Child:
             time.sleep(POLL_SECONDS)
 
     def last_lines(self) -> str:
-        """The end of its log."""
+        """The last lines of the program's log."""
         return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
     def send(self, number: int) -> None:
-        """Send it a signal, if it has not ended."""
+        """Send the program a signal, if it has not ended."""
         if self.running:
             self._process.send_signal(number)
 
     def end(self, how: int, seconds: float) -> None:
-        """Send a signal, wait until it has ended, and kill it if that takes longer.
+        """Send a signal, wait until the program has ended, and kill it if that takes longer than ``seconds``.
 
-        The signal is not lost: the program hears it, see `spawn`, and is woken if something has stopped it.
+        The signal is not lost: the program receives it (see `spawn`), and a stopped program is continued.
         """
         if not self.running:
             return
@@ -126,7 +126,7 @@ class Child:
             self.kill()
 
     def kill(self) -> None:
-        """SIGKILL it and its children, and wait until they are gone: a crash, none of them has a last word."""
+        """SIGKILL the program and its children, and wait until they are gone: a crash, to which none can react."""
         if self.running:
             kill_family(self.pid)
             self._process.wait()
@@ -145,20 +145,20 @@ def spawn(
     *,
     environment: Mapping[str, str] = PLAIN_ENVIRONMENT,
 ) -> Child:
-    """Start a program in a session of its own, so that Ctrl-C reaches its parent first, and wait until it runs.
+    """Start a program in its own session, so that Ctrl-C reaches its parent first, and wait until it runs.
 
     It starts from a known state (`snk.embedded.tied`). When this returns, the program has taken over: a signal sent
     from then on meets its handler, or ends it.
 
-    To be called from the main thread: on Linux ``last_word`` is the signal that the kernel sends the program when the
-    *thread* that started it ends, be it by SIGKILL. Elsewhere nothing ties it to its parent, and the next run ends it.
+    Call this from the main thread: on Linux the kernel sends ``last_word`` to the program when the *thread* that
+    started it ends, even by SIGKILL. On other systems nothing ties it to its parent, and the next run ends it.
 
     Args:
         command: the program, by its full path, and its arguments.
-        folder: where it runs.
-        log: what it prints is added to this file; the account need not be able to open it.
-        account: who it runs as, if not as ourselves.
-        last_word: how it ends when its parent is gone, or gives up on it.
+        folder: its working directory.
+        log: the file to which its output is appended; the account need not be able to open it.
+        account: the user it runs as, if not the current one.
+        last_word: the signal that ends it when its parent is gone, or gives up on it.
         environment: all its variables.
 
     Raises:
@@ -200,10 +200,10 @@ def _popen(command: Sequence[str], folder: Path, log: Path, environment: Mapping
 
 
 def _until_taken_over(process: subprocess.Popen[bytes]) -> str:
-    """Wait until the program has replaced `tied`, which closes the pipe, or has not.
+    """Wait until the program has replaced `tied`, which closes the pipe, or has failed to.
 
     Returns:
-        Why it could not be started; an empty text if it was, or if the process ended without a word.
+        Why it could not be started; an empty string if it was, or if the process ended without a message.
     """
     assert process.stdout  # noqa: S101 - it is a pipe
     with process.stdout as pipe:
@@ -215,19 +215,19 @@ def _until_taken_over(process: subprocess.Popen[bytes]) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody uses now, for a server that listens with SO_REUSEADDR, as they do.
+    """A TCP port of 127.0.0.1 that is free now, for a server that listens with SO_REUSEADDR, as these servers do.
 
-    On Linux it is reserved as long as this process lives: nobody else is given it before the server listens, or while
-    it is down. It is none of those that systems give to outgoing connections (from 32768 on Linux, from 49152
-    elsewhere): one of these might take it then.
+    On Linux the port is reserved as long as this process lives: no other process gets it before the server listens, or
+    while it is down. It is outside the range for outgoing connections (from 32768 on Linux, from 49152 elsewhere),
+    which could otherwise take it.
     """
     for _ in range(PORTS_TRIED):
         port = secrets.choice(PORTS)
         with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if sys.platform == "linux":
-                # Only now: a bound socket that has this option lets in others that have it, and turns away all else.
+                # Only now: a bound socket with this option admits other sockets that have it, and rejects all others.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                os.dup(probe.fileno())  # never closed, on purpose
+                os.dup(probe.fileno())  # deliberately never closed
             return port
     raise ServersUnfit(f"None of {PORTS_TRIED} ports of 127.0.0.1 between {PORTS[0]} and {PORTS[-1]} is free")

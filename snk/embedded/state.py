@@ -1,8 +1,8 @@
 """The state folder: where the embedded servers keep their data, and a lock against a second run in it.
 
-It belongs to whoever starts the servers; inside it each server has a folder of its own, which belongs to the account it
-runs as. Logs and pid files lie beside these folders, out of reach of that account: root writes them, and no link in
-their place must lead it astray.
+The folder belongs to the user who starts the servers. Inside it each server has its own folder, which belongs to
+the account that the server runs as. Logs and pid files are beside these folders, out of reach of that account: root
+writes them, so the account must not be able to replace them by links.
 """
 
 import fcntl
@@ -21,15 +21,15 @@ HINT = "Name another folder with --state"
 
 
 def default_state() -> Path:
-    """``/var/lib/snk`` for root; for everybody else ``$XDG_STATE_HOME/snk`` or ``~/.local/state/snk``.
+    """``/var/lib/snk`` for root; for all other users ``$XDG_STATE_HOME/snk`` or ``~/.local/state/snk``.
 
-    For a user without a home of their own, in the folder for temporary files.
+    For a user without a home directory, it is in the folder for temporary files.
     """
     uid = os.geteuid()
     if uid == 0:
         return Path("/var/lib/snk")
     configured = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if configured.is_absolute():  # the specification says to ignore others
+    if configured.is_absolute():  # the specification says to ignore relative paths
         return configured / "snk"
     for home in (os.environ.get("HOME", ""), _home_of(uid)):
         if Path(home).is_absolute() and os.access(home, os.W_OK | os.X_OK):
@@ -39,13 +39,13 @@ def default_state() -> Path:
 
 @contextmanager
 def held(state: Path) -> Iterator[Path]:
-    """The folder, made if need be, locked for as long as the block runs.
+    """The folder, created if necessary, and locked for the duration of the block.
 
     Yields:
         Its absolute path.
 
     Raises:
-        ServersUnfit: it cannot be made or entered, belongs to somebody else, or another run holds it.
+        ServersUnfit: it cannot be created or entered, belongs to another user, or another run holds the lock.
     """
     state = state.absolute()
     account = server_account()
@@ -63,10 +63,10 @@ def held(state: Path) -> Iterator[Path]:
 
 
 def make_server_folder(folder: Path, account: Account | None) -> None:
-    """Make the folder of one server, and give it to the account that the server runs as.
+    """Create the folder of one server, and give it to the account that the server runs as.
 
     Raises:
-        ServersUnfit: it cannot be made.
+        ServersUnfit: it cannot be created.
     """
     try:
         folder.mkdir(exist_ok=True)
@@ -77,7 +77,7 @@ def make_server_folder(folder: Path, account: Account | None) -> None:
 
 
 def _make(folder: Path, *, open_to_all: bool) -> None:
-    """Make a folder and what is missing above it; root's umask must not shut out the servers' account."""
+    """Create a folder and its missing parents; root's umask must not shut out the servers' account."""
     if folder.is_dir():
         return
     _make(folder.parent, open_to_all=open_to_all)

@@ -1,13 +1,13 @@
-"""The last step before a child becomes its program; run as a script in a process of its own.
+"""The last step before a child becomes its program; it is run as a script in a separate process.
 
-It takes back what the parent may have left behind (ignored and blocked signals, limits, umask), gives up root, asks the
-kernel for a signal when the thread that started it ends, and replaces itself by the program, under the same process
-number. It is no ``preexec_fn``: that runs Python between fork and exec, which Python warns of (3.12 and later) and
-which may deadlock once the parent has threads.
+It resets what the parent may have left behind (ignored and blocked signals, limits, umask), gives up root, asks the
+kernel for a signal when the thread that started it ends, and replaces itself by the program, under the same process id.
+It is not a ``preexec_fn``: that runs Python between fork and exec, which Python warns about (3.12 and later) and which
+may deadlock once the parent has threads.
 
 Its standard output is a pipe on which the parent waits. The pipe is closed when the program takes over, so from then on
-every signal either meets a handler of the program or ends it; none is lost. Why a program cannot be started is told
-there. The program itself writes to what is standard error here.
+every signal either meets a handler of the program or ends it; none is lost. If a program cannot be started, the reason
+is written to the pipe. The program itself writes to the standard error of this script.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 UMASK = 0o022
-# As many as one process of PostgreSQL opens (max_files_per_process), several times over.
+# Several times the number that one process of PostgreSQL opens (max_files_per_process).
 FILES = 4096
 STANDARD_STREAMS = 3
 
@@ -28,15 +28,15 @@ def become(last_word: int, parent: int, uid: int, gid: int, command: list[str]) 
 
     Args:
         last_word: the signal it gets when its parent ends; on Linux only.
-        parent: the parent's process number.
-        uid: who to become, or -1 to stay who we are.
+        parent: the parent's process id.
+        uid: the user to become, or -1 to keep the current one.
         gid: the group to become.
         command: the program, by its full path, and its arguments.
 
     Raises:
         OSError: it cannot be started.
     """
-    import ctypes  # noqa: PLC0415 - for this only; whoever wants `raise_limits` starts sooner without it
+    import ctypes  # noqa: PLC0415 - used only here; importers of `raise_limits` start faster without it
 
     hear_all_signals()
     raise_limits()
@@ -45,9 +45,9 @@ def become(last_word: int, parent: int, uid: int, gid: int, command: list[str]) 
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
-        os.setuid(uid)  # from here on nothing can be imported: Python itself may lie out of reach
+        os.setuid(uid)  # from here on nothing can be imported: Python itself may be unreachable
     if sys.platform == "linux":
-        # After the change of user, which would clear it.
+        # After the change of user, which would reset it.
         libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(last_word))
     if os.getppid() != parent:
         sys.exit("The parent ended before this could be tied to it")
@@ -55,10 +55,10 @@ def become(last_word: int, parent: int, uid: int, gid: int, command: list[str]) 
 
 
 def hear_all_signals() -> None:
-    """Give every signal its default effect, and block none.
+    """Reset every signal to its default action, and block none.
 
-    A program inherits what its parent ignores and blocks: Python ignores SIGPIPE, a shell ignores SIGINT for what it
-    starts in the background, ``nohup`` ignores SIGHUP.
+    A program inherits the signals that its parent ignores and blocks: Python ignores SIGPIPE, a shell ignores SIGINT
+    for programs that it starts in the background, ``nohup`` ignores SIGHUP.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
@@ -66,7 +66,7 @@ def hear_all_signals() -> None:
 
 
 def raise_limits() -> None:
-    """Let files grow, and open as many as are needed, as far as the hard limits permit."""
+    """Allow files to grow, and enough files to be open, as far as the hard limits permit."""
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -76,7 +76,7 @@ def raise_limits() -> None:
 
 
 def keep_pipe() -> int:
-    """Take the pipe away from standard output, which becomes what standard error is.
+    """Move the pipe away from standard output, which then writes to standard error.
 
     Returns:
         The pipe; it is closed when a program takes over.

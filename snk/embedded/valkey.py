@@ -1,4 +1,4 @@
-"""A Valkey server out of a wheel. It speaks Redis's protocol and keeps nothing on disk."""
+"""A Valkey server, installed from a wheel. It uses the Redis protocol and stores nothing on disk."""
 
 import contextlib
 import signal
@@ -18,11 +18,11 @@ ANSWER_BYTES = 65536
 
 
 class ValkeyServer:
-    """One server in one folder, on one port of 127.0.0.1 that stays the same over restarts.
+    """One server in one folder, on one port of 127.0.0.1 that stays the same across restarts.
 
     Attributes:
-        folder: where it runs; its log and pid file lie beside it, as ``<folder>.log`` and ``<folder>.pid``.
-        port: where it listens.
+        folder: its working directory; its log and pid file are beside it, as ``<folder>.log`` and ``<folder>.pid``.
+        port: where the server listens.
     """
 
     def __init__(self, folder: Path, state: Path) -> None:
@@ -34,23 +34,23 @@ class ValkeyServer:
 
     @property
     def dsn(self) -> str:
-        """Its URL."""
+        """The server's URL."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+        """Whether the server has been started and has not ended."""
         return self._child is not None and self._child.running
 
     @property
     def pid(self) -> int:
-        """The process that was started last."""
+        """The id of the process that was started last."""
         if self._child is None:
             raise ServersUnfit(f"The server in {self.folder} was not started")
         return self._child.pid
 
     def start(self) -> None:
-        """Start it and wait until it takes connections; from the main thread, see `spawn`.
+        """Start the server and wait until it accepts connections; call this from the main thread, see `spawn`.
 
         Raises:
             ServersUnfit: it does not start.
@@ -62,25 +62,25 @@ class ValkeyServer:
         program = valkey_folder(self._state, self._account) / "valkey-server"
         command = [str(program), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "no"]
-        # Valkey would rewrite its command line to what runs where, and the folder has to stay in sight.
+        # Valkey would replace its command line by its address, but the folder must stay visible there.
         command += ["--set-proc-title", "no"]
-        # It keeps nothing, so there is nothing to put in order before it goes with its parent.
+        # It stores nothing, so it needs no orderly shutdown when its parent ends.
         self._child = spawn(command, self.folder, self._beside("log"), self._account, signal.SIGKILL)
         self._beside("pid").write_text(str(self._child.pid))
         self._child.wait_for(self._ready, START_SECONDS)
 
     def stop(self) -> None:
-        """Stop it and wait until it is gone."""
+        """Stop the server and wait until it is gone."""
         if self._child:
             self._child.end(signal.SIGTERM, STOP_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL it."""
+        """SIGKILL the server."""
         if self._child:
             self._child.kill()
 
     def restart(self) -> None:
-        """Stop and start it; it forgets everything."""
+        """Stop and start the server; it loses all data."""
         self.stop()
         self.start()
 
@@ -93,7 +93,7 @@ class ValkeyServer:
             end_leftover(pid, f"--dir {self.folder}", signal.SIGTERM, STOP_SECONDS)
 
     def _ready(self) -> bool:
-        """Whether it answers, and not somebody else who took the port in the meantime."""
+        """Whether this server answers, and not another process that took the port in the meantime."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=ANSWER_SECONDS) as connection:
                 connection.sendall(b"INFO server\r\n")

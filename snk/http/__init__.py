@@ -1,1 +1,1 @@
-"""The shell that serves over HTTP and talks to the service manager, whatever the pages are."""
+"""Serves HTTP and notifies the service manager; independent of what the pages contain."""

@@ -1,8 +1,8 @@
-"""Who may ask the daemon over HTTP, and how much of it one client can hold.
+"""Controls who may query the daemon over HTTP, and how many resources one client can hold.
 
-Every request is checked before a page is made: it brings no body; it knows the token, if there is one; without one it
-names a host of this machine, so that no web site can have a browser ask in its name (DNS rebinding). Every connection
-carries one request and ends after ten seconds, however slowly the client speaks or listens.
+Every request is checked before a page is built. It must have no body. It must carry the token, if one is set. Without a
+token, it must name a host of this machine, so that no web site can make a browser query it (DNS rebinding). Every
+connection carries one request and ends after ten seconds, however slowly the client sends or reads.
 """
 
 import hmac
@@ -24,11 +24,11 @@ HEADERS = [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-cont
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What a request has to know or to name.
+    """What a request must present.
 
     Attributes:
-        token: to be sent as ``Authorization: Bearer ...``; None where only this machine can ask.
-        host: what the service is called in the settings.
+        token: expected as ``Authorization: Bearer ...``; None if only this machine can connect.
+        host: the host name of the service in the settings.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -52,7 +52,7 @@ class Door:
 
 
 class Guard:
-    """The pages, behind the door."""
+    """The pages, protected by the door."""
 
     def __init__(self, pages: ASGIApp, door: Door) -> None:
         self._pages = pages
@@ -82,23 +82,23 @@ class Guard:
 
 
 class BriefProtocol(H11Protocol):
-    """HTTP/1.1 on a connection that ends soon. More connections than are wanted are not even listened to."""
+    """HTTP/1.1 on a short-lived connection. Connections beyond the limit are closed without being read."""
 
     def connection_made(self, transport: Any) -> None:
-        """Set the clock."""
+        """Start the timer."""
         super().connection_made(transport)
         self._end = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         self._end.cancel()
         super().connection_lost(exc)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address; of names, only localhost is known to be one."""
+    """Whether only this machine can reach an address; the only host name accepted as loopback is localhost."""
     try:
         return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
     except ValueError:

@@ -1,11 +1,10 @@
-"""What the daemon tells systemd: that it is ready, that it is stopping, how it goes, and that it is alive.
+"""What the daemon reports to systemd: that it is ready, that it is stopping, its status, and that it is alive.
 
 The protocol is one datagram of ``NAME=value`` lines to the unix socket named by ``NOTIFY_SOCKET``; a leading ``@``
-stands for the NUL byte of Linux' abstract namespace. Source: sd_notify(3) and sd_watchdog_enabled(3).
+stands for the NUL byte of Linux's abstract namespace. Source: sd_notify(3) and sd_watchdog_enabled(3).
 
-Outside systemd the variable is missing and nothing is sent. A message that cannot be sent is dropped: systemd notices
-by itself when READY or the watchdog's sign of life does not come, and no sync should end because its supervisor is
-busy.
+Outside systemd the variable is not set and nothing is sent. A message that cannot be sent is dropped: systemd itself
+notices a missing READY or watchdog message, and a busy supervisor must not stop the sync.
 """
 
 import os
@@ -16,7 +15,7 @@ from typing import Self
 
 import structlog
 
-# The event loop stands still while a message waits for room in systemd's queue, so it must not wait long.
+# A message that waits for room in systemd's queue blocks the event loop, so the wait must be short.
 SEND_SECONDS = 0.2
 
 log = structlog.get_logger()
@@ -24,11 +23,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """Where notifications go.
+    """The destination of notifications.
 
     Attributes:
-        address: of the socket, as the operating system knows it; None when nobody listens.
-        watchdog_seconds: systemd ends the service when no watchdog() came for so long; None when it does not watch.
+        address: of the socket, as the operating system knows it; None if there is no listener.
+        watchdog_seconds: systemd ends the service if it gets no watchdog() for this long; None if there is no watchdog.
             Call it at least twice as often.
     """
 
@@ -37,15 +36,15 @@ class Notifier:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """The notifier that systemd asks for in this process; one that does nothing where it asks for none."""
+        """The notifier that systemd requests for this process; if it requests none, one that does nothing."""
         given = environment.get("NOTIFY_SOCKET", "")
-        if not given.startswith(("/", "@")):  # unset, or a kind of socket that only virtual machines have
+        if not given.startswith(("/", "@")):  # unset, or a socket type that only virtual machines have
             return cls()
         address = f"\0{given[1:]}" if given.startswith("@") else given
         return cls(address, _watchdog_seconds(environment))
 
     def ready(self) -> None:
-        """The service is up: what waited for it may start now."""
+        """The service is up; units that waited for it may start now."""
         self._send("READY=1")
 
     def stopping(self) -> None:
@@ -57,7 +56,7 @@ class Notifier:
         self._send("STATUS=" + " ".join(text.splitlines()))
 
     def watchdog(self) -> None:
-        """A sign of life. To be sent for real progress only: from a timer it would vouch for a daemon that hangs."""
+        """A sign of life. Send it only on real progress: if a timer sent it, a daemon that hangs would look alive."""
         self._send("WATCHDOG=1")
 
     def _send(self, message: str) -> None:
@@ -68,12 +67,12 @@ class Notifier:
                 channel.settimeout(SEND_SECONDS)
                 channel.connect(self.address)  # only a connected socket can wait for room in the queue
                 channel.sendall(message.encode())
-        except OSError as error:  # it may be gone; rows flow all the same
+        except OSError as error:  # the socket may be gone; rows keep flowing
             log.debug("notification_not_sent", message=message, error=str(error))
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """The variables are inherited by children, whom they do not concern: the pid says whose they are."""
+    """Child processes inherit these variables, which do not apply to them: the pid names the process they are for."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     microseconds = environment.get("WATCHDOG_USEC", "")

@@ -1,4 +1,4 @@
-"""Serving pages over HTTP inside the event loop of the program, until it stops."""
+"""Serve pages over HTTP in the program's event loop, until it stops."""
 
 import asyncio
 import socket
@@ -16,16 +16,16 @@ log = structlog.get_logger()
 
 
 def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
-    """A socket bound to this address, port 0 for any free one.
+    """A socket bound to this address; port 0 selects any free port.
 
     Args:
         host: its name or address.
         port: its number.
-        guarded: whether who asks has to know a token.
+        guarded: whether clients must send a token.
 
     Raises:
-        ServiceUnfit: the address cannot be had.
-        SettingsError: others than this machine could ask there, and no token is set.
+        ServiceUnfit: the address cannot be bound.
+        SettingsError: other machines could connect there, and no token is set.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
@@ -44,13 +44,13 @@ def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
 
 
 async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
-    """Serve these pages on a bound socket until ``stop`` is set, to whom the door admits."""
+    """Serve these pages on a bound socket to the clients that the door admits, until ``stop`` is set."""
     config = uvicorn.Config(
         Guard(pages, door),
         http=BriefProtocol,
         ws="none",
         log_config=None,
-        log_level="error",  # below it, strangers could fill the log
+        log_level="error",  # at lower levels, any client could fill the log
         access_log=False,
         server_header=False,
         h11_max_incomplete_event_size=MOST_HEAD_BYTES,
@@ -69,7 +69,7 @@ async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, but signals are the daemon's business."""
+    """Uvicorn without signal handling, which the daemon does itself."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from snk.embedded.process import Child, spawn
 from snk.pair.servers import EmbeddedPair
 
-# They print at once and in one encoding, whatever the terminal and the locale are.
+# They print unbuffered and in one encoding, whatever the terminal and the locale are.
 PYTHON = {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 
 
 def environment(pair: EmbeddedPair, http_port: int) -> dict[str, str]:
-    """The environment in which ``snk`` and ``tst`` find these servers; whole URLs win over whatever else is set."""
+    """The environment in which ``snk`` and ``tst`` find these servers; full URLs override all other settings."""
     return {
         **os.environ,
         "FIRST_DB_URL": pair.first.dsn,
@@ -27,23 +27,24 @@ def environment(pair: EmbeddedPair, http_port: int) -> dict[str, str]:
 
 
 def start_daemon(pair: EmbeddedPair, values: Mapping[str, str]) -> Child:
-    """``snk run --init``, logging into the state folder."""
+    """Start ``snk run --init``, logging into the state folder."""
     return daemon_logging_to(pair.state / "daemon.log", values)
 
 
 def daemon_logging_to(log: Path, values: Mapping[str, str], last_word: int = signal.SIGTERM) -> Child:
-    """``snk run --init``, logging into a file of its own.
+    """Start ``snk run --init``, logging into a file of its own.
 
     Args:
-        log: begun anew.
+        log: truncated first.
         values: the environment.
-        last_word: what ends it when its parent is gone; one that may be stopped by then obeys only SIGKILL.
+        last_word: the signal that ends it when its parent is gone; a daemon that may be stopped then obeys only
+            SIGKILL.
     """
     return _python("snk", ["run", "--init"], log, values, last_word)
 
 
 def start_tst(pair: EmbeddedPair, values: Mapping[str, str], rows: int | None) -> Child:
-    """``tst``, for so many rows or without end, printing into the state folder."""
+    """Start ``tst`` for ``rows`` rows, or without end if None; it prints into the state folder."""
     return _python("tst", ["--quiet", *(["--rows", str(rows)] if rows else [])], pair.state / "tst.log", values)
 
 

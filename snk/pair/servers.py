@@ -1,4 +1,4 @@
-"""Two PostgreSQL servers and a Valkey in one state folder, for as long as a block runs."""
+"""Two PostgreSQL servers and a Valkey server in one state folder, for the duration of a block."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -27,19 +27,19 @@ def embedded_pair(
 ) -> Iterator[EmbeddedPair]:
     """Start the three servers; stop them at the end of the block, whatever happens.
 
-    Inside the block the environment has no variables of libpq (``PGSSLMODE`` and others): what they say of other
-    servers, every client would believe of these.
+    Inside the block the environment has no libpq variables (``PGSSLMODE`` and others): they describe other servers, and
+    every client would apply them to these.
 
-    To be entered from the main thread: the servers end when the thread that started them does.
+    Enter the block from the main thread: the servers end when the thread that started them does.
 
     Args:
-        state: where they keep their data; what an earlier run left there is gone on with.
-        user: the superuser of a newly made cluster.
+        state: where they keep their data; data of an earlier run is used again.
+        user: the superuser of a newly created cluster.
         password: its password.
         options: more settings of both PostgreSQL servers.
 
     Yields:
-        The servers, ready to take connections.
+        The servers, ready to accept connections.
 
     Raises:
         ServersUnfit: they cannot be started here, or run here already.

@@ -23,13 +23,13 @@ from snk.urls import check_host, check_postgres_url, check_redis_url
 ENV_FILE = Path(".env")
 ENV_FILE_NAME = "SNK_ENV_FILE"
 LEAST_TOKEN = 16
-# What container platforms put into every environment for a service called first-db, snk or snk-redis.
+# Variables that container platforms set in every environment for a service named first-db, snk or snk-redis.
 _INJECTED = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP)(_\w+)?")
 _OURS = ("SNK_", "FIRST_DB_", "SECOND_DB_")
 
 
 class Settings(BaseSettings):
-    """One frozen value of every setting. Field names, upper case, are the names in the environment."""
+    """One frozen value of every setting. Field names in upper case are the names of environment variables."""
 
     model_config = SettingsConfigDict(
         env_file=ENV_FILE, env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
@@ -65,29 +65,29 @@ class Settings(BaseSettings):
 
     @property
     def first_dsn(self) -> str:
-        """Where database A is, as a PostgreSQL URL, with its password."""
+        """The PostgreSQL URL of database A, with its password."""
         return self._dsn(self.first_db_url, self.first_db_host, self.first_db_port)
 
     @property
     def second_dsn(self) -> str:
-        """Where database B is, as a PostgreSQL URL, with its password."""
+        """The PostgreSQL URL of database B, with its password."""
         return self._dsn(self.second_db_url, self.second_db_host, self.second_db_port)
 
     @property
     def redis_dsn(self) -> str:
-        """Where Redis is, as a URL, with its password if it has one."""
+        """The URL of Redis, with its password if it has one."""
         if self.redis_url:
             return self.redis_url.get_secret_value()
         return f"redis://{_bracketed(self.redis_host)}:{self.redis_port}/0"
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names in SNK_TABLES, in their order, each once; `snk.core.names` tells how they are written."""
+        """The names in SNK_TABLES, in their order, without duplicates; `snk.core.names` explains how to write them."""
         return split_list(self.snk_tables)
 
     @property
     def http_token(self) -> str | None:
-        """What asks the daemon over HTTP has to know it, if set."""
+        """The token that HTTP clients of the daemon must send, if set."""
         return self.snk_http_token.get_secret_value() if self.snk_http_token else None
 
     def _dsn(self, url: SecretStr | None, host: str, port: int | None) -> str:
@@ -104,10 +104,10 @@ def load_settings(env_file: Path | None = None) -> Settings:
     """Read the settings.
 
     Args:
-        env_file: read them from this file, and not from the one that SNK_ENV_FILE names, or ``.env``.
+        env_file: read this file instead of the one that SNK_ENV_FILE names, or ``.env``.
 
     Raises:
-        SettingsError: names each wrong setting, its value, and what would be right.
+        SettingsError: names each invalid setting, its value, and what is valid.
     """
     env_file = env_file or _env_file()
     _refuse_unknown(env_file)
@@ -148,9 +148,9 @@ def _check_token(token: str) -> None:
 
 
 def _refuse_unknown(env_file: Path) -> None:
-    """A mistyped name would otherwise be a setting silently left at its default.
+    """Refuse unknown names, because a mistyped setting would otherwise silently keep its default.
 
-    Only names that begin as no others do are sure to be meant for SNK; ``POSTGRES_*`` and ``REDIS_*`` are not.
+    Only names with a prefix that nothing else uses are certainly meant for SNK; ``POSTGRES_*`` and ``REDIS_*`` are not.
     """
     known = [*(name.upper() for name in Settings.model_fields), ENV_FILE_NAME]
     given: Iterable[str] = {*os.environ, *dotenv_values(env_file)}
@@ -181,5 +181,5 @@ def _check_urls(settings: Settings) -> None:
 
 
 def _bracketed(host: str) -> str:
-    """An IPv6 address needs brackets inside a URL."""
+    """The host as it appears in a URL: IPv6 addresses need brackets."""
     return f"[{host}]" if ":" in host else host

@@ -1,1 +1,1 @@
-"""What PostgreSQL's catalogs tell about the tables of a pair."""
+"""Queries PostgreSQL's catalogs about the tables of a pair."""

@@ -1,6 +1,6 @@
-"""What other sessions do to a table that is synced: who could still bring rows, and who holds locks.
+"""What other sessions do to a synced table: which transactions could still add rows, and which hold locks.
 
-The questions are plain SQL, as in `snk.db.catalog`; no row of a user's table passes through this file.
+The queries are plain SQL, as in `snk.db.catalog`; this file never reads rows of a user's table.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.pair.core.report import Blocker, Locker
 
-# An INSERT or COPY holds ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the
-# transaction ends. The modes above it that can write too are listed as well; SHARE UPDATE EXCLUSIVE and SHARE are not:
-# they are what VACUUM and CREATE INDEX hold, for hours, and an INSERT beside them takes ROW EXCLUSIVE all the same.
+# INSERT and COPY hold ROW EXCLUSIVE on the table, and nextval holds it on the sequence, both until the transaction
+# ends. The stronger modes that also allow writing are listed too. SHARE UPDATE EXCLUSIVE and SHARE are not listed:
+# VACUUM and CREATE INDEX hold these for hours, and an INSERT in such a transaction takes ROW EXCLUSIVE anyway.
 _WRITERS_OF = """
     from pg_locks l
     where l.locktype = 'relation' and l.granted
@@ -46,17 +46,17 @@ _LOCKERS = sa.text("""
 
 
 async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
-    """Who holds locks for which SNK's sessions wait in this database."""
+    """The sessions that hold locks for which SNK's sessions wait in this database."""
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]
 
 
 async def writers(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
-    """Every transaction but this connection's own that could still bring rows into these relations."""
+    """Every transaction that could still add rows to these relations, except this connection's own."""
     result = await connection.execute(_WRITERS, {"relations": list(relations)})
     return frozenset(result.scalars())
 
 
 async def blockers(connection: AsyncConnection, relations: Iterable[int], names: Iterable[str]) -> list[Blocker]:
-    """Who the named writers are, as far as this role may see."""
+    """Details about the named writers, as far as this role may see them."""
     result = await connection.execute(_BLOCKERS, {"relations": list(relations), "writers": list(names)})
     return [Blocker(**row) for row in result.mappings()]

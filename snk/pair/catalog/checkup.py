@@ -1,6 +1,6 @@
-"""What only `snk doctor` asks a catalogue: what will go wrong one day, though nothing is wrong now.
+"""Catalog queries that only `snk doctor` needs: they find what works now but will fail later.
 
-These are questions to PostgreSQL's own views, so they stand here as plain SQL, as in `snk.db.catalog`.
+They query PostgreSQL's own views in plain SQL, as in `snk.db.catalog`.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ from snk.pair.catalog.shape import Sequence
 
 @dataclass(frozen=True, slots=True)
 class MadeType:
-    """A type that somebody made, and a table uses.
+    """A user-defined type that a table uses.
 
     Attributes:
-        name: with its schema.
+        name: schema-qualified.
         kind: ``e`` for an enum, ``c`` for a composite, ``d`` for a domain, ``r`` for a range.
         parts: the labels of an enum; the attributes of a composite with their types; the type and the constraints of a
             domain; the type of a range's bounds.
@@ -35,11 +35,11 @@ class MadeType:
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """Where the rows of a partitioned table go.
+    """How a partitioned table distributes its rows.
 
     Attributes:
         key: such as ``RANGE (at)``; an empty string for a table that is not partitioned.
-        names: the partitions that hold rows, with their schemas, by their bounds below this table, such as
+        names: the schema-qualified names of the partitions that hold rows, by their bounds below this table, such as
             ``FOR VALUES FROM (0) TO (10)``.
     """
 
@@ -48,11 +48,11 @@ class Partitions:
 
     @property
     def rest(self) -> bool:
-        """Whether there is a partition for rows that belong to no other."""
+        """Whether there is a default partition."""
         return "DEFAULT" in self.names
 
 
-# A column that a sequence feeds: an identity, or a default that depends on one.
+# Finds columns that are filled from a sequence: an identity, or a default that depends on a sequence.
 _KEYS_ONTO_IDS = sa.text("""
     select distinct k.conname, k.confrelid::regclass::text
     from pg_constraint k join pg_attribute a on a.attrelid = k.confrelid and a.attnum = any(k.confkey)
@@ -63,7 +63,7 @@ _KEYS_ONTO_IDS = sa.text("""
         where d.adrelid = a.attrelid and d.adnum = a.attnum))
 """)
 
-# The types of the columns, and of what these are made of. From PostgreSQL 17 on, NOT NULL is a constraint of a domain.
+# The types of the columns and, recursively, of their parts. Since PostgreSQL 17, a domain's NOT NULL is a constraint.
 _TYPES = sa.text("""
     with recursive family(oid) as (
       select a.atttypid from pg_attribute a
@@ -114,14 +114,14 @@ _UNLOGGED = sa.text("""
 
 
 async def keys_onto_ids(connection: AsyncConnection, table: int) -> list[tuple[str, str]]:
-    """The foreign keys of a table that refer to ids which the database counts up, and the tables they refer to."""
+    """The foreign keys of a table that refer to ids generated from a sequence, each with the table it refers to."""
     return [(key, target) for key, target in await connection.execute(_KEYS_ONTO_IDS, {"oid": table})]
 
 
 async def made_types(connection: AsyncConnection, table: int) -> dict[str, MadeType]:
-    """The types that somebody made, and that the columns of a table consist of, by their names.
+    """The user-defined types in the columns of a table, by name.
 
-    The connection must be in a transaction: the search path is emptied until its end.
+    The connection must be in a transaction: the search path stays empty until it ends.
     """
     await connection.execute(NO_SEARCH_PATH)
     found = await connection.execute(_TYPES, {"oid": table})
@@ -136,22 +136,22 @@ async def partitions(connection: AsyncConnection, table: int) -> Partitions:
 
 
 async def unlogged(connection: AsyncConnection, relations: Iterable[int]) -> list[str]:
-    """Those of these relations that a crash of the server empties."""
+    """The unlogged relations among these; a crash of the server empties them."""
     return list((await connection.execute(_UNLOGGED, {"relations": list(relations)})).scalars())
 
 
 async def next_of(connection: AsyncConnection, sequence: Sequence) -> int | None:
-    """What a sequence gives next, be there room for it or not; None where this role may not know."""
+    """The next value of a sequence, even if it exceeds the limit; None if this role may not see it."""
     readable = sa.func.has_sequence_privilege(sa.literal(sequence.oid, pg.OID), "SELECT")
     if not (await connection.execute(sa.select(readable))).scalar_one():
         drawn = await lookup.drawn(connection, sequence.oid)
         return None if drawn is None else drawn + sequence.increment
-    name = quoted_name(sequence.name, quote=False)  # it is quoted where it has to be
+    name = quoted_name(sequence.name, quote=False)  # it is already quoted where necessary
     itself = sa.table(name, sa.column("last_value", sa.BigInteger), sa.column("is_called", sa.Boolean))
     last, called = (await connection.execute(sa.select(itself.c.last_value, itself.c.is_called))).one()
     return int(last) + (sequence.increment if called else 0)
 
 
 async def role(connection: AsyncConnection) -> str:
-    """As whom SNK is logged in."""
+    """The role that SNK is logged in as."""
     return str((await connection.execute(sa.select(sa.func.current_user()))).scalar_one())

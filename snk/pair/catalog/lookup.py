@@ -1,6 +1,6 @@
-"""What the catalogs of one database tell about a table that is synced: its shape, its triggers, what it refers to.
+"""Queries the catalogs of one database about a synced table: its shape, its triggers, the tables it refers to.
 
-The questions are plain SQL, and read PostgreSQL's own views only: no row of a user's table passes through this file.
+The queries are plain SQL on PostgreSQL's own views; this file never reads rows of a user's table.
 """
 
 from collections.abc import Iterable
@@ -23,14 +23,15 @@ _FAMILY = """
               select c.oid union select i.inhrelid from pg_inherits i join family f on i.inhparent = f.oid)
             select array_agg(oid::bigint order by oid) from family)"""
 
-# Row-level triggers before an insert have these bits; rules for updates and for inserts are of these types.
+# The ``tgtype`` bits of row-level BEFORE INSERT triggers, and the ``ev_type`` of rules for UPDATE and INSERT.
 _BEFORE_ROW_INSERT, _ON_UPDATE, _ON_INSERT = 7, "2", "3"
 _DROPS = f"""
            (exists (select from pg_trigger
                     where tgrelid = any ({_FAMILY}::oid[]) and tgtype & {_BEFORE_ROW_INSERT} = {_BEFORE_ROW_INSERT})
             or exists (select from pg_rewrite where ev_class = c.oid and ev_type = '{_ON_INSERT}'))"""  # noqa: S608 - of constants
 
-# The files in which rows are: TRUNCATE gives new ones to every partition. A crash empties what is unlogged, as it is.
+# The files that contain rows: TRUNCATE gives every partition new files. A crash empties unlogged relations but keeps
+# their files, so their boot is included.
 _STORAGE_FINGERPRINT = f"""
            (select json_object_agg(concat_ws('.', s.nspname, m.relname),
                                    concat_ws('/', m.oid, m.relfilenode, case m.relpersistence when 'u' then {BOOT} end)
@@ -67,7 +68,7 @@ _TABLE = sa.text(f"""
 
 _SEARCH_PATH = sa.text("select current_setting('search_path')")
 
-# A column may own one sequence and draw from another: that one counts.
+# A column may own one sequence and draw from another; the one it draws from is used.
 _COLUMNS = sa.text("""
     select a.attname as name, format_type(a.atttypid, a.atttypmod) as type_name,
            -- a cast to a domain over varchar(n) cuts, too; an assignment of a text does not
@@ -122,9 +123,9 @@ _PARENTS = sa.text("""
       and not exists (select from pg_constraint u where u.oid = k.conparentid and u.conrelid = k.conrelid)
 """)
 
-# A trigger is a user's if it is no part of a foreign or deferred key. What a partition has of a trigger of its parent's
-# is told where only the partition is asked about; up to PostgreSQL 14 it is marked as internal, too. What fires once
-# for a statement counts on the table that the insert names; what fires for each row, on its partitions, too.
+# A trigger is a user's unless it implements a foreign key or a deferred key. A partition's clone of its parent's
+# trigger is returned only if the query covers the partition but not the parent; up to PostgreSQL 14, clones are also
+# marked as internal. Statement triggers fire only on the table that the INSERT names, row triggers also on partitions.
 _INSERT_TRIGGERS = sa.text("""
     with family as (
       select c.oid, format('%I.%I', n.nspname, c.relname) as "table",
@@ -154,9 +155,9 @@ _DRAWN = sa.text("""
 
 
 async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shape:
-    """Ask for a table by the name in the settings, found on the search path if it names no schema.
+    """Look up a table by its name in the settings, on the search path if the name has no schema.
 
-    The connection must be in a transaction: the search path is emptied until its end.
+    The connection must be in a transaction: the search path stays empty until it ends.
 
     Raises:
         TableUnfit: there is no such table.
@@ -171,7 +172,7 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
 
 
 def row_fingerprint(shape: Shape) -> sa.ScalarSelect[str | None]:
-    """`Shape.row_fingerprint` in a statement's own snapshot, so a row with a new column comes with another one."""
+    """`Shape.row_fingerprint` in a statement's own snapshot: it differs if the rows that are read have a new column."""
     relation = sa.table("pg_class", sa.column("relname"), sa.column("relnamespace")).alias("c")
     space = sa.table("pg_namespace", sa.column("oid"), sa.column("nspname"))
     return (
@@ -183,7 +184,7 @@ def row_fingerprint(shape: Shape) -> sa.ScalarSelect[str | None]:
 
 
 def drops(shape: Shape) -> sa.ColumnElement[bool]:
-    """`Shape.drops` as it is in a statement's snapshot."""
+    """`Shape.drops` in a statement's own snapshot."""
     trigger = sa.table("pg_trigger", sa.column("tgrelid", pg.OID), sa.column("tgtype", sa.SmallInteger))
     rule = sa.table("pg_rewrite", sa.column("ev_class", pg.OID), sa.column("ev_type", sa.Text))
     kind = trigger.c.tgtype.op("&")(_BEFORE_ROW_INSERT)
@@ -195,23 +196,23 @@ def drops(shape: Shape) -> sa.ColumnElement[bool]:
 
 
 async def definition_fingerprint(connection: AsyncConnection, shape: Shape) -> str | None:
-    """`Shape.definition_fingerprint` as it is now; None where no table has the name any more."""
+    """The current `Shape.definition_fingerprint`; None if no table has this name any more."""
     return (
         await connection.execute(_DEFINITION_FINGERPRINT_OF, {"schema": shape.schema, "name": shape.name})
     ).scalar_one_or_none()
 
 
 async def parents(connection: AsyncConnection, relations: Iterable[int]) -> frozenset[str]:
-    """`Shape.full_name` of every other table to which foreign keys of these relations refer."""
+    """`Shape.full_name` of every other table that foreign keys of these relations refer to."""
     found = await connection.execute(_PARENTS, {"relations": list(relations)})
     return frozenset(written((space, name)) for space, name in found)
 
 
 async def insert_triggers(connection: AsyncConnection, relations: Iterable[int]) -> list[InsertTrigger]:
-    """The triggers of users' that an insert into a table, on this connection, fires; by the table and the name.
+    """The users' triggers that an INSERT into a table fires on this connection, sorted by table and name.
 
     Args:
-        connection: to the table's database; which triggers are enabled depends on its session.
+        connection: a connection to the table's database; its session determines which triggers are enabled.
         relations: the oids of the table and of all its partitions, as `Shape.relations`.
     """
     result = await connection.execute(_INSERT_TRIGGERS, {"relations": list(relations)})
@@ -219,13 +220,13 @@ async def insert_triggers(connection: AsyncConnection, relations: Iterable[int])
 
 
 async def drawn(connection: AsyncConnection, sequence: int) -> int | None:
-    """The last id that a sequence gave; None where none was drawn or this role may not know."""
+    """The last id drawn from a sequence; None if none was drawn or this role may not see it."""
     found: int | None = (await connection.execute(_DRAWN, {"sequence": sequence})).scalar_one()
     return found
 
 
 async def _where_it_may_be(connection: AsyncConnection, name: str) -> str:
-    """What to do where a table is not found."""
+    """The hint for a table that was not found."""
     if name == "records":
         return "Run `snk init`"
     if len(split_name(name)) > 1:

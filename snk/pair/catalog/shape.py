@@ -1,9 +1,9 @@
-"""What a table looks like on one side, and whether two sides can be one synced table.
+"""The shape of a table on one side, and whether two sides can form one synced table.
 
-Values with a plain wire type (whole numbers, text, bytes, booleans) travel as they are. All others travel as the text
-PostgreSQL itself writes and reads (`snk.db.session.FORM` pins its form): infinite dates, months in intervals, NaN,
-ranges, enums and arrays of any shape come out as they went in, and no type needs code of its own. A uuid is read as
-text, for a str costs Python a third of what a UUID object costs, and written as it is.
+Values with a plain wire type (integers, text, bytes, booleans) are transferred unchanged. All others are transferred in
+PostgreSQL's own text form, which `snk.db.session.FORM` pins: infinite dates, months in intervals, NaN, ranges, enums
+and arrays of any shape arrive unchanged, and no type needs special code. A uuid is read as text, because in Python a
+str costs a third of a UUID object, and written as a uuid.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,11 +34,11 @@ class Sequence:
     """A sequence behind an id column.
 
     Attributes:
-        cache: how many ids a session draws at once; above 1, ids are kept over transactions.
-        least: the least id it can give.
-        most: the greatest id it can give.
-        cycles: whether it begins again at the least one then, instead of failing.
-        usable: whether SNK's role may draw from it; always so for identity columns.
+        cache: how many ids a session draws at once; above 1, a session keeps ids across transactions.
+        least: the least id it can return.
+        most: the greatest id it can return.
+        cycles: whether it restarts at the least id after the greatest one, instead of failing.
+        usable: whether SNK's role may draw from it; always true for identity columns.
     """
 
     oid: int
@@ -57,13 +57,13 @@ class Column:
 
     Attributes:
         type_name: schema-qualified and with its modifiers: ``numeric(10,2)``.
-        family: the same without modifiers, for casts that cut nothing.
-        expression: by which it is generated, stored or virtual; an empty string for a plain column.
-        default: the database gives it a value where an insert names none: a default or an identity.
-        always: an identity that PostgreSQL lets nobody else give: GENERATED ALWAYS AS IDENTITY.
+        family: the same without modifiers, for casts that truncate nothing.
+        expression: the expression of a generated column, stored or virtual; an empty string for a plain column.
+        default: the database supplies a value if an INSERT specifies none: a default or an identity.
+        always: PostgreSQL does not accept other values for this identity: GENERATED ALWAYS AS IDENTITY.
         varies: its values have no fixed width, so one of them may be large.
-        unique: it has a unique, immediate index of its own.
-        indexed: a B-tree of the whole table begins with it, so rows can be read in its order.
+        unique: a unique, immediate index covers this column alone.
+        indexed: it is the first column of a B-tree index on the whole table, so rows can be read in its order.
     """
 
     name: str
@@ -80,28 +80,28 @@ class Column:
 
     @property
     def plain(self) -> type[sa.types.TypeEngine[Any]] | None:
-        """The type in which values are written as they are, or None for those that are written as text."""
+        """The type in which values are written unchanged, or None if they are written as text."""
         return None if self.type_name.endswith("]") else PLAIN.get(self.type_name.partition("(")[0])
 
     @property
     def generated(self) -> bool:
-        """Whether the database computes it from other columns: nobody can write it."""
+        """Whether the database computes it from other columns, so it cannot be written."""
         return bool(self.expression)
 
     @property
     def counts(self) -> bool:
-        """Whether it can be the id: a whole number that the database itself counts up."""
+        """Whether it can be the id: an integer that the database generates from a sequence."""
         return self.type_name in IDS and self.sequence is not None and not self.generated
 
     @property
     def names_rows(self) -> bool:
-        """Whether it could be the uuid that names a row on both sides; one that is generated cannot be written."""
+        """Whether it could be the uuid that identifies a row on both sides; a generated one cannot be written."""
         return self.type_name == "uuid" and self.not_null and self.unique
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A table on one side, as its catalogue tells.
+    """A table on one side, as described in its catalog.
 
     Attributes:
         kind: PostgreSQL's ``relkind``: ``r`` for a table, ``p`` for a partitioned one.
@@ -109,10 +109,10 @@ class Shape:
         row_fingerprint: changes when a column is added, when another table takes the name, and with row-level security.
         definition_fingerprint: changes with everything that may make the table unfit: columns, types, indexes,
             partitions, triggers, its storage, what ``drops`` rows.
-        storage_fingerprint: the files of the table and of all its partitions and children, by their names, as JSON.
-            Another one means that it was emptied, rewritten or made anew (`snk.pair.schema.sweeps`).
-        rules: those for which PostgreSQL refuses an insert with a mark, or with ON CONFLICT, into this table.
-        drops: it may answer an insert with success and take no row: a trigger or a rule decides.
+        storage_fingerprint: the files of the table and of all its partitions and children, by their names, as JSON. It
+            changes when the table is emptied, rewritten or recreated (`snk.pair.schema.sweeps`).
+        rules: rules because of which PostgreSQL refuses an INSERT with a mark, or with ON CONFLICT, into this table.
+        drops: an INSERT may succeed without inserting a row, because of a trigger or a rule.
         hidden: row-level security hides rows from SNK's role.
     """
 
@@ -133,48 +133,48 @@ class Shape:
 
     @property
     def partitioned(self) -> bool:
-        """Whether rows go to partitions, of which there may be others than at the last look."""
+        """Whether rows go to partitions, which may have changed since the last look."""
         return self.kind == "p"
 
     @property
     def full_name(self) -> str:
-        """Schema and table as they may stand in the settings: no two tables share one."""
+        """Schema and table in the form used in the settings; unique for each table."""
         return written((self.schema, self.name))
 
     @property
     def sql_name(self) -> str:
-        """Schema and table as SQL has them."""
+        """Schema and table, quoted as SQL requires."""
         return identifier(self.schema, self.name)
 
     @property
     def lockable(self) -> tuple[int, ...]:
-        """The oids on which whoever brings rows holds a lock: the relations, and the sequence behind the id."""
+        """The oids that a transaction locks when it adds rows: the relations, and the sequence of the id."""
         sequence = self.id_column.sequence
         return (*self.relations, *((sequence.oid,) if sequence else ()))
 
     @property
     def copied(self) -> tuple[Column, ...]:
-        """The columns that are the same on both sides: all but the id and the generated ones, by name."""
+        """The columns that SNK copies: all except the id and the generated ones, sorted by name."""
         own = self.id_column.name
         kept = (c for c in self.columns if c.name != own and not c.generated)
         return tuple(sorted(kept, key=lambda c: c.name))
 
     @property
     def id_column(self) -> Column:
-        """The column to tail by: the one called ``id``, else the only one that counts up by itself."""
+        """The column to tail by: the one named ``id``, otherwise the only one that is generated from a sequence."""
         return _only("id", [c for c in self.columns if c.counts], self.full_name)
 
     @property
     def floor(self) -> int:
-        """Below every id that the sequence can give."""
+        """A number below every id that the sequence can return."""
         sequence = self.id_column.sequence
         return max(-(2**63), min(0, sequence.least - 1)) if sequence else 0
 
     @property
     def uuid_column(self) -> Column:
-        """The column that names a row: the one called ``uuid``, else the only unique, not-null uuid.
+        """The column that identifies a row: the one named ``uuid``, otherwise the only unique, NOT NULL uuid column.
 
-        A generated one where there is no other: then the table is not fit.
+        It is a generated column only if there is no other; such a table cannot be synced.
         """
         candidates = [c for c in self.columns if c.names_rows]
         return _only("uuid", [c for c in candidates if not c.generated] or candidates, self.full_name)
@@ -185,10 +185,10 @@ class InsertTrigger:
     """A user's trigger that SNK's inserts fire.
 
     Attributes:
-        table: schema and table that have it: the synced table, or one of its partitions.
+        table: schema and table that it belongs to: the synced table, or one of its partitions.
         function: schema and function that it calls.
-        level: ``row``: once for each row; ``statement``: once for each insert.
-        condition: its WHEN as PostgreSQL writes it, such as ``(CURRENT_USER <> 'snk'::name)``; or an empty string.
+        level: ``row``: fires once per row; ``statement``: fires once per INSERT.
+        condition: its WHEN clause as PostgreSQL prints it, such as ``(CURRENT_USER <> 'snk'::name)``; may be empty.
     """
 
     table: str
@@ -200,7 +200,7 @@ class InsertTrigger:
 
     @property
     def full_name(self) -> str:
-        """Such as ``audit of public.orders``: names of triggers count for one table only."""
+        """Such as ``audit of public.orders``: trigger names are unique within one table only."""
         return f"{self.name} of {self.table}"
 
 
@@ -221,7 +221,7 @@ def _only(role: str, candidates: list[Column], table: str) -> Column:
 
 
 def faults(shape: Shape, side: str) -> Iterator[TableUnfit]:
-    """Everything that keeps this table on this side from being synced."""
+    """Every reason why this table on this side cannot be synced."""
     where = f"{side}: table {shape.full_name}"
     if shape.kind not in ("r", "p"):
         yield TableUnfit(f"{where} is not a table", hint="Views and foreign tables cannot be synced")
@@ -282,7 +282,7 @@ def _faults_of_columns(shape: Shape, where: str) -> Iterator[TableUnfit]:
 
 
 def differences(first: Shape, second: Shape) -> Iterator[TableUnfit]:
-    """Everything in which the two sides of one table differ and may not."""
+    """Every difference between the two sides of one table that prevents syncing."""
     name = first.full_name
     if first.uuid_column.name != second.uuid_column.name:
         yield TableUnfit(
@@ -302,7 +302,7 @@ def differences(first: Shape, second: Shape) -> Iterator[TableUnfit]:
 
 
 def _copied_only_in(column: str, here: str, there: str, other: Shape) -> TableUnfit:
-    """What to say of a column that could be copied from ``here``, and not to the ``other`` side of the table."""
+    """The error for a column that could be copied from ``here``, but not to the ``other`` side of the table."""
     name = f"{other.full_name}: column {column}"
     found = _by_name(other.columns).get(column)
     if found is None:

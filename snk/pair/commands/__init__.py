@@ -1,4 +1,4 @@
-"""The commands of the pair, a file for each: it parses, builds the settings, calls one function, and prints."""
+"""The commands of the pair, one file each. A command parses, builds the settings, calls one function, and prints."""
 
 COMMANDS = {
     "up": "snk.pair.commands.up",
@@ -11,4 +11,4 @@ COMMANDS = {
     "rejected": "snk.pair.commands.rejected",
     "retry": "snk.pair.commands.rejected",
 }
-"""The module in which a command is the function of the same name."""
+"""Maps each command to its module; the command is the function of the same name in it."""

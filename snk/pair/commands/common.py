@@ -1,4 +1,4 @@
-"""What several commands need: the settings as values."""
+"""Code that several commands share: loading the settings and building the pair from them."""
 
 from snk.db.server import Server
 from snk.pair.settings import Settings, load_settings
@@ -8,7 +8,7 @@ from snk.urls import check_files
 
 def start() -> Settings:
     """Read the settings and set up the log."""
-    from snk.log import configure_log  # noqa: PLC0415 - who logs nothing starts sooner without it
+    from snk.log import configure_log  # noqa: PLC0415 - commands that log nothing start faster without it
 
     settings = checked_settings()
     configure_log(settings.snk_log_format, settings.snk_log_level)
@@ -16,7 +16,7 @@ def start() -> Settings:
 
 
 def checked_settings() -> Settings:
-    """The settings, and that the files which they name are there."""
+    """Return the settings after checking that the files they name exist."""
     settings = load_settings()
     for name, url in (
         ("FIRST_DB_URL", settings.first_dsn),
@@ -33,5 +33,5 @@ def pair_of(settings: Settings) -> Pair:
 
 
 def waiting(table: str, rows: int, settle_seconds: float) -> str:
-    """Why a comparison takes a while."""
+    """The message that explains why a comparison takes longer."""
     return f"{table}: {rows:,} rows differ; waiting whether they become equal within {settle_seconds:g} s"

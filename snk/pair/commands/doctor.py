@@ -1,4 +1,4 @@
-"""``snk doctor``: look a pair over before the first run."""
+"""``snk doctor``: check a pair before the first run."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,7 @@ def doctor(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check servers, rights, tables and Redis. Nothing is changed; exit code 1 if anything keeps SNK from running."""
+    """Check servers, rights, tables and Redis. Changes nothing; exit code 1 if anything prevents SNK from running."""
     findings = uvloop.run(_examine(start(), as_json=as_json))
     healthy = all(finding.level != "error" for finding in findings)
     if as_json:

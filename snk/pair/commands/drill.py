@@ -1,4 +1,4 @@
-"""``snk drill``: one fault after another on a pair under load, and proof that no row was lost or doubled."""
+"""``snk drill``: inflict faults on a pair under load, one at a time, and prove that no row was lost or duplicated."""
 
 import asyncio
 import difflib
@@ -31,7 +31,7 @@ from snk.signals import end_undisturbed, interruptible, when_told_to_stop
 
 LINE_WIDTH = 200
 TROUBLE = 2
-# A statement of the drill's own that takes longer is not waited for.
+# Timeout for the drill's own statements.
 COMMAND_SECONDS = 20.0
 
 
@@ -52,10 +52,11 @@ def drill(
 ) -> None:
     """Break a pair under load and count what is lost.
 
-    One fault after another, and books of its own that tell which rows have to be there, each once.
+    Inflicts one fault after another. The drill keeps its own record of which rows must exist, each exactly once.
 
-    On embedded servers, made for it and removed at the end. Exit code 0 only if every fault took place and both sides
-    hold every committed row exactly once, and nothing else; 1 if not; 2 if the drill could not be done.
+    By default it uses embedded servers, which it creates and removes at the end. Exit code 0 only if every fault took
+    place and both sides hold every committed row exactly once, and nothing else; 1 if not; 2 if the drill could not be
+    done.
     """
     if listed:
         _list()
@@ -87,7 +88,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _chosen(names: Sequence[str] | None) -> list[Fault]:
-    """The faults of these names, in the order of all; all of them if none is named."""
+    """The faults with these names, in the order of `all_faults`; all faults if no name is given."""
     faults = all_faults()
     known = [fault.name for fault in faults]
     for name in names or ():
@@ -112,7 +113,7 @@ def _sides(first: str, second: str) -> tuple[Server, Server]:
 
 @contextmanager
 def _place(settings: Settings, state: Path | None, *, own: bool) -> Iterator[Place]:
-    """Somebody's pair, or embedded servers in a temporary folder; the folder is removed at the end."""
+    """The configured pair, or embedded servers in a temporary folder; the folder is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="snk-drill-", dir=state, ignore_cleanup_errors=True) as made:
         folder = Path(made)
         folder.chmod(0o755)
@@ -146,7 +147,7 @@ def _run(place: Place, faults: Sequence[Fault], seconds: float, console: Console
 
 
 async def _drill(place: Place, faults: Sequence[Fault], seconds: float, board: Board) -> Result:
-    """The drill; a signal that tells it to stop breaks it off in good order."""
+    """Run the drill; a stop signal ends it early and cleanly."""
     drill = Drill(place, faults, seconds, board)
     task = asyncio.create_task(drill.run())
     when_told_to_stop(task.cancel)
@@ -170,7 +171,7 @@ def _tell(result: Result, console: Console, *, as_json: bool) -> None:
 
 
 def _exit_code(result: Result) -> int:
-    """0 if everything held, 1 if not, 2 if nobody can tell."""
+    """0 if everything held, 1 if not, 2 if the result is unknown."""
     if result.held:
         return 0
     if not result.findings.clean or any(o.verdict not in ("held", "skipped") for o in result.outcomes):

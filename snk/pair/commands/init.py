@@ -1,4 +1,4 @@
-"""``snk init``: make what SNK needs in both databases."""
+"""``snk init``: create what SNK needs in both databases."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def init(
         str | None, typer.Option(help="Also grant this role the rights that SNK needs to run as it.")
     ] = None,
 ) -> None:
-    """Create SNK's schema in both databases. And the default table, if it is to be synced; what is there stays."""
+    """Create SNK's schema in both databases. Creates the default table too if it is to be synced. Keeps what exists."""
     settings = start()
     if print_only:
         print(schema.printed(default_table=schema.DEFAULT_TABLE in settings.tables), end="")

@@ -1,4 +1,4 @@
-"""``snk rejected`` and ``snk retry``: rows that a database refuses, and another try."""
+"""``snk rejected`` and ``snk retry``: list rows that a database refuses, and retry them."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """What one database has set aside."""
+    """The rows that one database has set aside."""
 
     server: Server
     count: int
@@ -43,7 +43,7 @@ def rejected(
 def retry(
     uuids: Annotated[list[str] | None, typer.Argument(help="Uuids of the rows; without any, all rows.")] = None,
 ) -> None:
-    """Have the daemon try refused rows again now. By itself it tries them when their time has come."""
+    """Make the daemon retry refused rows now. Without this command, it retries each row when its retry time comes."""
     named = [_uuid(text) for text in uuids or ()]
     counts = uvloop.run(_hasten(pair_of(start()), named))
     if named and not any(count for _, count in counts):

@@ -1,4 +1,4 @@
-"""``snk run``: the daemon, what it tells over HTTP, and what it tells the service manager."""
+"""``snk run``: the daemon, its HTTP service, and its notifications to the service manager."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ from snk.pair.sync.pause import pause
 from snk.pair.sync.schedule import SweepSchedule
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
-# How often systemd hears of the daemon where it set no watchdog.
+# Interval between notifications to systemd if it has set no watchdog.
 NOTIFY_SECONDS = 10.0
 FIRST_LOOK_SECONDS = 0.05
 
@@ -30,7 +30,7 @@ def run(
     *,
     init: Annotated[bool, typer.Option("--init", help="First run `snk init`.")] = False,
 ) -> None:
-    """Keep the tables equal until told to stop. SIGTERM, Ctrl-C or the end of the terminal (without nohup) tell it."""
+    """Keep the tables equal until stopped. Stops on SIGTERM, on Ctrl-C, or when the terminal closes (without nohup)."""
     hear_ctrl_c()
     settings = start()
     guarded = settings.http_token is not None
@@ -58,7 +58,7 @@ async def _sync(daemon: Daemon, stop: asyncio.Event, *, init: bool) -> None:
 
 
 async def _to_the_end(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
-    """Run one part; when it ends, by whatever, the others are to end too."""
+    """Run one part; when it ends for any reason, stop the other parts too."""
     try:
         await part
     finally:
@@ -66,9 +66,9 @@ async def _to_the_end(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> N
 
 
 async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
-    """Tell the service manager that the daemon is ready, how it goes, that it moves, and that it stops.
+    """Tell the service manager when the daemon is ready, its status, that it is alive, and when it stops.
 
-    The watchdog is fed only while every flow moves or waits with its eyes open.
+    The watchdog is notified only while every flow makes progress or waits without being stuck.
     """
     notifier = Notifier.from_environment()
     if notifier.address is None:

@@ -1,4 +1,4 @@
-"""``snk status``: what the running daemon tells of itself."""
+"""``snk status``: show the status that the running daemon reports."""
 
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -26,9 +26,9 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print the daemon's status as JSON.")] = False,
     url: Annotated[str | None, typer.Option(help="URL of the daemon, such as http://127.0.0.1:8089.")] = None,
 ) -> None:
-    """Show how every flow is, and who holds rows back.
+    """Show the state of every flow, and which sessions hold rows back.
 
-    Exit code 0 if rows flow, 1 if not, 2 without an answer. Conflicts and rows set aside do not change it.
+    Exit code 0 if rows flow, 1 if not, 2 if no daemon answers. Conflicts and rows set aside do not change it.
     """
     settings = load_settings()
     token = settings.http_token
@@ -49,14 +49,14 @@ def status(
     if as_json:
         print(answer.decode())
     else:
-        # A file or a pipe has no width of its own, and a table cut short helps nobody.
+        # A file or a pipe has no width, and a truncated table is useless.
         terminal = Console(highlight=False)
         show(told, terminal if terminal.is_terminal else Console(highlight=False, width=PLAIN_WIDTH))
     raise typer.Exit(0 if told.healthy else 1)
 
 
 def show(told: DaemonStatus, console: Console) -> None:
-    """Print a status for people."""
+    """Print a status in human-readable form."""
     verdict = "[bold green]healthy[/]" if told.healthy else "[bold red]not healthy[/]"
     console.print(f"SNK {told.version} {verdict}, up {_span(told.uptime_seconds)}, as {escape(told.name)}")
     console.print(f"  {escape(told.first)}\n  {escape(told.second)}", soft_wrap=True)
@@ -125,7 +125,7 @@ def _troubles(told: DaemonStatus) -> Iterator[str]:
 
 
 def _held_back(flows: Sequence[FlowStatus]) -> Iterator[str]:
-    """Who keeps ids from being given up, once that has lasted."""
+    """Which transactions keep ids from being given up, once this has lasted a while."""
     for flow in flows:
         if flow.holes_seconds < LONG_SECONDS:
             continue
@@ -205,7 +205,7 @@ def _rejected(flows: Sequence[FlowStatus]) -> Iterator[str]:
 
 
 def _leaders(told: DaemonStatus) -> Iterator[str]:
-    """Which other daemons work on a table."""
+    """Which other daemons work on which tables."""
     for table in dict.fromkeys(flow.table for flow in told.flows):
         leader = next(flow.leader for flow in told.flows if flow.table == table)
         if leader and leader != told.name:
@@ -213,7 +213,7 @@ def _leaders(told: DaemonStatus) -> Iterator[str]:
 
 
 def _span(seconds: float) -> str:
-    """A length of time for people."""
+    """A duration in human-readable form."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 120:  # noqa: PLR2004 - two minutes

@@ -1,4 +1,4 @@
-"""``snk up``: the whole job on servers of its own, watched on the terminal."""
+"""``snk up``: run the servers, the daemon and the load, and show progress on the terminal."""
 
 import asyncio
 import signal
@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.5
 SETTLE_SECONDS = 10.0
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-# Counting a large table costs; no more than this share of the time goes into it.
+# Counting a large table is expensive; at most this share of the time is spent on it.
 COUNTING_SHARE = 0.2
 
 
@@ -45,11 +45,12 @@ def up(
     tst: Annotated[bool, typer.Option("--tst/--no-tst", help="Run the load generator, or not.")] = True,
     state: Annotated[Path | None, typer.Option(help="Folder in which the servers keep their data.")] = None,
 ) -> None:
-    """Do the whole job on servers of its own.
+    """Run everything on embedded servers.
 
-    Two PostgreSQL servers and a Valkey, loaded by TST and kept equal by SNK; at the end both sides are verified.
+    Starts two PostgreSQL servers and a Valkey server, loads them with TST, and keeps them equal with SNK.
+    At the end, both sides are verified.
 
-    Ctrl-C ends the load; what is under way is finished and verified first. Exit code 0 only if both sides are equal.
+    Ctrl-C ends the load; work in progress is finished and verified first. Exit code 0 only if both sides are equal.
     """
     settings = load_settings()
     configure_log(settings.snk_log_format, "warning")
@@ -65,7 +66,7 @@ def up(
 
 
 class Job:
-    """One run: daemon and load as child processes, and somebody who watches them."""
+    """One run: the daemon and the load as child processes, and the code that watches them."""
 
     def __init__(self, pair: EmbeddedPair, tables: tuple[str, ...], rows: int | None, token: str | None) -> None:
         self._pair = pair
@@ -82,10 +83,10 @@ class Job:
         self._console = Console(highlight=False)
 
     async def run(self, *, load: bool) -> bool:
-        """Run until the load has ended or somebody stops it.
+        """Run until the load has ended or the run is stopped.
 
         Returns:
-            Whether both sides are equal in the end.
+            Whether both sides are equal at the end.
         """
         when_told_to_stop(self._stop.set)
         values = environment(self._pair, self._http_port)
@@ -129,7 +130,7 @@ class Job:
             await asyncio.sleep(0.05)
 
     async def _watch(self, daemon: Child, tst: Child | None) -> None:
-        """Show the pair until the load has ended, the daemon has died, or somebody stops it."""
+        """Show the pair until the load has ended, the daemon has died, or the run is stopped."""
         with self._shown() as show:
             while not self._stop.is_set() and daemon.running and (tst is None or tst.running):
                 show(await self._look())
@@ -141,7 +142,7 @@ class Job:
 
     @contextmanager
     def _shown(self) -> Iterator[Any]:
-        """A panel that is drawn anew on a terminal; a line a second elsewhere."""
+        """A panel that is redrawn on a terminal; one line per second elsewhere."""
         if self._console.is_terminal:
             with Live(console=self._console, auto_refresh=False, transient=True) as live:
                 yield lambda snapshot: live.update(panel(snapshot, "snk up"), refresh=True)
@@ -157,7 +158,7 @@ class Job:
         yield show
 
     async def _end_load(self, tst: Child) -> None:
-        """Stop TST if it has not ended by itself, say what it did, and how much was on both sides at that snapshot."""
+        """Stop TST if it is still running, print its result, and print how much was on both sides at that moment."""
         await asyncio.to_thread(tst.end, signal.SIGTERM, STOP_SECONDS)
         stopped = time.monotonic()
         at_once = await self._new()
@@ -186,10 +187,10 @@ class Job:
         return equal
 
     def _told_once(self, table: str) -> Progress:
-        """Say why it takes a while, when it does."""
+        """Report, once, why verification takes longer, if it does."""
         told = False
 
-        def tell(what: str, done: int, of: int) -> None:  # noqa: ARG001 - as everybody who tells
+        def tell(what: str, done: int, of: int) -> None:  # noqa: ARG001 - the signature of `Progress`
             nonlocal told
             if what == LOOK_AGAIN and not told:
                 told = True
@@ -215,7 +216,7 @@ class Job:
         return sum(counted[: len(self._tables)]), sum(counted[len(self._tables) :])
 
     async def _ask(self) -> DaemonStatus | None:
-        """What the daemon says of itself, or None when it does not answer."""
+        """The daemon's status, or None if it does not answer."""
         try:
             return await asyncio.to_thread(ask, daemon_url("127.0.0.1", self._http_port), self._token)
         except OSError:
@@ -223,7 +224,7 @@ class Job:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Rounded down: 100 means all of it."""
+    """A percentage, rounded down: 100 means all rows."""
     return f"{10_000 * part // whole / 100 if whole else 100.0:.2f}"
 
 

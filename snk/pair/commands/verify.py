@@ -1,4 +1,4 @@
-"""``snk verify``: proof that both sides are equal, or the names of the rows that are not."""
+"""``snk verify``: prove that both sides are equal, or list the rows that differ."""
 
 import asyncio
 import json
@@ -49,26 +49,26 @@ async def _compare(pair: Pair, settle: float) -> list[Comparison]:
 
 
 def _pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Where one server cannot be found, the other is not looked for any more, and nobody asks what came of it."""
+    """Ignore the error of a cancelled look-up: if one server cannot be found, the look-up of the other is abandoned."""
     if not isinstance(context.get("exception"), OSError):
         loop.default_exception_handler(context)
 
 
 @contextmanager
 def _shown(table: str, settle: float) -> Iterator[Progress]:
-    """How it goes, on a terminal in one line that changes."""
+    """Show progress; on a terminal, in one line that is updated."""
     words = partial(_words, table, settle)
     if not sys.stderr.isatty():
         yield _in_lines(words)
         return
-    from rich.console import Console  # noqa: PLC0415 - to import it takes longer than to compare small tables
+    from rich.console import Console  # noqa: PLC0415 - importing it takes longer than comparing small tables
 
     with Console(stderr=True).status(table) as status:
         yield lambda what, done, of: status.update(words(what, done, of))
 
 
 def _in_lines(words: Callable[[str, int, int], str]) -> Progress:
-    """A line now and then, for work that lasts; it says at once, and once, what it waits for."""
+    """Print a line at intervals during long work; report a wait immediately, and only once."""
     last = time.monotonic()
     before = ""
 
@@ -90,7 +90,7 @@ def _words(table: str, settle: float, what: str, done: int, of: int) -> str:
 
 
 def _told(result: Comparison, limit: int) -> dict[str, Any]:
-    """The result as JSON: all counts, and as many names as wanted."""
+    """The result as JSON: all counts, and at most ``limit`` uuids of each kind."""
     told = asdict(result)
     names = {kind: told.pop(kind) for kind in KINDS}
     return {

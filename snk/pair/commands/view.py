@@ -1,4 +1,4 @@
-"""What `snk up` shows while it runs: one snapshot of the pair, as a panel or as a line."""
+"""What `snk up` shows while it runs: a snapshot of the pair, as a panel or as a line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from snk.pair.core.report import DaemonStatus, FlowStatus
 
 @dataclass(frozen=True, slots=True)
 class PairSnapshot:
-    """The pair as it was at one look.
+    """The pair at one point in time.
 
     Attributes:
         seconds: since the load began.
         rows: on each side; None while unknown.
-        status: what the daemon said of itself (``GET /status``), or None when it did not answer.
+        status: the daemon's answer to ``GET /status``, or None if it did not answer.
     """
 
     seconds: float
@@ -26,22 +26,22 @@ class PairSnapshot:
 
     @property
     def flows(self) -> Sequence[FlowStatus]:
-        """The flows of the first table, there and back, or of all tables."""
+        """The two flows of the first table, or the flows of all tables."""
         return self.status.flows if self.status else ()
 
     @property
     def held(self) -> int:
-        """How many ids wait in holes."""
+        """How many ids are in holes."""
         return sum(flow.hole_ids for flow in self.flows)
 
     @property
     def dedup(self) -> int:
-        """How many echoes are awaited."""
+        """How many echoes are expected."""
         return self.status.dedup.size if self.status else 0
 
 
 def line(snapshot: PairSnapshot) -> str:
-    """The snapshot in one plain line."""
+    """The snapshot as one plain line."""
     parts = [f"{snapshot.seconds:6.1f} s", f"first {_number(snapshot.rows[0])}", f"second {_number(snapshot.rows[1])}"]
     parts += [
         f"{flow.source}→{flow.destination} {flow.rows_per_second:,.0f}/s, {flow.lag_seconds * 1000:.0f} ms"

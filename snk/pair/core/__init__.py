@@ -1,1 +1,1 @@
-"""The pure core of the pair: what to read, what to wait for, what to tell. No I/O, no clock."""
+"""The pure core of the pair: what to read, what to wait for, what to report. No I/O, no clock."""

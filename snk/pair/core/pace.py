@@ -1,4 +1,4 @@
-"""How long to wait between two polls of a table, and how much to take at once."""
+"""How long to wait between two polls of a table, and how many rows to read at once."""
 
 from dataclasses import dataclass, replace
 
@@ -12,14 +12,14 @@ MOST_REST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PollPace:
-    """Polls at once under load, every ``least_ms`` shortly after, and ever more rarely on a quiet table.
+    """Polls immediately under load, every ``least_ms`` shortly after it, and less and less often on an idle table.
 
-    A row that arrives every few milliseconds must not wait for a poller that has gone to sleep in between, so the
-    interval stays short for ``attentive_ms`` after the last row before it grows.
+    When a row arrives every few milliseconds, it must not wait for a long interval to end. So the interval stays short
+    for ``attentive_ms`` after the last row, and grows only then.
 
     Attributes:
         most_ms: the longest interval.
-        quiet_ms: for how long nothing has come.
+        quiet_ms: how long no row has arrived.
     """
 
     most_ms: float
@@ -29,14 +29,14 @@ class PollPace:
     quiet_ms: float = 0.0
 
     def after(self, *, moved: bool) -> "PollPace":
-        """The pace after a poll that did, or did not, bring rows."""
+        """The pace after a poll; ``moved`` says whether it returned rows."""
         if moved:
             return replace(self, quiet_ms=0.0)
         return replace(self, quiet_ms=self.quiet_ms + self.wait_ms)
 
     @property
     def asleep(self) -> bool:
-        """Nothing has come for so long that the interval is at its longest."""
+        """Whether the interval has reached its maximum because no rows arrived."""
         return self.wait_ms >= self.most_ms
 
     @property
@@ -46,29 +46,29 @@ class PollPace:
         return min(self.most_ms, self.least_ms + sleepy * self.growth)
 
     def rest_seconds(self, took_seconds: float) -> float:
-        """Seconds to wait after a poll that took so long and found nothing.
+        """Seconds to wait after a poll that took ``took_seconds`` and found nothing.
 
-        A look is dear beside a large open transaction, so it takes no more than half of the time. But one that was
-        held up, by a network or a machine that slept, says nothing of the next one.
+        Polling is expensive while a large transaction is open, so polls take at most half of the time. The rest is
+        limited, because a poll delayed by the network or by a suspended machine says nothing about the next one.
         """
         return max(self.wait_ms / 1000, min(took_seconds, MOST_REST_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """How long to let rows gather before the next read.
+    """How long to let rows accumulate before the next read.
 
-    Under load a batch costs more than its rows, so it pays to take several transactions at once. A lone row is not
-    made to wait, and neither is a backlog, which fills every batch anyway.
+    Under load, a batch costs more than its rows, so reading several transactions at once is cheaper. A single row does
+    not wait. Neither does a backlog, which fills every batch anyway.
 
     Attributes:
-        rows: what a read brings of late.
+        rows: how many rows recent reads returned.
     """
 
     rows: float = 0.0
 
     def after(self, rows: int) -> "Gather":
-        """After a read of so many rows. One that finds none does not yet mean that the load is over."""
+        """The value after a read of ``rows`` rows. One empty read does not yet mean that the load has ended."""
         return Gather(max(rows, self.rows * GATHER_MEMORY))
 
     @property
@@ -79,13 +79,13 @@ class Gather:
 
 @dataclass(frozen=True, slots=True)
 class BatchSize:
-    """How much to take at once: less after a batch that was too much, and more again after those that were not.
+    """Maximum size of a batch: it shrinks after a batch that was too large, and grows again after successful batches.
 
     Attributes:
-        most_rows: as many rows as the settings allow.
-        most_bytes: as many bytes as the settings allow.
-        rows: as many rows as may be taken now.
-        held: how many batches of this size went well, one after the other.
+        most_rows: maximum number of rows that the settings allow.
+        most_bytes: maximum number of bytes that the settings allow.
+        rows: current maximum number of rows.
+        held: how many consecutive batches of this size succeeded.
     """
 
     most_rows: int
@@ -95,20 +95,20 @@ class BatchSize:
 
     @classmethod
     def of(cls, most_rows: int, most_bytes: int) -> "BatchSize":
-        """As much as the settings allow."""
+        """The size that the settings allow."""
         return cls(most_rows, most_bytes, most_rows)
 
     @property
     def bytes(self) -> int:
-        """As many bytes as may be taken now: as large a part of the most as of the rows."""
+        """Current maximum number of bytes: the same fraction of ``most_bytes`` as ``rows`` is of ``most_rows``."""
         return max(1, self.most_bytes * self.rows // self.most_rows)
 
     def too_much(self) -> "BatchSize":
-        """After a batch that a server could not hold, or not in time."""
+        """The size after a batch that a server could not process, or not in time."""
         return replace(self, rows=max(1, self.rows // SMALLER), held=0)
 
     def went_well(self) -> "BatchSize":
-        """After a full batch. Only a full one tells that there is room for more."""
+        """The size after a full batch that succeeded. Only a full batch shows that a larger one may succeed."""
         if self.rows >= self.most_rows:
             return self
         if self.held + 1 < HELD_BATCHES:

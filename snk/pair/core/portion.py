@@ -1,23 +1,23 @@
-"""How many rows to ask for, so that no batch holds more than so many bytes."""
+"""How many rows to request, so that no batch exceeds its limit in bytes."""
 
 from dataclasses import dataclass, replace
 
-GROWTH = 4  # a wide row is remembered: by a quarter more at a time
+GROWTH = 4  # grow by a quarter at a time, so that a wide row is remembered for a while
 NO_BOUND = 2**62
 
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """How much one read may bring.
+    """How much one read may return.
 
-    To add up widths in the server until so many bytes are full costs a read half its time again. So every row may have
-    its share of the bytes, and no more. A read that finds a wider one leaves the values where they are, and is
-    repeated for fewer rows, each with a larger share. One row alone may be of any width, so reading always goes on.
+    Summing up widths in the server until a limit is reached makes a read half again as slow. Instead, each row may use
+    an equal share of the bytes. A read that meets a wider row omits its values and is repeated for fewer rows, each
+    with a larger share. A single row may have any width, so reading always makes progress.
 
     Attributes:
-        most_rows: in one batch.
-        most_bytes: in one batch, of the columns that have no fixed width; a single row may be more.
-        rows: to ask for in the next read.
+        most_rows: maximum number of rows in one batch.
+        most_bytes: maximum number of bytes in one batch, in columns without a fixed width; a single row may exceed it.
+        rows: how many rows to request in the next read.
     """
 
     most_rows: int
@@ -26,22 +26,22 @@ class Portion:
 
     @classmethod
     def of(cls, most_rows: int, most_bytes: int) -> "Portion":
-        """A first one, where nothing was read yet."""
+        """The first portion, before anything was read."""
         return cls(most_rows, most_bytes, most_rows)
 
     def bounded(self, most_rows: int, most_bytes: int) -> "Portion":
-        """The same with other bounds."""
+        """The portion with other limits."""
         return Portion(most_rows, most_bytes, min(self.rows, most_rows))
 
     @property
     def widest(self) -> int:
-        """The bytes that one row may have."""
+        """How many bytes one row may use."""
         return self.most_bytes // self.rows if self.rows > 1 else NO_BOUND
 
     def after(self, widest: int | None) -> "Portion":
-        """After a read whose widest row, taken or not, had so many bytes; None where there was none.
+        """The portion after a read whose widest row, returned or not, had ``widest`` bytes; None if it found no row.
 
-        It shrinks at once and grows slowly, for wide rows seldom come alone, and each that is met anew costs a read.
+        It shrinks at once and grows slowly: wide rows rarely come alone, and each unexpected one costs another read.
         """
         if widest is None:
             return self

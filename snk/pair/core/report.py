@@ -1,13 +1,13 @@
-"""What the daemon tells of itself, as values: `snk status`, ``/status`` and ``/metrics`` show these, and no others."""
+"""The daemon's status as values: `snk status`, ``/status`` and ``/metrics`` show exactly these."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 STANDING_SECONDS = 30.0
-"""A flow that did nothing for so long is not healthy: it looks at its mark twice a second, and tries again soon."""
+"""A flow without progress for this long is unhealthy: a healthy one looks at its mark twice a second, or retries."""
 
 STUCK_SECONDS = 90.0
-"""A flow that did nothing for so long hangs: no statement may take as long."""
+"""A flow without progress for this long hangs: no statement may take this long."""
 
 FlowState = Literal["starting", "standby", "running", "waiting", "paused", "stopped"]
 
@@ -19,7 +19,7 @@ class Blocker:
     Attributes:
         writer: its virtual transaction id.
         pid: its backend, or None for a prepared transaction.
-        age_seconds: how long the transaction has been open, where SNK's role may see it.
+        age_seconds: how long the transaction has been open, if SNK's role may see it.
         prepared: the name of a prepared transaction.
     """
 
@@ -37,34 +37,33 @@ class FlowStatus:
     """One direction of one table.
 
     Attributes:
-        state: ``running``; ``standby`` where another daemon works on the table; ``waiting`` for a server that is away;
+        state: ``running``; ``standby`` if another daemon works on the table; ``waiting`` for an unavailable server;
             ``paused`` until a person changes something.
         high: the greatest id read at the source.
         safe: the greatest high known to be durable at the source.
-        version: of the mark in the destination.
-        hole_ids: how many ids below high were never seen and may still come.
-        holes: how many intervals they make.
-        holes_seconds: for how long there have been holes without a break.
-        blockers: who holds them open.
-        lag_seconds: everything that was visible at the source so long ago is in the destination. While a flow has
-            nothing to do the source's server watches for rows, every few milliseconds, and as long as it is silent this
-            is 0.
-        lag_rows: ids between high and the greatest id at the source: at most so many rows wait.
+        version: version of the mark in the destination.
+        hole_ids: how many ids below high were never seen and may still appear.
+        holes: how many intervals these ids form.
+        holes_seconds: how long there have been holes without interruption.
+        blockers: the transactions that hold the holes open.
+        lag_seconds: everything that was visible at the source this long ago is in the destination. While the flow is
+            idle, the source's server checks for rows every few milliseconds, and this is 0 as long as it finds none.
+        lag_rows: ids between high and the greatest id at the source: the maximum number of waiting rows.
         delivered: rows inserted into the destination since the daemon started.
         echoes: rows recognised as written by SNK itself.
-        present: rows that the destination held already, found by its unique key.
-        conflicts: one uuid, two different rows; all that are recorded in the destination.
-        rejected: rows that the destination refuses or the source cannot give, set aside in ``snk.rejected`` there and
-            tried again.
-        wanted: rows that a sweep found missing in the destination, and that are still to be brought there.
-        late: rows that appeared in holes after they were given up, and were brought all the same.
-        leader: the daemon that works on this table: its name, or an empty string where none does.
-        rows_per_second: delivered, over the last seconds.
-        progress_seconds: since the flow last finished a step or, where it waits, last tried.
-        awaits: the tables to which rows in hand refer, while they wait for the flows of these.
-        error: the last one, or an empty string.
-        error_seconds: how long ago it was.
-        notice: what a person ought to know of this flow though it runs, such as triggers that change what it delivers.
+        present: rows that the destination already held, found by its unique key.
+        conflicts: uuids with two different rows; all that are recorded in the destination.
+        rejected: rows that the destination refuses or the source cannot return; they are set aside in ``snk.rejected``
+            there and retried.
+        wanted: rows that a sweep found missing in the destination, and that are not delivered yet.
+        late: rows that appeared in holes after these were given up, and were delivered anyway.
+        leader: name of the daemon that works on this table, or an empty string if there is none.
+        rows_per_second: delivery rate over the last seconds.
+        progress_seconds: time since the flow last finished a step or, if it waits, last tried.
+        awaits: the tables whose flows the current rows wait for, because they refer to rows of these tables.
+        error: the last error, or an empty string.
+        error_seconds: how long ago it occurred.
+        notice: what a person should know about a running flow, such as triggers that change what it delivers.
     """
 
     table: str
@@ -102,7 +101,7 @@ class FlowStatus:
 
     @property
     def flowing(self) -> bool:
-        """Whether rows flow, brought by this daemon or by the one for which it stands by."""
+        """Whether rows flow, delivered by this daemon or by the one for which it is a standby."""
         return self.state in ("running", "standby")
 
 
@@ -112,8 +111,8 @@ class Locker:
 
     Attributes:
         side: ``first`` or ``second``.
-        waiting_seconds: for how long SNK's statement has been at work.
-        age_seconds: how long the holder's transaction has been open, where SNK's role may see it.
+        waiting_seconds: how long SNK's statement has been running.
+        age_seconds: how long the holder's transaction has been open, if SNK's role may see it.
     """
 
     side: str
@@ -130,9 +129,9 @@ class CanaryStatus:
     """A heartbeat in one direction.
 
     Attributes:
-        trip_seconds: how long the last one took from one side to the other; None before the first landed.
-        landed_seconds: how long ago it landed.
-        late: the next one should have landed by now.
+        trip_seconds: how long the last one took from one side to the other; None before the first has arrived.
+        landed_seconds: how long ago it arrived.
+        late: whether the next one should have arrived by now.
         error: why the last one could not be sent, or an empty string.
     """
 
@@ -150,7 +149,7 @@ class DedupStatus:
 
     Attributes:
         size: entries in memory, of all tables and directions.
-        redis: whether Redis stands behind it now.
+        redis: whether it is currently copied to Redis.
         error: why not, or an empty string.
     """
 
@@ -161,19 +160,19 @@ class DedupStatus:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """What the comparisons of one whole table have shown.
+    """The results of the sweeps of one table.
 
     Attributes:
-        state: ``off``, ``waiting`` for the next one, or ``running``.
-        proven_seconds: so long ago both sides were found equal, but for rows that are set aside or conflicts; None
-            where they never were since the daemon took the table up.
-        up_to_first: the mark of the flow from first when that sweep began; rows up to it took part.
-        up_to_second: that of the flow from second.
-        rows: how many took part in the last sweep.
-        found: rows that tailing had missed, in all sweeps; they were brought over.
-        set_aside: rows that differed in the last one and are set aside or conflicts.
-        seconds: how long the last one took.
-        error: why the last one failed, or an empty string.
+        state: ``off``, ``waiting`` for the next sweep, or ``running``.
+        proven_seconds: how long ago both sides were last proven equal, except for rows that are set aside or in
+            conflict; None if they were not since the daemon took over the table.
+        up_to_first: the mark of the flow from first when that sweep began; it covered rows up to this mark.
+        up_to_second: the same for the flow from second.
+        rows: how many rows the last sweep covered.
+        found: rows that tailing had missed, in all sweeps; they were delivered.
+        set_aside: rows that differed in the last sweep and are set aside or in conflict.
+        seconds: how long the last sweep took.
+        error: why the last sweep failed, or an empty string.
     """
 
     table: str
@@ -194,11 +193,11 @@ class DaemonStatus:
 
     Attributes:
         name: its host and process.
-        first: where database A is, without user and password.
-        second: where database B is.
-        canaries: heartbeats, there and back; empty where the settings ask for none.
-        lockers: who holds locks for which SNK waits.
-        troubles: why the daemon is not healthy; empty when it is.
+        first: address of database A, without user and password.
+        second: address of database B.
+        canaries: heartbeats in both directions; empty if the settings disable them.
+        lockers: the sessions that hold locks for which SNK waits.
+        troubles: why the daemon is unhealthy; empty if it is healthy.
     """
 
     version: str
@@ -215,7 +214,7 @@ class DaemonStatus:
 
     @property
     def stuck(self) -> bool:
-        """Whether a flow neither moves nor tries again."""
+        """Whether a flow neither makes progress nor retries."""
         return any(flow.progress_seconds > STUCK_SECONDS for flow in self.flows)
 
     @property

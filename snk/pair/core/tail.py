@@ -1,27 +1,28 @@
 """Tailing a table by its id without losing a row: mark, holes and fences.
 
-A sequence hands out an id before its transaction commits, so a lower id can become visible after a higher one was
-read. `Tail` is what one reader knows of one table: every id at or below ``high`` was delivered, lies in a hole, or is
-finished: it was in a hole that was given up because nobody was left who could fill it. Whoever owns an unseen id below
-``high``
+A sequence assigns an id before its transaction commits, so a lower id can become visible after a higher one was read.
+`Tail` is what one reader knows about one table. Every id at or below ``high`` was delivered, lies in a hole, or is
+finished: it was in a hole that was given up because no transaction was left that could fill it. A transaction that
+owns an unseen id below ``high``
 
 1. took a lock on the table or on its sequence before drawing the id,
 2. drew the id before ``high`` was committed,
-3. gives the lock back only after its rows are visible.
+3. releases the lock only after its rows are visible.
 
-So the reader goes round in this order, each a statement with a snapshot of its own:
+So the reader repeats these steps in this order, each as a separate statement with its own snapshot:
 
-* **read** the rows above ``high``  → `Tail.read`; ids that were skipped are new holes,
-* if there are holes, **look** who holds such locks  → `Tail.look`; the first look at a hole is its fence, later
-  looks only take members away,
-* if a member is gone, and once after the first look, **re-read** the holes  → `Tail.reread`; what is there is
+* **read** the rows above ``high``  → `Tail.read`; skipped ids become new holes,
+* if there are holes, **look** which transactions hold such locks  → `Tail.look`; the first look at a hole is its
+  fence, later looks only remove members,
+* if a member has ended, and once after the first look, **re-read** the holes  → `Tail.reread`; rows found there are
   delivered, and a hole whose fence is empty is finished.
 
-The first of the three sentences is not true of everybody: an id may be drawn in an earlier transaction than the one
-that inserts it. So the re-read tells which ids it finished unseen, for a ledger (`snk.pair.core.ledger`) of where such
-a row would appear.
+The first of the three statements does not hold for all transactions: an id may be drawn in an earlier transaction than
+the one that inserts it. So the re-read reports which ids it finished unseen. The ledger (`snk.pair.core.ledger`) keeps
+them, because such a row would appear there.
 
-Everything here is a frozen value: no I/O, no clock. The order of the calls is the proof; the caller keeps it.
+Everything here is a frozen value: no I/O, no clock. The proof depends on the order of the calls, which the caller must
+keep.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,9 +31,9 @@ from dataclasses import dataclass, replace
 from snk.core.intervals import NOTHING, Intervals, union
 
 MOST_HOLES = 20_000
-"""Intervals kept of one fence; where a transaction stays open while ids are skipped everywhere, they become coarse."""
+"""Intervals kept per fence. If a transaction stays open while many ids are skipped, the intervals become coarse."""
 COARSE_HOLES = 3 * MOST_HOLES // 4
-"""What is left of them then: some room, for to make them coarse takes time."""
+"""Intervals kept after making them coarse. This leaves room for new ones, because making them coarse takes time."""
 
 Writer = str
 """A transaction that can still fill a hole, by its virtual transaction id."""
@@ -40,14 +41,15 @@ Writer = str
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """Holes that appeared together, and who could still fill them.
+    """Holes that appeared together, and the transactions that could still fill them.
 
     Attributes:
         holes: ids never seen.
-        fence: the writers seen by the first look after the holes appeared and still running; None before that look.
-        due: re-read these holes: a member has ended since the last re-read, or the look found nobody, or they were
-            never re-read: somebody may have ended between the read that found them and the first look.
-        reread: they were re-read since the first look.
+        fence: the writers that the first look after the holes appeared found, and that still run; None before that
+            look.
+        due: whether to re-read these holes: a member has ended since the last re-read, or the look found no writer, or
+            they were never re-read: a writer may have ended between the read that found them and the first look.
+        reread: whether they were re-read since the first look.
     """
 
     holes: Intervals
@@ -64,7 +66,7 @@ class Tail:
         high: the greatest id ever read.
         fenced: the holes below it, in groups of one fence each.
         finished: the ids that the last re-read found absent, and whose hole it finished; none of them is in a hole.
-            Emptied by the next read: what is not taken from here by then is forgotten.
+            The next read empties it, so the caller must use it before that.
     """
 
     high: int = 0
@@ -73,7 +75,7 @@ class Tail:
 
     @classmethod
     def resumed(cls, high: int, holes: Intervals) -> "Tail":
-        """A tail as its mark describes it. Fences do not outlive a process: they are looked at afresh."""
+        """A tail restored from its mark. Fences are not stored: the next look determines them again."""
         return cls(high, (Fenced(holes),) if holes else ())
 
     @property
@@ -88,11 +90,11 @@ class Tail:
 
     @property
     def writers(self) -> frozenset[Writer]:
-        """Whoever holds a hole open."""
+        """The transactions that hold a hole open."""
         return frozenset(writer for group in self.fenced for writer in group.fence or ())
 
     def read(self, ids: Sequence[int]) -> "Tail":
-        """After a read of the rows above ``high``: their ids, ascending. Skipped ids become a hole."""
+        """The tail after a read of the rows above ``high``, given their ids, ascending. Skipped ids become a hole."""
         if not ids:
             return replace(self, finished=NOTHING) if self.finished else self
         distinct = len(set(ids))  # without a unique index the same id may come twice
@@ -102,7 +104,7 @@ class Tail:
         return replace(self, high=ids[-1], fenced=fenced, finished=NOTHING)
 
     def look(self, writers: frozenset[Writer]) -> "Tail":
-        """After a look, later than the last read, at everybody who could fill a hole."""
+        """The tail after a look, later than the last read, at all transactions that could fill a hole."""
         merged: dict[Fenced, Intervals] = {}
         for group in (_looked(group, writers) for group in self.fenced):
             alike = replace(group, holes=NOTHING)
@@ -111,11 +113,11 @@ class Tail:
         return replace(self, fenced=tuple(replace(alike, holes=holes) for alike, holes in merged.items()))
 
     def reread(self, ids: Iterable[int], *, up_to: int | None = None) -> "Tail":
-        """After a re-read, later than the last look, of the holes that are due.
+        """The tail after a re-read, later than the last look, of the holes that are due.
 
         Args:
-            ids: what was there.
-            up_to: the last id the re-read reached, where it was of a part only or cut short; holes above it stay due.
+            ids: the ids found in them.
+            up_to: the last id that the re-read reached, if it covered only a part; holes above it stay due.
         """
         seen = Intervals.of((i, i) for i in ids)
         groups: list[Fenced] = []
@@ -133,8 +135,9 @@ class Tail:
                 groups.append(Fenced(empty, group.fence, reread=True))
             else:
                 finished |= empty
-        # Disjoint from the holes left, coarse ones too: whoever is in a fence is in all younger ones, so groups with an
-        # empty fence are the oldest, all of them are due, and their ids are below those of the others.
+        # Finished ids are disjoint from the remaining holes, including coarse ones: a writer in one fence is in all
+        # younger fences. So groups with an empty fence are the oldest, all of them are due, and their ids are below
+        # those of the others.
         return replace(self, fenced=tuple(groups), finished=finished)
 
 

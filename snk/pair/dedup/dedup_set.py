@@ -1,9 +1,9 @@
 """Uuids that one database is known to hold, met again when the other one is tailed.
 
-SNK reads a row in A and writes it into B; soon it meets it in B, and has to see that there is nothing to do. So it
-notes the uuid before it writes, and drops the note with the row when the echo comes. The set stays as small as what
-is under way. To lose a note costs a needless insert that the unique key refuses; a *false* note would lose a row,
-so a note counts only as long as the server that was read has not restarted since: a crash may have taken the row back.
+SNK reads a row in A and writes it into B. Soon it reads the row in B and must recognise it as an echo. So it adds the
+uuid to the set before it writes, and removes the entry when it drops the echo. The set is only as large as the number
+of rows in flight. A lost entry costs one needless insert, which the unique key refuses. A *false* entry would lose a
+row. So an entry is valid only while the server that was read has not restarted: a crash may have undone the row.
 """
 
 from collections import Counter
@@ -13,15 +13,15 @@ from operator import not_
 
 
 class DedupSet:
-    """The notes about one table in one database, in memory, in numbered batches.
+    """The entries of one table in one database, in memory, in numbered batches.
 
     Attributes:
-        most: notes to be kept; the oldest batches go first.
-        boot: the start of that database's server to which the notes belong.
-        restored: what Redis remembers of this boot was taken up.
+        most: maximum number of entries; the oldest batches are removed first.
+        boot: the boot of that database's server to which the entries belong.
+        restored: whether the entries that Redis holds for this boot were restored.
         landed: the greatest number of a batch whose write has ended.
-        added: batches to be written behind to Redis: number and uuids.
-        dropped: numbers of batches to be removed there.
+        added: batches that are still to be written to Redis: number and uuids.
+        dropped: numbers of batches that are still to be removed from Redis.
     """
 
     def __init__(self, most: int) -> None:
@@ -40,26 +40,26 @@ class DedupSet:
         return len(self._batch_of)
 
     def anchor(self, boot: str) -> None:
-        """Say which start of the server is the present one. Another one than before empties the set."""
+        """Set the server's current boot. A new boot empties the set."""
         if boot != self.boot:
             self.forget()
             self.boot = boot
 
     def forget(self) -> None:
-        """Empty the set, and wait for the next anchor."""
+        """Empty the set until the next `anchor`."""
         self.boot, self.restored = "", False
         for held in (self.added, self.dropped, self._batch_of, self._uuids_of, self._left_in):
             held.clear()
 
     def note(self, uuids: Sequence[str], boot: str) -> int:
-        """Note rows that were just read there; of no effect if they were read before the present start.
+        """Add rows that were just read there; no effect if they were read before the current boot.
 
         Returns:
-            The batch's number, to be passed to `land` when its write has ended.
+            The batch's number. Pass it to `land` when the write has ended.
         """
         self._last += 1
         if not self.boot:
-            self.anchor(boot)  # the flow that will meet these rows has yet to start
+            self.anchor(boot)  # the flow that will read these rows has not started yet
         if boot == self.boot and uuids:
             self._hold(self._last, uuids)
             self.added[self._last] = uuids
@@ -68,12 +68,12 @@ class DedupSet:
         return self._last
 
     def land(self, number: int, unmet: Iterable[str] = ()) -> None:
-        """The write of a batch has ended; the echo of the ``unmet`` will not come."""
+        """Record that the write of a batch has ended. The ``unmet`` rows will cause no echo."""
         self.landed = number
         self.take(unmet)
 
     def take(self, uuids: Iterable[str]) -> list[bool]:
-        """Meet rows on the other side: for each, whether it has to be delivered. Notes that were met are gone."""
+        """Check rows read on the other side: for each, whether it must be delivered. Matched entries are removed."""
         numbers = list(map(self._batch_of.pop, uuids, repeat(0)))  # batches count from 1
         met = Counter(numbers)
         for number in met.keys() - {0}:
@@ -83,16 +83,16 @@ class DedupSet:
         return list(map(not_, numbers))
 
     def settle(self, number: int) -> None:
-        """Every row that was written up to this batch has been met: what is left of them will not come."""
+        """Record that all rows written up to this batch have been read: entries that remain will not be matched."""
         for batch in [batch for batch in self._uuids_of if batch <= number]:
             self._close(batch)
 
     def restore(self, uuids: Sequence[str]) -> None:
-        """Take up a batch that an earlier process noted; its write has ended, one way or the other."""
+        """Add a batch of an earlier process. Its write has ended, successfully or not."""
         self.note(uuids, self.boot)
 
     def batches(self) -> dict[int, Sequence[str]]:
-        """All batches that are not met in full."""
+        """All batches with entries that were not matched yet."""
         return dict(self._uuids_of)
 
     def _hold(self, number: int, uuids: Sequence[str]) -> None:
@@ -107,4 +107,4 @@ class DedupSet:
                 self._batch_of.pop(uuid, None)
         del self._uuids_of[number]
         if self.added.pop(number, None) is None:
-            self.dropped.add(number)  # Redis has heard of it, so it is to forget it
+            self.dropped.add(number)  # it was sent to Redis, so it must be removed there

@@ -1,4 +1,4 @@
-"""Whether a Redis does what `snk.pair.dedup.redis_store` asks of it."""
+"""Checks that a Redis accepts the commands that `snk.pair.dedup.redis_store` uses."""
 
 import secrets
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from snk.pair.dedup.redis_store import PROOF, SCANNED, answered, client, key_of
 
 COMMANDS = ("PING", "HSCAN", "DEL", "HSET", "HDEL", "EXPIRE")
 LEAST_KEYS = 16
-"""In a cluster each key may lie on another node, and this one may have some of them."""
-LEFT_SECONDS = 10  # should the connection end in between
+"""In a cluster, each key may be on a different node, and the node connected to may hold only some of them."""
+LEFT_SECONDS = 10  # removes the keys if the connection ends in between
 
 
 async def try_out(dsn: str, names: Sequence[str]) -> None:
-    """Do what the daemon does for the notes of these names, under keys for a boot that there never was.
+    """Run the daemon's commands for the entries of these names, under keys of a boot that never existed.
 
-    Whatever can take a key away is tried before there is one, so none is left.
+    Every command that removes a key is tried before a key is created, so no key is left behind.
 
     Raises:
-        RedisError, OSError: it does not answer, or refuses something.
+        RedisError, OSError: Redis does not answer, or refuses a command.
     """
     keys = [key_of(name, secrets.token_hex(16)) for name in names for _ in range(-(-LEAST_KEYS // len(names)))]
     async with client(dsn) as redis:
@@ -38,7 +38,7 @@ async def try_out(dsn: str, names: Sequence[str]) -> None:
 
 
 async def _done(commands: Pipeline) -> None:
-    """Redis's own words, where it refuses one of them; the client would put the whole command before them."""
+    """Execute the commands. An error carries Redis's own message; the client would prefix it with the whole command."""
     for answer in await answered(commands.execute(raise_on_error=False)):
         if isinstance(answer, Exception):
             raise answer

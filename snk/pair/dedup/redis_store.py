@@ -1,12 +1,11 @@
-"""Redis behind the set in memory, so that a restarted daemon still knows its own rows.
+"""Copies the dedup sets to Redis, so that a restarted daemon still recognises its own rows.
 
-Nothing waits for Redis: batches are written behind in the background, and most are met again before they were ever
-sent. One hash per table and database holds a field per batch, the uuids end to end, 16 bytes each. The key names the
-server's start, so notes of an earlier start are never read, and expires a day after it was last used.
+No flow waits for Redis. A background task writes batches to it; most are matched before they are ever sent. There is
+one hash per table and database, with one field per batch: the uuids end to end, 16 bytes each. The key contains the
+server's boot, so entries of an earlier boot are never read. It expires a day after its last use.
 
-No decision rests on what Redis says: what it returns at a start is looked up in the database it speaks of, and only
-uuids that are really there are taken up. It may lie, lose everything, refuse to write, or never answer; then it says
-so, and goes on.
+SNK never trusts what Redis returns: at a start, it looks the uuids up in their database and restores only those that
+exist there. Redis may return stale data, lose everything, refuse writes or hang; SNK logs that and continues.
 """
 
 import asyncio
@@ -29,11 +28,11 @@ from snk.pair.dedup.dedup_set import DedupSet
 DAY_SECONDS = 86_400
 FLUSH_SECONDS = 0.1
 RETRY_SECONDS = 2.0
-# Rows wait for what Redis remembers, and for the database to look it up, once for each start of their server; so they
-# wait no longer than this. What is not known again by then costs an insert that the unique key refuses.
+# Once for each boot of their server, rows wait until Redis has returned its entries and the database has looked them
+# up. This limits the wait. Each entry not restored by then costs an insert that the unique key refuses.
 RESTORE_SECONDS = 0.5
 SCANNED = 10  # batches in one answer
-LOOKED_UP = 1000  # uuids in one question
+LOOKED_UP = 1000  # uuids in one query
 STOP_SECONDS = 1.0
 NOT_ASKED = "not asked yet"
 UUID_BYTES = 16
@@ -41,16 +40,16 @@ PROOF = "0"  # no batch has this number
 
 Answer = TypeVar("Answer")
 Holds = Callable[[Sequence[str]], Awaitable[frozenset[str]]]
-"""Which of some uuids the database really holds."""
+"""Returns those of the given uuids that the database holds."""
 
 log = structlog.get_logger()
 
 
 class RedisStore:
-    """Writes the notes of every `DedupSet` behind to one Redis.
+    """Writes the entries of every `DedupSet` to one Redis, in the background.
 
     Attributes:
-        error: why Redis is not there, or an empty string where it is.
+        error: why Redis is unavailable, or an empty string if it is available.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -63,14 +62,14 @@ class RedisStore:
         self._closed = False
 
     def attach(self, name: str, known: DedupSet) -> None:
-        """Keep this set in Redis too, under this name."""
+        """Copy this set to Redis under this name."""
         self._sets[name] = known
 
     async def restore(self, name: str, holds: Holds) -> int:
-        """Add to an anchored set what Redis remembers and the database confirms, as far as both do so in time.
+        """Add to an anchored set the entries that Redis holds and the database confirms, as far as both answer in time.
 
         Returns:
-            How many notes were taken up.
+            How many entries were restored.
         """
         known, until = self._sets[name], time.monotonic() + RESTORE_SECONDS
         restored = 0
@@ -85,11 +84,11 @@ class RedisStore:
         return restored
 
     def close(self) -> None:
-        """Have `run` end soon: before Python 3.12 a cancellation can get lost on the way through redis-py."""
+        """Make `run` end soon: before Python 3.12, a cancellation can get lost inside redis-py."""
         self._closed = True
 
     async def run(self) -> None:
-        """Write behind until closed."""
+        """Write to Redis in the background until closed."""
         asked = False
         while not self._closed:
             try:
@@ -108,7 +107,7 @@ class RedisStore:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Write what is left, if Redis is there, and hang up, soon."""
+        """Write what is left, if Redis is available, and close the connection, within `STOP_SECONDS`."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 for name, known in self._sets.items():
@@ -120,14 +119,14 @@ class RedisStore:
                 await self._redis.aclose()
 
     async def _remembered(self, name: str, until: float) -> AsyncIterator[list[str]]:
-        """What Redis remembers, a little at a time, as far as it tells until a monotonic time."""
+        """The uuids that Redis holds, in parts, as far as it returns them before ``until`` on the monotonic clock."""
         cursor, more = 0, True
         while more:
             try:
                 async with asyncio.timeout(until - time.monotonic()):
                     cursor, fields = await answered(self._redis.hscan(self._key(name), cursor, count=SCANNED))
             except (RedisError, OSError) as error:
-                if time.monotonic() < until:  # or else it is the database that took its time
+                if time.monotonic() < until:  # otherwise the database was slow, not Redis
                     self._failed(error)
                 return
             for uuids in _readable(fields):
@@ -148,7 +147,7 @@ class RedisStore:
         commands = self._redis.pipeline(transaction=False)
         if name in self._stale:
             commands.delete(key)
-            # A Redis that is full, or a replica, reads and may delete; only this shows that it takes notes again.
+            # A full Redis and a replica still answer reads and may delete; only this proves that Redis accepts writes.
             commands.hset(key, PROOF, b"")
             commands.hdel(key, PROOF)
         if added:
@@ -167,7 +166,7 @@ class RedisStore:
         return key_of(name, self._sets[name].boot)
 
     def _failed(self, error: Exception) -> None:
-        """Redis is away: whatever it holds may be old when it returns, so it is written afresh then."""
+        """Record that Redis is unavailable. Its entries may be stale when it returns, so all are then rewritten."""
         self.error = str(error) or "no answer in time"
         self._stale.update(self._sets)
         if self._reminder.due("lost"):
@@ -182,7 +181,7 @@ class RedisStore:
 
 
 def client(dsn: str) -> Redis:
-    """A connection to be: what fails is not tried again by itself, but here, and told of before."""
+    """A client that connects on first use. It does not retry by itself: `RedisStore` logs a failure, then retries."""
     return Redis.from_url(
         dsn,
         socket_timeout=RETRY_SECONDS,
@@ -193,12 +192,12 @@ def client(dsn: str) -> Redis:
 
 
 def key_of(name: str, boot: str) -> str:
-    """Under which key Redis keeps the notes of a boot."""
+    """The key under which Redis holds the entries of a boot."""
     return f"snk:known:{name}:{hashlib.sha256(boot.encode()).hexdigest()[:16]}"
 
 
 async def answered(question: Awaitable[Answer]) -> Answer:
-    """What Redis answers. A connection that was reset since the last question is a RuntimeError to uvloop."""
+    """Redis's answer. If the connection was reset since the last command, uvloop raises a RuntimeError."""
     try:
         return await question
     except RuntimeError as error:
@@ -210,7 +209,7 @@ def _packed(uuids: Sequence[str]) -> bytes:
 
 
 def _readable(fields: Any) -> list[list[str]]:
-    """The batches among the fields of a hash; what is not of our making is passed over."""
+    """The batches among the fields of a hash; fields that SNK did not write are ignored."""
     return [
         [str(UUID(bytes=blob[at : at + UUID_BYTES])) for at in range(0, len(blob), UUID_BYTES)]
         for number, blob in fields.items()

@@ -1,7 +1,7 @@
-"""Looking a pair over before the first run: what is wrong, what will be slow, what tailing cannot see.
+"""Examine a pair before the first run: what is wrong, what will be slow, and what tailing cannot see.
 
-`snk.pair.doctor.server` looks at a server, `table` at a table on one side, `both` at what the two have to have in
-common, and `redis` at Redis.
+`snk.pair.doctor.server` examines a server, `table` a table on one side, `both` what the two sides must have in common,
+and `redis` examines Redis.
 """
 
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ __all__ = ["Finding", "examine"]
 
 
 async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
-    """Everything that can be said of a pair, one finding after the other; nothing is changed."""
+    """Yield all findings about a pair, one after another; nothing is changed."""
     found: list[Looked] = []
     for server in (pair.first, pair.second):
         try:
@@ -27,7 +27,7 @@ async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
             async for finding in of_server(server, facts, faults):
                 yield finding
             if list(server_faults(facts, server.address)):
-                continue  # nobody knows what it would say of its tables
+                continue  # the tables of this server cannot be examined
             looked = Looked(server, facts, {})
             async for finding in of_tables(looked, pair.tables):
                 yield finding

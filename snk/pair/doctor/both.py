@@ -1,4 +1,4 @@
-"""What the doctor says of what the two sides have to have in common."""
+"""The doctor's findings about what the two sides must have in common."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,7 +16,7 @@ CANNOT_HOLD = "A value that one of them cannot hold is refused there"
 
 
 async def of_both(first: Looked, second: Looked) -> AsyncIterator[Finding]:
-    """The servers beside each other, then each table on both sides."""
+    """Compare the two servers, then each table on both sides."""
     if same := await one_and_the_same(first.server, second.server):
         yield fatal("pair", same)
     for what, ours, theirs in (
@@ -83,7 +83,7 @@ def _of_types(first: dict[str, MadeType], second: dict[str, MadeType]) -> Iterat
 
 
 def _of_partitions(first: Partitions, second: Partitions) -> Iterator[tuple[str, str]]:
-    """Those that only one side has, unless the other has one for the rest. Other keys cannot be compared."""
+    """Partitions that only one side has, unless the other has a default partition. Other keys cannot be compared."""
     if not first.key or first.key != second.key:
         return
     for here, has, there, lacks in (("first", first, "second", second), ("second", second, "first", first)):

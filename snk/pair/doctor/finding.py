@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""The doctor's findings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,11 +13,11 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's.
+    """One finding.
 
     Attributes:
-        level: ``error`` keeps SNK from running; a ``warning`` is to be known.
-        subject: what was looked at, such as ``first`` or ``public.records``.
+        level: ``error`` prevents SNK from running; a ``warning`` is something the user should know.
+        subject: what was examined, such as ``first`` or ``public.records``.
         message: what was found.
         advice: what to do about it, or an empty string.
     """
@@ -38,10 +38,10 @@ class Looked:
 
 
 def broken_off(subject: str, error: SnkError) -> Finding:
-    """Why nothing more can be said of it."""
+    """Why the subject cannot be examined further."""
     return Finding("error", subject, error.args[0], error.hint or "Make it reachable from this machine")
 
 
 def fatal(subject: str, fault: Stop) -> Finding:
-    """What keeps SNK from running."""
+    """A fault that prevents SNK from running."""
     return Finding("error", subject, fault.args[0], fault.hint)

@@ -1,4 +1,4 @@
-"""What the doctor says of ids, and of the sequence that they come from."""
+"""The doctor's findings about ids and the sequence that generates them."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,12 +16,12 @@ MUCH = 0.8
 
 
 async def of_ids(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
-    """What is known of the sequence, and, as far as this role may ask, of how far it has come."""
+    """Findings about the sequence and, as far as this role has the rights to read it, how far it has advanced."""
     sequence = shape.id_column.sequence
     if sequence is None:
         return
     greatest: int | None = None
-    if shape.id_column.indexed:  # all of the table would have to be read for it
+    if shape.id_column.indexed:  # without an index, this would read the whole table
         table = SyncedTable.of(shape)
         greatest = (await connection.execute(sa.select(sa.func.max(table.id)))).scalar_one()
     following = await checkup.next_of(connection, sequence)

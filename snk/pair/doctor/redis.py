@@ -1,4 +1,4 @@
-"""What the doctor says of Redis."""
+"""The doctor's findings about Redis."""
 
 from collections.abc import AsyncIterator
 
@@ -23,7 +23,7 @@ WITHOUT = "SNK works without it, but recognises its own rows more slowly after a
 
 
 async def of_redis(pair: Pair, dsn: str) -> AsyncIterator[Finding]:
-    """Whether it does what the daemon asks of it, under the daemon's own keys; none is left behind."""
+    """Check that Redis supports what the daemon uses, under the daemon's own keys; no key is left behind."""
     names = [pair.notes_name(table, server) for table in pair.tables for server in (pair.first, pair.second)]
     try:
         await try_out(dsn, names)
@@ -31,7 +31,7 @@ async def of_redis(pair: Pair, dsn: str) -> AsyncIterator[Finding]:
         refuses = isinstance(error, ResponseError | AuthenticationError | AuthorizationError)
         what = "it refuses SNK's commands" if refuses else "it does not answer"
         advice = next((advice for kinds, advice in ADVICE.items() if isinstance(error, kinds)), "")
-        words = f"MOVED {error}" if isinstance(error, MovedError) else str(error)  # else it is an address only
+        words = f"MOVED {error}" if isinstance(error, MovedError) else str(error)  # else only an address
         yield Finding("warning", "redis", f"{what}: {words}", f"{advice}. {WITHOUT}" if advice else WITHOUT)
     else:
         yield Finding("ok", "redis", "it stores and returns entries")

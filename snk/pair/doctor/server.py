@@ -1,4 +1,4 @@
-"""What the doctor says of a server, and of SNK's schema in it."""
+"""The doctor's findings about a server, and about SNK's schema in it."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ CLOCK_SECONDS = 1.0
 
 
 async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnfit]) -> AsyncIterator[Finding]:
-    """What `snk.pair.table.fitness.look_over` told, and what does not keep SNK from running."""
+    """The faults that `snk.pair.table.fitness.look_over` found, and findings that do not prevent SNK from running."""
     what = f"PostgreSQL {facts.version} answers at {server.address}; its encoding is {facts.encoding}"
     yield Finding("ok", server.label, what)
     for fault in faults:

@@ -1,4 +1,4 @@
-"""What the doctor says of a table on one side."""
+"""The doctor's findings about a table on one side."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
@@ -17,7 +17,7 @@ LONG_SECONDS = 60.0
 
 
 async def of_tables(looked: Looked, tables: Sequence[str]) -> AsyncIterator[Finding]:
-    """What there is to say of tables by their names in the settings; those that are there are added to ``shapes``."""
+    """Findings about tables, by their names in the settings; adds the tables that exist to ``shapes``."""
     server = looked.server
     for table in tables:
         try:

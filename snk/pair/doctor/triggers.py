@@ -1,7 +1,7 @@
-"""What the doctor says of triggers that SNK's inserts fire.
+"""The doctor's findings about triggers that SNK's inserts fire.
 
-The catalogue tells when a trigger fires and which function it calls, and not what that function does. So each is named
-with what would go wrong. One whose WHEN asks who inserts was made by somebody who has thought of it.
+The catalog shows when a trigger fires and which function it calls, but not what that function does. So each trigger is
+named together with what could go wrong. If a trigger's WHEN clause checks who inserts, its author considered this case.
 """
 
 from collections.abc import AsyncIterator

@@ -1,1 +1,1 @@
-"""The drill: a pair under load, one fault after another, and books that tell whether a row was lost or doubled."""
+"""The drill: a pair under load, one fault after another, and books that show whether a row was lost or duplicated."""

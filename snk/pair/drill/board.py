@@ -1,4 +1,4 @@
-"""How the drill goes, while it goes: a table that grows on a terminal, plain lines elsewhere."""
+"""Shows the progress of the drill: a growing table on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ from snk.pair.drill.report import Outcome, colour, table
 
 
 class Board(Protocol):
-    """Is told how the drill goes."""
+    """Receives the progress of the drill."""
 
     def begins(self, fault: Fault) -> None:
-        """A fault has its turn."""
+        """A fault begins."""
 
     def says(self, words: str) -> None:
-        """What happens now."""
+        """What is happening now."""
 
     def ended(self, outcome: Outcome) -> None:
-        """What came of it."""
+        """A fault ended with this outcome."""
 
 
 class Lines:
-    """Two lines a fault: what it is, and what was seen."""
+    """Two lines per fault: what it is, and what was observed."""
 
     def __init__(self, console: Console, faults: int) -> None:
         self._console = console
@@ -37,15 +37,15 @@ class Lines:
         self._count = 0
 
     def begins(self, fault: Fault) -> None:
-        """Say what it is."""
+        """Print what the fault is."""
         self._count += 1
         self._print(f"{self._count}/{self._faults} {fault.name}: {fault.sentence}")
 
     def says(self, words: str) -> None:
-        """Nothing: every step would be a line."""
+        """Print nothing: every step would be a line."""
 
     def ended(self, outcome: Outcome) -> None:
-        """Say what was seen, and what it did to rows."""
+        """Print what was observed, and the effect on rows."""
         if outcome.seen:
             self._print(f"     {outcome.seen}")
         if outcome.verdict != "skipped":
@@ -59,7 +59,7 @@ class Lines:
 
 
 class Screen:
-    """The table so far, and below it the fault that has its turn."""
+    """The table so far, and below it the current fault."""
 
     def __init__(self, faults: int) -> None:
         self._faults = faults
@@ -70,15 +70,15 @@ class Screen:
         self._spinner = Spinner("dots")
 
     def begins(self, fault: Fault) -> None:
-        """Show it below the table."""
+        """Show the fault below the table."""
         self._fault, self._since = fault, time.monotonic()
 
     def says(self, words: str) -> None:
-        """Show it beside the spinner."""
+        """Show the words beside the spinner."""
         self._words = words
 
     def ended(self, outcome: Outcome) -> None:
-        """Move it into the table."""
+        """Move the fault into the table."""
         self._outcomes.append(outcome)
         self._fault = None
 
@@ -94,7 +94,7 @@ class Screen:
 
 @contextmanager
 def shown(console: Console, faults: int) -> Iterator[Board]:
-    """A board that fits where it is shown; on a terminal it is gone at the end."""
+    """A board that suits the output; on a terminal, it disappears at the end."""
     if not console.is_terminal:
         yield Lines(console, faults)
         return
@@ -104,7 +104,7 @@ def shown(console: Console, faults: int) -> Iterator[Board]:
 
 
 def conclude(console: Console, outcomes: tuple[Outcome, ...], *, told: bool) -> None:
-    """The table for good; with what was seen, unless lines have told of it.
+    """Print the final table; include what was observed, unless it was printed already.
 
     Args:
         console: where to print.

@@ -1,7 +1,8 @@
-"""Exact books of what was committed, and what they say of the two sides.
+"""Exact books of what was committed, and a comparison of the two sides with them.
 
-They know nothing of SNK: a row is in them because the drill itself wrote it and the server answered its COMMIT. Where
-that answer was lost the row is in doubt: it may be there or not, but if it is on one side it must be on both.
+The books do not depend on SNK: a row is in them because the drill itself wrote it and the server acknowledged its
+COMMIT. If the acknowledgement was lost, the row is in doubt: it may exist or not, but if it is on one side it must be
+on both.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,11 +13,11 @@ from snk.pair.drill.table import Held
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """Where the sides are not as the books say.
+    """Where the sides differ from the books.
 
     Attributes:
         lost: committed rows that a side lacks, or holds with other data.
-        foreign: rows that nobody committed, and rows with other data.
+        foreign: rows that the drill did not commit, and rows with other data.
         twice: how many rows a side holds beyond the first of the same uuid.
     """
 
@@ -26,7 +27,7 @@ class Findings:
 
     @property
     def doubled(self) -> int:
-        """Rows that are too many."""
+        """Number of surplus rows."""
         return len(self.foreign) + self.twice
 
     @property
@@ -35,7 +36,7 @@ class Findings:
         return not self.lost and not self.doubled
 
     def without(self, known: "Findings") -> "Findings":
-        """What was not found before."""
+        """The findings that are not among the known ones."""
         return Findings(self.lost - known.lost, self.foreign - known.foreign, max(0, self.twice - known.twice))
 
 
@@ -43,8 +44,8 @@ class Books:
     """What the drill committed.
 
     Attributes:
-        committed: the uuids of rows whose COMMIT was answered, or which were found after it was not.
-        in_doubt: those whose COMMIT was sent and not answered.
+        committed: uuids of rows whose COMMIT was acknowledged, or that were found although it was not.
+        in_doubt: uuids of rows whose COMMIT was sent and not acknowledged.
     """
 
     def __init__(self) -> None:
@@ -56,12 +57,12 @@ class Books:
         self.in_doubt.update(uuids)
 
     def answered(self, uuids: Sequence[str]) -> None:
-        """The server said that they are committed."""
+        """The server acknowledged that they are committed."""
         self.in_doubt.difference_update(uuids)
         self.committed.update(uuids)
 
     def check(self, sides: Sequence[Held]) -> Findings:
-        """Compare the books with what the sides hold, at a time when nobody writes."""
+        """Compare the books with what the sides hold; call this only while no writer is active."""
         present = [set(side.uuids) for side in sides]
         settled = self.in_doubt.intersection(set().union(*present))
         self.answered(list(settled))

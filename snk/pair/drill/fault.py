@@ -1,4 +1,4 @@
-"""What a fault is."""
+"""The base class of faults."""
 
 from abc import ABC, abstractmethod
 
@@ -6,11 +6,11 @@ from snk.pair.drill.stage import Stage
 
 
 class Fault(ABC):
-    """Something bad that happens to a pair under load, and its end.
+    """A fault that happens to a pair under load, and its end.
 
     Attributes:
-        name: as it is called on the command line.
-        sentence: what happens, for people.
+        name: its name on the command line.
+        sentence: what happens, in human-readable form.
     """
 
     name: str
@@ -22,29 +22,29 @@ class Fault(ABC):
 
     @abstractmethod
     async def inflict(self, stage: Stage) -> str:
-        """Do it, and see that it has an effect.
+        """Inflict the fault, and check that it has an effect.
 
         Returns:
-            What was seen.
+            What was observed.
 
         Raises:
-            NotSeen: it had none.
+            NotSeen: it had no effect.
         """
 
     @abstractmethod
     async def heal(self, stage: Stage) -> str:
-        """End it; whether or not it was inflicted in full.
+        """End the fault, whether or not it was inflicted in full.
 
         Returns:
-            What was seen, or an empty string.
+            What was observed, or an empty string.
 
         Raises:
-            NotSeen: what is to follow did not come.
+            NotSeen: the expected effect did not occur.
         """
 
 
 def network_of(stage: Stage) -> str:
-    """Why the network cannot be touched, or an empty string."""
+    """Why the network cannot be disturbed, or an empty string."""
     direct = [side.label for side in stage.place.sides if side.label not in stage.network]
     words = "no proxy can stand before {}: its URL wants the server itself (several hosts, a socket or verify-full)"
     return words.format(" and ".join(direct)) if direct else ""

@@ -9,7 +9,7 @@ from snk.pair.drill.rows import NewColumn, OpenTransaction, RefusedRow
 
 
 def all_faults() -> Sequence[Fault]:
-    """One of each, ready to be inflicted once."""
+    """One instance of each fault; inflict each once."""
     return (
         KillDaemon(),
         DropRedis(),

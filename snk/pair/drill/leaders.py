@@ -1,4 +1,4 @@
-"""Faults of two daemons on one pair: who works is settled by a lease."""
+"""Faults of two daemons on one pair: a lease decides which one works."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ from snk.pair.schema.own import Mark
 
 
 class HandOver(Fault):
-    """A leader that is paused does not know that another one leads."""
+    """A paused leader does not know that another daemon leads."""
 
     name = "hand-over"
     sentence = "SIGSTOP of the leading daemon of two; the other takes over; woken, the old one must change nothing"
@@ -30,7 +30,7 @@ class HandOver(Fault):
         return f"the standby led {time.monotonic() - began:.1f} s later"
 
     async def heal(self, stage: Stage) -> str:
-        """Wake the old one, and see it stand by."""
+        """Resume the old leader, and check that it stands by."""
         asleep, leader = self._asleep, self._leader
         if not (asleep and leader):
             return ""
@@ -47,7 +47,7 @@ class HandOver(Fault):
 
 
 class KillLeader(Fault):
-    """The lock that shows a daemon alive goes with its connection, so nobody waits for the lease to end."""
+    """The lock that proves a daemon alive ends with its connection, so the standby need not wait for lease expiry."""
 
     name = "kill-leader"
     sentence = "SIGKILL of the leading daemon with a standby there, which takes over"
@@ -60,8 +60,8 @@ class KillLeader(Fault):
         await _until_leading(other)
         return f"the standby led {time.monotonic() - began:.1f} s later"
 
-    async def heal(self, stage: Stage) -> str:  # noqa: ARG002 - nothing is to be mended
-        """The other goes on alone."""
+    async def heal(self, stage: Stage) -> str:  # noqa: ARG002 - there is nothing to heal
+        """Nothing to do: the other daemon continues alone."""
         return ""
 
 
@@ -73,7 +73,7 @@ async def _until_leading(daemon: Daemon) -> None:
 
 
 async def _epochs(stage: Stage) -> list[int]:
-    """How often the lease was taken, as the marks of both sides tell; a daemon that interferes takes it anew."""
+    """How often the lease was taken, according to the marks of both sides; a daemon that interferes takes it again."""
     epochs: list[int] = []
     for side in stage.place.sides:
         async with side.connect() as connection:

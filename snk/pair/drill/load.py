@@ -1,4 +1,4 @@
-"""Writers on both sides: they connect directly, do what makes pollers lose rows, and keep books of what they did."""
+"""Writers on both sides. They connect directly, do what makes polling lose rows, and keep books of what they did."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ Work = Callable[[Server, AsyncConnection], Awaitable[float]]
 
 
 class Load:
-    """Two writers a side: one of batches, some of them late and some rolled back; one of canaries, a row at a time."""
+    """Two writers per side: one of batches, some late and some rolled back; one of canaries, one row at a time."""
 
     def __init__(self, sides: Sequence[Server], books: Books, watch: CanaryWatch) -> None:
         self._sides = sides
@@ -40,21 +40,21 @@ class Load:
         self._idle.set()
 
     def start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Begin, at rest; the tasks run until they are cancelled."""
+        """Start the writers, paused; the tasks run until they are cancelled."""
         writers = ((side, work) for side in self._sides for work in (self._batch, self._canary))
         return [group.create_task(self._write(side, work)) for side, work in writers]
 
     def resume(self) -> None:
-        """Write from now on."""
+        """Start writing."""
         self._go.set()
 
     async def rest(self) -> None:
-        """Write no more, and wait until every transaction has ended."""
+        """Stop writing, and wait until every transaction has ended."""
         self._go.clear()
         await self._idle.wait()
 
     async def commit(self, connection: AsyncConnection, rows: Sequence[dict[str, str]]) -> float:
-        """Commit rows that were inserted on this connection; the monotonic time at which that was answered."""
+        """Commit the rows inserted on this connection; returns the monotonic time of the acknowledgement."""
         uuids = [row["uuid"] for row in rows]
         self._books.sending(uuids)
         await connection.commit()
@@ -62,7 +62,7 @@ class Load:
         return time.monotonic()
 
     async def _write(self, side: Server, work: Work) -> None:
-        """One writer, through as many connections as it takes."""
+        """One writer, which reconnects as often as necessary."""
         while True:
             await self._go.wait()
             try:
@@ -71,7 +71,7 @@ class Load:
                         while self._go.is_set():
                             rest_seconds = await work(side, connection)
                             await asyncio.sleep(rest_seconds)
-            except SnkError:  # the server is away: that is what the drill is about
+            except SnkError:  # the server is unavailable, as the drill intends
                 await asyncio.sleep(RETRY_SECONDS)
 
     @contextmanager
@@ -86,10 +86,10 @@ class Load:
                 self._idle.set()
 
     async def _batch(self, _: Server, connection: AsyncConnection) -> float:
-        rows = [new_row() for _ in range(random.randint(1, MOST_ROWS))]  # noqa: S311 - test data, as all below
+        rows = [new_row() for _ in range(random.randint(1, MOST_ROWS))]  # noqa: S311 - test data, as below
         await connection.execute(sa.insert(drill_table), rows)
         if random.random() < LATE:  # noqa: S311
-            await asyncio.sleep(LATE_SECONDS)  # the ids that others draw meanwhile are seen before these
+            await asyncio.sleep(LATE_SECONDS)  # ids that others draw meanwhile become visible before these
         if random.random() < ROLLED_BACK:  # noqa: S311
             await connection.rollback()
         else:

@@ -11,13 +11,13 @@ YOURS = "the drill does not stop servers of yours"
 
 
 class KillDaemon(Fault):
-    """Nobody is left to do anything."""
+    """No daemon is left running."""
 
     name = "kill-daemon"
     sentence = "SIGKILL of the working daemon; another is started later"
 
     async def inflict(self, stage: Stage) -> str:
-        """Kill every one there is."""
+        """Kill every daemon."""
         await stage.leader()
         killed = list(stage.daemons)
         for daemon in killed:
@@ -27,25 +27,25 @@ class KillDaemon(Fault):
         return f"process {', '.join(str(daemon.child.pid) for daemon in killed)} died at once"
 
     async def heal(self, stage: Stage) -> str:
-        """Start another."""
+        """Start another daemon."""
         stage.start_daemon()
         return ""
 
 
 class DropRedis(Fault):
-    """What is known of echoes is gone, but for the daemon's own memory."""
+    """What is known about echoes is lost, except for the daemon's own memory."""
 
     name = "drop-redis"
     sentence = "Redis is killed with all it held, and comes back empty"
 
     def impossible(self, stage: Stage) -> str:
-        """A Redis of one's own is cut off instead, if it is there."""
+        """With a configured pair, Redis is cut off instead of killed, if it has a proxy."""
         if stage.place.pair:
             return ""
         return "" if "redis" in stage.network else "there is no plain redis:// URL to put a proxy before"
 
     async def inflict(self, stage: Stage) -> str:
-        """Kill it, and wait for the daemon to say so."""
+        """Kill it, and wait for the daemon to report it."""
         if not stage.place.pair:
             await self._known(stage, there=True)
             stage.network["redis"].cut()
@@ -55,7 +55,7 @@ class DropRedis(Fault):
         return "the daemon said so and went on without"
 
     async def heal(self, stage: Stage) -> str:
-        """Let it come back."""
+        """Bring it back."""
         if stage.place.pair:
             stage.place.pair.redis.start()
         else:
@@ -74,7 +74,7 @@ class DropRedis(Fault):
 
 
 class CrashServer(Fault):
-    """What was not on disk is gone, and every connection with it."""
+    """Everything that was not flushed to disk is lost, and so is every connection."""
 
     def __init__(self, label: Literal["first", "second"]) -> None:
         self.name = f"crash-{label}"
@@ -82,7 +82,7 @@ class CrashServer(Fault):
         self._label = label
 
     def impossible(self, stage: Stage) -> str:
-        """Only servers of the drill's own are crashed."""
+        """The drill crashes only its own servers."""
         return "" if stage.place.pair else YOURS
 
     async def inflict(self, stage: Stage) -> str:
@@ -92,9 +92,9 @@ class CrashServer(Fault):
         return "every connection to it broke; what it had not committed is gone"
 
     async def heal(self, stage: Stage) -> str:
-        """Start it; it recovers from its log."""
+        """Start it; it recovers from its WAL."""
         server = self._server(stage)
-        server.launch()  # from this thread: the server ends when the thread that started it does
+        server.launch()  # from this thread: the server ends when the thread that started it ends
         await asyncio.to_thread(server.wait_until_ready)
         return "it recovered"
 
@@ -106,21 +106,21 @@ class CrashServer(Fault):
 
 
 class NetworkFault(Fault):
-    """Of the network to both servers."""
+    """A fault of the network to both servers."""
 
     def impossible(self, stage: Stage) -> str:
-        """A proxy has to stand before both servers."""
+        """Both servers need a proxy in front of them."""
         return network_of(stage)
 
     async def heal(self, stage: Stage) -> str:
-        """Let bytes and connections pass again; what was held is carried."""
+        """Let bytes and connections pass again; held bytes are delivered."""
         for side in stage.place.sides:
             stage.network[side.label].release()
         return ""
 
 
 class CutNetwork(NetworkFault):
-    """Connections end at once, at any point of a conversation, and no new one is made."""
+    """Connections are reset at any point of a conversation, and new ones fail."""
 
     name = "cut-network"
     sentence = "the daemon's connections to both servers are reset, new ones too"
@@ -139,13 +139,13 @@ class CutNetwork(NetworkFault):
 
 
 class SilentNetwork(NetworkFault):
-    """Half-open connections: nobody is told anything, nothing arrives."""
+    """Half-open connections: neither end is notified, and nothing arrives."""
 
     name = "silent-network"
     sentence = "the network to both servers goes silent: connections stay open, nothing arrives"
 
     async def inflict(self, stage: Stage) -> str:
-        """Hold what is sent, and see that something was."""
+        """Hold what is sent, and check that something was held."""
         proxies = [stage.network[side.label] for side in stage.place.sides]
         before = [proxy.held_bytes for proxy in proxies]
         for proxy in proxies:

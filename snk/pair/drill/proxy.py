@@ -1,6 +1,6 @@
 """A network that can be cut and silenced: a TCP proxy between the daemons and one server.
 
-The drill's own writers and its books connect to the server directly: what they know does not depend on this.
+The drill's writers and books connect to the server directly, so what they know does not depend on this proxy.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Carries bytes between clients and one server, until told otherwise.
+    """Carries bytes between clients and one server, until `cut` or `hold` is called.
 
     Attributes:
-        port: of 127.0.0.1, where clients connect; known once it is entered.
-        cut_connections: how many connections were reset, or turned away, so far.
-        held_bytes: how many bytes waited for the network to speak again, so far.
+        port: of 127.0.0.1, where clients connect; known once the context is entered.
+        cut_connections: how many connections were reset or refused so far.
+        held_bytes: how many bytes were held back while the network was silent, so far.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -53,11 +53,11 @@ class Proxy:
             task.cancel()
 
     def hold(self) -> None:
-        """Fall silent: connections stay open, new ones are accepted, and nothing is carried."""
+        """Go silent: connections stay open, new ones are accepted, and nothing is carried."""
         self._speaks.clear()
 
     def release(self) -> None:
-        """Carry again, first what was held."""
+        """Carry bytes again, starting with what was held."""
         self._is_cut = False
         self._speaks.set()
 
@@ -66,20 +66,20 @@ class Proxy:
             self.cut_connections += 1
             _reset(writer)
             return
-        # A task of its own: whoever cancels the one that asyncio made for an accepted connection is scolded in the log.
+        # A separate task: asyncio logs an error if the task that it created for an accepted connection is cancelled.
         task = asyncio.create_task(self._carry(reader, writer))
         self._carrying.add(task)
         task.add_done_callback(self._carrying.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry both ways until both have ended; however that is, no end stays open."""
+        """Carry bytes both ways until both ends have closed; however that happens, no connection stays open."""
         ends = [writer]
         try:
             await self._speaks.wait()
             far_reader, far_writer = await asyncio.open_connection(*self._target)
             ends.append(far_writer)
             await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        except (OSError, RuntimeError):  # one end is gone, which uvloop may call a RuntimeError, or was never there
+        except (OSError, RuntimeError):  # one end is gone (uvloop may raise RuntimeError) or never existed
             pass
         finally:
             for end in ends:
@@ -97,9 +97,9 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection the hard way: the peer is told by RST, as by a firewall that has forgotten it."""
+    """Abort a connection: the peer receives RST, as from a firewall that has lost its state."""
     connection = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError):  # it may have ended by itself
+    with contextlib.suppress(OSError):  # it may have closed already
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()

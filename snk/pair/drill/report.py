@@ -1,4 +1,4 @@
-"""What came of a drill: values, a table for people, a document for machines."""
+"""The results of a drill: as values, as a table for people, as a JSON document."""
 
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -11,23 +11,23 @@ from snk.pair.drill.books import Findings
 
 Verdict = Literal["held", "rows lost", "rows doubled", "not healed", "not inflicted", "skipped"]
 COLOURS: dict[Verdict, str] = {"held": "green", "skipped": "yellow"}
-# What the last line names apart; lost and doubled rows have their own counts there.
+# Verdicts that the last line counts separately; lost and duplicated rows have their own counts there.
 BESIDE: tuple[Verdict, ...] = ("skipped", "not inflicted", "not healed")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one fault.
+    """The outcome of one fault.
 
     Attributes:
         fault: its name.
         sentence: what it is.
-        verdict: ``held`` if it was inflicted, healed, and both sides were exactly as the books say afterwards.
-        seen: what was seen of it, and of its end.
-        trouble: what went wrong, with the last words of the daemons; empty if nothing did.
-        rows_committed: by the drill, from the fault before to this one's end.
-        rows_lost: committed, and not on both sides as they were written; not yet found after an earlier fault.
-        rows_doubled: on a side twice, or there and committed by nobody.
+        verdict: ``held`` if it was inflicted, healed, and both sides matched the books exactly afterwards.
+        seen: what was observed of it, and of its end.
+        trouble: what went wrong, with the last output of the daemons; empty if nothing did.
+        rows_committed: by the drill, from the end of the previous fault to the end of this one.
+        rows_lost: committed rows that are not on both sides as written, and were not found after an earlier fault.
+        rows_doubled: rows that a side holds twice, or that exist and were not committed.
         longest_delay_seconds: of a row, from its commit on one side until it was visible on the other.
         fault_seconds: from the beginning of the fault to the beginning of its end.
         recovery_seconds: from then until everything committed before had arrived.
@@ -48,14 +48,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of the whole drill.
+    """The result of the whole drill.
 
     Attributes:
         outcomes: of the faults, in their order.
-        rows_committed: in all.
-        findings: of the last look at both sides; lost and doubled rows stay what they are.
+        rows_committed: in total.
+        findings: of the last comparison of both sides; lost and duplicated rows remain in it.
         seconds: how long it took.
-        complete: whether all faults had their turn; not if somebody stopped the drill.
+        complete: whether all faults were run; False if the drill was stopped.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -71,7 +71,7 @@ class Result:
 
     @property
     def held(self) -> bool:
-        """Whether every fault that is possible here was inflicted and healed, and not a row was lost or doubled."""
+        """Whether every fault that is possible here was inflicted and healed, and no row was lost or duplicated."""
         verdicts = {outcome.verdict for outcome in self.outcomes}
         return self.complete and self.findings.clean and "held" in verdicts and verdicts <= {"held", "skipped"}
 
@@ -88,7 +88,7 @@ class Result:
         return ", ".join(parts)
 
     def document(self) -> dict[str, Any]:
-        """The same for machines."""
+        """The whole drill as a JSON document."""
         return {
             "held": self.held,
             "complete": self.complete,
@@ -102,7 +102,7 @@ class Result:
 
 
 def table(outcomes: tuple[Outcome, ...]) -> Table:
-    """The outcomes for people, a line each."""
+    """The outcomes for people, one line each."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     made.add_column("fault", no_wrap=True)
     for heading in ("lasted", "rows\ncommitted", "rows\nlost", "rows\ndoubled", "longest\ndelay", "caught\nup in"):
@@ -114,7 +114,7 @@ def table(outcomes: tuple[Outcome, ...]) -> Table:
 
 
 def colour(outcome: Outcome) -> str:
-    """In which its verdict is shown."""
+    """The colour in which its verdict is shown."""
     return COLOURS.get(outcome.verdict, "bold red")
 
 

@@ -18,7 +18,7 @@ NOTE = "written when the table had a new column"
 
 
 class OpenTransaction(Fault):
-    """Its ids are passed over by all who commit meanwhile, and may come any time."""
+    """Other transactions commit greater ids meanwhile, and its own ids may appear at any time."""
 
     name = "open-transaction"
     sentence = (
@@ -30,7 +30,7 @@ class OpenTransaction(Fault):
         self._commit: list[tuple[AsyncConnection, list[dict[str, str]]]] = []
 
     async def inflict(self, stage: Stage) -> str:
-        """Insert on each side without committing, and see rows that were committed after it arrive."""
+        """Insert on each side without committing, and check that rows committed after it arrive."""
         self._open = await stage.cleanup.enter_async_context(AsyncExitStack())
         for side in stage.place.sides:
             connection = await self._open.enter_async_context(durable(side))
@@ -46,7 +46,7 @@ class OpenTransaction(Fault):
         return "later rows passed the open ones"
 
     async def heal(self, stage: Stage) -> str:
-        """Commit them at last."""
+        """Commit the transactions."""
         for connection, rows in self._commit:
             await stage.load.commit(connection, rows)
         self._commit.clear()
@@ -55,7 +55,7 @@ class OpenTransaction(Fault):
 
 
 class RefusedRow(Fault):
-    """One bad row must not hold up the good ones, nor be forgotten."""
+    """One bad row must not delay the good ones, and must not be forgotten."""
 
     name = "refused-row"
     sentence = "a CHECK makes the second side refuse a row; the others flow on; the CHECK is dropped, the row follows"
@@ -64,7 +64,7 @@ class RefusedRow(Fault):
         self._row = new_row()
 
     async def inflict(self, stage: Stage) -> str:
-        """Insert, on the first side, a row that the second one refuses; wait for the daemon to set it aside."""
+        """Insert on the first side a row that the second one refuses; wait for the daemon to set it aside."""
         row = self._row
         first, second = stage.place.sides
         check = sa.CheckConstraint(sa.column("uuid", drill_table.c.uuid.type) != row["uuid"], name=REFUSAL)
@@ -78,7 +78,7 @@ class RefusedRow(Fault):
         return "it was set aside and told of; the others went on"
 
     async def heal(self, stage: Stage) -> str:
-        """Drop the CHECK, and have the row tried again as `snk retry` does."""
+        """Drop the CHECK constraint, and have the row retried as `snk retry` does."""
         second = stage.place.second
         check = sa.CheckConstraint(sa.true(), name=REFUSAL)
         async with durable(second) as connection:
@@ -98,19 +98,19 @@ class RefusedRow(Fault):
 
 
 class NewColumn(Fault):
-    """Between the two changes the tables differ, and nobody may guess what a value would have been."""
+    """Between the two changes the tables differ, and SNK must not guess what a value would have been."""
 
     name = "new-column"
     sentence = "a column is added on one side, later on the other, while rows flow"
 
     async def inflict(self, stage: Stage) -> str:
-        """Add it on the first side, and wait for the daemon to pause."""
+        """Add the column on the first side, and wait for the daemon to pause."""
         await self._add(stage.place.first)
         await stage.until_disturbed()
         return "the daemon paused, for the tables differed"
 
     async def heal(self, stage: Stage) -> str:
-        """Add it on the second side, and see a value of it arrive."""
+        """Add the column on the second side, and check that a value of it arrives."""
         first, second = stage.place.sides
         await self._add(second)
         await stage.leader()
@@ -137,6 +137,6 @@ class NewColumn(Fault):
 
 
 def _on_the_table(check: sa.CheckConstraint) -> sa.CheckConstraint:
-    """The constraint as one of the drill's table, without making it part of what the drill creates."""
+    """Attach the constraint to the drill's table without adding it to what the drill creates."""
     sa.Table(NAME, sa.MetaData(), sa.Column("uuid", drill_table.c.uuid.type), check)
     return check

@@ -1,7 +1,7 @@
-"""The drill itself: load and watch run throughout, and the faults come one after the other.
+"""The drill itself: load and watch run throughout, and the faults are inflicted one after another.
 
-After each fault the writers rest until both sides are exactly as the books say. So what is lost or doubled is found
-with the fault that did it, and every fault begins with a pair that is whole.
+After each fault, the writers pause until both sides match the books exactly. So a lost or duplicated row is attributed
+to the fault that caused it, and every fault begins with an intact pair.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.05
 
 @dataclass(slots=True)
 class Turn:
-    """What is known of a fault so far."""
+    """What is known about a fault so far."""
 
     began: float = 0.0
     healing: float = 0.0
@@ -38,12 +38,12 @@ class Turn:
     verdict: Verdict = "held"
 
     def failed(self, verdict: Verdict, error: Exception) -> None:
-        """The first trouble is the one that counts."""
+        """Record a failure; only the first one counts."""
         if not self.trouble:
             self.verdict, self.trouble = verdict, f"{verdict}: {error}"
 
     def saw(self, words: str) -> None:
-        """Add to what was seen."""
+        """Add to what was observed."""
         self.seen = "; ".join(part for part in (self.seen, words) if part)
 
 
@@ -64,10 +64,10 @@ class Drill:
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Inflict all faults; `result` tells what came of them, also when this was cancelled.
+        """Inflict all faults; `result` returns the outcomes, also if this was cancelled.
 
         Raises:
-            SnkError: the drill could not even begin.
+            SnkError: the drill could not begin.
         """
         async with self._tables(), self._running():
             for fault in self._faults:
@@ -77,7 +77,7 @@ class Drill:
                 self._board.ended(outcome)
 
     def result(self) -> Result:
-        """What came of it so far."""
+        """The result so far."""
         return Result(
             tuple(self._outcomes),
             len(self._books.committed),
@@ -87,17 +87,17 @@ class Drill:
         )
 
     def kill_daemons(self) -> None:
-        """End what may still run after the drill was broken off; SIGKILL also ends one that is stopped."""
+        """Kill daemons that may still run after the drill was interrupted; SIGKILL also ends a stopped one."""
         for daemon in self._stage.daemons:
             daemon.child.kill()
 
     @asynccontextmanager
     async def _tables(self) -> AsyncIterator[None]:
-        """Make the table on both sides; drop it and what SNK remembers of it at the end, if the servers stay."""
+        """Create the table on both sides. At the end, drop it and what SNK knows about it, if the servers remain."""
         made: list[tuple[Server, str]] = []
         try:
             for side in self._place.sides:
-                made.append((side, await table.make(side)))  # noqa: PERF401 - what was made before a failure counts
+                made.append((side, await table.make(side)))  # noqa: PERF401 - a table made before a failure counts
             yield
         finally:
             if not self._place.pair:
@@ -106,7 +106,7 @@ class Drill:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        """Network, daemon, writers and watch, as long as the block runs."""
+        """Run the network, daemon, writers and watch for the duration of the block."""
         stage = self._stage
         async with stage.cleanup:
             await stage.open_network()
@@ -128,7 +128,7 @@ class Drill:
             raise ServersUnfit(f"The daemon does not start: {await self._stage.last_words()}") from error
 
     async def _one(self, fault: Fault) -> Outcome:
-        """One fault, from calm to calm."""
+        """Run one fault, from a quiet pair to a quiet pair."""
         if reason := fault.impossible(self._stage):
             return Outcome(fault.name, fault.sentence, "skipped", seen=reason)
         before = len(self._books.committed)
@@ -160,7 +160,7 @@ class Drill:
         )
 
     async def _inflict(self, fault: Fault, turn: Turn) -> None:
-        """Load the pair for a moment, do it, and let it last."""
+        """Load the pair for a moment, inflict the fault, and let it last."""
         self._board.says("calm")
         self._load.resume()
         await asyncio.sleep(CALM_SECONDS)
@@ -176,7 +176,7 @@ class Drill:
             turn.failed("not inflicted", error)
 
     async def _recover(self, fault: Fault, turn: Turn) -> None:
-        """End it, and wait until what was committed until then has arrived; the writers go on."""
+        """End the fault, and wait until everything committed by then has arrived; the writers continue."""
         self._board.says("it ends")
         turn.healing = time.monotonic()
         try:
@@ -186,7 +186,7 @@ class Drill:
             async def arrived() -> bool:
                 return self._watch.arrived_until(turn.healing)
 
-            with suppress(NotSeen):  # the books will tell which rows are missing
+            with suppress(NotSeen):  # the books will show which rows are missing
                 await until(arrived, "the rows that were committed meanwhile have arrived")
         except (NotSeen, SnkError) as error:
             turn.failed("not healed", error)
@@ -195,10 +195,10 @@ class Drill:
             await asyncio.sleep(CALM_SECONDS)
 
     async def _settle(self, turn: Turn) -> Findings:
-        """Let the writers rest, and wait until both sides are as the books say.
+        """Pause the writers, and wait until both sides match the books.
 
         Returns:
-            Where they are not, once nothing has changed for some seconds.
+            Where they do not match, once nothing has changed for some seconds.
         """
         self._board.says("both sides are compared with the books")
         await self._load.rest()
@@ -209,7 +209,7 @@ class Drill:
                 if (first, second) != counted:
                     counted, changed = (first, second), time.monotonic()
                 given_up = time.monotonic() - changed > SETTLE_SECONDS
-                # To look at every row is dear, so not before it can be right; rows that were lost before stay so.
+                # Reading every row is expensive, so wait until the sides can match; rows lost earlier stay lost.
                 if given_up or not self._findings.clean or first == second >= len(self._books.committed):
                     found = self._books.check(await asyncio.gather(*map(table.look, self._place.sides)))
                     if given_up or found.without(self._findings).clean:
@@ -221,7 +221,7 @@ class Drill:
 
 
 def _named(new: Findings) -> str:
-    """Some of the rows, by name."""
+    """Some of the rows, by uuid."""
     words = []
     for what, uuids in (("lost", new.lost), ("committed by nobody", new.foreign)):
         if uuids:

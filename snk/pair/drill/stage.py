@@ -1,4 +1,4 @@
-"""What the faults act on: two servers, the network before them, and daemons as processes of their own."""
+"""What the faults act on: two servers, the network in front of them, and daemons as separate processes."""
 
 import asyncio
 import signal
@@ -29,8 +29,8 @@ PORTS = {"postgresql": 5432, "postgres": 5432, "redis": 6379}
 Found = TypeVar("Found")
 
 
-class NotSeen(Exception):  # noqa: N818 - it says what was awaited in vain
-    """Something that a fault is to bring about, or its end, did not come in time."""
+class NotSeen(Exception):  # noqa: N818 - it names what was expected
+    """An effect that a fault, or its end, should cause did not occur in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Place:
     """Where the drill takes place.
 
     Attributes:
-        first: database A, as the drill's own writers and its books reach it.
+        first: database A, as the drill's own writers and books reach it.
         second: database B.
         redis_dsn: the Redis of the daemons.
-        pair: the servers, where they are the drill's own and may be crashed; None for somebody's staging pair.
+        pair: the servers, if they belong to the drill and may be crashed; None for a configured pair.
         folder: for the daemons' logs.
-        environment: of the daemons; where the servers are is added to it.
+        environment: of the daemons; the addresses of the servers are added to it.
     """
 
     first: Server
@@ -61,20 +61,20 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """One daemon, and where it is asked."""
+    """One daemon, and the address of its status."""
 
     child: Child
     url: str
 
     async def status(self) -> DaemonStatus | None:
-        """What it says of itself, or None when it does not answer."""
+        """The daemon's status, or None if it does not answer."""
         try:
             return await asyncio.to_thread(ask, self.url)
         except (OSError, HTTPException):
             return None
 
     async def states(self) -> set[FlowState]:
-        """The states of its flows; none when it does not answer."""
+        """The states of its flows; empty if it does not answer."""
         status = await self.status()
         return {flow.state for flow in status.flows} if status else set()
 
@@ -84,9 +84,9 @@ class Stage:
     """The place, with everything that runs on it.
 
     Attributes:
-        network: a proxy before each server that can have one, by its label: ``first``, ``second``, ``redis``.
+        network: a proxy for each server that can have one, by its label: ``first``, ``second``, ``redis``.
         daemons: those that were started and not killed, the oldest first.
-        cleanup: ends what a fault holds open, should the drill be broken off.
+        cleanup: ends what a fault holds open if the drill is interrupted.
     """
 
     place: Place
@@ -98,14 +98,14 @@ class Stage:
     _started: int = 0
 
     async def open_network(self) -> None:
-        """Put a proxy before every server that lets one stand there."""
+        """Put a proxy in front of every server that can have one."""
         dsns = {**{side.label: side.dsn for side in self.place.sides}, "redis": self.place.redis_dsn}
         for label, dsn in dsns.items():
             if target := address_of(dsn):
                 self.network[label] = await self.cleanup.enter_async_context(Proxy(*target))
 
     def start_daemon(self) -> Daemon:
-        """Start one more; it stands by if another works."""
+        """Start one more daemon; it stands by if another works."""
         self._started += 1
         port = free_port()
         values = {
@@ -116,27 +116,27 @@ class Stage:
             "SNK_HTTP_HOST": "127.0.0.1",
             "SNK_HTTP_PORT": str(port),
         }
-        # One that is stopped when the drill is killed would never hear SIGTERM.
+        # If the drill is killed while a daemon is stopped, that daemon would never receive SIGTERM.
         child = daemon_logging_to(self.place.folder / f"daemon-{self._started}.log", values, signal.SIGKILL)
         daemon = Daemon(child, daemon_url("127.0.0.1", port))
         self.daemons.append(daemon)
         return daemon
 
     def kill(self, daemon: Daemon) -> None:
-        """SIGKILL, at whatever it is doing."""
+        """Send SIGKILL, whatever the daemon is doing."""
         daemon.child.kill()
         self.daemons.remove(daemon)
 
     async def end_daemons(self) -> None:
-        """Ask all to stop; whoever does not is killed."""
+        """Ask all daemons to stop; kill those that do not."""
         await asyncio.gather(*(asyncio.to_thread(d.child.end, signal.SIGTERM, STOP_SECONDS) for d in self.daemons))
         self.daemons.clear()
 
     async def leader(self) -> Daemon:
-        """The daemon whose flows run both ways; waits until there is one.
+        """The daemon whose flows run in both directions; waits until there is one.
 
         Raises:
-            NotSeen: none does in time, or all have ended.
+            NotSeen: there is none in time, or all daemons have ended.
         """
 
         async def running() -> Daemon | None:
@@ -148,7 +148,7 @@ class Stage:
         return await until(running, "rows flow both ways again")
 
     async def leader_and_standby(self) -> tuple[Daemon, Daemon]:
-        """One daemon that works and one that stands by; a second one is started where there is none."""
+        """One daemon that works and one that stands by; starts a second one if necessary."""
         if len(self.daemons) < 2:  # noqa: PLR2004 - a pair
             self.start_daemon()
         leader = await self.leader()
@@ -161,7 +161,7 @@ class Stage:
         return leader, other
 
     async def until_disturbed(self) -> None:
-        """Wait until the daemon says that rows no longer flow."""
+        """Wait until the daemon reports that rows no longer flow."""
 
         async def disturbed() -> bool:
             return not any([await daemon.states() == {"running"} for daemon in self.daemons])
@@ -169,7 +169,7 @@ class Stage:
         await until(disturbed, "the daemon notices")
 
     async def restore(self) -> None:
-        """After a fault that did not heal, give the next one a fair start: everything that runs is started anew."""
+        """After a fault that did not heal, restart everything that runs, so that the next fault starts fairly."""
         for proxy in self.network.values():
             proxy.release()
         await self.end_daemons()
@@ -181,7 +181,7 @@ class Stage:
         self.start_daemon()
 
     async def last_words(self) -> str:
-        """What the daemons say of themselves, and the end of their logs."""
+        """The status of the daemons, and the end of their logs."""
         words: list[str] = []
         for daemon in self.daemons:
             status = await daemon.status()
@@ -190,15 +190,15 @@ class Stage:
         return "\n".join(word for word in words if word) or "no daemon runs"
 
     def _through(self, label: str, dsn: str) -> str:
-        """The URL by which a daemon reaches a server: through the proxy, where there is one."""
+        """The URL by which a daemon reaches a server: through the proxy, if there is one."""
         proxy = self.network.get(label)
         return _moved(urlsplit(dsn), proxy.port).geturl() if proxy else dsn
 
 
 def address_of(dsn: str) -> tuple[str, int] | None:
-    """Host and port of a server before which a proxy can stand, or None.
+    """Host and port of a server that a proxy can stand in front of, or None.
 
-    Not where the URL names several hosts, or none, or wants the server's certificate to bear its own name.
+    None if the URL names several hosts, or none, or requires that the server's certificate matches the host name.
     """
     parts = urlsplit(dsn)
     elsewhere = any(word in parts.query for word in ("host=", "hostaddr=", "port=", "verify-full"))
@@ -213,10 +213,10 @@ def _moved(parts: SplitResult, port: int) -> SplitResult:
 
 
 async def until(look: Callable[[], Awaitable[Found | None]], what: str, seconds: float = WAIT_SECONDS) -> Found:
-    """Wait until a look returns something true, and return that.
+    """Wait until a look returns a true value, and return that value.
 
     Raises:
-        NotSeen: it did not, in time; with what was awaited.
+        NotSeen: it did not, in time; names what was expected.
     """
     deadline = time.monotonic() + seconds
     while not (found := await look()):

@@ -1,4 +1,4 @@
-"""The drill's own table, and connections that see and write it without SNK."""
+"""The drill's own table, and connections that read and write it without SNK."""
 
 import hashlib
 import uuid
@@ -37,7 +37,7 @@ class Held:
 
     Attributes:
         uuids: of every row.
-        altered: of those whose data is not what was written.
+        altered: uuids of the rows whose data differs from what was written.
     """
 
     uuids: tuple[str, ...]
@@ -45,14 +45,14 @@ class Held:
 
 
 def new_row() -> dict[str, str]:
-    """A row that nobody has seen before; its data can be told from its uuid."""
+    """A new, unique row; its data can be computed from its uuid."""
     name = str(uuid.uuid4())
     return {"uuid": name, "data": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()}
 
 
 @asynccontextmanager
 async def durable(server: Server) -> AsyncIterator[AsyncConnection]:
-    """A connection whose commits are on disk once they are answered, as an application's are.
+    """A connection whose commits are on disk once they are acknowledged, as an application's are.
 
     Raises:
         SnkError: as `Server.connect`; whatever was not committed is rolled back.
@@ -73,7 +73,7 @@ async def make(server: Server) -> str:
         Its name with its schema.
 
     Raises:
-        TableUnfit: there is one already.
+        TableUnfit: the table exists already.
     """
     async with durable(server) as connection:
         if await catalog.exists(connection, NAME, "table"):
@@ -86,7 +86,7 @@ async def make(server: Server) -> str:
 
 
 async def forget(server: Server, full_name: str) -> None:
-    """Drop the table, and what SNK's own tables know of it."""
+    """Drop the table, and delete what SNK's own tables know about it."""
     async with durable(server) as connection:
         await connection.execute(sa.schema.DropTable(drill_table, if_exists=True))
         for own in (Mark, Conflict, Rejected, LedgerKept, SweepKept, Lease):
@@ -96,7 +96,7 @@ async def forget(server: Server, full_name: str) -> None:
 
 
 async def look(server: Server) -> Held:
-    """Everything the table of a side holds, in one statement and so at one instant."""
+    """Everything the table of a side holds, read in one statement and so in one snapshot."""
     name = sa.cast(drill_table.c.uuid, sa.Text)
     altered = drill_table.c.data.is_distinct_from(sa.func.md5(name))
     folded = sa.func.array_agg(name), sa.func.array_agg(name).filter(altered)

@@ -16,11 +16,11 @@ RETRY_SECONDS = 0.05
 
 
 class CanaryWatch:
-    """Looks for the canaries of each side on the other one, a hundred times a second.
+    """Looks for the canaries of each side on the other one, a hundred times per second.
 
     Attributes:
-        longest_seconds: the longest delay since the last `reset`, of those that have arrived.
-        newest: by the side they were written on, the commit time of the youngest that has arrived.
+        longest_seconds: the longest delay since the last `reset`, of the canaries that have arrived.
+        newest: by the side they were written on, the commit time of the latest canary that has arrived.
     """
 
     def __init__(self, sides: Sequence[Server]) -> None:
@@ -30,7 +30,7 @@ class CanaryWatch:
         self._awaited: dict[str, dict[str, float]] = {side.label: {} for side in sides}
 
     def start(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        """Begin; the tasks run until they are cancelled."""
+        """Start; the tasks run until they are cancelled."""
         first, second = self._sides
         return [
             group.create_task(self._look_for(written.label, there))
@@ -38,13 +38,13 @@ class CanaryWatch:
         ]
 
     def reset(self) -> None:
-        """Measure anew; what is awaited in vain so far is given up."""
+        """Restart the measurement; canaries that have not arrived by now are given up."""
         self.longest_seconds = 0.0
         for awaited in self._awaited.values():
             awaited.clear()
 
     def await_arrival(self, label: str, uuid: str, committed_at: float) -> None:
-        """Look for a row that was committed on a side at this monotonic time."""
+        """Watch for a row that was committed on a side at this monotonic time."""
         self._awaited[label][uuid] = committed_at
 
     def arrived_until(self, moment: float) -> bool:

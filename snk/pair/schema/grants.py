@@ -1,4 +1,4 @@
-"""The rights that SNK's role needs, and no others, as statements for whoever may grant them."""
+"""The rights that SNK's role needs, and no others, as statements to be run by an owner."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from snk.db.identifiers import identifier, literal
 from snk.errors import SettingsError
 from snk.pair.schema.own import SCHEMA, WAIT
 
-# Who inserts into a serial column draws from its sequence and needs a right to that; an identity column needs none.
+# An INSERT into a serial column draws from its sequence, which requires a right; an identity column requires none.
 _GRANT_SEQUENCES = """
 DECLARE
   behind text;
@@ -26,10 +26,10 @@ END
 
 
 def granted(role: str, tables: tuple[str, ...]) -> Iterator[str]:
-    """The statements that give a role what SNK needs in one database, each without its semicolon.
+    """The statements that grant a role the rights that SNK needs in one database, each without its semicolon.
 
     Raises:
-        SettingsError: the name means everybody, or nobody.
+        SettingsError: the name is ``public``, which means every role, or it is not a valid role name.
     """
     if role in ("public", "") or "\0" in role:
         raise SettingsError(f"--role is {role!r}", hint="Name the one role that SNK logs in as")
@@ -47,7 +47,7 @@ def granted(role: str, tables: tuple[str, ...]) -> Iterator[str]:
 
 
 def _block(body: str) -> str:
-    """An anonymous block, in dollar quotes that do not occur in it."""
+    """An anonymous block, with a dollar quote that does not occur in it."""
     tag = "$"
     while f"{tag}$" in body:
         tag += "_"

@@ -1,8 +1,8 @@
-"""Who works on which table: leases in one of the two databases, by its clock.
+"""Which daemon works on which table: leases stored in one of the two databases, by its clock.
 
-A daemon is alive while its connection holds an advisory lock: when it is killed, the lock is free at once, and so are
-its leases. When it is paused or cut off, they end with their time. Either way the next holder gets a greater epoch,
-which goes into the marks: it is that, not the clock, which keeps a late daemon from writing (`snk.pair.table.writer`).
+A daemon is alive while its connection holds an advisory lock. When a daemon is killed, the lock and its leases are free
+at once. When it is paused or disconnected, its leases expire. In both cases the next holder gets a greater epoch, which
+is stored in the marks: the epoch, not the clock, prevents a late daemon from writing (`snk.pair.table.writer`).
 
 Source: the fencing tokens of M. Kleppmann, "How to do distributed locking", 2016.
 """
@@ -21,19 +21,19 @@ from snk.db.server import Server
 from snk.pair.schema.own import Lease
 
 LEASE_SECONDS = 6.0
-# A request for a table is repeated as long as it stands.
+# A request for a table expires after this time; the daemon repeats it while it wants the table.
 REQUEST_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """One lease as it stood at a look.
+    """One lease at the time it was read.
 
     Attributes:
-        epoch: counts the takings.
-        holder: who has it, or had it last.
-        free: it has ended, or its holder's connection has.
-        wanted_by: who asks for it, or an empty string.
+        epoch: how often it was taken.
+        holder: the daemon that has it, or had it last.
+        free: whether it has expired, was released, or its holder's connection has ended.
+        wanted_by: the daemon that requests it, or an empty string.
     """
 
     table: str
@@ -44,7 +44,7 @@ class LeaseState:
 
 
 class LeaseBook:
-    """The leases, over one connection to the database that keeps them."""
+    """The leases, over one connection to the database that stores them."""
 
     def __init__(self, server: Server, connection: AsyncConnection, name: str) -> None:
         self._server = server
@@ -53,12 +53,12 @@ class LeaseBook:
         self._alive = lock_key()
 
     async def enter(self) -> None:
-        """Show that this connection lives."""
+        """Take the advisory lock that shows that this connection is alive."""
         async with self._server.answering(self._connection):
             await self._connection.execute(sa.select(lock(self._alive)))
 
     async def look(self, tables: Collection[str]) -> dict[str, LeaseState]:
-        """All leases, by table; those of the given tables are made where they are missing."""
+        """All leases, by table; leases of the given tables are created if they do not exist."""
         found = await self._all()
         if missing := [{"table_name": table} for table in tables if table not in found]:
             async with self._server.answering(self._connection):
@@ -77,7 +77,7 @@ class LeaseBook:
         }
 
     async def take(self, lease: LeaseState, epoch: int) -> bool:
-        """Take a lease that is free; whether nobody was faster. It holds through a crash of the server."""
+        """Take a free lease; False if another daemon was faster. A taken lease survives a crash of the server."""
         take = sa.update(Lease).where(Lease.table_name == lease.table, Lease.epoch == lease.epoch)
         values = {"epoch": epoch, "wanted_by": "", **self._held()}
         async with self._server.begin() as connection:
@@ -85,21 +85,21 @@ class LeaseBook:
             return (await connection.execute(take.values(values))).rowcount == 1
 
     async def renew(self, epochs: dict[str, int]) -> None:
-        """Hold on to leases of these epochs, as far as they are still ours."""
+        """Renew the leases of these epochs that this daemon still holds."""
         pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
         renew = sa.update(Lease).where(pairs, Lease.holder == self._name).values(self._held())
         async with self._server.answering(self._connection):
             await self._connection.execute(renew)
 
     async def release(self, table: str, epoch: int) -> None:
-        """Give a lease back, if it is still ours."""
+        """Release a lease, if this daemon still holds it."""
         ours = (Lease.table_name == table, Lease.epoch == epoch, Lease.holder == self._name)
         release = sa.update(Lease).where(*ours)
         async with self._server.answering(self._connection):
             await self._connection.execute(release.values(holder=""))
 
     async def ask_for(self, table: str) -> None:
-        """Ask the holder to hand a table over."""
+        """Request a table from its holder."""
         ask = sa.update(Lease).where(Lease.table_name == table)
         async with self._server.answering(self._connection):
             await self._connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
@@ -110,7 +110,7 @@ class LeaseBook:
 
 
 def _leases() -> sa.Select[str, int, str, int, bool, bool, str]:
-    """All leases, with whether they have ended, and whether somebody asks for them just now."""
+    """All leases, with whether they have expired and whether a daemon currently requests them."""
     now = sa.func.clock_timestamp()
     asked = Lease.wanted_at > now - interval(REQUEST_SECONDS)
     return sa.select(

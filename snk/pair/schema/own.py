@@ -1,4 +1,4 @@
-"""SNK's own schema, kept in both databases: what it must remember lives with the rows it describes."""
+"""SNK's own schema, which exists in both databases: SNK stores its state next to the rows that the state describes."""
 
 from datetime import datetime
 from uuid import UUID
@@ -24,18 +24,18 @@ class Own(DeclarativeBase):
 class Mark(Own):
     """How far a table of *the other* database was delivered into this one.
 
-    Written in the same statement as the rows it counts, by compare-and-set on its version.
+    It is written in the same statement as the rows it counts, by compare-and-set on its version.
 
     Attributes:
-        table_name: schema and table, as they are called here.
-        version: counts the writes.
+        table_name: schema and table, as named in this database.
+        version: number of writes.
         high: the greatest id ever read at the source.
         safe: the greatest high known to be durable at the source.
         holes_low: the lower ends of the intervals of ids at or below high that were never seen.
         holes_high: their upper ends.
-        source: which database this mark belongs to: system identifier and database oid.
-        boot: the source's last start or recovery; another one means that it may have forgotten rows above safe.
-        epoch: of the lease under which it may be written; a daemon with an older lease is too late.
+        source: the database that this mark refers to: system identifier and database oid.
+        boot: the boot of the source; after a new boot, the source may have lost rows above safe.
+        epoch: epoch of the lease that may write this mark; a daemon with an older lease cannot.
     """
 
     __tablename__ = "marks"
@@ -53,11 +53,11 @@ class Mark(Own):
 
 
 class Conflict(Own):
-    """One uuid with two different rows. Neither is overwritten; a person decides.
+    """One uuid with two different rows. SNK overwrites neither; a person decides.
 
     Attributes:
-        source_row: the row of the other database, each value as PostgreSQL writes it.
-        destination_row: the row that was already here.
+        source_row: the row of the other database, each value in PostgreSQL's text form.
+        destination_row: the row that already existed here.
     """
 
     __tablename__ = "conflicts"
@@ -70,12 +70,12 @@ class Conflict(Own):
 
 
 class Rejected(Own):
-    """A row that this database refuses, or that one of the two cannot give; tried again when ``next_at`` has come.
+    """A row that this database refuses, or that one of the two cannot return. SNK retries it at ``next_at``.
 
     Attributes:
-        sqlstate: the five characters by which PostgreSQL names the error.
-        error: the server's own sentence.
-        tries: how often that was so.
+        sqlstate: PostgreSQL's error code, five characters.
+        error: the server's error message.
+        tries: how many attempts failed.
     """
 
     __tablename__ = "rejected"
@@ -91,9 +91,9 @@ class Rejected(Own):
 
 
 class LedgerKept(Own):
-    """The newest ids of the other database whose holes were given up, as intervals: rows may come there yet.
+    """The newest ids of the other database whose holes were given up, as intervals: rows may still appear there.
 
-    It is kept now and then, not with every batch: what it forgets, a sweep finds.
+    It is stored periodically, not with every batch. A sweep finds the rows that it misses.
     """
 
     __tablename__ = "ledgers"
@@ -104,13 +104,13 @@ class LedgerKept(Own):
 
 
 class SweepKept(Own):
-    """What this database's table was when a flow into it looked last, and whether a sweep of it is owed.
+    """The storage of this database's table when a flow into it last looked, and whether a sweep of it is owed.
 
     Attributes:
-        table_name: schema and table, as they are called here.
-        storage_fingerprint: `Shape.storage_fingerprint` of it then; empty where no flow looked yet.
+        table_name: schema and table, as named in this database.
+        storage_fingerprint: its `Shape.storage_fingerprint` at that time; empty if no flow has looked yet.
         owed: why rows that the marks count may be missing here; empty once both sides were compared.
-        doubts: counts the reasons, so that one that comes during a sweep is not settled by it.
+        doubts: number of reasons so far, so that a sweep does not settle a reason that arises while it runs.
     """
 
     __tablename__ = "sweeps"
@@ -122,7 +122,7 @@ class SweepKept(Own):
 
 
 class Canary(Own):
-    """A heartbeat, synced like any other table where the settings ask for it (SNK_CANARY_SECONDS)."""
+    """A heartbeat, synced like any other table if the settings enable it (SNK_CANARY_SECONDS)."""
 
     __tablename__ = "canaries"
 
@@ -132,15 +132,15 @@ class Canary(Own):
 
 
 class Lease(Own):
-    """Which daemon works on a table, both ways. They are kept in the database with the lesser identity.
+    """Which daemon works on a table, in both directions. Leases are stored in the database with the lesser identity.
 
     Attributes:
-        epoch: counts the takings; it goes into the marks, where it fences off whoever held the lease before.
-        holder: the daemon's name; empty where nobody works.
-        alive: an advisory lock that the holder's connection keeps as long as it lives.
-        until: by the server's clock, when the lease ends unless it is renewed.
-        wanted_by: a daemon that has less to do and asks for this table.
-        wanted_at: when it asked last.
+        epoch: how often the lease was taken; it is stored in the marks, where it fences off earlier holders.
+        holder: the daemon's name; empty if no daemon works on the table.
+        alive: key of an advisory lock that the holder's connection holds as long as it lives.
+        until: when the lease expires unless it is renewed, by the server's clock.
+        wanted_by: a daemon that has less to do and requests this table.
+        wanted_at: time of its last request.
     """
 
     __tablename__ = "leases"
@@ -155,11 +155,11 @@ class Lease(Own):
 
 
 class Default(DeclarativeBase):
-    """The table that is made for those who bring none."""
+    """The table that SNK creates for users who have none."""
 
 
 class Record(Default):
-    """The default table: an id that limits queries, a uuid that names the row everywhere, and data."""
+    """The default table: an id to tail by, a uuid that identifies the row on both sides, and data."""
 
     __tablename__ = DEFAULT_TABLE
 
@@ -168,11 +168,11 @@ class Record(Default):
     data: Mapped[str] = mapped_column(sa.Text)
 
 
-# A quiet flow waits in the server rather than ask again and again: a statement every half second instead of fifty a
-# second. The function looks as often as it is told to and returns as soon as there is a row above the mark. It returns
-# soon enough that its snapshot holds no VACUUM up.
+# An idle flow waits in the server instead of polling: one statement every half second instead of fifty a second. The
+# function checks for rows at the requested interval, and returns as soon as there is a row above the mark. It returns
+# early enough that its snapshot does not hold back VACUUM.
 WAIT = f"{SCHEMA}.wait_for_rows"
-# What earlier versions made without.
+# Earlier versions created the table without this column.
 EPOCH = f"{SCHEMA}.marks.epoch"
 _CREATE_WAIT = f"""
 CREATE OR REPLACE FUNCTION {WAIT}(
@@ -198,7 +198,7 @@ END $$
 
 
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
-    """What SNK needs in each database, by name, in the order of making; each statement spares what exists."""
+    """The objects that SNK needs in each database, by name, in creation order. Statements keep existing objects."""
     made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
     for mapped in (
         Mark,
@@ -211,7 +211,7 @@ def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
         *((Record,) if default_table else ()),
     ):
         table = mapped.__table__
-        assert isinstance(table, sa.Table)  # noqa: S101 - declarative classes say FromClause, and are tables
+        assert isinstance(table, sa.Table)  # noqa: S101 - declared as FromClause, but is a table
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)
     made[EPOCH] = sa.DDL(  # type: ignore[no-untyped-call]
         f"ALTER TABLE {SCHEMA}.marks ADD COLUMN IF NOT EXISTS epoch BIGINT DEFAULT '0' NOT NULL"
@@ -223,15 +223,15 @@ def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
 
 
 def kind_of(name: str) -> Kind:
-    """What one of the wanted names belongs to."""
+    """The kind of object that one of the wanted names refers to."""
     if name == EPOCH:
         return "column"
     return "schema" if name == SCHEMA else "function" if name == WAIT else "table"
 
 
 def printed(*, default_table: bool) -> str:
-    """The same statements as text, for whoever runs them by hand."""
-    # As it is sent: another driver's dialect would write %% for %.
+    """The same statements as text, to be run by hand."""
+    # Use the driver's own dialect: another driver's dialect would write %% for %.
     dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
     texts = (str(statement.compile(dialect=dialect)) for statement in wanted(default_table=default_table).values())
     lines = (line.rstrip() for text in texts for line in f"{text.strip()};\n".replace("\t", "  ").split("\n"))

@@ -1,19 +1,19 @@
-"""Sweeps that are owed to a table: kept in its own database until one has proven both sides equal.
+"""Sweeps that are owed: each database stores those of its own tables until a sweep has proven both sides equal.
 
-A mark says which rows are here. Now and then there is reason to doubt it: the table was emptied, or the other side
-went back to an earlier state, so rows that the mark counts may be gone. Then the whole table must be compared. The flow
-that notices it writes the reason down while the evidence is still there: the daemon may die before the sweep ends, and
-its successor would see nothing strange.
+A mark says which rows are here. Sometimes it can be wrong: the table was emptied, or the other side went back to an
+earlier state, so rows that the mark counts may be gone. Then the whole table must be compared. The flow that detects
+this stores the reason while the evidence still exists: the daemon may die before the sweep ends, and its successor
+would find nothing unusual.
 
-That order needs no wait for the disk, though SNK's transactions do not wait for it by themselves. The reason and what
-gives it away are written to one database, one after the other, so they are in its log in this order; a crash, and a
-standby that takes over, lose an end of that log:
+This order needs no wait for the disk, although SNK commits asynchronously. The reason and its evidence are written to
+the same database, one after the other, so its WAL contains them in this order. A crash or a failover to a standby
+loses only the end of the WAL:
 
-- That the table has another body, in one statement with the body that is kept: both are there, or neither is, and then
-  it is noticed again.
-- That the other side went back, before the mark that shows it moves: if the reason is lost, so is the mark's move, and
-  the mark shows it again.
-- That a reason was settled may be lost, too. Then the table is compared once more.
+- The table has a new storage fingerprint: one statement stores the reason and the fingerprint. Either both survive, or
+  neither does and the change is detected again.
+- The other side went back: the reason is stored before the mark moves. If the reason is lost, the mark's move is lost
+  too, and the mark shows the change again.
+- A reason was settled: if this is lost, the table is compared once more.
 """
 
 import json
@@ -36,7 +36,7 @@ class Owed:
 
     Attributes:
         reason: why, for the log.
-        doubts: what `Sweeps.settle` has to be given; it settles nothing where there is another reason by then.
+        doubts: pass it to `Sweeps.settle`, which settles nothing if another reason was stored meanwhile.
     """
 
     reason: str
@@ -44,7 +44,7 @@ class Owed:
 
 
 class Sweeps:
-    """What is owed to one table, as the database of one side keeps it."""
+    """The owed sweep of one table, as stored in the database of one side."""
 
     def __init__(self, server: Server, connection: AsyncConnection, table_name: str) -> None:
         self._server = server
@@ -53,10 +53,10 @@ class Sweeps:
         self._table_name = table_name
 
     async def look(self, storage: str) -> bool:
-        """Keep the body that the table has now, and owe a sweep if it was emptied, rewritten or made anew.
+        """Store the table's storage fingerprint, and owe a sweep if the table was emptied, rewritten or recreated.
 
         Returns:
-            Whether it was, since somebody looked last.
+            Whether this happened since the last look.
         """
         first = insert(SweepKept).values(table_name=self._table_name).on_conflict_do_nothing()
         kept = sa.select(SweepKept.storage_fingerprint).where(self._ours)
@@ -72,7 +72,7 @@ class Sweeps:
         return rewritten
 
     async def owe(self, reason: str) -> None:
-        """Owe a sweep, from now on and whatever becomes of this process."""
+        """Store that a sweep is owed. The record survives this process."""
         first = insert(SweepKept).values(table_name=self._table_name, owed=reason, doubts=1)
         again = first.on_conflict_do_update(
             index_elements=[SweepKept.table_name], set_={"owed": reason, "doubts": SweepKept.doubts + 1}
@@ -81,30 +81,30 @@ class Sweeps:
             await self._connection.execute(again)
 
     async def owed(self) -> Owed | None:
-        """The sweep that is owed, if one is."""
+        """The sweep that is owed, or None."""
         owed = sa.select(SweepKept.owed, SweepKept.doubts).where(self._ours, SweepKept.owed != "")
         async with self._server.answering(self._connection):
             row = (await self._connection.execute(owed)).one_or_none()
         return Owed(row.owed, row.doubts) if row else None
 
     async def flush(self) -> None:
-        """Wait until everything that was committed in this database is on its own disk."""
+        """Wait until this database has flushed everything committed so far to its own disk."""
         touch = sa.update(SweepKept).where(self._ours).values(doubts=SweepKept.doubts)
         async with self._server.answering(self._connection):
             await commit_locally(self._connection)
             await self._connection.execute(touch)
 
     async def settle(self, owed: Owed) -> None:
-        """A sweep that began after it was owed has proven both sides equal."""
+        """Record that a sweep which began after this one was owed has proven both sides equal."""
         settle = sa.update(SweepKept).where(self._ours, SweepKept.doubts == owed.doubts).values(owed="")
         async with self._server.answering(self._connection):
             await self._connection.execute(settle)
 
 
 def _rewritten(before: str, now: str) -> bool:
-    """Whether a part of the table is in another file than before.
+    """Whether a part of the table is stored in a different file than before.
 
-    Partitions that came or went are none of the reasons: rows are added and purged so, on one side after the other.
+    Added and removed partitions do not count: this is how rows are added and purged, on one side after the other.
     """
     kept, present = json.loads(before), json.loads(now)
     return any(present[name] != kept[name] for name in present.keys() & kept.keys())

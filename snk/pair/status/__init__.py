@@ -1,1 +1,1 @@
-"""What the daemon tells the outside: HTTP, metrics, the service manager."""
+"""What the daemon reports to the outside: HTTP, metrics, the service manager."""

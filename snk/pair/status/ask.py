@@ -1,4 +1,4 @@
-"""Asking a running daemon over HTTP."""
+"""Query a running daemon over HTTP."""
 
 import urllib.request
 from urllib.parse import urlsplit
@@ -9,23 +9,23 @@ from snk.errors import ServiceUnfit
 from snk.http.guard import is_loopback
 from snk.pair.core.report import DaemonStatus
 
-WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to ask a daemon that listens everywhere
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach a daemon that listens on all addresses
 ANSWER_SECONDS = 3.0
 
 _STATUS = TypeAdapter(DaemonStatus)
 
 
 def daemon_url(host: str, port: int) -> str:
-    """Where a daemon that listens on this address of this machine is to be asked."""
+    """The URL of a daemon that listens on this address of this machine."""
     host = WILDCARDS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def check_url(url: str, token: str | None) -> None:
-    """Refuse a URL, given by hand, that holds a password or would give the token away.
+    """Refuse a URL given by the user if it contains a password or would expose the token.
 
     Raises:
-        ServiceUnfit: what is wrong with it, without quoting it.
+        ServiceUnfit: what is wrong with the URL, without quoting it.
     """
     try:
         parts = urlsplit(url)
@@ -40,24 +40,24 @@ def check_url(url: str, token: str | None) -> None:
 
 
 def ask(url: str, token: str | None = None) -> DaemonStatus:
-    """What the daemon says of itself.
+    """The daemon's status.
 
     Raises:
-        OSError: it does not answer, or somebody else does.
+        OSError: the daemon does not answer, or another service does.
     """
     return parse(fetch(url, token))
 
 
 def fetch(url: str, token: str | None = None) -> bytes:
-    """The daemon's answer to ``GET /status``, as it is.
+    """The daemon's answer to ``GET /status``, unparsed.
 
     Raises:
-        OSError: it does not answer.
+        OSError: the daemon does not answer.
     """
     request = urllib.request.Request(f"{url}/status")  # noqa: S310 - the user's own daemon
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
-    # A proxy on the way to a daemon without TLS would read the token.
+    # Without TLS, a proxy between client and daemon could read the token.
     plain = [urllib.request.ProxyHandler({})] if request.type == "http" else []
     with urllib.request.build_opener(*plain).open(request, timeout=ANSWER_SECONDS) as answer:
         told: bytes = answer.read()
@@ -65,10 +65,10 @@ def fetch(url: str, token: str | None = None) -> bytes:
 
 
 def parse(answer: bytes) -> DaemonStatus:
-    """The status in an answer.
+    """Parse the status from an answer.
 
     Raises:
-        OSError: there is none in it.
+        OSError: the answer does not contain a status.
     """
     try:
         return _STATUS.validate_json(answer)

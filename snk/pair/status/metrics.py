@@ -1,4 +1,4 @@
-"""The status as Prometheus metrics. Names are those of the status, units are seconds and rows."""
+"""The status as Prometheus metrics. Metrics use the names of the status; units are seconds and rows."""
 
 from collections.abc import Callable, Iterable
 
@@ -48,7 +48,7 @@ GAUGES: dict[str, tuple[str, Value]] = {
 
 
 def exposition(status: DaemonStatus) -> bytes:
-    """All metrics of this moment in Prometheus' text format."""
+    """All current metrics in the Prometheus text format."""
     registry = CollectorRegistry()
     registry.register(_StatusCollector(status))
     ProcessCollector(registry=registry)
@@ -56,7 +56,7 @@ def exposition(status: DaemonStatus) -> bytes:
 
 
 class _StatusCollector(Collector):
-    """One status as metrics."""
+    """Converts one status to metrics."""
 
     def __init__(self, status: DaemonStatus) -> None:
         self._status = status

@@ -1,4 +1,4 @@
-"""The daemon over HTTP: ``/health``, ``/status`` and ``/metrics``."""
+"""The daemon's HTTP endpoints: ``/health``, ``/status`` and ``/metrics``."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,7 +13,7 @@ from snk.pair.status.metrics import exposition
 
 
 def as_json(status: DaemonStatus) -> dict[str, Any]:
-    """The status as ``/status`` shows it: every field by its name, and what follows from them."""
+    """The status as ``/status`` shows it: every field by its name, and the values derived from them."""
     told = asdict(status)
     for flow, values in zip(told["flows"], status.flows, strict=True):
         flow["name"] = values.name
@@ -21,7 +21,7 @@ def as_json(status: DaemonStatus) -> dict[str, Any]:
 
 
 def application(status: Callable[[], DaemonStatus]) -> FastAPI:
-    """The three pages, each made from a fresh status."""
+    """The three endpoints; each response is built from a fresh status."""
     app = FastAPI(title="SNK", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
     @app.get("/health")
@@ -29,7 +29,7 @@ def application(status: Callable[[], DaemonStatus]) -> FastAPI:
         now = status()
         if now.healthy:
             return JSONResponse({"status": "ok"})
-        # Whoever may not know more hears the verdict, and no names or addresses.
+        # A client that is not trusted gets the verdict, but no names or addresses.
         reasons = {"reasons": now.troubles} if request.state.trusted else {}
         return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
 

@@ -1,8 +1,8 @@
-"""What arrives in one database, so that rows wait there for those to which they refer.
+"""Track what arrives in one database, so that rows can wait there for the rows they refer to.
 
-The source enforces its foreign keys, so whoever sees a row there also sees the one to which it refers. Hence a simple
+The source enforces its foreign keys, so a snapshot that shows a row also shows the row it refers to. Hence a simple
 rule: once the flow of the other table has delivered everything that was visible when a row was read, there is nothing
-left to wait for. Whatever is still missing then will not come by itself.
+left to wait for. A row that is still missing then will not arrive without further action.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from snk.errors import ParentMissing
 
-# Nobody tells when rows arrive that another daemon brings, or that a trigger makes.
+# Rows written by another daemon or by a trigger arrive without a report, so SNK polls for them at these intervals.
 GUESSES_SECONDS = (0.01, 0.03, 0.1)
-# A flow that is awaited reports with each of its steps. One that does not hangs itself.
+# A flow reports after each step. If a flow that others wait for has not reported for this long, it hangs.
 STILL_SECONDS = 2.0
 LOOK_SECONDS = 0.25
-# A flow under load never has delivered all that was visible, but its rows come all the time.
+# A flow under load is never caught up, but its rows keep arriving. After this time, the waiting rows are retried.
 AGAIN_SECONDS = 2.0
 
 
@@ -26,8 +26,8 @@ class Report:
     """How far a flow has come.
 
     Attributes:
-        complete: monotonic time; all that was visible at the source then is delivered.
-        at: monotonic time of its last step.
+        complete: monotonic time; everything that was visible at the source at that time is delivered.
+        at: monotonic time of the flow's last step.
     """
 
     complete: float
@@ -35,10 +35,10 @@ class Report:
 
 
 class Arrivals:
-    """Told by every flow that leads into one database, by the name of its table there.
+    """Receives reports from every flow that writes into one database, keyed by the table's name there.
 
     Attributes:
-        count: of batches that brought rows.
+        count: number of batches that brought rows.
     """
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ class Arrivals:
 
         Args:
             table: its table.
-            complete: as in `Report`; None where more is known to be there.
-            rows: how many came.
+            complete: as in `Report`; None if more rows are known to be waiting at the source.
+            rows: how many rows arrived.
         """
         self.count += bool(rows)
         before = self._reports.get(table)
@@ -64,15 +64,15 @@ class Arrivals:
             self._news = asyncio.Event()
 
     def ended(self, table: str) -> None:
-        """A flow does not run any more: nobody is to wait for it."""
+        """A flow has ended; no other flow waits for it any longer."""
         self._reports.pop(table, None)
 
     def behind(self, tables: Iterable[str], since: float) -> frozenset[str]:
-        """Those tables whose flows run here and have yet to deliver what was visible at a monotonic time."""
+        """The tables whose flows run here and have not yet delivered what was visible at a monotonic time."""
         return frozenset(table for table in tables if (report := self._reports.get(table)) and report.complete < since)
 
     def unknown(self, tables: Iterable[str]) -> bool:
-        """Whether rows of some of these tables may come without a report."""
+        """Whether rows of some of these tables may arrive without a report."""
         return any(table not in self._reports for table in tables)
 
     async def until_complete(
@@ -80,10 +80,10 @@ class Arrivals:
     ) -> bool:
         """Wait until the flows of some tables have delivered what was visible at a monotonic time.
 
-        It ends sooner where one of them hangs, or waits itself for the one that asks, and where it is time to stop.
+        The wait ends early if one of these flows hangs or itself waits for the caller's table, or on shutdown.
 
         Returns:
-            Whether there is nothing left to wait for; if not, rows have arrived meanwhile that may be enough.
+            Whether there is nothing left to wait for; if False, rows have arrived meanwhile that may be enough.
         """
         self._waiting[table] = parents
         again_at, count = time.monotonic() + AGAIN_SECONDS, self.count
@@ -104,7 +104,7 @@ class Arrivals:
         return True
 
     def _in_circle(self, table: str) -> bool:
-        """Whether somebody for whom a table waits waits for that table."""
+        """Whether the table waits, directly or indirectly, for a table that waits for it."""
         seen: set[str] = set()
         ahead = list(self._waiting[table])
         while ahead:
@@ -115,14 +115,14 @@ class Arrivals:
 
 
 class Patience:
-    """Waits for the rows to which those of one batch refer.
+    """Waits for the rows that the rows of one batch refer to.
 
     Args:
-        arrivals: of the database where they are to be.
+        arrivals: of the database in which those rows must arrive.
         table: the batch's.
         parents: the tables to which its foreign keys refer.
-        read_at: monotonic time when the batch had been read.
-        stopping: whether it is time to stop.
+        read_at: monotonic time when the read of the batch ended.
+        stopping: whether the daemon is stopping.
     """
 
     def __init__(
@@ -142,10 +142,10 @@ class Patience:
         self._waited = False
 
     async def __call__(self) -> bool:
-        """Wait for some of them; False, at once, where that is of no use any more.
+        """Wait for some of the rows; return False immediately if waiting can no longer help.
 
         Raises:
-            ParentMissing: it is time to stop; the next start reads the rows again.
+            ParentMissing: the daemon is stopping; the next start reads the rows again.
         """
         if self._stopping():
             raise ParentMissing(f"{self._table}: stopped while rows waited for rows that they refer to")

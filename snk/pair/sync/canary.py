@@ -1,7 +1,7 @@
-"""A heartbeat through SNK itself: no errors is not health, a row that arrives is.
+"""A heartbeat through SNK itself: the absence of errors does not prove health, an arriving row does.
 
-Every few seconds a row goes into a table of SNK's own on each side. Two ordinary flows bring it to the other side, as
-they bring all rows, and how long that took is the lag that ``health`` believes.
+Every few seconds, a row is inserted into a table of SNK's schema on each side. Two ordinary flows copy it to the other
+side like any row. How long that takes is the lag that ``health`` uses.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from snk.pair.sync.pause import pause
 
 LOOK_SECONDS = 0.01
 KEPT_SECONDS = 3600.0
-# A canary is late after three of its intervals, and never sooner than this.
+# A canary is late after three intervals, but never earlier than this.
 LATE_SECONDS = 10.0
 LATE_INTERVALS = 3
 
 
 class CanaryProbe:
-    """Canaries in one direction."""
+    """Sends canaries in one direction."""
 
     def __init__(self, source: Server, destination: Server, every_seconds: float) -> None:
         self._ends = (source, destination)
@@ -37,7 +37,7 @@ class CanaryProbe:
         self._error = ""
 
     async def run(self, stop: asyncio.Event, active: Callable[[], bool]) -> None:
-        """Send one after the other until ``stop`` is set; only while ``active`` says that it is for us to do."""
+        """Send one canary after another until ``stop`` is set, but only while ``active`` returns true."""
         while not stop.is_set():
             if not active():
                 self._landed_at = time.monotonic()
@@ -51,7 +51,7 @@ class CanaryProbe:
             await pause(stop, self._every_seconds)
 
     def status(self) -> CanaryStatus:
-        """How the last one fared."""
+        """The result of the latest canary."""
         now = time.monotonic()
         landed = now - self._landed_at
         return CanaryStatus(
@@ -76,7 +76,7 @@ class CanaryProbe:
             began = time.monotonic()
             while not (await there.execute(arrived)).scalar_one():
                 if stop.is_set() or time.monotonic() - began > self._late_seconds:
-                    return  # a crash may have taken it back
+                    return  # a crash may have undone its commit
                 await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / 20))
             self._landed_at = time.monotonic()
             self._trip = self._landed_at - began

@@ -1,7 +1,7 @@
-"""The daemon: a job per table, each with two flows, started together and stopped together.
+"""The daemon: one job per table, each with two flows; all jobs start together and stop together.
 
-`asyncio.TaskGroup` is the start and the stop. A job survives every error of a server; whatever else goes wrong in
-one of them is a defect, and ends the process loudly rather than leave half of it running.
+`asyncio.TaskGroup` starts and stops them. A job survives every server error. Any other exception in a job is a defect
+and ends the process with an error, rather than leaving half of it running.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 class Daemon:
-    """Keeps the tables of a pair equal until told to stop."""
+    """Keeps the tables of a pair equal until stopped."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Daemon:
         if canary_seconds:
             pair = replace(pair, tables=(*pair.tables, CANARIES))
         self._pair = pair
-        # Containers share names and process numbers.
+        # Containers may share host names and process numbers.
         self._name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._started = time.monotonic()
         sweeps = sweeps or SweepSchedule()
@@ -80,18 +80,18 @@ class Daemon:
 
     @property
     def flows(self) -> list[Flow]:
-        """All flows, there and back for one table after the other."""
+        """All flows, both directions of each table, in the order of the tables."""
         return [flow for job in self._jobs.values() for flow in job.flows]
 
     async def wait_until_fit(self, stop: asyncio.Event, *, init: bool = False) -> None:
-        """Wait for both servers, then see that this pair and these tables can be synced.
+        """Wait for both servers, then check that this pair and these tables can be synced.
 
         Args:
-            stop: ends the waiting.
-            init: first make what is missing.
+            stop: ends the wait.
+            init: create what is missing first.
 
         Raises:
-            PairUnfit, TableUnfit: they can't; a person has to change something.
+            PairUnfit, TableUnfit: they cannot be synced; a person must change something.
         """
         reminder, looked_twice = Reminder(), False
         while not stop.is_set():
@@ -105,7 +105,7 @@ class Daemon:
                 await pause(stop, RETRY_SECONDS)
                 continue
             if faults and not looked_twice:
-                looked_twice = True  # a table may have been looked at before and after it was altered
+                looked_twice = True  # the check may have seen one side before an ALTER TABLE and the other after it
                 await pause(stop, RETRY_SECONDS)
                 continue
             for fault in faults[1:]:
@@ -115,7 +115,7 @@ class Daemon:
             return
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Run all jobs until ``stop`` is set; then let each flow finish the batch in hand, for a few seconds."""
+        """Run all jobs until ``stop`` is set; then let each flow finish its current batch, within a few seconds."""
         async with self._shared.store, asyncio.TaskGroup() as group:
             store = group.create_task(self._shared.store.run())
             leases = group.create_task(self._shared.leases.run())
@@ -134,7 +134,7 @@ class Daemon:
         log.info("daemon_stopped")
 
     def status(self) -> DaemonStatus:
-        """Everything the outside may know, at this moment."""
+        """Everything the daemon reports about itself, at this moment."""
         flows = tuple(flow.status() for flow in self.flows)
         canaries = tuple(canary.status() for canary in self._canaries)
         return DaemonStatus(
@@ -152,11 +152,11 @@ class Daemon:
         )
 
     def _leads_canaries(self) -> bool:
-        """Whether the canaries are this daemon's."""
+        """Whether this daemon sends the canaries."""
         return all(flow.progress.state not in ("standby", "starting") for flow in self._jobs[CANARIES].flows)
 
     def _standing(self) -> bool:
-        """Whether a flow has not moved for a while."""
+        """Whether a flow has made no progress for a while."""
         return any(flow.progress.idle_seconds > SLOW_SECONDS for flow in self.flows)
 
     async def _faults(self, *, init: bool) -> list[Stop]:
@@ -170,13 +170,13 @@ class Daemon:
         return DedupStatus(size, redis=not self._shared.store.error, error=self._shared.store.error)
 
     def _not_ours(self, table: str, leader: str, error: SnkError | None) -> None:
-        """Another daemon works on a table, or nobody can tell who does."""
+        """Another daemon works on a table, or the lease holder is unknown."""
         for flow in self._jobs[table].flows:
             flow.stand_by(leader, error)
 
 
 def _trouble(flow: FlowStatus) -> str:
-    """Why a flow is not healthy, or an empty string. Those that wait for others are, as long as these are."""
+    """Why a flow is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
     if flow.awaits:
         return ""
     if not flow.flowing:
@@ -187,7 +187,7 @@ def _trouble(flow: FlowStatus) -> str:
 
 
 def _silence(canary: CanaryStatus) -> str:
-    """Why a canary is not healthy, or an empty string."""
+    """Why a canary is unhealthy, or an empty string."""
     if not canary.late:
         return ""
     why = f": {canary.error}" if canary.error else ""

@@ -1,4 +1,4 @@
-"""What one session writes into its destination."""
+"""What one session writes to its destination."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ log = structlog.get_logger()
 
 
 class Delivery:
-    """Writes batches, each with its mark, and says what became of them.
+    """Writes batches, each with its mark, and records the outcome.
 
     Attributes:
-        proven: the destination took a batch.
+        proven: the destination accepted a batch.
         aside: how many rows are set aside in the destination.
         conflicts: how many conflicts are recorded there.
-        turn: is given up where rows wait for others.
+        turn: given up while rows wait for others.
     """
 
     def __init__(self, link: Link, parts: FlowParts, start: Start, referred: Referred) -> None:
@@ -45,9 +45,9 @@ class Delivery:
         self._referred = referred
 
     async def write(self, batch: Batch) -> None:
-        """Deliver a batch with its mark; one without rows waits for the next beat to save how far it went.
+        """Deliver a batch with its mark; a batch without rows leaves the mark for the next beat to save.
 
-        What triggers made goes first, by generation and with the mark as it stands; what makes a loop does not.
+        Rows made by triggers go first, by generation and with the mark unchanged; rows of a trigger loop are set aside.
         """
         self._parts.meter.echoed(batch.echoes)
         if batch.empty:
@@ -65,7 +65,7 @@ class Delivery:
         log.debug("batch_written", rows=len(batch.rows), high=batch.tail.high)
 
     async def save(self, tail: Tail, safe: int) -> None:
-        """Move the mark to where it has moved without rows, or see that it is still the one last written.
+        """Save the mark if it moved without rows; otherwise check that it is still the one last written.
 
         Raises:
             MarkMoved: it is not.
@@ -78,13 +78,13 @@ class Delivery:
             raise MarkMoved(f"{self._link.table}: the mark is not the one last written here")
 
     async def count_aside(self) -> None:
-        """See how many rows are set aside: a person may have taken some away."""
+        """Count the rows that are set aside: a person may have removed some."""
         self.aside = await self._link.destination.writer.rejected()
         self._parts.meter.rejected = self.aside.rows
         self._referred.left(self.aside.hopeful, time.monotonic())
 
     async def count_conflicts(self) -> None:
-        """See how many conflicts are recorded: a person may have settled some."""
+        """Count the conflicts that are recorded: a person may have resolved some."""
         self.conflicts = self._parts.meter.conflicts = await self._link.destination.writer.conflicts()
 
     async def _deliver(
@@ -108,7 +108,7 @@ class Delivery:
         return delivered
 
     async def _tell(self, delivered: Delivered, again: Sequence[str]) -> None:
-        """Count what became of rows, and say what a person may want to know."""
+        """Count the outcome of rows, and log what a person may need to know."""
         meter, labels = self._parts.meter, self._parts.route.labels
         meter.wrote(delivered)
         if delivered.refused or again:
@@ -121,7 +121,7 @@ class Delivery:
             log.warning("rows_rejected", **labels, rows=len(new), first=new[0])
 
     def _loop(self, rows: Rows) -> Mapping[str, Refusal]:
-        """Why rows are set aside that triggers made of rows which triggers made, and so on."""
+        """Why rows of a trigger loop are set aside: triggers made them from rows that triggers made, and so on."""
         if not rows:
             return NOTHING_ASIDE
         triggers = self._parts.around.read_lineage.names(self._link.source.triggers)
@@ -136,7 +136,7 @@ class Delivery:
         self._referred.arrived(batch.asked, rows)
 
     def _parents_of(self, batch: Batch, writing: Writing) -> Parents:
-        """What waits for the rows to which those of a batch refer, while others have their turn."""
+        """A callable that waits for the rows that a batch refers to, while other flows take their turns."""
         patience = self._referred.patience(batch.read_at)
 
         async def parents() -> bool:
@@ -147,5 +147,5 @@ class Delivery:
         return parents
 
     def _after(self, batch: Batch) -> MarkState:
-        """The mark that is true once a batch is there."""
+        """Return the mark that is true once a batch is delivered."""
         return replace(self._mark, high=batch.tail.high, safe=batch.safe, holes=batch.tail.holes)

@@ -1,8 +1,8 @@
-"""One direction of one table: sessions, one after the other, until told to stop.
+"""One direction of one table: sessions, one after another, until stopped.
 
 A flow is ``standby`` while another daemon has the lease of its table, ``running`` while it has a session, ``waiting``
-while a server is away, and ``paused`` while something is wrong that a person has to change; in both it tries again by
-itself, with backoff, and says so once and then every minute. It never ends by an error of a server.
+while a server is unavailable, and ``paused`` while there is an error that a person must fix. In the last two states it
+retries with backoff, and logs the error once and then every minute. A server error never ends a flow.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ log = structlog.get_logger()
 
 
 class Flow:
-    """Brings what is inserted into a table of the source into that of the destination.
+    """Copies the rows inserted into a table of the source to the same table of the destination.
 
     Attributes:
         route: from where to where.
-        progress: where it stands.
-        requested: rows that it is to bring by their uuids, soon.
+        progress: how far it has come.
+        requested: rows that it must soon copy by uuid.
     """
 
     def __init__(self, route: Route, echoes: Echoes, around: Around, limits: Limits, sweep_due: asyncio.Event) -> None:
@@ -60,7 +60,7 @@ class Flow:
         self._sweep_due = sweep_due
 
     def status(self) -> FlowStatus:
-        """All that there is to tell of it, at this moment."""
+        """Everything the flow reports about itself, at this moment."""
         return self._meter.status()
 
     @property
@@ -70,12 +70,12 @@ class Flow:
 
     @property
     def caught_up(self) -> bool:
-        """Whether it runs, and has brought over all that it was asked for and nearly all that it can see."""
+        """Whether it is running and has delivered all requested rows and nearly all rows that it can see."""
         progress = self.progress
         return progress.state == "running" and progress.lag_seconds < LAG_SECONDS and not self.requested
 
     def stand_by(self, leader: str, error: SnkError | None) -> None:
-        """Another daemon works on the table, or an error keeps this one from knowing who does."""
+        """Another daemon works on the table, or an error prevents this one from knowing which daemon does."""
         if leader and leader != self.progress.leader:
             self._log.info("flow_standing_by", leader=leader)
         self.progress.leader = leader
@@ -90,13 +90,13 @@ class Flow:
             self.progress.state = "starting"
 
     def fail(self, error: SnkError) -> None:
-        """Say that an error keeps it from running."""
+        """Report that an error prevents the flow from running."""
         self._meter.failed(error)
         self.progress.stepped()
         self.progress.state = _state_after(error)
 
     async def run(self, stop: asyncio.Event, held: HeldLease) -> None:
-        """Keep a session going until ``stop`` is set, then finish the batch in hand; or until the lease is lost."""
+        """Keep a session running until ``stop`` is set, then finish the current batch; or until the lease is lost."""
         backoff = Backoff()
         self.progress.state, self.progress.leader = "starting", held.holder
         while not stop.is_set():
@@ -156,9 +156,9 @@ class Flow:
         self.progress.state = "running"
 
     def _lost(self, error: SnkError) -> None:
-        """Say so at once, and then once a minute: a flow that fails on and on must not fill the log.
+        """Log the error immediately, then once a minute: a flow that keeps failing must not fill the log.
 
-        A flow that waited for a server, and now needs a person, says that at once too.
+        If the flow was waiting for a server and now needs a person, it also logs that immediately.
         """
         self.fail(error)
         self._failures += 1

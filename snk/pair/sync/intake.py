@@ -1,4 +1,4 @@
-"""What one session reads of its source."""
+"""What one session reads from its source."""
 
 import asyncio
 import time
@@ -20,14 +20,14 @@ MOST_RANGES = 10_000  # intervals of holes in one statement
 
 
 class Intake:
-    """Reads batches, one after the other, and holds what was read and what may still come below it.
+    """Reads batches in sequence, and tracks what was read and what may still appear below it.
 
     Attributes:
         tail: how far the source was read, and its holes.
         safe: the greatest id read that is known to be durable there.
-        size: how much to take at once.
+        size: how much to read at once.
         portion: what to ask for in the next read.
-        late: rows that come into holes that were given up.
+        late: rows that appear in holes that were given up.
     """
 
     def __init__(self, source: Source, parts: FlowParts, start: Start, size: BatchSize) -> None:
@@ -44,7 +44,7 @@ class Intake:
         self._gather = Gather()
 
     async def gather(self) -> None:
-        """Under load, wait a little, so that the next read finds more."""
+        """Under load, wait briefly so that the next read finds more rows."""
         if self._gather.wait_ms:
             await asyncio.sleep(self._gather.wait_ms / 1000)
 
@@ -52,26 +52,26 @@ class Intake:
         """Wait in the source's server until there is something to read.
 
         Returns:
-            False, and did not wait, if the server cannot do it.
+            False, without waiting, if the server cannot do it.
         """
         until = time.monotonic() + seconds
         found = await self._source.reader.wait(self.tail.high, seconds, every_seconds)
         if found is False and self.safe == self.tail.high:
-            self._found_nothing = until  # it ends with a look
+            self._found_nothing = until  # the server looks for rows before it returns
         return found is not None
 
     async def read(self) -> Batch:
-        """The next batch."""
+        """Read the next batch."""
         looked, self._found_nothing = self._found_nothing, None
         if looked is None:
             return await self._read()
-        # What a read would bring after a wait that nobody ended: nothing.
+        # A wait that ended without a signal has proven that a read would return nothing.
         return Batch(Rows(), self.tail, self.safe, looked, time.monotonic(), moved=False, full=False)
 
     async def _read(self) -> Batch:
-        """Read above the mark; if ids are missing, look who could bring them; re-read what nobody holds any more.
+        """Read above the mark; if ids are missing, look up who could insert them; re-read holes whose fence is empty.
 
-        The order of these three statements is what makes it lossless: see `snk.pair.core.tail`.
+        The order of these three statements guarantees that no row is lost: see `snk.pair.core.tail`.
         """
         asked, landed = time.monotonic(), self._held.landed
         reader = self._source.reader
@@ -97,7 +97,7 @@ class Intake:
         return replace(batch, asked=None if full else asked, moved=moved, full=full)
 
     async def batch(self, rows: Rows, unread: Unread, again: Sequence[str] = ()) -> Batch:
-        """A batch of rows that were not read above the mark, so it does not move for them."""
+        """A batch of rows that were not read above the mark; the mark does not move for them."""
         made = {} if again else await self._lineage.generations(self._source.reader, rows)
         read_at = time.monotonic()
         return Batch(
@@ -105,22 +105,22 @@ class Intake:
         )
 
     def take_more(self) -> None:
-        """A full batch went well; after some of them there may be more in one."""
+        """A full batch succeeded; after several of them, the batch size may grow."""
         before, self.size = self.size, self.size.went_well()
         if self.size.rows != before.rows:
             self.portion = self.portion.bounded(self.size.rows, self.size.bytes)
 
     def portion_of(self, most_rows: int) -> Portion:
-        """Rows that are asked for by their uuids: so many at most, and no more bytes than in any other batch."""
+        """The portion for rows requested by uuid: at most ``most_rows``, and no more bytes than any other batch."""
         return Portion.of(min(most_rows, self.size.rows), self.size.bytes)
 
     async def read_late(self, portion: Portion) -> tuple[Batch, Portion]:
-        """Rows that have come late, as many as fit; and what to ask for next."""
+        """Rows that appeared late, as many as fit, and what to ask for next."""
         found = await self.late.look(self._source.reader, portion)
         return await self._without_echoes(found.rows, found.unread), found.portion
 
     def _note_durable(self, inserted: int, flushed: int, high: int) -> None:
-        """Move ``safe`` up once the WAL of an earlier read has reached the disk."""
+        """Advance ``safe`` once the WAL of an earlier read has been flushed to disk."""
         if self._unflushed and flushed >= self._unflushed[0]:
             self.safe = max(self.safe, self._unflushed[1])
             self._unflushed = None

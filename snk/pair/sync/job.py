@@ -1,4 +1,4 @@
-"""One table, both ways, as long as this daemon has its lease."""
+"""One table, in both directions, while this daemon holds its lease."""
 
 import asyncio
 from dataclasses import replace
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class TableJob:
-    """Runs the two flows of a table, and its sweeps, whenever it is this daemon's turn.
+    """Runs the two flows of a table and its sweeps whenever this daemon holds the lease.
 
     Attributes:
         table: by its name in the settings.
@@ -48,7 +48,7 @@ class TableJob:
         self.flows = (flow(pair.first, pair.second), flow(pair.second, pair.first))
         schedule = shared.schedule
         if table == CANARIES:
-            schedule = replace(schedule, every_seconds=0)  # old ones are deleted on one side before the other
+            schedule = replace(schedule, every_seconds=0)  # old canaries are deleted on one side before the other
         self.sweeper = Sweeper(self.flows, schedule, shared.throttles, sweep_due)
         self._leases = shared.leases
 
@@ -56,7 +56,7 @@ class TableJob:
         """Wait for the lease, work, and wait again, until ``stop`` is set."""
         while held := await self._next_lease(stop):
             for known in self.dedup_sets.values():
-                known.forget()  # somebody else may have worked here in between
+                known.forget()  # another daemon may have worked on this table in between
             try:
                 await self._work(held, stop)
             finally:
@@ -75,10 +75,10 @@ class TableJob:
             stopping.cancel()
 
     async def _work(self, held: HeldLease, stop: asyncio.Event) -> None:
-        """Run both flows until ``stop``, or until the lease is asked for or lost.
+        """Run both flows until ``stop`` is set, or until another daemon asks for the lease or takes it.
 
-        A flow ends by itself only if it is told to or the lease is lost; anything else is a defect, and ends the
-        process loudly rather than leave half of it running.
+        A flow ends only when it is told to or the lease is lost. Any other end is a defect and ends the process with an
+        error, rather than leaving half of it running.
         """
         finish = asyncio.Event()
         async with asyncio.TaskGroup() as group:

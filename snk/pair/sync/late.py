@@ -1,4 +1,4 @@
-"""Rows that come late: into holes that were given up, where tailing does not see them (`snk.pair.core.ledger`)."""
+"""Rows that appear late: in holes that were given up, which tailing does not read (`snk.pair.core.ledger`)."""
 
 import time
 
@@ -9,17 +9,17 @@ from snk.pair.table.reader import Found, Reader
 from snk.pair.table.writer import Writer
 
 LATE_SECONDS = 2.0
-LATE_REST = 20  # times as long as a look took: it is dear where many rows were rolled back
+LATE_REST = 20  # pause as a multiple of the look before it; a look is expensive if many rows were rolled back
 
 
 class Late:
-    """When to look for them, and where.
+    """Decides when and where to look for late rows.
 
-    Where some have come there may be many, as when old rows are put back. So a look that finds some is followed by
-    another at once.
+    If a look finds rows, there may be many more, for example when old rows are restored. So it is followed by another
+    look immediately.
 
     Attributes:
-        more: the last look found some, and there may be more.
+        more: the last look found rows, and there may be more.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -37,7 +37,7 @@ class Late:
         self._ledger = self._ledger.after(finished)
 
     async def look(self, reader: Reader, portion: Portion) -> Found:
-        """Rows that have come, as many as fit."""
+        """Rows that have appeared, as many as fit."""
         began = time.monotonic()
         found = await reader.within(self._ledger.recent, portion)
         now = time.monotonic()
@@ -48,7 +48,7 @@ class Late:
         return found
 
     async def keep(self, writer: Writer) -> None:
-        """Keep the ledger for later sessions, if it has changed and nothing more is expected at once."""
+        """Save the ledger for later sessions, if it has changed and no more rows are expected immediately."""
         if self._ledger != self._kept and not self.more:
             await writer.keep_ledger(self._ledger)
             self._kept = self._ledger

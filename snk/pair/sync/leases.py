@@ -1,8 +1,8 @@
-"""Which tables this daemon works on: it looks after its leases, takes free ones, and shares with others.
+"""Decides which tables this daemon works on: it renews its leases, takes free ones, and shares with other daemons.
 
-One loop does it, once or twice a second. A daemon that has at least two tables fewer than another asks for one of
-those; the other one finishes the batch in hand and lets it go. So tables spread over the daemons, and a single table
-stays where it is until its daemon ends.
+One loop does this once or twice a second. A daemon that has at least two tables fewer than another requests one of
+these; the other daemon finishes its current batch and releases it. So tables spread over the daemons, and a single
+table stays where it is until its daemon ends.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from snk.log import Reminder
 from snk.pair.schema.leases import LeaseBook, LeaseState
 
 LOOK_SECONDS = 0.5
-LEADING_SECONDS = 1.0  # for one that has all its tables
+LEADING_SECONDS = 1.0  # while this daemon holds all its tables
 RENEW_SECONDS = 1.5
 RETRY_SECONDS = 1.0
 
@@ -32,12 +32,12 @@ class HeldLease:
     """A lease that this daemon holds.
 
     Attributes:
-        table: by its name in the settings.
-        epoch: goes into the marks.
-        holder: this daemon's name.
+        table: its name in the settings.
+        epoch: the epoch to store in the marks.
+        holder: the name of this daemon.
         beaten_by: a greater epoch that was found in a mark, or 0.
-        asked: somebody else is to have the table: finish and let go.
-        lost: somebody else has it: whatever is under way comes too late.
+        asked: set when another daemon requests the table: finish and release it.
+        lost: set when another daemon holds the table: writes in progress will be rejected.
     """
 
     table: str
@@ -48,17 +48,17 @@ class HeldLease:
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
     def lose(self, beaten_by: int = 0) -> None:
-        """Somebody else took the lease, or the database that keeps it was set back to a time before this one had it."""
+        """Record that another daemon took the lease, or that its database was reset to an earlier time."""
         self.beaten_by = beaten_by
         self.lost.set()
 
 
 Seen = Callable[[str, str, SnkError | None], None]
-"""Is told of a table that is not ours: who has it, or what keeps us from knowing."""
+"""Callback for a table that this daemon does not hold: who holds it, or the error that hides the holder."""
 
 
 class Leases:
-    """The leases of one daemon on one pair. Tables that it does not know are no concern of its."""
+    """The leases of one daemon on one pair. Leases of tables that are not in its settings are ignored."""
 
     def __init__(self, servers: tuple[Server, Server], name: str, tables: tuple[str, ...], seen: Seen) -> None:
         self._servers = servers
@@ -77,23 +77,23 @@ class Leases:
         self._renewed = float("-inf")
 
     async def lead(self, table: str) -> HeldLease:
-        """Wait until this daemon is to work on a table."""
+        """Wait until this daemon holds the lease of a table."""
         return await self._lead[table].get()
 
     def end(self, held: HeldLease) -> None:
-        """The work on a table has ended."""
+        """Record that the work on a table has ended."""
         self._let_go.append(held)
         self._look_now.set()
 
     async def run(self) -> None:
-        """Look after the leases until closed; then they are free, for the connection ends."""
+        """Maintain the leases until closed; the end of the connection then releases them."""
         while not self._closed:
             try:
                 server = await self._keeper()
                 async with server.connect() as connection:
                     book = LeaseBook(server, connection, self._name)
                     await book.enter()
-                    self._renewed = float("-inf")  # our leases are to name this connection at once
+                    self._renewed = float("-inf")  # renew at once, so that our leases name this connection
                     while not self._closed:
                         await self._resolve(server)
                         await self._round(book)
@@ -107,12 +107,12 @@ class Leases:
         self._retired = True
 
     def close(self) -> None:
-        """Have `run` end soon."""
+        """Make `run` end soon."""
         self._closed = True
         self._look_now.set()
 
     async def _keeper(self) -> Server:
-        """The database that keeps the leases: the same one for all daemons, whichever of the two they call first."""
+        """Return the database that stores the leases; all daemons agree on it, whichever they call first."""
         identities: list[str] = []
         try:
             for server in self._servers:
@@ -127,7 +127,7 @@ class Leases:
         return self._home
 
     async def _resolve(self, server: Server) -> None:
-        """Leases go by the full name, so that daemons agree whatever the table is called in their settings."""
+        """Look up full names: leases use them, so daemons agree whatever name their settings use for a table."""
         missing = self._lead.keys() - self._full_names.keys()
         if not missing:
             return
@@ -169,7 +169,7 @@ class Leases:
             self._renewed = time.monotonic()
 
     def _see(self, held: HeldLease, lease: LeaseState) -> None:
-        """See whether a lease is still ours, and whether another daemon asks for it."""
+        """Check whether a lease is still ours, and whether another daemon requests it."""
         if (lease.holder, lease.epoch) != (self._name, held.epoch):
             if not held.lost.is_set():
                 log.warning("lease_lost", table=held.table, epoch=held.epoch)
@@ -185,9 +185,9 @@ class Leases:
             self._lead[table].put_nowait(self._held[table])
 
     def _fair_request(self, leases: dict[str, LeaseState]) -> str:
-        """A table to ask for, of the daemon that has most, or an empty string where nobody has two more than we.
+        """Return a table to request from the busiest daemon, or an empty string if none has two more than this one.
 
-        Only tables of ours count: another daemon's settings may name more, which nobody but it would work on.
+        Only tables in this daemon's settings count: another daemon's settings may name more, which only it can work on.
         """
         leases = {name: leases[name] for name in self._full_names.values()}
         held = Counter(lease.holder for lease in leases.values() if not lease.free)
@@ -203,7 +203,7 @@ class Leases:
             log.warning("leases_unreachable", error=str(error))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, but not while there is something to do."""
+        """Wait, or return at once if there is something to do."""
         try:
             async with asyncio.timeout(seconds):
                 await self._look_now.wait()

@@ -1,6 +1,7 @@
-"""Which rows of a database were made by triggers beside those that SNK delivered, as flows tell each other.
+"""Tracks which rows of a database were created by triggers that fired on rows that SNK delivered.
 
-`snk.pair.core.origins` tells the idea. Where no table of a database has triggers this costs nothing.
+The flows that write into a database report to the flows that read it. `snk.pair.core.origins` explains the idea. In a
+database where no table has triggers, this costs nothing.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ MOST_WAIT_SECONDS = 1.0
 
 
 class Lineage:
-    """Of one database: told by the flows that write there, asked by those that read there."""
+    """The lineage of one database: flows that write there report to it, flows that read there query it."""
 
     def __init__(self) -> None:
         self._boot = ""
@@ -26,18 +27,18 @@ class Lineage:
         self._triggers: dict[str, tuple[InsertTrigger, ...]] = {}
 
     def anchor(self, boot: str) -> None:
-        """Forget what was written in another boot: a crash may have taken it back, and its numbers are given again."""
+        """Forget writes of another boot: a crash may have undone them, and their transaction ids are reused."""
         if boot != self._boot:
             self._boot, self._origins = boot, Origins()
 
     @contextmanager
     def writing(self, table: str, triggers: tuple[InsertTrigger, ...], generation: int) -> Iterator["Writing"]:
-        """Write rows of a generation inside the block, and say in which transactions they were made.
+        """Write rows of one generation inside the block, and report in which transactions they were written.
 
         Args:
-            table: where to, by its full name.
-            triggers: what that fires.
-            generation: of all the rows.
+            table: the full name of the destination table.
+            triggers: the triggers that the insert fires.
+            generation: the generation of all the rows.
         """
         if triggers:
             self._triggers[table] = triggers
@@ -50,10 +51,10 @@ class Lineage:
             writing.end()
 
     async def generations(self, reader: Reader, rows: Rows) -> Mapping[str, int]:
-        """The generation of each row that triggers made, by uuid.
+        """Return the generation of each row that a trigger created, by uuid.
 
-        What a trigger makes can be read before its writer hears that the transaction is committed, so those that are
-        under way are waited for.
+        Such a row can be read before its writer learns that the transaction has committed, so this waits for deliveries
+        in progress.
         """
         if not rows or not self._triggers:
             return {}
@@ -66,13 +67,13 @@ class Lineage:
         return {uuid: recent[transaction] + 1 for uuid, transaction in made_in.items()}
 
     def names(self, own: Collection[InsertTrigger]) -> str:
-        """The triggers that may have made a row: those of its own table, or else all that are known."""
+        """Name the triggers that may have created a row: those of its own table, or all known ones if it has none."""
         triggers = own or [trigger for known in self._triggers.values() for trigger in known]
         return ", ".join(sorted({trigger.full_name for trigger in triggers}))
 
 
 class Writing:
-    """One delivery, from before its first statement until its writer has heard what became of it."""
+    """One delivery, from before its first statement until its writer knows the result."""
 
     def __init__(self, origins: Origins, under_way: set[asyncio.Future[None]], generation: int) -> None:
         self._origins = origins
@@ -81,23 +82,23 @@ class Writing:
         self._under_way = self._begin()
 
     def _begin(self) -> asyncio.Future[None]:
-        """From now on a transaction may be committed of which nobody here has heard."""
+        """Mark that from now on a transaction may commit without its writer knowing yet."""
         under_way: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._all.add(under_way)
         return under_way
 
     def end(self) -> None:
-        """There is no such transaction any more."""
+        """Mark that no such transaction is open any more."""
         self._all.discard(self._under_way)
         self._under_way.set_result(None)
 
     def wrote(self, transactions: Iterable[int]) -> None:
-        """Say in which transactions the rows were made."""
+        """Report in which transactions the rows were written."""
         self._origins.wrote(transactions, self._generation, time.monotonic())
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Inside the block no transaction is open, so nobody is to wait for this delivery."""
+        """Inside the block no transaction is open, so no flow needs to wait for this delivery."""
         self.end()
         try:
             yield

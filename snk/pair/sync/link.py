@@ -1,4 +1,4 @@
-"""Both ends of one direction of one table, looked at and found fit."""
+"""Both ends of one direction of one table, inspected and found fit."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,10 +22,10 @@ from snk.pair.table.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where rows are read: a connection that lives as long as what was learnt on it.
+    """Where rows are read: a connection, and facts that are valid for as long as it lives.
 
     Attributes:
-        triggers: what an insert of SNK's fires here: the flow in the other direction writes here.
+        triggers: the triggers that SNK's inserts fire here; the flow in the other direction writes here.
     """
 
     server: Server
@@ -37,10 +37,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where rows are written: a connection that lives as long as what was learnt on it.
+    """Where rows are written: a connection, and facts that are valid for as long as it lives.
 
     Attributes:
-        triggers: what an insert of SNK's fires here.
+        triggers: the triggers that SNK's inserts fire here.
     """
 
     server: Server
@@ -53,7 +53,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """From a source to a destination."""
+    """A source and a destination."""
 
     table: str
     source: Source
@@ -66,7 +66,7 @@ async def linked(source: Server, destination: Server, table: str) -> AsyncIterat
 
     Raises:
         Unavailable: a server cannot be reached.
-        PairUnfit, TableUnfit: something is not as it has to be; the first fault found.
+        PairUnfit, TableUnfit: a requirement is not met; the first fault found.
     """
     shapes = {server.label: await look_at(server, table) for server in (source, destination)}
     found = [fault for label, (_, shape) in shapes.items() for fault in faults(shape, label)]
@@ -83,11 +83,11 @@ async def linked(source: Server, destination: Server, table: str) -> AsyncIterat
 
 
 async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
-    """Everything that keeps these two databases and these tables from being synced.
+    """Return everything that keeps these two databases and these tables from being synced.
 
     Raises:
-        Unavailable: a server cannot be reached, so nobody can tell.
-        PairUnfit: a server cannot be asked: it refuses us, or a pooler stands before it.
+        Unavailable: a server cannot be reached, so the answer is unknown.
+        PairUnfit: a server cannot be queried: it rejects the login, or a pooler is in front of it.
     """
     found: list[Stop] = []
     for server in (first, second):
@@ -100,11 +100,11 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
         found += await _faults_of(first, second, table, seen)
     for label, shapes in seen.items():
         found += twice(shapes, label)
-    return list({str(fault): fault for fault in found}.values())  # a server's is found with each of its tables
+    return list({str(fault): fault for fault in found}.values())  # a fault of a server is found once per table
 
 
 def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
-    """Every two names in the settings that lead to one table."""
+    """Yield a fault for every two names in the settings that refer to the same table."""
     named: dict[int, str] = {}
     for name, shape in shapes.items():
         other = named.setdefault(shape.oid, name)

@@ -1,4 +1,4 @@
-"""Who holds a lock that SNK waits for, looked up when a flow stands still."""
+"""Finds the sessions that hold a lock that SNK waits for, when a flow has stopped moving."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,10 +17,10 @@ log = structlog.get_logger()
 
 
 class LockWatch:
-    """Names whoever keeps SNK waiting.
+    """Names the sessions that keep SNK waiting.
 
     Attributes:
-        lockers: as of the last look; empty while everything moves.
+        lockers: the sessions found by the last look; empty while all flows move.
     """
 
     def __init__(self, *servers: Server) -> None:
@@ -28,7 +28,7 @@ class LockWatch:
         self.lockers: tuple[Locker, ...] = ()
 
     async def run(self, stop: asyncio.Event, standing: Callable[[], bool]) -> None:
-        """Look, while a flow is ``standing`` still, until ``stop`` is set."""
+        """Look while a flow is ``standing`` still, until ``stop`` is set."""
         while not stop.is_set():
             if standing():
                 self.lockers = tuple([locker for server in self._servers for locker in await _look(server)])
@@ -41,6 +41,6 @@ async def _look(server: Server) -> list[Locker]:
     try:
         async with server.connect() as connection:
             return await activity.lockers(connection, server.label)
-    except SnkError as error:  # the flows tell where it cannot be reached
+    except SnkError as error:  # the flows report servers that cannot be reached
         log.debug("lockers_unknown", side=server.label, error=str(error))
         return []

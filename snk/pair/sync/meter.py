@@ -1,4 +1,4 @@
-"""What one flow counts of itself, for status and metrics: nothing is decided by it."""
+"""Counts what one flow does, for status and metrics. No decision depends on it."""
 
 import time
 from collections import deque
@@ -26,9 +26,9 @@ class Meter:
     """The figures of one flow, over all its sessions.
 
     Attributes:
-        conflicts: recorded in the destination.
-        rejected: rows that are set aside there.
-        late: rows that came into holes given up, and were brought all the same.
+        conflicts: number of conflicts recorded in the destination.
+        rejected: number of rows set aside there.
+        late: number of rows that appeared in holes that were given up, and were delivered.
     """
 
     def __init__(self, route: Route, progress: Progress, requested: RequestedRows) -> None:
@@ -57,28 +57,28 @@ class Meter:
         return self._tail.high
 
     def stood_by(self) -> None:
-        """Another daemon leads: for how long there have been holes is counted from when this one takes over."""
+        """Record that another daemon leads: the age of holes is counted from when this daemon takes over."""
         self._whole_at = time.monotonic()
 
     def wrote(self, delivered: Delivered) -> None:
-        """A batch was written."""
+        """Record that a batch was written."""
         self._delivered += delivered.inserted
         self._present += len(delivered.present)
         self.conflicts += len(delivered.conflicts)
 
     def echoed(self, rows: int) -> None:
-        """So many rows were recognised as SNK's own."""
+        """Record that rows were recognised as SNK's own."""
         self._echoes += rows
 
     def reached(self, tail: Tail, mark: MarkState) -> None:
-        """So far it came."""
+        """Record how far the flow has come."""
         self._tail, self._mark = tail, mark
         if not tail.fenced:
             self._whole_at = time.monotonic()
             self._blockers = ()
 
     def looked(self, waiting: int, blockers: Sequence[Blocker]) -> None:
-        """A beat looked at the source: ids above the mark, and who holds holes open."""
+        """Record what a beat saw at the source: the number of ids above the mark, and who holds holes open."""
         self._waiting, self._blockers = waiting, tuple(blockers)
         now = time.monotonic()
         self._samples.append((now, self._delivered))
@@ -86,11 +86,11 @@ class Meter:
             self._samples.popleft()
 
     def failed(self, error: SnkError) -> None:
-        """A session ended with an error."""
+        """Record that a session ended with an error."""
         self._error, self._errored_at = str(error), time.monotonic()
 
     def note_loop(self, triggers: str) -> None:
-        """Triggers of the source make rows of delivered rows without end; their rows are set aside."""
+        """Record that triggers of the source create rows from delivered rows without end; these rows are set aside."""
         source = self._route.source.label
         self._notice = (
             f"triggers of {source} insert rows for rows that SNK delivers, without end: {triggers}. {LOOP_HINT}"
@@ -99,7 +99,7 @@ class Meter:
             log.warning("trigger_loop", **self._route.labels, triggers=triggers, effect="their rows are set aside")
 
     def note_rewriting(self, triggers: Iterable[InsertTrigger]) -> None:
-        """Rows differ from what the destination holds, and these are the triggers there: some may change rows."""
+        """Record that rows differ from those in the destination; some of the triggers there may change rows."""
         before = sorted(
             trigger.full_name for trigger in triggers if trigger.timing == "before" and trigger.level == "row"
         )
@@ -108,7 +108,7 @@ class Meter:
             self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"
 
     def status(self) -> FlowStatus:
-        """All figures at this moment."""
+        """Return a snapshot of all figures."""
         now = time.monotonic()
         holes, progress = self._tail.holes, self._progress
         return FlowStatus(

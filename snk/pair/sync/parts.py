@@ -1,4 +1,4 @@
-"""What the sessions of one flow have in common."""
+"""What the sessions of one flow share."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,10 @@ class Echoes:
     """The two dedup sets of one table, as one flow uses them.
 
     Attributes:
-        held_by_destination: what the destination is known to hold: an echo, when it is met at the source.
-        held_by_source: what the source is known to hold: to be met by the opposite flow.
-        name: under which Redis keeps ``held_by_destination``.
+        held_by_destination: uuids that the destination is known to hold; a row of these, read at the source, is an
+            echo.
+        held_by_source: uuids that the source is known to hold, for the opposite flow.
+        name: the Redis key of ``held_by_destination``.
         store: Redis.
     """
 
@@ -32,13 +33,13 @@ class Echoes:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a flow shares with the others of its daemon.
+    """What a flow shares with the other flows of its daemon.
 
     Attributes:
-        turns: of all flows.
-        arrivals: in its destination.
-        read_lineage: of its source.
-        written_lineage: of its destination.
+        turns: the turns of all flows.
+        arrivals: the arrivals in its destination.
+        read_lineage: the lineage of its source.
+        written_lineage: the lineage of its destination.
     """
 
     turns: Turns
@@ -52,9 +53,9 @@ class FlowParts:
     """What outlives a session of a flow.
 
     Attributes:
-        progress: where it stands.
-        meter: what it counts.
-        requested: rows to be brought by their uuids.
+        progress: the state of the flow.
+        meter: the figures of the flow.
+        requested: rows to deliver by uuid.
     """
 
     route: Route

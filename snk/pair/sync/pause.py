@@ -1,4 +1,4 @@
-"""Sleep that ends when it is time to stop."""
+"""A sleep that ends when it is time to stop."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ SHORT_SECONDS = 0.05
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, but wake when told to stop; a short sleep is not worth the watching."""
+    """Sleep until ``seconds`` have passed or ``stop`` is set; a short sleep does not watch ``stop``."""
     if seconds <= SHORT_SECONDS:
         await asyncio.sleep(seconds)
         return

@@ -1,4 +1,4 @@
-"""Making what SNK needs in a database, where it is missing, and granting it to SNK's role."""
+"""Creates what SNK needs in a database, if it is missing, and grants it to SNK's role."""
 
 import sqlalchemy as sa
 
@@ -15,22 +15,23 @@ ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
 async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
     """Create SNK's schema and, if it is among the tables, the default table.
 
-    All in one transaction; what exists is left as it is.
+    All changes are made in one transaction; existing objects are left unchanged.
 
     Returns:
-        The names of what was made.
+        The names of the objects that were created.
 
     Raises:
-        PairUnfit: the server cannot be one of a pair, or who asks may not create.
+        PairUnfit: the server cannot be part of a pair, or the role may not create objects.
     """
     default_table = schema.DEFAULT_TABLE in tables
     wanted = schema.wanted(default_table=default_table)
     async with server.begin() as connection:
         for fault in server_faults(await catalog.server_facts(connection), server.address):
             raise fault
-        # Several daemons may start at once, and IF NOT EXISTS does not spare them each other's new names.
+        # Several daemons may start at once, and IF NOT EXISTS does not prevent unique violations between concurrent
+        # sessions.
         await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(ONE_AT_A_TIME, sa.BigInteger))))
-        # Rows may go with a crash, for their mark goes with them; tables may not.
+        # A crash may undo rows, because it undoes their mark with them; it must not undo tables.
         await commit_durably(connection)
         made: list[str] = []
         for name, statement in wanted.items():
@@ -41,11 +42,11 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
 
 
 async def grant(server: Server, role: str, tables: tuple[str, ...]) -> None:
-    """Give a role what SNK needs here, all of it or nothing; to be done by an owner.
+    """Grant a role everything that SNK needs here, all or nothing; requires the rights of an owner.
 
     Raises:
-        SettingsError: the name of the role cannot be meant.
-        PairUnfit: there is no such role, or who asks may not grant.
+        SettingsError: the name of the role is not valid.
+        PairUnfit: the role does not exist, or the caller may not grant.
     """
     statements = list(granted(role, tables))
     async with server.begin() as connection:

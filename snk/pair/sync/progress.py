@@ -1,4 +1,4 @@
-"""Where a flow stands: what the daemon decides by. `snk.pair.sync.meter` only shows it."""
+"""The state of a flow that the daemon's decisions depend on. `snk.pair.sync.meter` only displays it."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ class Progress:
 
     Attributes:
         state: as in `FlowStatus`.
-        leader: the daemon that works on the table: its name, or an empty string where none does.
-        awaits: the tables to which rows in hand refer, while they wait for the flows of these.
+        leader: the name of the daemon that works on the table, or an empty string if none does.
+        awaits: the tables that rows in hand refer to, while these rows wait for the flows of those tables.
     """
 
     def __init__(self) -> None:
@@ -25,30 +25,30 @@ class Progress:
 
     @property
     def lag_seconds(self) -> float:
-        """Everything that was visible at the source so long ago is in the destination."""
+        """Upper bound on the lag: everything visible at the source this long ago is in the destination."""
         now = time.monotonic()
         return 0.0 if now < self._watched_until else max(0.0, now - self._caught_up_at)
 
     @property
     def idle_seconds(self) -> float:
-        """Since the flow last finished a step, or tried to; 0 while it waits for other flows."""
+        """Seconds since the flow last finished or attempted a step; 0 while it waits for other flows."""
         return 0.0 if self.awaits else time.monotonic() - self._stepped_at
 
     def stepped(self) -> None:
-        """A step was finished, or failed."""
+        """Record that a step finished or failed."""
         self._stepped_at = time.monotonic()
 
     def caught_up(self, asked: float) -> None:
-        """All that was visible at the source at this monotonic time is delivered."""
+        """Record that everything visible at the source at this monotonic time is delivered."""
         self._caught_up_at = asked
 
     def stood_by(self) -> None:
-        """Another daemon leads, and its lag counts: this one's begins when it takes over, as at a start."""
+        """Restart the clocks: another daemon leads and reports the lag; ours starts when this daemon takes over."""
         self._stepped_at = self._caught_up_at = time.monotonic()
 
     @contextmanager
     def watched_until(self, until: float) -> Iterator[None]:
-        """Inside the block the source's server watches for rows until so: as long as it is silent, there are none."""
+        """Inside the block, the source's server watches for rows until then; while it is silent, there are none."""
         self._watched_until = until
         try:
             yield
@@ -57,7 +57,7 @@ class Progress:
 
     @contextmanager
     def awaiting(self, tables: Iterable[str]) -> Iterator[None]:
-        """Inside the block rows wait for those to which they refer, which other flows are bringing."""
+        """Inside the block, rows wait for the rows that they refer to, which other flows deliver."""
         self.awaits = tuple(sorted(tables))
         try:
             yield

@@ -1,4 +1,4 @@
-"""Rows of one flow that refer to rows of others: to be waited for, or tried again when others have arrived."""
+"""Handles rows that refer to rows of other flows: they wait, or are retried when other rows have arrived."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Table:
 
     Attributes:
         name: its full name.
-        parents: the tables to which its foreign keys refer, by full name.
+        parents: the full names of the tables that its foreign keys refer to.
     """
 
     name: str
@@ -24,19 +24,20 @@ class Table:
 
 
 class Referred:
-    """What one session knows of the rows to which its own refer.
+    """What one session knows about the rows that its own rows refer to.
 
-    Rows that were set aside because one was missing are tried again when rows have arrived in the destination, in
-    whatever table; ever more rarely, up to `MOST_SECONDS`, as long as none of them is taken and no more are set aside.
+    A row that was set aside because a referenced row was missing is retried when rows have arrived in any table of the
+    destination. While no retry succeeds and no more rows are set aside, the wait between retries grows up to
+    `MOST_SECONDS`.
 
     Attributes:
-        table: where this session writes.
+        table: the table that this session writes.
 
     Args:
-        arrivals: of the destination.
-        table: as above.
-        hopeful: how many rows are set aside for such a reason (`snk.pair.table.rejects.Aside`).
-        stopping: whether it is time to stop.
+        arrivals: the arrivals in the destination.
+        table: the table that this session writes.
+        hopeful: number of rows set aside for this reason (`snk.pair.table.rejects.Aside`).
+        stopping: returns whether it is time to stop.
     """
 
     def __init__(self, arrivals: Arrivals, table: Table, hopeful: int, stopping: Callable[[], bool]) -> None:
@@ -50,32 +51,32 @@ class Referred:
         self._tried_at = self._grown_at = float("-inf")
 
     def arrived(self, complete: float | None, rows: int) -> None:
-        """A step of this session: `Arrivals.arrived`."""
+        """Report a step of this session: see `Arrivals.arrived`."""
         self._arrivals.arrived(self.table.name, complete, rows)
 
     def patience(self, read_at: float) -> Patience:
-        """What waits for the rows to which those of a batch refer that had been read then."""
+        """Return what waits for the rows that a batch refers to, given when its read ended."""
         return Patience(self._arrivals, self.table.name, self.table.parents, read_at, self._stopping)
 
     def tries_again(self, now: float) -> bool:
-        """Whether rows that were set aside are to be tried again, for others have arrived since."""
+        """Return whether rows that were set aside should be retried because others have arrived since."""
         news = self._arrivals.count != self._seen
         return bool(self._hopeful) and news and now >= self._tried_at + self._wait_seconds
 
     @property
     def arrivals(self) -> int:
-        """How many batches have brought rows to the destination."""
+        """Number of batches that have delivered rows to the destination."""
         return self._arrivals.count
 
     def left(self, hopeful: int, now: float) -> None:
-        """So many rows are set aside now that may be taken when others arrive."""
+        """Record how many rows are set aside now that may be accepted when others arrive."""
         if hopeful > self._hopeful:
             self._grown_at = now
             self._wait_seconds = 0.0
         self._hopeful = hopeful
 
     def tried(self, arrivals: int, now: float) -> None:
-        """They were tried, and so many batches had arrived before: of later ones nobody knows whether they helped."""
+        """Record a retry and the number of batches before it; whether later batches helped is unknown."""
         fruitless = self._hopeful == self._tried
         self._wait_seconds = min(MOST_SECONDS, max(FIRST_SECONDS, 2 * self._wait_seconds)) if fruitless else 0.0
         self._tried = self._hopeful
@@ -83,5 +84,5 @@ class Referred:
         self._tried_at = now
 
     def attentive(self, now: float) -> bool:
-        """Whether rows were set aside just now: those to which they refer may come any moment."""
+        """Return whether rows were set aside recently: the rows that they refer to may arrive at any moment."""
         return bool(self._hopeful) and now - self._grown_at < ATTENTIVE_SECONDS

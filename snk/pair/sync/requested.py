@@ -1,10 +1,10 @@
-"""Rows that a flow is asked to bring by their uuids: a sweep found them, and tailing does not see them."""
+"""Rows that a flow must deliver by uuid, because a sweep found them and tailing cannot see them."""
 
 from collections.abc import Iterable, Sequence
 
 
 class RequestedRows:
-    """The uuids that are still to be brought, in the order in which they were asked for."""
+    """The uuids that are still to be delivered, in the order in which they were requested."""
 
     def __init__(self) -> None:
         self._uuids: list[str] = []
@@ -13,10 +13,10 @@ class RequestedRows:
         return len(self._uuids)
 
     def add(self, uuids: Iterable[str]) -> int:
-        """Ask for these rows.
+        """Request these rows.
 
         Returns:
-            How many of them were not asked for already.
+            The number of rows that were not requested already.
         """
         known = set(self._uuids)
         new = [uuid for uuid in uuids if uuid not in known]
@@ -24,9 +24,9 @@ class RequestedRows:
         return len(new)
 
     def first(self, count: int) -> Sequence[str]:
-        """So many of them, the oldest first."""
+        """Return up to ``count`` uuids, oldest first."""
         return self._uuids[:count]
 
     def settle(self, count: int) -> None:
-        """The first of them were brought, or are not there any more."""
+        """Remove the first ``count`` uuids: their rows were delivered, or no longer exist."""
         del self._uuids[:count]

@@ -7,10 +7,10 @@ from snk.db.server import Server
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """From a source to a destination.
+    """A table, and the direction in which it is synced.
 
     Attributes:
-        table: by its name in the settings.
+        table: its name in the settings.
     """
 
     source: Server
@@ -19,10 +19,10 @@ class Route:
 
     @property
     def name(self) -> str:
-        """Such as ``records first→second``."""
+        """The name of the flow, such as ``records first→second``."""
         return f"{self.table} {self.source.label}→{self.destination.label}"
 
     @property
     def labels(self) -> dict[str, str]:
-        """As logs, status and metrics name it."""
+        """The route as logs, status and metrics name it."""
         return {"table": self.table, "source": self.source.label, "destination": self.destination.label}

@@ -1,16 +1,16 @@
-"""How often the tables of a daemon are swept."""
+"""How often a daemon sweeps its tables."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class SweepSchedule:
-    """How often a table is swept, and with how much of a processor on each side.
+    """How often a table is swept, and how much processor time sweeps may use on each side.
 
     Attributes:
-        every_seconds: from the end of a sweep to the next; 0 for none but where there is reason for one.
-        share: of one processor, for all tables together.
-        settle_seconds: what differs for so long is not under way.
+        every_seconds: from the end of a sweep to the next; 0 to sweep only when there is a reason.
+        share: share of one processor, for all tables together.
+        settle_seconds: a difference that lasts this long is not a row in transit.
     """
 
     every_seconds: float = 300.0

@@ -1,7 +1,7 @@
 """One life of a flow: from the destination's mark to the first error.
 
-A session holds in memory what it read and has not written yet. On any error it is dropped whole, and the next one
-starts from the mark: that is the only recovery there is, so it is the one that is tested all the time.
+A session holds in memory what it has read and not written yet. On any error the whole session is dropped, and the next
+one starts from the mark. This is the only recovery path, so it is tested all the time.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from snk.pair.sync.start import Start
 from snk.pair.sync.turns import Turn
 from snk.pair.sync.upkeep import Upkeep
 
-DOZE_SECONDS = 0.45  # less than a beat
+DOZE_SECONDS = 0.45  # shorter than a beat
 
 log = structlog.get_logger()
 
 
 class Session:
-    """Tails the source and writes into the destination, in steps that may be repeated at will.
+    """Tails the source and writes into the destination, in steps that are safe to repeat.
 
-    A step writes what it reads; where more is waiting, it reads the next batch while it writes the last one. Only one
-    batch is ahead of the mark at any time.
+    A step writes what it reads; if more rows are waiting, it reads the next batch while it writes the current one. At
+    most one batch is ahead of the mark at any time.
 
     Attributes:
-        intake: what it reads.
+        intake: reads the source.
     """
 
     def __init__(self, link: Link, parts: FlowParts, start: Start, size: BatchSize, referred: Referred) -> None:
@@ -44,13 +44,13 @@ class Session:
         self._ahead: Batch | None = None
 
     async def step(self, turn: Turn) -> bool:
-        """Bring one batch over; where more is waiting, read that meanwhile.
+        """Deliver one batch; if more rows are waiting, read the next batch meanwhile.
 
         Args:
-            turn: is given up where rows wait for others.
+            turn: the turn to give up while rows wait for others.
 
         Returns:
-            Whether anything moved; if not, the caller may wait a little.
+            Whether anything moved; if not, the caller may wait briefly.
         """
         self._delivery.turn = turn
         batch, self._ahead = self._ahead or await self.intake.read(), None
@@ -75,20 +75,20 @@ class Session:
 
     @property
     def proven(self) -> bool:
-        """The destination took a batch, or a beat went well: both servers do what is asked of them."""
+        """Whether the destination accepted a batch or a beat succeeded, which proves that both servers work."""
         return self._delivery.proven or self._upkeep.proven
 
     async def gather(self) -> None:
-        """Under load, wait a little, so that the next read finds more."""
+        """Under load, wait briefly so that the next read finds more rows."""
         if not self.behind:
             await self.intake.gather()
 
     async def doze(self, every_seconds: float) -> bool:
-        """Wait in the source's server until there is something to read, for less than a beat.
+        """Wait inside the source's server until there are rows to read, for less than a beat.
 
         Returns:
-            False, and did not wait, if it has to stay awake: for a batch in hand, for holes that may fill or have
-            filled late, for rows to which others refer, or because the server cannot do it.
+            False, without waiting, if the session must stay awake: a batch is in hand, holes may fill or have filled
+            late, rows wait for rows that they refer to, or the server does not support it.
         """
         intake = self.intake
         if self.behind or intake.late.more or intake.tail.fenced or self._referred.attentive(time.monotonic()):
@@ -97,14 +97,14 @@ class Session:
             return await intake.wait(DOZE_SECONDS, every_seconds)
 
     async def finish(self) -> None:
-        """Write the batch in hand, and the mark where it has moved without rows."""
+        """Write the batch in hand, and the mark if it has moved without rows."""
         batch, self._ahead = self._ahead, None
         if batch:
             await self._delivery.write(batch)
         await self._delivery.save(self.intake.tail, self.intake.safe)
 
     async def _read_while_writing(self, batch: Batch) -> Batch:
-        # No TaskGroup: before Python 3.11.4 a failed one leaves its parent marked as cancelled, and the next
+        # No TaskGroup: before Python 3.11.4, a failed TaskGroup leaves its parent marked as cancelled, and the next
         # asyncio.timeout() of that task would end the flow silently.
         writing = asyncio.create_task(self._delivery.write(batch))
         try:
@@ -112,7 +112,7 @@ class Session:
         except BaseException:
             writing.cancel()
             (ended,) = await asyncio.gather(writing, return_exceptions=True)
-            if isinstance(ended, Exception):  # it is the reading that is told of
+            if isinstance(ended, Exception):  # the caller sees the error of the read
                 log.debug("batch_not_written", **self._parts.route.labels, error=str(ended))
             raise
         await writing

@@ -1,4 +1,4 @@
-"""What the tables of one daemon have in common."""
+"""What the tables of one daemon share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from snk.pair.verify.throttle import Throttles
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Whatever there is only one of in a daemon, or one for each server.
+    """What exists once per daemon, or once per server.
 
     Attributes:
         store: Redis.
-        leases: of all tables.
-        limits: of each table.
-        schedule: of the sweeps of each table.
-        throttles: of each server's sweeps, by its label.
-        turns: of all flows.
-        arrivals: in each server, by its label.
-        lineages: in each server, by its label.
+        leases: the leases of all tables.
+        limits: the limits of each table.
+        schedule: the sweep schedule of each table.
+        throttles: the throttle of each server's sweeps, by the server's label.
+        turns: the turns of all flows.
+        arrivals: the arrivals in each server, by its label.
+        lineages: the lineage of each server, by its label.
     """
 
     store: RedisStore
@@ -40,7 +40,7 @@ class Shared:
     lineages: Mapping[str, Lineage]
 
     def around(self, route: Route) -> Around:
-        """What the flow of a route gets of it."""
+        """Return what the flow of a route shares with the other flows."""
         return Around(
             self.turns,
             self.arrivals[route.destination.label],

@@ -1,4 +1,4 @@
-"""Where a session begins: at the destination's mark, or before it where the source may have gone back."""
+"""Decides where a session starts: at the destination's mark, or before it if the source may have lost rows."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -17,14 +17,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a session begins with.
+    """What a session starts with.
 
     Attributes:
-        mark: as it stands in the destination, claimed for this daemon's lease.
-        ledger: holes that were given up, where rows may yet come.
-        aside: how many rows are set aside in the destination.
-        conflicts: how many conflicts are recorded there.
-        parents: the tables to which those of the destination refer, by full name.
+        mark: the mark in the destination, claimed for this daemon's lease.
+        ledger: holes that were given up, where rows may still appear.
+        aside: number of rows that are set aside in the destination.
+        conflicts: number of conflicts recorded there.
+        parents: full names of the tables that the destination table refers to.
     """
 
     mark: MarkState
@@ -35,9 +35,9 @@ class Start:
 
 
 class Starter:
-    """Finds out where a flow goes on.
+    """Finds where a flow continues.
 
-    Where the mark may promise more than is true, it writes down that a sweep is owed, and sets ``sweep_due``.
+    If the mark may promise more than is true, it records that a sweep is owed, and sets ``sweep_due``.
     """
 
     def __init__(self, link: Link, parts: FlowParts, sweep_due: asyncio.Event) -> None:
@@ -47,10 +47,10 @@ class Starter:
         self._log = log.bind(**parts.route.labels)
 
     async def start(self, epoch: int) -> Start:
-        """Take up what earlier sessions left.
+        """Load what earlier sessions left.
 
         Raises:
-            LeaseLost: a later lease has the mark.
+            LeaseLost: a later lease has claimed the mark.
         """
         await self._see_storage()
         mark = await self._mark(epoch)
@@ -69,12 +69,12 @@ class Starter:
         return start
 
     async def _mark(self, epoch: int) -> MarkState:
-        """Where to go on: at the destination's mark, or before it where the source may have gone back."""
+        """Return where to continue: at the destination's mark, or before it if the source may have lost rows."""
         link, writer = self._link, self._link.destination.writer
         mark = await writer.load_mark()
         if mark:
             mark = await writer.claim(mark, epoch)
-        # Only now: until it was claimed, the daemon before us might have moved it past what we had seen.
+        # Read the bounds only now: until the mark was claimed, the previous daemon might have moved it past them.
         lowest, greatest = await link.source.reader.bounds()
         floor, facts = link.source.reader.floor, link.source.facts
         bottom = floor if lowest is None else min(floor, lowest - 1)
@@ -95,20 +95,21 @@ class Starter:
         return mark
 
     async def _back_to_safe(self, mark: MarkState, boot: str) -> MarkState:
-        """The source was restarted: it may have forgotten what was not durable, and after a fail-over even more."""
+        """Return to ``safe``: a restarted source may have lost what was not durable, after a fail-over even more."""
         self._log.info("source_restarted", effect="rereading what was not durable", high=mark.high, safe=mark.safe)
         if timeline(mark.boot) != timeline(boot):
-            # What the old primary had on disk the new one may never have had, so even safe may promise too much.
+            # The new primary may lack rows that the old one had on disk, so even ``safe`` may be too far.
             self._log.warning("source_failed_over", effect="comparing the whole table", high=mark.high)
             await self._owe_sweep("the source failed over, or was restored from a backup")
         back = replace(mark, high=mark.safe, holes=mark.holes.up_to(mark.safe), boot=boot)
-        # At once, though nothing may ever come: every session would meet the other boot, and owe a sweep again.
+        # Save the new boot at once, even if no rows follow: otherwise every session would see a new boot and owe a
+        # sweep again.
         return await self._link.destination.writer.move(back)
 
     async def _see_storage(self) -> None:
-        """A table that was emptied or made anew since anybody saw it last may lack rows that the mark counts.
+        """Owe a sweep if the table was truncated, rewritten or recreated: it may lack rows that the mark counts.
 
-        Each flow looks after its destination; the opposite one has the mark that speaks of this one's source.
+        Each flow checks its destination; the mark that refers to its source belongs to the opposite flow.
         """
         destination = self._link.destination
         if await destination.sweeps.look(destination.check.storage_fingerprint):
@@ -116,12 +117,12 @@ class Starter:
             self._sweep_due.set()
 
     async def _owe_sweep(self, reason: str) -> None:
-        """Have the whole table compared, also by a successor. The mark may not move before."""
+        """Request a comparison of the whole table, by this daemon or a later one. Call this before the mark moves."""
         await self._link.destination.sweeps.owe(reason)
         self._sweep_due.set()
 
     async def _anchor_echoes(self) -> None:
-        """Notes about the destination count only for its present start; after one, take up what Redis still knows."""
+        """Drop dedup entries of an earlier boot of the destination, then load the entries that Redis still has."""
         echoes, destination = self._parts.echoes, self._link.destination
         held = echoes.held_by_destination
         held.anchor(destination.facts.boot)

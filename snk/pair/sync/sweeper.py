@@ -1,9 +1,9 @@
-"""Now and then both sides of a table are compared as a whole, and what tailing could not see is brought over.
+"""Compares both sides of a whole table at intervals, and has the flows deliver what tailing could not see.
 
-Tailing cannot see a row whose id was drawn in an earlier transaction than the one that inserted it, nor one whose id
-was set by hand below the mark, nor what a fail-over took back. `snk.pair.verify.sweep` finds such rows, sparing the
-servers and passing over what is under way; the flows bring them by their names, like any other row: fenced, noted, set
-aside where they are refused.
+Tailing cannot see a row whose id was drawn in an earlier transaction than its insert, a row whose id was set by hand
+below the mark, or rows that a fail-over undid. `snk.pair.verify.sweep` finds such rows; it limits the load on the
+servers and ignores rows in transit. The flows deliver them by uuid, like any other row: with the same fence and dedup
+entries, and setting refused rows aside.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class Sweeper:
-    """Sweeps one table while this daemon works on it."""
+    """Sweeps one table while this daemon holds its lease."""
 
     def __init__(
         self, flows: tuple[Flow, Flow], schedule: SweepSchedule, throttles: Throttles, sweep_due: asyncio.Event
@@ -58,10 +58,10 @@ class Sweeper:
         self._sweep_due = sweep_due
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep until ``stop`` is set; at once where one is owed (`snk.pair.schema.sweeps`), even if sweeps are off."""
+        """Sweep until ``stop`` is set; run an owed sweep (`snk.pair.schema.sweeps`) at once, even if sweeps are off."""
         first_seconds = min(FIRST_SECONDS, self._every_seconds) if self._schedule.every_seconds else NEVER
         next_at = time.monotonic() + first_seconds
-        self._sweep_due.set()  # whoever worked here before may have left something
+        self._sweep_due.set()  # a previous daemon may have left a sweep owed
         while not stop.is_set():
             await self._rest(next_at, stop)
             await self._until_caught_up(stop)
@@ -81,7 +81,7 @@ class Sweeper:
                 await pause(stop, AGAIN_SECONDS)
 
     def status(self) -> SweepStatus:
-        """What the sweeps of this table have shown."""
+        """Return the results of the sweeps of this table."""
         return SweepStatus(
             table=self._table,
             state=self._state,
@@ -100,12 +100,12 @@ class Sweeper:
             await pause(stop, min(LOOK_SECONDS, until - time.monotonic()))
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
-        """Rows that wait for their turn are no differences, nor are those that an earlier sweep found."""
+        """Wait for the flows: rows that await delivery, also those that an earlier sweep found, are not differences."""
         while not stop.is_set() and not (self._there.caught_up and self._back.caught_up):
             await pause(stop, LOOK_SECONDS)
 
     async def _owed(self) -> dict[Server, Owed]:
-        """The sides on which a sweep is owed."""
+        """Return the sides on which a sweep is owed."""
         found: dict[Server, Owed] = {}
         for server in self._servers:
             async with self._sweeps(server) as sweeps:
@@ -114,10 +114,10 @@ class Sweeper:
         return found
 
     async def _settle(self, owed: Mapping[Server, Owed]) -> None:
-        """Settle what was owed before both sides were proven equal.
+        """Settle the sweeps that were owed before both sides were proven equal.
 
-        Rows that were brought by name are to be on disk before: no mark goes back with them in a crash, and who would
-        have them brought again?
+        First flush the rows that were delivered by uuid: a crash would undo them without moving a mark back, so nothing
+        would deliver them again.
         """
         for server in self._servers if owed else ():
             async with self._sweeps(server) as sweeps:
@@ -133,13 +133,13 @@ class Sweeper:
             yield Sweeps(server, connection, name)
 
     async def _sweep(self, owed: Mapping[Server, Owed]) -> bool:
-        """Sweep once, and have the flows bring what is missing.
+        """Sweep once, and have the flows deliver what is missing.
 
         Args:
-            owed: the sweeps that this one settles, if it proves both sides equal: they were owed before it began.
+            owed: the sweeps, owed before this one began, to settle if it proves both sides equal.
 
         Returns:
-            Whether both sides are proven equal, but for what is known to differ.
+            Whether both sides are proven equal, except for known differences.
         """
         self._state = "running"
         try:
@@ -160,7 +160,7 @@ class Sweeper:
             *self._servers, self._table, throttles=self._throttles, settle_seconds=settle_seconds, excuse=self._excuse
         )
         found = self._request(self._there, swept.only_in_first) + self._request(self._back, swept.only_in_second)
-        self._there.requested.add(swept.different)  # to be recorded as conflicts
+        self._there.requested.add(swept.different)  # the flow records them as conflicts
         self._error, self._seconds, self._rows = "", swept.seconds, max(swept.rows)
         self._aside = swept.excused
         self._found += found
@@ -171,16 +171,16 @@ class Sweeper:
         return proven
 
     def _request(self, flow: Flow, uuids: Sequence[str]) -> int:
-        """Have a flow bring these rows; how many of them it did not know of."""
+        """Have a flow deliver these rows; return how many were not requested already."""
         new = flow.requested.add(uuids)
         if new:
             log.warning("rows_missed", **flow.route.labels, rows=new, first=uuids[0])
         return new
 
     async def _excuse(self, suspects: dict[str, Kind]) -> frozenset[str]:
-        """Rows that are set aside on the side that lacks them, and rows that differ and are recorded as conflicts.
+        """Return rows that are set aside on the side that lacks them, and differing rows recorded as conflicts.
 
-        A row that differs is set aside where one of the two cannot be read.
+        A differing row is set aside if one of its two versions cannot be read.
         """
         first, second = self._servers
         records: tuple[tuple[Server, Kind, type[Rejected | Conflict]], ...] = (

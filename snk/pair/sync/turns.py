@@ -1,7 +1,7 @@
-"""Flows that keep up work one after the other.
+"""Makes flows that keep up work one after another.
 
-That leaves the servers' processors to those who write into them, and batches grow meanwhile. But nobody waits for
-long: a flow whose statement hangs must not stop the others.
+This leaves the servers' processors to the applications, and batches grow meanwhile. No flow waits long for its turn: a
+flow whose statement hangs must not stop the others.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ TURN_SECONDS = 0.1
 
 
 class Turns:
-    """Whose turn it is, of all flows of a daemon."""
+    """Decides which flow of a daemon has its turn."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Turn"]:
-        """Have a turn as long as the block lasts; after `TURN_SECONDS` without one, go ahead all the same."""
+        """Hold a turn inside the block; after waiting `TURN_SECONDS`, proceed without one."""
         turn = NO_TURN
         with suppress(TimeoutError):
             async with asyncio.timeout(TURN_SECONDS):
@@ -32,13 +32,13 @@ class Turns:
 
 
 class Turn:
-    """One turn, until it is given up or ends."""
+    """One turn; it lasts until the flow gives it up or the block ends."""
 
     def __init__(self, lock: asyncio.Lock | None) -> None:
         self._lock = lock
 
     def give_up(self) -> None:
-        """Let the others go on: what follows is a wait."""
+        """Let other flows proceed before a wait."""
         if self._lock:
             self._lock.release()
             self._lock = None

@@ -1,4 +1,4 @@
-"""What one session does beside tailing, twice a second: look whether all is as it should be, and bring rows by uuid."""
+"""What a session does twice a second besides tailing: checks that nothing has changed, and delivers rows by uuid."""
 
 import time
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ BEAT_SECONDS = 0.5
 UNCHANGED_SECONDS = 2.0
 MOST_AGAIN = 100
 MOST_NAMED = 1000
-NAMED_SECONDS = 0.25  # of one beat: new rows wait meanwhile
+NAMED_SECONDS = 0.25  # maximum time per beat; new rows wait meanwhile
 
 log = structlog.get_logger()
 
 
 class Upkeep:
-    """Looks after one session's tables and mark, and brings the rows that tailing does not.
+    """Checks one session's tables and mark, and delivers the rows that tailing does not.
 
     Attributes:
-        proven: a beat went well: both servers do what is asked of them.
+        proven: a beat succeeded, which proves that both servers work.
     """
 
     def __init__(self, link: Link, parts: FlowParts, intake: Intake, delivery: Delivery, referred: Referred) -> None:
@@ -44,13 +44,13 @@ class Upkeep:
         return time.monotonic() - self._beaten > BEAT_SECONDS
 
     async def beat(self, *, ahead: bool) -> None:
-        """Save the mark or see that it is still ours, see that nothing has changed, and look at the source.
+        """Save the mark or check that it is still ours, check that the tables are unchanged, and look at the source.
 
         Args:
-            ahead: a batch was read that is not written: nothing else is brought before it, and the mark stays.
+            ahead: a batch was read and is not written yet: deliver nothing else before it, and leave the mark.
 
         Raises:
-            MarkMoved, TableChanged: something is not as it was; the next session begins anew.
+            MarkMoved, TableChanged: something has changed; a new session must start.
         """
         self._beaten = time.monotonic()
         if not ahead:
@@ -65,18 +65,18 @@ class Upkeep:
         self.proven = True
 
     async def try_again(self, *, hopeful: bool = False) -> None:
-        """Try rows again that were refused and are due, or may be taken now that others have arrived."""
+        """Retry refused rows that are due, or that may be accepted now that other rows have arrived."""
         portion, seen = self._intake.portion_of(MOST_AGAIN), self._referred.arrivals
         if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
             found = await self._link.source.reader.named(due, portion)
             await self._delivery.write(await self._intake.batch(found.rows, found.unread, due[: found.asked]))
-        elif hopeful:  # a person took them away
+        elif hopeful:  # an operator removed them
             await self._delivery.count_aside()
         if hopeful:
             self._referred.tried(seen, time.monotonic())
 
     async def bring_late(self) -> None:
-        """Bring rows that have come late, as long as there are some, for some time between two reads."""
+        """Deliver late rows between two reads, for a limited time."""
         late, until, brought = self._intake.late, time.monotonic() + NAMED_SECONDS, 0
         portion = self._intake.portion
         while late.due:
@@ -91,7 +91,7 @@ class Upkeep:
         await late.keep(self._link.destination.writer)
 
     async def _bring_requested(self) -> None:
-        """Bring rows by their uuids: those that tailing cannot see."""
+        """Deliver requested rows by uuid: those that tailing cannot see."""
         requested, until = self._parts.requested, time.monotonic() + NAMED_SECONDS
         portion = self._intake.portion_of(MOST_NAMED)
         while uuids := requested.first(MOST_NAMED):
@@ -103,7 +103,7 @@ class Upkeep:
                 return
 
     async def _see_unchanged(self) -> None:
-        """See now and then that both tables are as they were; nothing that is missed until then gets lost."""
+        """Check at intervals that both tables are unchanged; a change that is noticed late loses no rows."""
         if time.monotonic() - self._seen_unchanged > UNCHANGED_SECONDS:
             self._seen_unchanged = time.monotonic()
             for end in (self._link.source, self._link.destination):
@@ -112,7 +112,7 @@ class Upkeep:
                 await self._delivery.count_conflicts()
 
     async def _look(self) -> None:
-        """Look at the greatest id of the source, and at who holds holes open."""
+        """Look at the greatest id of the source, and at the sessions that hold holes open."""
         reader, tail = self._link.source.reader, self._intake.tail
         _, greatest = await reader.bounds()
         if await reader.went_back(tail.high, greatest):

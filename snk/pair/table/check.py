@@ -1,4 +1,4 @@
-"""Whether a table is still the one that was looked at when a connection was made."""
+"""A check that a table is still the one that was looked up when a connection was opened."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,14 +18,14 @@ class TableCheck:
 
     @property
     def storage_fingerprint(self) -> str:
-        """`Shape.storage_fingerprint` when the connection was made."""
+        """`Shape.storage_fingerprint` when the connection was opened."""
         return self._shape.storage_fingerprint
 
     async def see_unchanged(self) -> None:
-        """See that the table is as it was when the connection was made.
+        """Check that the table has not changed since the connection was opened.
 
         Raises:
-            TableChanged: it is not.
+            TableChanged: the table has changed.
         """
         async with self._server.answering(self._connection):
             definition = await lookup.definition_fingerprint(self._connection, self._shape)
@@ -34,5 +34,5 @@ class TableCheck:
 
 
 def changed(server: Server, shape: Shape) -> TableChanged:
-    """What to raise where a table is not as it was."""
+    """The error to raise if a table has changed."""
     return TableChanged(f"{server.label}: {shape.full_name} has changed; looking it up again")

@@ -1,4 +1,4 @@
-"""Rows that were not inserted, for their uuids are there: the same rows, or conflicts, which are recorded."""
+"""Rows that were not inserted because their uuids exist: equal rows, or conflicts, which are recorded."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ COMPARED_BYTES = 8 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What has the uuids of some rows.
+    """The result of comparing rows with the existing rows that have their uuids.
 
     Attributes:
-        conflicts: the uuids of other rows, of those that were not known yet and are recorded now.
-        missing: the uuids that nothing has.
-        unread: why what has the others cannot be read here, by uuid.
+        conflicts: the uuids whose existing row differs, if the conflict was not known yet; it is recorded now.
+        missing: the uuids that no row has.
+        unread: why an existing row cannot be read here, by uuid.
     """
 
     conflicts: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Compared:
 
 
 class Conflicts:
-    """Compares rows with what has their uuids in one table. Calls are part of the caller's transaction."""
+    """Compares rows with the existing rows of one table that have their uuids, in the caller's transaction."""
 
     def __init__(self, connection: AsyncConnection, reader: Reader, table: SyncedTable) -> None:
         self._connection = connection
@@ -43,12 +43,12 @@ class Conflicts:
         self._as_taken = Statement(table, SyncedTable.as_taken)
 
     async def get_ready(self) -> None:
-        """Make what `compare` needs now, so that no transaction waits for it."""
+        """Prepare the statements of `compare` now, so that no transaction waits for that."""
         await self._as_taken.over(self._connection, self._table.labels)
         await self._reader.get_ready()
 
     async def compare(self, rows: Rows) -> Compared:
-        """Record the rows that differ from what has their uuid; so many bytes of it are read at a time."""
+        """Record the rows that differ from the existing ones; read at most ``COMPARED_BYTES`` of these at a time."""
         conflicts: list[str] = []
         missing: set[str] = set()
         unread: dict[str, Refusal] = {}
@@ -67,17 +67,17 @@ class Conflicts:
         return Compared(tuple(conflicts), frozenset(missing), unread)
 
     async def _taken(self, uuids: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
-        """Rows as this database would write them, had it taken them."""
+        """The rows as this database would return them if it had inserted them, by uuid."""
         values = bound(list(column) for column in zip(*rows, strict=True))
         statement = await self._as_taken.over(self._connection, values)
         try:
             columns = (await self._connection.execute(statement, values)).one()
-        except UnicodeDecodeError:  # where there is no encoding, a value may be cut within a character
+        except UnicodeDecodeError:  # without an encoding, a value may be cut within a character
             return dict.fromkeys(uuids, ())
         return dict(zip(uuids, zip(*columns, strict=True), strict=True))
 
     async def _record(self, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]) -> list[str]:
-        """Record a uuid, our row and theirs; the uuids of those that were not known yet."""
+        """Record uuids, each with our row and theirs; return the uuids that were not recorded before."""
         values = [
             {
                 "table_name": self._key,

@@ -1,4 +1,4 @@
-"""Counting rows, for whoever watches."""
+"""Counting the rows of a table."""
 
 import sqlalchemy as sa
 
@@ -8,7 +8,7 @@ from snk.pair.table.synced import SyncedTable
 
 
 async def count_rows(server: Server, table: str) -> int:
-    """How many rows a table holds now."""
+    """The number of rows in a table now."""
     async with server.begin() as connection:
         shape = await lookup.table_shape(connection, table, server.label)
         count = sa.select(sa.func.count()).select_from(SyncedTable.of(shape).table)

@@ -1,7 +1,7 @@
-"""The statements by which rows and marks are written.
+"""The statements that write rows and marks.
 
-A mark moves by compare-and-set, and rows are inserted only if it moved: one statement, so one round trip and one
-transaction.
+A mark moves by compare-and-set, and rows are inserted only if it moved. Both happen in one statement, so they take one
+round trip and one transaction.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ MOVE_MARK = _move_mark()
 MARK_VERSION = sa.select(Mark.version).where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
 
 
-# The transaction in which a row was made, without the epoch: as rows bear it.
+# The transaction that inserted a row: its 32-bit number without the epoch, as rows store it.
 MADE_IN = sa.cast(sa.cast(sa.literal_column("xmin"), sa.Text), sa.BigInteger)
 _THIS_TRANSACTION = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger).bitwise_and(
     sa.literal_column("4294967295", sa.BigInteger)
@@ -49,17 +49,17 @@ _THIS_TRANSACTION = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.B
 
 
 def deliver(table: SyncedTable, *, by_uuid: bool = False, joined: bool = False, tells: bool = False) -> sa.Select[Any]:
-    """Rows and mark in one statement: no row is inserted unless the mark moved.
+    """Write rows and mark in one statement: no row is inserted unless the mark moved.
 
-    A trigger may drop a row and say nothing. Then the statement is to fail, for the mark may not step over the row: it
-    divides by zero. Rows are counted where a trigger was there at the last look, and in partitioned tables, which may
-    get a partition with a trigger of its own. A trigger that came since makes the statement fail, too.
+    A trigger may drop a row silently. Then the statement must fail, because the mark must not step over the row: it
+    divides by zero. Rows are counted if the table had a trigger when it was looked up, and in partitioned tables, which
+    may get a partition that has a trigger. A trigger added since the lookup makes the statement fail, too.
 
     Args:
-        table: where to.
-        by_uuid: insert in the order of the uuids, so that neighbours in the index come one after the other.
-        joined: texts are bound as `SyncedTable.joined` makes them.
-        tells: beside whether the mark moved, say in which transaction that was.
+        table: the destination table.
+        by_uuid: insert in the order of the uuids, so that neighbours in the index are inserted one after the other.
+        joined: the texts are bound as `SyncedTable.joined` returns them.
+        tells: also return the transaction in which the mark moved.
     """
     moved = MOVE_MARK.returning(Mark.version).cte("moved")
     rows, values = table.unfolded(moved, joined=joined)
@@ -83,7 +83,7 @@ def _count(rows: sa.CTE) -> sa.ScalarSelect[int]:
 
 
 def insert_missing(table: SyncedTable) -> sa.Executable:
-    """The careful way: skip uuids that are there, and say which were not."""
+    """Insert rows whose uuids do not exist yet; return their uuids."""
     rows, values = table.unfolded()
     return (
         insert(table.table)

@@ -1,7 +1,7 @@
-"""Whether two servers can be synced, or compared, at all.
+"""Checks whether two servers can be synced or compared at all.
 
-The start of the daemon, each session of a flow, `snk verify` and `snk doctor` all ask here, so they report a fault in
-the same words.
+The daemon at its start, each session of a flow, `snk verify` and `snk doctor` all use these checks, so they report a
+fault in the same words.
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ LEAST_VERSION = 140_000
 
 
 async def look_over(server: Server) -> tuple[ServerFacts, list[PairUnfit]]:
-    """Ask a server about itself; and everything that keeps SNK from working with it, whatever the tables.
+    """Query the facts about a server, and the faults that keep SNK from working with it, whatever the tables.
 
     Raises:
-        Unavailable: it cannot be reached, so nobody can tell.
-        PairUnfit: it cannot be asked: it refuses us, or a pooler stands before it.
+        Unavailable: the server cannot be reached.
+        PairUnfit: the server cannot be queried: it refuses SNK, or SNK reaches it through a pooler.
     """
     await refuse_shared_sessions(server)
     async with server.connect() as connection:
@@ -37,10 +37,10 @@ async def look_over(server: Server) -> tuple[ServerFacts, list[PairUnfit]]:
 
 
 async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
-    """Ask a server about itself and one table, in a transaction of its own.
+    """Query the facts about a server and the shape of one table, in a separate transaction.
 
     Raises:
-        PairUnfit: the server is not fit; the first of its faults.
+        PairUnfit: the server is unfit; this is the first of its faults.
         TableUnfit: there is no such table.
     """
     async with server.begin() as connection:
@@ -53,7 +53,7 @@ async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
 
 
 def server_faults(facts: ServerFacts, address: str) -> Iterator[PairUnfit]:
-    """Everything for which a server cannot be one of a pair."""
+    """The faults because of which a server cannot be part of a pair."""
     if facts.number < LEAST_VERSION:
         hint = f"SNK needs PostgreSQL {LEAST_VERSION // 10_000} or newer"
         yield PairUnfit(f"{address} is PostgreSQL {facts.version}", hint=hint)
@@ -62,15 +62,15 @@ def server_faults(facts: ServerFacts, address: str) -> Iterator[PairUnfit]:
 
 
 async def missing(connection: AsyncConnection) -> list[str]:
-    """The names of what SNK has in its schema, and this database lacks."""
+    """The names of the objects in SNK's schema that this database lacks."""
     names = schema.wanted(default_table=False)
     return [name for name in names if not await catalog.exists(connection, name, schema.kind_of(name))]
 
 
 async def _schema_faults(connection: AsyncConnection, address: str) -> list[PairUnfit]:
-    """What SNK lacks in its own schema. Without the function that waits it polls: that is no fault."""
+    """Missing objects and rights in SNK's schema. A missing wait function is not a fault: without it, SNK polls."""
     refused = await catalog.rights_lacking(connection, schema.SCHEMA)
-    # Without USAGE nobody can tell what is in the schema.
+    # Without USAGE, the contents of the schema are unknown.
     hidden = any(right.startswith("USAGE on schema") for right in refused)
     lacking = [] if hidden else [name for name in await missing(connection) if name != schema.WAIT]
     if lacking:
@@ -84,22 +84,22 @@ async def _schema_faults(connection: AsyncConnection, address: str) -> list[Pair
 
 
 async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
-    """What to say where both settings lead to one database, which would always be found equal to itself."""
+    """The error if both settings lead to one database, which would always be equal to itself; otherwise None."""
     async with first.connect() as one, second.connect() as other:
         return one_database(first, second) if await same_database((first, one), (second, other)) else None
 
 
 def one_database(first: Server, second: Server) -> PairUnfit:
-    """What to say of it."""
+    """The error for two settings that lead to one database."""
     hint = "Set FIRST_DB_* and SECOND_DB_* to two different databases"
     return PairUnfit(f"{first.address} and {second.address} are the same database", hint=hint)
 
 
 async def same_database(one: tuple[Server, AsyncConnection], other: tuple[Server, AsyncConnection]) -> bool:
-    """An advisory lock of one database is held against everybody in it, and against nobody elsewhere.
+    """Whether both connections lead to one database: an advisory lock excludes every session of its database only.
 
-    System identifiers would not tell: a copy of a cluster keeps that of the original. The lock is held as long as the
-    connection lives.
+    System identifiers do not tell: a copy of a cluster keeps the identifier of the original. The lock is held as long
+    as the connection lives.
     """
     key = lock_key()
     server, connection = one

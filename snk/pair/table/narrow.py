@@ -1,11 +1,11 @@
-"""Inserting a batch of which some rows may be refused: halved, again and again, until those stand alone.
+"""Inserting a batch that may contain refused rows: halving it until each refused row is alone.
 
-Every try is a savepoint of the caller's transaction, so whatever is taken is committed with the mark. Of n rows, r of
-them bad, about 2 r log2(n / r) tries are needed.
+Every attempt is a savepoint of the caller's transaction, so the rows that are accepted are committed with the mark. For
+n rows, r of them bad, about 2 r log2(n / r) attempts are needed.
 
-A trigger may fail with any error there is, so the error does not tell whether a row is to blame. What fails without any
-row is not a row's fault: a right is missing, or a trigger of the statement refuses everything. Nor is an error that
-usually has another cause (`snk.db.errors.doubtful`) if every row of a batch meets it.
+A trigger may fail with any error, so the error does not tell whether a row is to blame. An error that occurs without
+any row is not a row's fault: a right is missing, or a statement-level trigger refuses everything. Neither is an error
+that usually has another cause (`snk.db.errors.doubtful`) if every row of a batch raises it.
 """
 
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ MOST_REFUSED = 500
 
 @dataclass(slots=True)
 class Narrowed:
-    """What became of the rows.
+    """The outcome for each row.
 
     Attributes:
         inserted: uuids that are new in the destination.
-        refused: why a row was not taken, by uuid.
+        refused: why a row was refused, by uuid.
     """
 
     inserted: set[str] = field(default_factory=set)
@@ -38,23 +38,23 @@ class Narrowed:
 async def insert_narrowly(
     connection: AsyncConnection, statement: sa.Executable, rows: Rows, *, patient: bool = False
 ) -> Narrowed:
-    """Insert all rows that the table takes.
+    """Insert all rows that the table accepts.
 
     Args:
-        connection: in a transaction.
-        statement: takes the columns of the rows as `bound` names them, and returns the uuids of those that are new.
-        rows: to be inserted.
-        patient: rather wait than set a row aside because one that it refers to is missing.
+        connection: a connection in a transaction.
+        statement: takes the columns of the rows as `bound` names them, and returns the uuids of new rows.
+        rows: the rows to insert.
+        patient: if a row refers to a missing row, raise ParentMissing instead of setting the row aside.
 
     Raises:
-        ParentMissing: such a row is missing. In this and every other case the caller is to roll back.
-        TooLarge: so many are refused that smaller batches serve better.
-        DBAPIError: the server refuses whatever it is given.
+        ParentMissing: a referenced row is missing. After this and any other error, the caller must roll back.
+        TooLarge: so many rows are refused that smaller batches work better.
+        DBAPIError: the server refuses every statement, whatever its rows.
     """
     narrowed = Narrowed()
     if not rows:
         return narrowed
-    # What is checked at the commit by itself is to be checked within the savepoint.
+    # Constraints that are checked at the commit by default must be checked within the savepoint.
     await connection.execute(sa.DDL("SET CONSTRAINTS ALL IMMEDIATE"))  # type: ignore[no-untyped-call]
     error = await _try(connection, statement, rows, narrowed)
     if error is None:
@@ -71,7 +71,7 @@ async def insert_narrowly(
 async def _halve(
     connection: AsyncConnection, statement: sa.Executable, refused: tuple[Rows, DBAPIError], narrowed: Narrowed
 ) -> None:
-    """Insert the halves of what was refused, and the halves of these, until only single rows are refused."""
+    """Insert the halves of the refused rows, then the halves of a refused half, until only single rows are refused."""
     waiting = [refused]
     while waiting:
         rows, error = waiting.pop()
@@ -86,14 +86,14 @@ async def _halve(
 
 
 def of_these_rows(error: DBAPIError, count: int) -> bool:
-    """Whether one of so many rows may be to blame; a single one also for what it costs the server."""
+    """Whether a row may be to blame, given their number; a single row may also be too costly for the server."""
     return may_be_of_a_row(error) or (count == 1 and sqlstate(error) in COSTLY)
 
 
 async def _try(
     connection: AsyncConnection, statement: sa.Executable, rows: Rows, narrowed: Narrowed
 ) -> DBAPIError | None:
-    """Insert all of them, or say why not."""
+    """Insert all rows, or return the error."""
     try:
         async with connection.begin_nested():
             narrowed.inserted.update((await connection.execute(statement, bound(rows.columns))).scalars())

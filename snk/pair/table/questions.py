@@ -1,4 +1,4 @@
-"""The statements that `snk.pair.table.reader.Reader` executes; each is named for the method that uses it."""
+"""The statements that `snk.pair.table.reader.Reader` executes; each is named after the method that uses it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ WIDEST: sa.ColumnElement[int] = sa.bindparam("widest", type_=sa.BigInteger)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question for rows, as statements.
+    """One query for rows, as statements.
 
     Attributes:
-        ways: two of them: whether the texts of a column come joined to one, or in arrays.
-        names: for the ids and uuids alone.
-        nothing: parameters with which it asks for no row.
+        ways: two statements. The key tells whether the texts of a column are joined into one text or form an array.
+        names: the statement that returns only ids and uuids.
+        nothing: parameters with which the query selects no row.
     """
 
     ways: Mapping[bool, Statement]
@@ -41,14 +41,14 @@ def above(table: SyncedTable) -> Question:
 
 
 def within(table: SyncedTable) -> Question:
-    """The first rows with an id between one of ``lows`` and that of ``highs``."""
+    """The first rows with an id between an item of ``lows`` and the corresponding item of ``highs``."""
     return _question(table, _within, {"lows": [], "highs": []})
 
 
 def _question(
     table: SyncedTable, select: Callable[[SyncedTable, Columns], sa.Subquery], nothing: Mapping[str, Any]
 ) -> Question:
-    """The statements of a question, given the rows it is about, of which it takes some columns."""
+    """The statements of a query; ``select`` returns its rows with the given columns."""
 
     def way(table: SyncedTable, *, joined: bool) -> sa.Select[Any]:
         return _fitting(table, select(table, table.measurable(WIDEST)), joined=joined)
@@ -63,7 +63,7 @@ def _question(
 
 
 def _above(table: SyncedTable, columns: Columns) -> sa.Subquery:
-    """The rows of `above`. WITH TIES, so that equal ids are never split between two reads."""
+    """The rows of `above`. WITH TIES ensures that two reads never split equal ids."""
     return (
         sa.select(table.id.label("id"), *columns)
         .where(table.id > sa.bindparam("high", type_=sa.BigInteger))
@@ -74,7 +74,7 @@ def _above(table: SyncedTable, columns: Columns) -> sa.Subquery:
 
 
 def _within(table: SyncedTable, columns: Columns) -> sa.Subquery:
-    """The rows of `within`. LATERAL makes it one index range scan per hole, whatever the statistics say."""
+    """The rows of `within`. LATERAL forces one index range scan per hole, whatever the statistics say."""
     limit = sa.bindparam("limit", type_=sa.BigInteger)
     holes = (
         sa.func.unnest(sa.bindparam("lows", type_=IDS_ARRAY), sa.bindparam("highs", type_=IDS_ARRAY))
@@ -98,7 +98,7 @@ def _within(table: SyncedTable, columns: Columns) -> sa.Subquery:
 
 
 def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Select[Any]:
-    """The rows, folded; before them how wide the widest is. What is in rows that are too wide stays where it is."""
+    """The width of the widest row, then the rows, folded. The server omits the contents of rows that are too wide."""
     rows, width = table.measured(limited)
     return sa.select(
         lookup.row_fingerprint(table.shape),
@@ -110,7 +110,7 @@ def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Se
 
 
 def wait(table: SyncedTable) -> sa.Select[Any]:
-    """Wait in the server for a row with an id above ``high``."""
+    """A statement that waits in the server for a row with an id above ``high``."""
     wait = getattr(sa.func, schema.SCHEMA).wait_for_rows
     return sa.select(
         wait(
@@ -124,7 +124,7 @@ def wait(table: SyncedTable) -> sa.Select[Any]:
 
 
 def named(table: SyncedTable) -> sa.Select[Any]:
-    """The rows of some ``uuids``, and before them how wide the widest is."""
+    """The width of the widest row with one of the ``uuids``, then these rows."""
     rows, width = table.measured(
         sa.select(table.id.label("id"), *table.measurable(WIDEST)).where(any_of(table)).subquery()
     )
@@ -142,7 +142,7 @@ def bounds(table: SyncedTable) -> sa.Select[int, int]:
 
 
 def made_in(table: SyncedTable) -> sa.Select[str, int]:
-    """Of the rows with some ``ids`` those that were made in some ``transactions``."""
+    """The rows that have one of the ``ids`` and were inserted in one of the ``transactions``."""
     numbers = sa.cast(sa.bindparam("transactions", type_=ARRAY(sa.Text, dimensions=1)), ARRAY(NamedType("xid")))
     return sa.select(table.uuid, deliveries.MADE_IN).where(
         table.id == sa.any_(sa.bindparam("ids", type_=IDS_ARRAY)), sa.literal_column("xmin") == sa.any_(numbers)
@@ -154,7 +154,7 @@ def _ids(rows: sa.Subquery) -> sa.ColumnElement[Any]:
 
 
 def any_of(table: SyncedTable) -> sa.ColumnElement[bool]:
-    """The uuid is one of those bound as ``uuids``."""
+    """The condition that the uuid is one of those bound as ``uuids``."""
     return table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
 
 

@@ -1,4 +1,4 @@
-"""Reading a table by its id: the three questions a tail asks of its source."""
+"""Reading a table by its id: the three queries that a tail sends to its source."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -25,8 +25,8 @@ from snk.pair.table.statement import Statement
 from snk.pair.table.synced import Rows, SyncedTable
 from snk.pair.table.unreadable import READ_ERRORS, Around, TooWide, fault_of, read_around
 
-# Statistics lag behind a table that grows, and by old ones the planner reads all of it for the few rows at its end.
-# With that forbidden, there is one good plan for each statement, and no need to look for it again every time.
+# The statistics of a growing table are out of date, and with them the planner scans the whole table for the few rows at
+# its end. With these settings, each statement has one good plan, and the server need not plan it every time.
 BY_INDEX = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
@@ -36,24 +36,24 @@ BY_INDEX = {
 
 
 async def plan_by_index(connection: AsyncConnection) -> None:
-    """Have the planner of this session use indexes wherever there are any, whatever the statistics say."""
+    """Make the planner of this session use indexes wherever they exist, whatever the statistics say."""
     await connection.execute(sa.select(*(setting(name, value) for name, value in BY_INDEX.items())))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one read found.
+    """The result of one read.
 
     Attributes:
-        rows: in id order.
-        full: it was cut off at what was asked for, so more rows may be there.
-        portion: what to ask for in the next read.
+        rows: the rows, in id order.
+        full: the read returned as many rows as requested, so there may be more.
+        portion: the portion to request in the next read.
         inserted: the server's WAL insert position after the read's snapshot, in bytes: everything the read saw lies
             before it.
-        flushed: the position up to which WAL was on disk then.
-        reached: the last id that was looked at; None where there was none.
-        unread: why rows that are there cannot be given, by uuid (`snk.pair.table.unreadable`).
-        unread_ids: the ids of these.
+        flushed: the position up to which WAL was on disk at that time.
+        reached: the last id that was read; None if there was none.
+        unread: why existing rows cannot be returned, by uuid (`snk.pair.table.unreadable`).
+        unread_ids: the ids of these rows.
     """
 
     rows: Rows
@@ -73,13 +73,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What was found under some names.
+    """The result of a read by uuid.
 
     Attributes:
-        rows: in no order; names that nothing has are not among them.
-        asked: how many of the names were asked for, from the first on; with more there might have been too many bytes.
-        portion: what to ask for the next time.
-        unread: why rows that are there cannot be given, by uuid.
+        rows: the rows that exist, in no order.
+        asked: how many of the uuids were read, counted from the first; more might have exceeded the limit in bytes.
+        portion: the portion to request the next time.
+        unread: why existing rows cannot be returned, by uuid.
     """
 
     rows: Rows
@@ -89,15 +89,15 @@ class Named:
 
 
 class Reader:
-    """Reads one table over one connection; every call is one statement with a snapshot of its own.
+    """Reads one table over one connection; every call is one statement with its own snapshot.
 
-    Only what cannot be given takes several: it is read around (`snk.pair.table.unreadable`).
+    Only rows that the server cannot return need several statements (`snk.pair.table.unreadable`).
 
     Args:
-        server: where the table is.
-        connection: to it.
+        server: the server that has the table.
+        connection: a connection to it.
         table: the table.
-        in_transaction: the connection is in a transaction, which is to outlive a statement that fails.
+        in_transaction: the connection is in a transaction, which must survive a statement that fails.
     """
 
     def __init__(
@@ -118,11 +118,11 @@ class Reader:
 
     @property
     def floor(self) -> int:
-        """Below every id that the table's sequence can give."""
+        """An id below every id that the table's sequence can return."""
         return self._table.shape.floor
 
     async def above(self, high: int, portion: Portion) -> Found:
-        """The first rows with an id above ``high``, as many as fit; more if the last id occurs several times."""
+        """The first rows with an id above ``high``, as many as fit; more if several rows have the last id."""
         return await self._fitting(self._above, {"high": high}, portion)
 
     async def within(self, holes: Intervals, portion: Portion) -> Found:
@@ -131,7 +131,7 @@ class Reader:
         return await self._fitting(self._within, {"lows": list(lows), "highs": list(highs)}, portion)
 
     async def _fitting(self, question: Question, parameters: Mapping[str, Any], portion: Portion) -> Found:
-        """Ask for the portion, and where a row is too wide for it, at once for a smaller one."""
+        """Read the portion; if a row is too wide for it, read a smaller one at once."""
         portion = self._bounded(portion)
         while True:
             limits = {"limit": portion.rows, "widest": portion.widest}
@@ -153,10 +153,10 @@ class Reader:
             if rows is not None:
                 reached = rows.ids[-1] if rows else None
                 return Found(rows, len(rows) >= asked.rows, portion, inserted, flushed, reached)
-            self._joins = False  # where one such text is, there are more
+            self._joins = False  # a table with one such text usually has more
 
     async def _around(self, names: Statement, parameters: Mapping[str, Any], portion: Portion) -> Found:
-        """Ask for the portion by the names of its rows."""
+        """Read the names of the portion's rows, then the rows by uuid."""
         answer = await self._row(names, {**parameters, "limit": portion.rows})
         fingerprint, inserted, flushed, ids, uuids = answer
         self._check(fingerprint)
@@ -170,21 +170,21 @@ class Reader:
     async def _blame_rows(
         self, error: Exception, statement: Statement, nothing: Mapping[str, Any], *, alone: bool
     ) -> None:
-        """See that rows are to blame for the error of a read: it goes away where none is asked for.
+        """Check that rows caused the error of a read: it does not occur when no row is requested.
 
         Raises:
-            Exception: the same error, where they are not; or why that could not be seen.
+            Exception: the same error if rows did not cause it, or the error that prevented the check.
         """
         if fault_of(error, self._server.label, alone=alone) is None:
             raise error
         try:
             await self._row(statement, {**nothing, "limit": 1, "widest": 1})
         except SnkError as other:
-            # What the driver cannot read is no error of SNK's: then it is the connection that failed since.
+            # A driver's UnicodeDecodeError is not an SnkError. Then the connection failed after it: raise that error.
             raise (error if isinstance(error, SnkError) else other) from error.__cause__
 
     async def named(self, uuids: Sequence[str], portion: Portion) -> Named:
-        """The rows of the first of these uuids, of as many as fit into the portion, and of one at least."""
+        """The rows of the first of these uuids: as many as fit into the portion, at least one."""
         portion = self._bounded(portion)
         while True:
             asked = list(uuids[: portion.rows])
@@ -207,10 +207,10 @@ class Reader:
         return await read_around(ids, uuids, give, self._server.label)
 
     async def _by_name(self, uuids: Sequence[str], portion: Portion) -> tuple[Rows, int | None]:
-        """The rows of these uuids, and how wide the widest is.
+        """The rows of these uuids, and the width of the widest.
 
         Raises:
-            TooWide: one has more than its share of the portion.
+            TooWide: a row exceeds its share of the portion.
         """
         answer = await self._row(self._named, {"uuids": list(uuids), "widest": portion.widest})
         fingerprint, widest, ids, *folded = answer
@@ -220,14 +220,14 @@ class Reader:
         return (self._table.rows(ids, folded) if ids else Rows()), widest
 
     async def made_in(self, ids: Sequence[int], transactions: Sequence[int]) -> dict[str, int]:
-        """Of the rows with these ids, those that were made in these transactions: the transaction, by uuid."""
+        """The rows that have one of these ids and were inserted in one of these transactions: transaction by uuid."""
         values = {"ids": ids, "transactions": [str(number) for number in transactions]}
         async with self._server.answering(self._connection, "read"):
             found = await self._connection.execute(self._made_in, values)
         return {row[0]: row[1] for row in found}
 
     async def transactions_of(self, uuids: Sequence[str]) -> frozenset[int]:
-        """The transactions in which these rows were made. A savepoint has a number of its own."""
+        """The transactions in which these rows were inserted. A savepoint has its own number."""
         made_in = sa.select(deliveries.MADE_IN).where(any_of(self._table)).distinct()
         async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(made_in, {"uuids": list(uuids)})).scalars())
@@ -236,7 +236,7 @@ class Reader:
         """Wait in the server for a row above ``high``.
 
         Returns:
-            Whether there is one; None, at once, where the server lacks the function.
+            Whether there is one; None, at once, if the server lacks the function.
         """
         if self._can_wait is None:
             async with self._server.answering(self._connection):
@@ -253,17 +253,17 @@ class Reader:
             return await activity.writers(self._connection, self._table.shape.lockable)
 
     async def blockers(self, names: frozenset[str]) -> list[Blocker]:
-        """Who the named writers are."""
+        """Details of the named writers."""
         async with self._server.answering(self._connection):
             return await activity.blockers(self._connection, self._table.shape.lockable, names)
 
     async def bounds(self) -> tuple[int | None, int | None]:
-        """The least and the greatest id in the table; None for an empty one."""
+        """The least and the greatest id in the table; None for an empty table."""
         low, high = await self._row(self._bounds, kind="look")
         return low, high
 
     async def went_back(self, high: int, greatest: int | None) -> bool:
-        """Whether ids below the mark may be drawn again: its row is gone, and its sequence does not stand above it."""
+        """Whether ids below the mark may be drawn again: its row is gone, and the sequence is not above the mark."""
         if high <= (self.floor if greatest is None else greatest):
             return False
         sequence = self._table.shape.id_column.sequence
@@ -281,7 +281,7 @@ class Reader:
             raise changed(self._server, self._table.shape)
 
     async def get_ready(self) -> None:
-        """Make what `named` needs now, so that it takes no time later."""
+        """Prepare the statement of `named` now, so that it takes no time later."""
         await self._named.over(self._connection, ("uuids", "widest"))
 
     async def _row(

@@ -1,4 +1,4 @@
-"""Rows that the destination refuses, or the source cannot give: set aside there, and tried again ever more rarely."""
+"""Rows that the destination refuses or the source cannot return: set aside and retried at growing intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from snk.pair.table.synced import UUIDS_ARRAY
 
 FIRST_WAIT_SECONDS = 0.5
 MOST_WAIT_SECONDS = 3600.0
-# What others may bring about is worth another look sooner: each of them has it tried, and that counts, too.
+# If the arrival of other rows may remove the reason, retry sooner. Each arrival causes a retry, which also counts.
 MOST_HOPEFUL_SECONDS = 300.0
 MOST_DOUBLINGS = 20
-FEW_TRIES = 10  # then a row with a doubtful reason is rather to blame itself
-# Of a row that a loop of triggers made, which only goes on if it is delivered: only `snk retry` has it tried again.
+FEW_TRIES = 10  # after these, a doubtful error is probably the row's own fault
+# The code of a row that a loop of triggers created. Delivering it would continue the loop: only `snk retry` retries it.
 LOOP = "SNK01"
 NEVER_SECONDS = 100 * 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a row was refused: PostgreSQL's code, and its sentence."""
+    """Why a row was refused: PostgreSQL's code and message."""
 
     sqlstate: str
     error: str
@@ -35,7 +35,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """One row that was set aside; `snk.pair.schema.own.Rejected` tells what its parts mean."""
+    """One row that was set aside; `snk.pair.schema.own.Rejected` describes the fields."""
 
     table_name: str
     uuid: str
@@ -52,8 +52,8 @@ class Aside:
     """How many rows of a table are set aside.
 
     Attributes:
-        hopeful: those of them whose reason may go away as others arrive: a row to which they refer, or that the server
-            takes rows again.
+        hopeful: those whose reason may disappear when other rows arrive: a row to which they refer arrives, or the
+            server accepts rows again.
     """
 
     rows: int = 0
@@ -67,7 +67,7 @@ _HOPEFUL = sa.or_(
 
 
 def _most_seconds(state: str) -> float:
-    """How long a row with such a reason waits at most."""
+    """The longest wait of a row with this error code."""
     if state == LOOP:
         return NEVER_SECONDS
     hopeful = state == FOREIGN_KEY_VIOLATION or doubtful(state)
@@ -75,7 +75,7 @@ def _most_seconds(state: str) -> float:
 
 
 class Rejects:
-    """What was set aside of one table. Calls are part of the caller's transaction, and so is its handling of errors."""
+    """The rows of one table that are set aside. Calls run in the caller's transaction; the caller handles errors."""
 
     def __init__(self, connection: AsyncConnection, table_name: str) -> None:
         self._connection = connection
@@ -83,26 +83,26 @@ class Rejects:
         self._table_name = table_name
 
     async def count(self) -> Aside:
-        """How many rows are set aside."""
+        """Count the rows that are set aside."""
         count = sa.select(sa.func.count(), sa.func.count().filter(_HOPEFUL)).select_from(Rejected).where(self._ours)
         rows, hopeful = (await self._connection.execute(count)).one()
         return Aside(int(rows), int(hopeful))
 
     async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
-        """The uuids whose time has come, those that wait longest first.
+        """The uuids that are due, the ones due longest first.
 
         Args:
-            limit: so many at most.
-            hopeful: as if the time of those had come whose reason may be gone now that others have arrived.
+            limit: the greatest number of uuids to return.
+            hopeful: also return rows whose reason may have disappeared, now that other rows have arrived.
         """
         come = Rejected.next_at <= sa.func.clock_timestamp()
         due = sa.select(Rejected.uuid).where(self._ours, sa.or_(come, _HOPEFUL) if hopeful else come)
         return list((await self._connection.execute(due.order_by(Rejected.next_at).limit(limit))).scalars())
 
     async def keep(self, refused: Mapping[str, Refusal]) -> None:
-        """Set rows aside; one that was tried before waits twice as long as the last time.
+        """Set rows aside; a row that was tried before waits twice as long as the last time.
 
-        What a reason holds that the database cannot store is written as Python would.
+        Characters of an error message that the database cannot store are written as Python escapes.
         """
         for most_seconds in (MOST_WAIT_SECONDS, MOST_HOPEFUL_SECONDS, NEVER_SECONDS):
             part = {uuid: why for uuid, why in refused.items() if _most_seconds(why.sqlstate) == most_seconds}
@@ -138,7 +138,7 @@ class Rejects:
             await self._connection.execute(statement, plain)
 
     async def forget(self, uuids: Sequence[str]) -> None:
-        """These rows are there now, or nowhere any more."""
+        """Forget rows that exist in the destination now, or no longer exist in the source."""
         if not uuids:
             return
         ours = Rejected.uuid == sa.any_(sa.literal(list(uuids), UUIDS_ARRAY))
@@ -146,14 +146,14 @@ class Rejects:
 
 
 async def outstanding(connection: AsyncConnection) -> tuple[int, int]:
-    """How many rows this database has set aside, and how many conflicts it has recorded, of all tables."""
+    """The number of rows set aside and of conflicts recorded in this database, for all tables."""
     counts = (sa.select(sa.func.count()).select_from(kind).scalar_subquery() for kind in (Rejected, Conflict))
     rejected, conflicts = (await connection.execute(sa.select(*counts))).one()
     return int(rejected), int(conflicts)
 
 
 async def rejected_rows(connection: AsyncConnection, limit: int) -> tuple[int, list[RejectedRow]]:
-    """How many rows this database has set aside, of all tables, and those refused last."""
+    """The number of rows set aside in this database, for all tables, and the rows that were refused last."""
     count = (await connection.execute(sa.select(sa.func.count()).select_from(Rejected))).scalar_one()
     newest = sa.select(Rejected.__table__).order_by(Rejected.last_at.desc(), Rejected.uuid).limit(limit)
     return int(count), [RejectedRow(**row) for row in (await connection.execute(newest)).mappings()]
@@ -162,17 +162,17 @@ async def rejected_rows(connection: AsyncConnection, limit: int) -> tuple[int, l
 async def recorded(
     connection: AsyncConnection, kind: type[Rejected | Conflict], table_name: str, uuids: Sequence[str]
 ) -> frozenset[str]:
-    """Which rows of a table this database has set aside, or has recorded as conflicts."""
+    """Those uuids of a table that this database has set aside, or has recorded as conflicts."""
     named = kind.uuid == sa.any_(sa.literal(list(uuids), UUIDS_ARRAY))
     known = sa.select(kind.uuid).where(kind.table_name == table_name, named)
     return frozenset((await connection.execute(known)).scalars())
 
 
 async def hasten(connection: AsyncConnection, uuids: Sequence[str]) -> int:
-    """Have rows tried at the daemon's next look, all of them if none is named.
+    """Make rows due, so that the daemon retries them at its next check; all rows if no uuid is given.
 
     Returns:
-        How many there are.
+        The number of rows.
     """
     hasten = sa.update(Rejected).values(next_at=sa.func.now())
     if uuids:

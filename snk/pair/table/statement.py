@@ -1,9 +1,9 @@
-"""Statements that are made when they are first needed, and those of wide tables beside the event loop.
+"""Statements that are built when they are first needed; for wide tables, in a thread instead of the event loop.
 
-To map a table, and to make and compile a statement about all of its columns, takes SQLAlchemy up to two milliseconds
-for each of them: seconds for the 1600 that a table may have. Leases have to be renewed meanwhile, and other tables are
-to flow. So a thread does it, for one statement after the other. And what is kept is what was compiled, not the
-hundreds of thousands of objects that it was compiled of: all stands still while Python looks for garbage among them.
+SQLAlchemy needs up to two milliseconds per column to map a table and to build and compile a statement: seconds for the
+1600 columns that a table may have. Meanwhile leases must be renewed, and other tables must flow. So a thread does this
+work, one statement at a time. Only the compiled form is kept, not the hundreds of thousands of objects from which it
+was compiled: Python's garbage collector would stop the whole process while it traverses them.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from sqlalchemy.sql.visitors import InternalTraversal
 from snk.pair.catalog.shape import Shape
 from snk.pair.table.synced import SyncedTable
 
-FEW_COLUMNS = 16  # a thread would be more trouble than it saves
+FEW_COLUMNS = 16  # up to this number, a thread costs more than it saves
 
 T = TypeVar("T")
 
-# One thread, so that the event loop has to share the interpreter with no more than one.
+# One thread, so that the event loop shares the interpreter with one other thread at most.
 _MAKER = ThreadPoolExecutor(1, "statements")
 
 
@@ -37,7 +37,7 @@ class Statement:
 
     Args:
         table: the table.
-        make: makes the statement.
+        make: builds the statement.
     """
 
     def __init__(self, table: SyncedTable, make: Callable[[SyncedTable], sa.Executable]) -> None:
@@ -46,13 +46,13 @@ class Statement:
         self._made: sa.Executable | None = None
 
     async def over(self, connection: AsyncConnection, names: Iterable[str]) -> sa.Executable:
-        """The statement, to be executed over the connection at once.
+        """The statement, ready to be executed over the connection.
 
         The first call may take seconds: make it while no transaction is open and no statement is running.
 
         Args:
-            connection: always the same.
-            names: those of the parameters it will be given, always the same.
+            connection: always the same connection.
+            names: the names of the statement's parameters; always the same.
         """
         if self._made is None:
             if _is_wide(self._table.shape):
@@ -62,35 +62,34 @@ class Statement:
         return self._made
 
     def _compiled(self, connection: AsyncConnection, names: list[str]) -> sa.Executable:
-        """The statement in its least form, which the cache of the connection knows already."""
+        """The statement as compiled text, which is already in the cache of the connection."""
         made = cast("sa.ClauseElement", self._make(self._table))
         compiled = _Compiled(cast("SQLCompiler", made.compile(dialect=connection.dialect, column_keys=names)))
         sync = connection.sync_connection
         cache = sync.get_execution_options()["compiled_cache"] if sync else None
-        # So SQLAlchemy does itself, when a statement is executed.
+        # SQLAlchemy makes the same call when it executes a statement.
         compiled._compile_w_cache(connection.dialect, compiled_cache=cache, column_keys=names)  # noqa: SLF001
         return compiled
 
 
 class _Compiled(sa.Executable, sa.ClauseElement):
-    """What a statement was compiled to, to be executed as that statement.
+    """The compiled form of a statement, which is executed in its place.
 
-    Its results come as the driver gives them. So it must not return what SQLAlchemy would have to translate, such as
-    uuids.
+    SQLAlchemy does not convert the results. So the statement must not return types that need conversion, such as uuids.
 
     Attributes:
-        texts: what stands before, between and behind the parameters.
-        parameters: as often as each occurs.
+        texts: the text before, between and after the parameters.
+        parameters: the parameters in their order in the text; one that occurs several times is repeated.
     """
 
     inherit_cache = True
-    _traverse_internals = [  # noqa: RUF012 - as SQLAlchemy has it
+    _traverse_internals = [  # noqa: RUF012 - SQLAlchemy declares it this way
         ("texts", InternalTraversal.dp_string_list),
         ("parameters", InternalTraversal.dp_clauseelement_list),
     ]
 
     def __init__(self, compiled: SQLCompiler) -> None:
-        if compiled.post_compile_params:  # they have no number of their own, so the others would be taken for them
+        if compiled.post_compile_params:  # they have no number, so other parameters would be mistaken for them
             raise ValueError(f"a statement for a wide table cannot use in_(): {compiled}")
         text, names = str(compiled), compiled.positiontup or []
         self.texts: list[str] = []
@@ -104,7 +103,7 @@ class _Compiled(sa.Executable, sa.ClauseElement):
         self.texts.append(text[end:])
 
 
-# What may hold a dollar and a number, and is no parameter: names, in quotes or not, and strings.
+# Names, quoted or not, and strings may contain a dollar sign and a number without being a parameter.
 _TOKEN = re.compile(r""""[^"]*"|'[^']*'|[^\W\d][\w$]*|\$(?P<parameter>\d+)""")
 
 
@@ -115,7 +114,7 @@ def _written(compiled: _Compiled, compiler: SQLCompiler, **more: Any) -> str:
 
 
 async def mapped(shape: Shape) -> SyncedTable:
-    """The side whose catalogue told this shape, as `SyncedTable.of`."""
+    """The table with this shape, as `SyncedTable.of` returns it; a wide one is mapped in the thread."""
     make = partial(SyncedTable.of, shape)
     return await _beside(make) if _is_wide(shape) else make()
 

@@ -1,9 +1,9 @@
-"""A synced table as SQLAlchemy sees it, and its rows as they travel: column by column.
+"""A synced table as SQLAlchemy maps it, and its rows as they are transferred: column by column.
 
-A batch is a list per column, never an object per row. The server folds rows into arrays when they are read
-(``array_agg``, and ``string_agg`` for texts) and unfolds them when they are written (``unnest`` and
-``string_to_table``), which is more than twice as fast as rows in both directions and lets the echo filter work on the
-list of uuids alone.
+A batch is one list per column, never an object per row. The server folds rows into arrays when SNK reads them
+(``array_agg``, and ``string_agg`` for texts) and unfolds them when SNK writes them (``unnest`` and
+``string_to_table``). This is more than twice as fast as transferring rows, in both directions, and the echo filter
+needs only the list of uuids.
 """
 
 import operator
@@ -19,9 +19,9 @@ from snk.db.functions import balanced
 from snk.pair.catalog.shape import Column, Shape
 from snk.pair.table import texts
 
-# A statement may return 1664 columns; some of them are no column of the table's.
+# A statement may return 1664 columns; some of them are not columns of the table.
 MOST_FOLDED = 1600
-# Python needs some 50 bytes for each.
+# Python needs about 50 bytes per value.
 MOST_VALUES = 1_000_000
 
 IDS_ARRAY = ARRAY(sa.BigInteger, dimensions=1)
@@ -33,8 +33,8 @@ class Rows:
     """Rows of one table, column by column.
 
     Attributes:
-        ids: their ids at the source; only the tail cares.
-        uuids: their names on both sides; also one of the columns.
+        ids: their ids at the source; only the tail uses them.
+        uuids: their names on both sides; also contained in ``columns``.
         columns: one list per copied column, in the order of `SyncedTable.columns`.
     """
 
@@ -71,7 +71,7 @@ class Rows:
 
 
 class NamedType(sa.types.UserDefinedType[str]):
-    """A type known by its name only; values go to it and come from it as text."""
+    """A type known only by its name; its values are written and read as text."""
 
     cache_ok = True
 
@@ -79,13 +79,13 @@ class NamedType(sa.types.UserDefinedType[str]):
         self.name = name
 
     def get_col_spec(self, **_: object) -> str:
-        """The name, as PostgreSQL itself wrote it, quoted and schema-qualified."""
+        """The name as PostgreSQL writes it, quoted and schema-qualified."""
         return self.name
 
 
 @dataclass(frozen=True)
 class SyncedTable:
-    """One side of a synced table: the mapped table and how each column travels."""
+    """One side of a synced table: the mapped table, and how each column is transferred."""
 
     shape: Shape
     columns: tuple[Column, ...]
@@ -93,7 +93,7 @@ class SyncedTable:
 
     @classmethod
     def of(cls, shape: Shape) -> "SyncedTable":
-        """The side whose catalogue told this shape. Only its id and its copied columns are mapped."""
+        """The table with this shape. Only its id and its copied columns are mapped."""
         columns = shape.copied
         mapped: list[sa.ColumnClause[Any]] = [sa.column(shape.id_column.name, sa.BigInteger)]
         mapped += [sa.column(c.name, _written_as(c)) for c in columns]
@@ -116,19 +116,19 @@ class SyncedTable:
 
     @property
     def most_rows(self) -> int:
-        """As many as to have in memory at once, however narrow their columns are."""
+        """The greatest number of rows to hold in memory at once, however narrow the columns are."""
         return max(1, MOST_VALUES // len(self.columns))
 
     @property
     def labels(self) -> list[str]:
-        """What the copied columns are called on their way, `bound` as parameters and read."""
+        """The names of the copied columns in statements: as parameters (`bound`) and as columns of a read."""
         return [f"c{at}" for at in range(len(self.columns))]
 
     def measurable(self, widest: sa.ColumnElement[int]) -> list[sa.ColumnElement[Any]]:
-        """The copied columns as they are read, and what of them is left out in bytes, for `measured`.
+        """The copied columns as they are read, and the number of bytes omitted from a row, for `measured`.
 
-        What has to become text first, and is stored in more bytes than a row may have, is left out: to unpack
-        thousands of large documents only to see that they are large would take minutes.
+        A value that must be converted to text is omitted if its stored size exceeds the limit for a row: unpacking
+        thousands of large documents only to find that they are large would take minutes.
         """
         columns: list[sa.ColumnElement[Any]] = []
         left_out: list[sa.ColumnElement[int]] = []
@@ -142,20 +142,20 @@ class SyncedTable:
         return [*columns, *([balanced(operator.add, left_out).label("left_out")] if left_out else [])]
 
     def measured(self, rows: sa.Subquery) -> tuple[sa.Subquery, sa.ColumnElement[int] | None]:
-        """The same rows, and the width of each: the bytes of what has no fixed width, as it travels.
+        """The same rows, and the width of each: the bytes of its values without a fixed width, as transferred.
 
-        Where several columns count, OFFSET 0 keeps the planner from measuring once per column. The length of a text
-        is known without unpacking it.
+        If several columns count, OFFSET 0 keeps the planner from measuring once per column. PostgreSQL knows the length
+        of a text without unpacking it.
 
         Returns:
-            None for a width where all columns have a fixed one.
+            The rows and the width, which is None if all columns have a fixed width.
         """
         sizes: list[sa.ColumnElement[int]] = [
             sa.func.octet_length(rows.c[f"c{at}"]) for at, column in enumerate(self.columns) if column.varies
         ]
         if "left_out" in rows.c:
             sizes.append(rows.c.left_out)
-        if len(sizes) < 2:  # noqa: PLR2004 - two and more are added up
+        if len(sizes) < 2:  # noqa: PLR2004 - only two or more need a sum
             return rows, next(iter(sizes), None)
         added = [sa.cast(sa.func.coalesce(size, sa.literal_column("0")), sa.BigInteger) for size in sizes]
         width = balanced(operator.add, added)
@@ -166,15 +166,15 @@ class SyncedTable:
     def folded(
         self, rows: sa.Subquery, wide: sa.ColumnElement[bool] | None = None, *, joined: bool = False
     ) -> list[sa.ColumnElement[Any]]:
-        """What `rows` and `parted` take: a value per travelling column of a subquery, which selects them by label.
+        """One value per copied column of a subquery, which selects them by label; input of `rows` and `parted`.
 
-        Aggregates take the rows in the order in which the subquery yields them.
+        The aggregates take the rows in the order in which the subquery returns them.
 
         Args:
             rows: the subquery.
-            wide: of rows for which this is true only what has a fixed width comes along.
-            joined: texts come as one, and after all columns how many values of each are not NULL; in arrays all the
-                same where these would be more columns than a statement may have.
+            wide: for rows for which this is true, only values with a fixed width are returned.
+            joined: return each text column as one text and, after all columns, the number of its values that are not
+                NULL. Texts form arrays anyway if there would be more columns than a statement may return.
         """
         joined = joined and len(self.columns) + sum(map(_written_as_text, self.columns)) <= MOST_FOLDED
         folded: list[sa.ColumnElement[Any]] = []
@@ -199,16 +199,17 @@ class SyncedTable:
     def unfolded(
         self, once_for: sa.FromClause | None = None, *, joined: bool = False, fitted: bool = False
     ) -> tuple[sa.Subquery, list[sa.ColumnElement[Any]]]:
-        """What is bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table.
+        """The values bound as ``c0``, ``c1``, ... as a relation, and its columns in the types of this table.
 
-        In a select list several such functions go in step, and nothing is kept aside, as it is for those in a FROM.
-        An insert leaves modifiers to the assignment, which refuses what is too long, where a cast would cut it: what
-        has three characters in UTF8 may have six where there is no encoding.
+        Several set-returning functions in a select list advance in step, and the server stores no copy of their
+        results, as it does for functions in FROM. An insert leaves type modifiers to the assignment, which refuses a
+        value that is too long, whereas a cast would truncate it: a text of three characters in UTF8 may have six in a
+        database without an encoding.
 
         Args:
-            once_for: they are unfolded once for each row of this, so not at all if it is empty.
-            joined: texts come as `joined` makes them, and not as arrays.
-            fitted: with the modifiers of the types.
+            once_for: unfold the values once for each row of this relation; not at all if it is empty.
+            joined: the texts are bound as `joined` returns them, not as arrays.
+            fitted: cast to the types with their modifiers.
         """
         unfolded = sa.select(
             *(_items(column, f"c{at}", joined=joined).label(f"c{at}") for at, column in enumerate(self.columns))
@@ -221,9 +222,9 @@ class SyncedTable:
         return rows, values
 
     def as_taken(self) -> sa.Select[Any]:
-        """What is bound as ``c0``, ``c1``, ... as this database writes it: a value per column, as `folded`.
+        """The values bound as ``c0``, ``c1``, ... as this database writes them: one value per column, as in `folded`.
 
-        Two databases may write one value differently: in other versions, or where they sort by bytes that differ with
+        Two databases may write one value differently: if their versions differ, or if they sort by bytes that depend on
         the encoding, such as the keys of a jsonb.
         """
         rows, values = self.unfolded(fitted=True)
@@ -234,10 +235,10 @@ class SyncedTable:
         return sa.select(*self.folded(sa.select(*written).select_from(rows).subquery()))
 
     def joined(self, columns: Iterable[Sequence[Any]]) -> dict[str, Any] | None:
-        """Column lists of two rows or more as parameters, the values of a text column as one text.
+        """The column lists of two or more rows as parameters, with the values of each text column as one text.
 
         Returns:
-            None where a column cannot be joined.
+            None if a column cannot be joined.
         """
         values: dict[str, Any] = {}
         for at, (items, column) in enumerate(zip(columns, self.columns, strict=True)):
@@ -248,15 +249,15 @@ class SyncedTable:
         return values
 
     def name_of(self, rows: sa.Subquery) -> sa.ColumnElement[str]:
-        """The uuid among the columns of unfolded rows."""
+        """The uuid column of unfolded rows."""
         return rows.c[self.names.index(self.shape.uuid_column.name)]
 
     def rows(self, ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> Rows:
-        """What a folded read brought, as rows."""
+        """The result of a folded read, as rows."""
         return Rows(ids, columns[self.names.index(self.shape.uuid_column.name)], tuple(columns))
 
     def parted(self, ids: Sequence[int], folded: Sequence[Any]) -> Rows | None:
-        """The same where texts may have been joined; None if they cannot be taken apart."""
+        """Like `rows`, for a result whose texts may be joined; None if they cannot be split."""
         columns, counts = list(folded[: len(self.columns)]), iter(folded[len(self.columns) :])
         for at, column in enumerate(columns):
             if isinstance(column, str):
@@ -269,7 +270,7 @@ def _read_plainly(column: Column) -> bool:
 
 
 def _written_as(column: Column) -> sa.types.TypeEngine[Any]:
-    """What values are to the driver when they are written; a uuid is a str there too."""
+    """The type of the values for the driver when they are written; a uuid is a str."""
     if column.plain is sa.Uuid:
         return sa.Uuid(as_uuid=False)
     return (column.plain or sa.Text)()
@@ -280,7 +281,7 @@ def _written_as_text(column: Column) -> bool:
 
 
 def _items(column: Column, name: str, *, joined: bool) -> sa.ColumnElement[Any]:
-    """The values of one column, one after the other."""
+    """The values of one column, one per row."""
     item = _written_as(column)
     if joined and _written_as_text(column):
         text = sa.bindparam(name, type_=sa.Text)

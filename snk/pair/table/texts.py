@@ -1,24 +1,24 @@
-"""Many values of a column as one text, and back.
+"""Joining the values of a text column into one text, and splitting it again.
 
-Servers and the driver look at every item of an array several times; one long text they copy. Only SNK itself has to
-take it apart, with what Python has for that.
+Servers and the driver inspect every item of an array several times, but they copy one long text. Only SNK has to split
+it, with Python's string methods.
 
-A value that holds one of the two marks would be taken for something else, so their numbers are compared: where they
-are not what they have to be, texts travel in arrays.
+A value that contains the separator or the character for NULL would be misread. So SNK compares the number of their
+occurrences with the expected one; if they differ, the texts are transferred as arrays.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 SEPARATOR = "\x1e"  # ASCII's record separator
-NOTHING = "\x1f"  # ASCII's unit separator: stands for NULL
+NOTHING = "\x1f"  # ASCII's unit separator; represents NULL
 
 
 def joined(items: Sequence[Any]) -> str | None:
-    """Two values or more, each a str or None, as one text.
+    """Join two or more values, each a str or None, into one text.
 
     Returns:
-        None where one of them holds the separator, or would be taken for NULL.
+        None if a value contains the separator or would be read as NULL.
     """
     present = [NOTHING if item is None else item for item in items] if None in items else items
     text = SEPARATOR.join(present)
@@ -28,10 +28,10 @@ def joined(items: Sequence[Any]) -> str | None:
 
 
 def parted(text: str, rows: int, nulls: int) -> Sequence[str | None] | None:
-    """The values of so many rows, so many of which are NULL.
+    """Split a text into the values of ``rows`` rows, of which ``nulls`` are NULL.
 
     Returns:
-        None where it cannot be told which they are.
+        None if the values cannot be told apart.
     """
     items = text.split(SEPARATOR)
     if len(items) != rows:

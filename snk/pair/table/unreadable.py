@@ -1,17 +1,17 @@
-"""Rows that a server cannot give: read around, until those stand alone.
+"""Rows that a server cannot return: reading the others by halving until each unreadable row is alone.
 
-A read fails as a whole where one value cannot be sent: bytes that are no text in the encoding of the session, a damaged
+A read fails as a whole if one value cannot be sent: bytes that are not text in the encoding of the session, a damaged
 document, a cast or an output function that fails. Such an error may have any code, so the code alone does not tell
-whether a row is to blame. What fails where nothing is asked for is not a row's fault: a right or a table is missing.
-Otherwise the rows are first named, by a read of their ids and uuids alone, and then asked for by name, in halves. Of n
-rows, r of them bad, about 2 r log2(n / r) questions are needed.
+whether a row is to blame. An error of a read that selects no row is not a row's fault: a right or a table is missing.
+Otherwise SNK first reads only the ids and uuids, the names, of the rows, and then reads the rows by uuid, in halves.
+For n rows, r of them bad, about 2 r log2(n / r) queries are needed.
 
-Tailing (`snk.pair.core.tail`) stays lossless, though the names come from one snapshot and the rows from later ones:
+Tailing (`snk.pair.core.tail`) stays lossless, although the names come from one snapshot and the rows from later ones:
 
-- Rows are only ever added, so what was named is there later, unless it was deleted or changed meanwhile.
-- An id counts as seen only if its row was given, under the same id, or is there and cannot be given: it was asked for
-  by name, alone, and that failed. Whatever else was named, and whatever was not there yet when the names were read,
-  counts as not seen: it is or becomes a hole, or lies above the greatest id.
+- Rows are only ever added, so a row that was named exists later, unless it was deleted or changed meanwhile.
+- An id counts as seen only if its row was returned under the same id, or exists but cannot be returned: it was read by
+  uuid, alone, and that failed. Any other named row, and any row that did not exist yet when the names were read, counts
+  as not seen: it is or becomes a hole, or lies above the greatest id.
 - So the look at the writers, which follows, is later than the read from which every hole came.
 """
 
@@ -29,15 +29,15 @@ from snk.pair.table.synced import Rows
 
 MOST_QUESTIONS = 1000
 TOO_LARGE = "54000"
-# Bytes that a server calls text and sends as they are, but that are no UTF-8, are met by the driver.
+# If a server sends bytes as text that are not valid UTF-8, the driver raises the error.
 READ_ERRORS = (SnkError, UnicodeDecodeError)
 
 Give = Callable[[Sequence[str]], Awaitable[Rows]]
-"""Reads the rows of some uuids."""
+"""Reads the rows that have the given uuids."""
 
 
-class TooWide(Exception):  # noqa: N818 - it is no fault, and asks for less
-    """A row is too wide for the portion that was asked for."""
+class TooWide(Exception):  # noqa: N818 - not a fault, but a request for a smaller portion
+    """A row is too wide for the requested portion."""
 
     def __init__(self, widest: int) -> None:
         super().__init__(widest)
@@ -46,12 +46,13 @@ class TooWide(Exception):  # noqa: N818 - it is no fault, and asks for less
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What came of reading around them.
+    """The result of a read that isolates unreadable rows.
 
     Attributes:
-        rows: those that were given.
-        unread: why others cannot be given, by uuid.
-        settled: how many of the names this is about, from the first on; fewer than all where it took many questions.
+        rows: the rows that the server returned.
+        unread: why other rows cannot be returned, by uuid.
+        settled: how many of the names are settled, counted from the first; fewer than all if too many queries were
+            needed.
     """
 
     rows: Rows
@@ -59,10 +60,10 @@ class Around:
     settled: int
 
     def named(self, ids: Sequence[int], uuids: Sequence[str]) -> tuple[Rows, dict[str, int], dict[str, Refusal]]:
-        """Of the names that are settled, what was found under the same id.
+        """The settled names whose rows were found under the same id.
 
         Returns:
-            The rows, in the order of the names; the ids of those that cannot be given, and why, by uuid.
+            The rows, in the order of the names; by uuid, the ids of rows that cannot be returned, and the reasons.
         """
         names = dict(zip(uuids[: self.settled], ids[: self.settled], strict=True))
         rows = self.rows
@@ -78,12 +79,12 @@ class Around:
 
 
 def fault_of(error: Exception, side: str, *, alone: bool) -> Refusal | None:
-    """Why rows cannot be given; None where something else is to blame for the error.
+    """Why rows cannot be returned; None if something else caused the error.
 
     Args:
         error: one of `READ_ERRORS`.
         side: ``first`` or ``second``.
-        alone: only one row was asked for, so what it costs the server may be its own fault, too.
+        alone: only one row was requested, so an error about its cost may be the row's fault, too.
     """
     cause = error if isinstance(error, UnicodeDecodeError) else error.__cause__
     if isinstance(cause, UnicodeDecodeError):
@@ -91,19 +92,19 @@ def fault_of(error: Exception, side: str, *, alone: bool) -> Refusal | None:
     elif isinstance(cause, DBAPIError) and of_these_rows(cause, 1 if alone else 2):
         state, words = sqlstate(cause), plain(cause)
         if state == TOO_LARGE and not alone:
-            return None  # fewer may well be given together
+            return None  # the server may return fewer rows at a time
     else:
         return None
     return Refusal(state, f"{side} cannot give this row: {words}")
 
 
 async def read_around(ids: Sequence[int], uuids: Sequence[str], give: Give, side: str) -> Around:
-    """Read the rows of these names, all of which cannot be read at once.
+    """Read named rows that the server cannot return all at once.
 
     Args:
-        ids: theirs, ascending. Rows that share one are settled together.
-        uuids: the names, in the same order.
-        give: raises `READ_ERRORS`.
+        ids: the ids of the rows, ascending. Rows that share an id are settled together.
+        uuids: the uuids of the rows, in the same order.
+        give: reads rows by uuid; raises `READ_ERRORS`.
         side: ``first`` or ``second``.
     """
     given: list[Rows] = []
@@ -129,13 +130,13 @@ async def read_around(ids: Sequence[int], uuids: Sequence[str], give: Give, side
 
 
 def _halves(uuids: Sequence[str]) -> list[Sequence[str]]:
-    """The second half and the first, which is the next to be taken from the end."""
+    """The second half, then the first, because the caller takes the next part from the end."""
     middle = len(uuids) // 2
     return [part for part in (uuids[middle:], uuids[:middle]) if part]
 
 
 def _whole(ids: Sequence[int], settled: int) -> int:
-    """As many of the names as are settled, but none of those that share an id with one that is not."""
+    """The number of settled names without those that share an id with an unsettled one."""
     while 0 < settled < len(ids) and ids[settled - 1] == ids[settled]:
         settled -= 1
     return settled

@@ -1,13 +1,13 @@
 """Writing a batch and its mark into the destination, together or not at all.
 
 The usual case is one statement, one round trip, one transaction: a common table expression moves the mark if it is
-still at the version that was last written here, and the rows are inserted only if it moved. Plain insertion comes
-first because it is half again as fast as ON CONFLICT; only when the server objects to something is the batch repeated
-the careful way: rows that it refuses are set aside (`snk.pair.table.narrow`), and what was there already is compared.
+still at the version that this process wrote last, and the rows are inserted only if the mark moved. SNK tries a plain
+INSERT first, because it is 1.5 times as fast as ON CONFLICT. Only if the server refuses the statement does SNK repeat
+the batch carefully: it sets refused rows aside (`snk.pair.table.narrow`) and compares rows that already exist.
 
-A mark can be moved only under the latest lease of its table: its epoch stands in the mark, and whoever takes a lease
-claims the marks with a greater one. A daemon that was asleep meanwhile finds the mark moved, whatever it still had to
-write.
+A mark can be moved only under the latest lease of its table. The epoch of the lease is stored in the mark, and a daemon
+that takes a lease claims the marks with a greater epoch. A daemon that was suspended meanwhile finds the mark moved,
+whatever it still had to write.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -39,17 +39,17 @@ from snk.pair.table.statement import Statement
 from snk.pair.table.synced import Rows, SyncedTable, bound
 
 MOST_INTERVALS = 1000
-MANY_ROWS = 256  # in the order of their uuids a seventh cheaper; fewer keep the order in which they came
+MANY_ROWS = 256  # from this number on, inserting in uuid order costs a seventh less; fewer rows keep their order
 NOTHING_ASIDE: Mapping[str, Refusal] = MappingProxyType({})
 Parents = Callable[[], Awaitable[bool]]
-"""Waits for rows that are on their way into other tables; False where that is of no use any more."""
+"""Waits for rows in transit to other tables; returns False if waiting is no longer useful."""
 
 NOT_TAKEN = Refusal("", "the INSERT succeeded but inserted no row: a trigger of this database drops it")
 
 
 @dataclass(frozen=True, slots=True)
 class MarkState:
-    """A mark as a value; `snk.pair.schema.own.Mark` tells what its parts mean."""
+    """A mark as a value; `snk.pair.schema.own.Mark` describes the fields."""
 
     version: int = 0
     high: int = 0
@@ -62,14 +62,14 @@ class MarkState:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What became of a batch.
+    """The outcome of a delivered batch.
 
     Attributes:
         inserted: how many rows are new in the destination.
-        present: the uuids that were there before: echoes, replays and conflicts.
+        present: the uuids that existed before: echoes, replays and conflicts.
         refused: the uuids that the destination refuses; they were set aside.
-        conflicts: the uuids of conflicts that were not known yet, and are recorded now.
-        made_in: the transactions in which rows were inserted, where there are triggers that may add others.
+        conflicts: the uuids of conflicts that were not known yet; they are recorded now.
+        made_in: the transactions in which rows were inserted, if there are triggers that may insert other rows.
     """
 
     inserted: int
@@ -80,13 +80,13 @@ class Delivered:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """The uuids of which no echo will come."""
+        """The uuids for which no echo will arrive."""
         return self.present + self.refused
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is to be done together, as `Writer.deliver` tells."""
+    """The arguments of `Writer.deliver`, processed in one transaction."""
 
     rows: Rows
     state: MarkState
@@ -95,13 +95,13 @@ class _Task:
 
 
 class Writer:
-    """Writes one table over one connection, and keeps the mark beside it.
+    """Writes one table and its mark over one connection.
 
     Args:
         server: the destination.
-        connection: to it.
-        table: where to write.
-        watches_triggers: say in which transactions rows were inserted (`Delivered.made_in`).
+        connection: a connection to it.
+        table: the table to write.
+        watches_triggers: report in which transactions rows were inserted (`Delivered.made_in`).
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Writer:
         self._rejects = Rejects(connection, self._key)
 
     async def load_mark(self) -> MarkState | None:
-        """The mark as it stands, or None where this table was never written by SNK."""
+        """The current mark, or None if SNK has never written this table."""
         found = sa.select(Mark.__table__).where(Mark.table_name == self._key)
         async with self._server.answering(self._connection):
             row = (await self._connection.execute(found)).mappings().one_or_none()
@@ -135,17 +135,17 @@ class Writer:
         return MarkState(row["version"], row["high"], row["safe"], holes, row["source"], row["boot"], row["epoch"])
 
     async def create_mark(self, state: MarkState) -> None:
-        """Write the first mark of a table, unless somebody else was faster."""
+        """Write the first mark of a table, unless another daemon already did."""
         first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version, epoch=state.epoch)
         async with self._server.answering(self._connection):
             await self._connection.execute(first.on_conflict_do_nothing())
 
     async def claim(self, state: MarkState, epoch: int) -> MarkState:
-        """From now on only those write this mark, and the rows that go with it, who have the lease of this epoch.
+        """Claim the mark: from now on, only the holder of this epoch's lease can write the mark and its rows.
 
         Raises:
-            LeaseLost: a later epoch has it.
-            MarkMoved: it was not at ``state.version``.
+            LeaseLost: a later epoch has the lease.
+            MarkMoved: the mark was not at ``state.version``.
         """
         if state.epoch > epoch:
             raise LeaseLost(
@@ -160,30 +160,30 @@ class Writer:
         return replace(state, epoch=epoch, version=state.version + 1)
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
-        """Which of these uuids the table holds."""
+        """Those of these uuids that exist in the table."""
         async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
     async def version(self) -> int | None:
-        """The version of the mark as it stands."""
+        """The current version of the mark."""
         async with self._server.answering(self._connection):
             return (await self._connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
 
     async def conflicts(self) -> int:
-        """How many conflicts of this table are recorded here."""
+        """The number of conflicts of this table that are recorded here."""
         count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
         async with self._server.answering(self._connection):
             return (await self._connection.execute(count)).scalar_one()
 
     async def load_ledger(self) -> Ledger:
-        """The ledger as it was kept last."""
+        """The ledger as it was last saved."""
         found = sa.select(LedgerKept.lows, LedgerKept.highs).where(LedgerKept.table_name == self._key)
         async with self._server.answering(self._connection):
             row = (await self._connection.execute(found)).one_or_none()
         return Ledger(Intervals.of(zip(row.lows, row.highs, strict=True))) if row else Ledger()
 
     async def keep_ledger(self, ledger: Ledger) -> None:
-        """Keep it for later sessions. It only says where to look, so it needs no place in the mark's transaction."""
+        """Save the ledger for later sessions, outside of the mark's transaction, because it only says where to look."""
         lows, highs = ([pair[end] for pair in ledger.finished.pairs] for end in (0, 1))
         keep = insert(LedgerKept).values(table_name=self._key, lows=lows, highs=highs)
         keep = keep.on_conflict_do_update(index_elements=[LedgerKept.table_name], set_={"lows": lows, "highs": highs})
@@ -191,17 +191,17 @@ class Writer:
             await self._connection.execute(keep)
 
     async def rejected(self) -> Aside:
-        """How many rows of this table are set aside here."""
+        """The number of rows of this table that are set aside here."""
         async with self._server.answering(self._connection):
             return await self._rejects.count()
 
     async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
-        """The uuids of rows that were set aside and are to be tried again now; `Rejects.due` tells the rest."""
+        """The uuids of rows that are set aside and due for a retry, as `Rejects.due` returns them."""
         async with self._server.answering(self._connection):
             return await self._rejects.due(limit, hopeful=hopeful)
 
     async def parents(self) -> frozenset[str]:
-        """The tables to which foreign keys of this one refer."""
+        """The tables to which foreign keys of this table refer."""
         async with self._server.answering(self._connection):
             return await lookup.parents(self._connection, self._table.shape.relations)
 
@@ -217,7 +217,7 @@ class Writer:
             The state with its new version.
 
         Raises:
-            MarkMoved: it was not at ``state.version``.
+            MarkMoved: the mark was not at ``state.version``.
         """
         async with self._server.answering(self._connection):
             result = await self._connection.execute(MOVE_MARK, self._moved(state))
@@ -232,35 +232,35 @@ class Writer:
         parents: Parents | None = None,
         aside: Mapping[str, Refusal] = NOTHING_ASIDE,
     ) -> tuple[Delivered, MarkState]:
-        """Insert what is missing of the rows and move the mark, in one transaction.
+        """Insert the missing rows and move the mark, in one transaction.
 
         Args:
-            rows: what the source holds.
-            state: the mark that is true when they are there.
-            again: uuids that were set aside; those not refused any more, and those not among the rows, are forgotten.
-            parents: waits for rows to which these refer; without it, those that lack one are set aside at once.
-            aside: rows that are not to be inserted at all, but set aside with the mark; they are not among the others.
+            rows: rows of the source.
+            state: the mark that is valid once these rows exist.
+            again: uuids that were set aside. A uuid that is no longer refused, or is not among the rows, is forgotten.
+            parents: waits for rows to which these refer; without it, rows that lack one are set aside at once.
+            aside: rows to set aside with the mark instead of inserting them; they are not among ``rows``.
 
         Returns:
-            What became of the rows, and the state with its new version.
+            The outcome, and the state with its new version.
 
         Raises:
-            MarkMoved: the mark was not at ``state.version``, or somebody has a later lease; nothing was written.
-            TooLarge: so many rows are refused that smaller batches serve better; nothing was written.
+            MarkMoved: the mark was not at ``state.version``, or there is a later lease; nothing was written.
+            TooLarge: so many rows are refused that smaller batches work better; nothing was written.
         """
         if not (rows or again or aside):
             return Delivered(0), await self.move(state)
         task = _Task(rows, state, again, aside)
         delivered = await self._deliver(task, patient=parents is not None)
         while delivered is None:
-            # No transaction is open meanwhile.
+            # No transaction is open during the wait.
             delivered = await self._deliver(task, patient=parents is not None and await parents())
-        # A restart or a lost dedup set brings runs of rows that are there already; refused ones come in runs, too.
+        # After a restart or a lost dedup set, runs of rows exist already; refused rows also come in runs.
         self._careful = bool(delivered.absent)
         return delivered, replace(state, version=state.version + 1)
 
     async def _deliver(self, task: _Task, *, patient: bool) -> Delivered | None:
-        """One try; None, with nothing written, where it is worth waiting for rows to which these refer."""
+        """One attempt; None, with nothing written, if SNK should wait for rows to which these refer."""
         try:
             delivered = None
             if not (self._careful or task.again or task.aside):
@@ -270,7 +270,7 @@ class Writer:
             return None
 
     async def _deliver_plainly(self, rows: Rows, state: MarkState, *, patient: bool) -> Delivered | None:
-        """One statement; None when something was refused, be it by the unique key, and then nothing was written."""
+        """One statement; None, with nothing written, if the server refused it, for instance for the unique key."""
         statement, values = self._statement(rows)
         values = {**values, **self._moved(state), "rows": len(rows)}
         ready = await statement.over(self._connection, values)
@@ -287,7 +287,7 @@ class Writer:
         return Delivered(len(rows), made_in=frozenset(made_in))
 
     def _statement(self, rows: Rows) -> tuple[Statement, dict[str, Any]]:
-        """What suits so many rows best, with the rows as its parameters."""
+        """The best statement for this number of rows, with the rows as its parameters."""
         if len(rows) < MANY_ROWS:
             return self._deliver_few, bound(rows.columns)
         if (values := self._table.joined(rows.columns)) is not None:
@@ -298,21 +298,22 @@ class Writer:
         statement = await self._insert_missing.over(self._connection, self._table.labels)
         await self._conflicts.get_ready()
         async with self._server.answering(self._connection, "write"):
-            await self._connection.commit()  # nothing is open; SQLAlchemy wants it before the isolation level changes
+            # No transaction is open, but SQLAlchemy requires a commit before the isolation level changes.
+            await self._connection.commit()
             connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
             try:
                 delivered = await self._narrowed(connection, task, statement, patient=patient)
             except ParentMissing:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 raise
-            # Not after any other error: the session ends, and to touch a dead connection would open another one.
+            # Not after any other error: the session ends, and using a dead connection would open a new one.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             return delivered
 
     async def _narrowed(
         self, connection: AsyncConnection, task: _Task, statement: sa.Executable, *, patient: bool
     ) -> Delivered:
-        """The careful way, in a transaction of its own."""
+        """Move the mark, insert the accepted rows and set the others aside, in one transaction."""
         rows = task.rows
         async with connection.begin():
             result = await connection.execute(MOVE_MARK, self._moved(task.state))
@@ -340,7 +341,7 @@ class Writer:
         return {"key": self._key, "expected": state.version, "lease": state.epoch, **values}
 
     def _coarse(self, holes: Intervals) -> Intervals:
-        """As many of them as a mark keeps; mostly they are the same as in the last one."""
+        """The holes, reduced to the number that a mark stores; usually they are the same as in the last mark."""
         if holes is not self._kept[0]:
             self._kept = (holes, holes.coarse(MOST_INTERVALS))
         return self._kept[1]

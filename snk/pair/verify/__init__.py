@@ -1,1 +1,1 @@
-"""Proof that both sides hold the same rows: digests in the servers, narrowed down to single rows."""
+"""Proves that both sides hold the same rows: the servers compute digests, which are narrowed down to single rows."""

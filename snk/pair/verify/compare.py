@@ -1,7 +1,7 @@
-"""Whether both sides of a table hold the same rows, and which they are that differ.
+"""Compares both sides of a table and finds the rows that differ.
 
-The whole table is digested on both sides at once. Where the digests agree, that is all; otherwise the rows that differ
-are searched for.
+Both sides compute the digest of the whole table at the same time. If the digests are equal, the comparison is done;
+otherwise it searches for the rows that differ.
 """
 
 import time
@@ -23,14 +23,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found.
+    """The result of a comparison.
 
     Attributes:
         only_in_first: uuids of rows that second lacks; sorted, as are the others.
         only_in_second: uuids of rows that first lacks.
-        different: uuids that both have, with different rows.
-        complete: False when there were so many differences that the search was broken off.
-        seconds: how long it took.
+        different: uuids that both sides have, with different rows.
+        complete: False if the search stopped early because of too many differences.
+        seconds: how long the comparison took.
     """
 
     table: str
@@ -50,14 +50,14 @@ class Comparison:
 async def compare(
     first: Server, second: Server, table: str, *, settle_seconds: float = 5.0, progress: Progress | None = None
 ) -> Comparison:
-    """Compare both sides of a table. Rows that arrive while it runs may or may not take part.
+    """Compare both sides of a table. Rows that arrive while it runs may or may not be included.
 
     Args:
         first: database A.
         second: database B.
-        table: by the name in the settings.
-        settle_seconds: a row is reported when it differs for so long; 0 reports what the first look sees.
-        progress: is told how it goes.
+        table: its name in the settings.
+        settle_seconds: how long a row must differ before it is reported; 0 reports what the first look finds.
+        progress: called with the progress.
 
     Raises:
         Unavailable: a server cannot be reached.
@@ -65,7 +65,8 @@ async def compare(
     """
     began = time.monotonic()
     tell = progress or (lambda *_: None)
-    # A pass over a large table takes as long as it takes; whether the server is at work on it is asked now and then.
+    # A pass over a large table may take any time, so there is no deadline; SNK periodically checks that the server is
+    # still working on it.
     first, second = (replace(server, command_seconds=None) for server in (first, second))
     async with sides_of(first, second, table, TableSide) as (name, sides):
         tell("digest", 0, 1)

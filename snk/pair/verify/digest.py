@@ -30,7 +30,7 @@ class Digest:
 
 
 class TableSide:
-    """One side of a table, to be asked for digests over one connection."""
+    """Computes digests of one side of a table over one connection."""
 
     def __init__(self, server: Server, connection: AsyncConnection, table: SyncedTable, texts: Texts) -> None:
         self._server = server
@@ -41,7 +41,7 @@ class TableSide:
         self._within = table.uuid.between(sa.bindparam("low", type_=UUID), sa.bindparam("high", type_=UUID))
         self._named = table.uuid == sa.any_(sa.bindparam("uuids", type_=UUIDS_ARRAY))
         self._considered: sa.ColumnElement[bool] = sa.true()
-        # By a hash, so that rows are spread evenly however their uuids are made.
+        # Classes are numbered by a hash, so that rows spread evenly, however their uuids are generated.
         number = seed(table, 0).bitwise_and(sa.bindparam("mask", type_=sa.BigInteger))
         in_classes = number == sa.any_(sa.bindparam("classes", type_=IDS_ARRAY))
         part = sa.func.width_bucket(table.uuid, sa.bindparam("bounds", type_=UUIDS_ARRAY))
@@ -59,7 +59,7 @@ class TableSide:
         return Digest(rows, int(total))
 
     async def classes(self, count: int) -> list[Digest]:
-        """The digest of each class of rows, of which there are so many, a power of two."""
+        """The digest of each of ``count`` classes of rows; ``count`` is a power of two."""
         return _in_order(await self._rows(self._classes, {"mask": count - 1}), count)
 
     async def hashes_in(self, classes: Sequence[int], count: int) -> dict[str, int]:
@@ -69,7 +69,7 @@ class TableSide:
     async def ends(self, part: UuidRange) -> UuidRange | None:
         """The range from the least to the greatest uuid within a range; None if it is empty.
 
-        Two looks into the index: not every supported version has min() and max() of uuids.
+        It takes two index lookups, because not every supported version has min() and max() for uuids.
         """
         low, high = [await self._rows(end, _bounds(part)) for end in self._ends]
         return UuidRange.of(low[0][0], high[0][0]) if low and high else None
@@ -85,16 +85,16 @@ class TableSide:
         return await self._by_uuid(self._hashes_in_ranges, values)
 
     async def hashes_of(self, uuids: Sequence[str]) -> dict[str, int]:
-        """The hash of each of these rows, by uuid, as far as they are there."""
+        """The hash of each of these rows that exists, by uuid."""
         return await self._by_uuid(self._hashes_of_named, {"uuids": list(uuids)})
 
     @property
     def _hash(self) -> sa.ColumnElement[int]:
-        """The hash of a row. It is in most statements, so what it compiles to is kept.
+        """The hash of a row. Most statements contain it, so its compiled text is kept.
 
-        Where encodings differ it is made of common table expressions and parameters, which only a statement can have.
-        No cached_property: up to Python 3.11 those of all instances have one lock, and the event loop would wait for
-        the thread that makes this of a wide table.
+        If the encodings differ, it contains common table expressions and parameters, so it cannot be compiled outside
+        of a statement. It is no cached_property: up to Python 3.11, all instances share one lock, and the event loop
+        would wait for the thread that builds the hash of a wide table.
         """
         if self._made_hash is None:
             made = row_hash(self._table, self._texts)
@@ -106,8 +106,9 @@ class TableSide:
     def _grouped(self, number: sa.ColumnElement[int], condition: sa.ColumnElement[bool]) -> Statement:
         """The digest of all rows that have the same number.
 
-        OFFSET hides from the planner what the numbers are made of: it would take them to be as many as the uuids, and
-        sort whole rows on disk instead of counting in memory. In quotes, or it would not let several processes do it.
+        OFFSET hides from the planner how the numbers are computed. Otherwise it would expect as many numbers as uuids,
+        and sort whole rows on disk instead of counting in memory. The offset is quoted: an unquoted one would prevent a
+        parallel plan.
         """
 
         def make(_: SyncedTable) -> sa.Select[Any]:
@@ -142,14 +143,14 @@ class TableSide:
                     raise
 
     async def _ready(self, statement: Statement, values: dict[str, Any]) -> sa.Executable:
-        """The statement, which may take its time when it is asked for first."""
+        """The statement; the first call may take long."""
         return await statement.over(self._connection, {**values, **self._texts.values})
 
 
 def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:
-    """Hashes by uuid; a uuid that occurs several times gets their sum.
+    """Hashes by uuid; a uuid that occurs several times gets the sum of its hashes.
 
-    Within one table its index forbids that, over the children of one table nothing does.
+    The unique index prevents duplicates within one table, but nothing prevents them across child tables.
     """
     found = dict(zip(uuids, hashes, strict=True))
     if len(found) < len(uuids):
@@ -166,14 +167,14 @@ def _end(within: sa.ColumnElement[bool], table: SyncedTable, *, last: bool) -> s
 
 
 def _in_ranges(table: SyncedTable) -> sa.ColumnElement[bool]:
-    """The uuid lies between one of ``lows`` and that of ``highs``."""
+    """The uuid lies between one of ``lows`` and the corresponding one of ``highs``."""
     ends = (sa.bindparam(name, type_=UUIDS_ARRAY) for name in ("lows", "highs"))
     bounds = sa.func.unnest(*ends).table_valued("low", "high", name="bounds").render_derived()
     return table.uuid.between(bounds.c.low, bounds.c.high)
 
 
 def _in_order(numbered: Iterable[tuple[int, int, Any]], count: int) -> list[Digest]:
-    """The digests of so many numbers."""
+    """The digests of the numbers below ``count``, in order."""
     found = {at: Digest(rows, int(total)) for at, rows, total in numbered}
     return [found.get(at, Digest()) for at in range(count)]
 

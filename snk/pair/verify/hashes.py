@@ -1,26 +1,26 @@
-"""The hash of a row, made of PostgreSQL's own 64-bit hashes of all copied columns.
+"""The hash of a row, computed from PostgreSQL's own 64-bit hashes of all copied columns.
 
-Each value is hashed with a seed of its own, the hash of the row's uuid and the column's number, and a row's hash is
-the exclusive or of these. So nothing cancels out when two rows exchange their contents, or a row two of its columns. A
-NULL counts as its seed. (One ``hash_record_extended`` of the row would be simpler, and slower by half. Of a NULL alone
-it is 0, whatever the seed.)
+Each value is hashed with a separate seed, which is the hash of the row's uuid and the column's number. A row's hash is
+the exclusive or of these hashes. So nothing cancels out if two rows exchange their contents, or a row two of its
+columns. The hash of a NULL is its seed. (One ``hash_record_extended`` of the row would be simpler, but half again as
+slow, and for a single NULL it returns 0, whatever the seed.)
 
-Two properties of PostgreSQL's hashes would let different values look equal, and are avoided:
+Two properties of PostgreSQL's hashes would make different values look equal, and are avoided:
 
-- The hash of a bigint folds it to 32 bits to agree with that of an integer (``hashint8extended`` in hashfunc.c): 0 and
-  2^32 + 1 collide. So a bigint is hashed as text.
-- Text in a nondeterministic collation hashes alike when it compares alike. So all text is hashed in collation "C".
+- The hash of a bigint folds it to 32 bits to agree with the hash of an integer (``hashint8extended`` in hashfunc.c): 0
+  and 2^32 + 1 collide. So a bigint is hashed as text.
+- In a nondeterministic collation, texts that compare equal have equal hashes. So all text is hashed in collation "C".
 
-Values without a plain type are hashed as text: many types have no hash, and others hash alike what is written
-differently (1.0 and 1.00).
+Values without a plain type are hashed as text: many types have no hash function, and others return the same hash for
+values that are written differently (1.0 and 1.00).
 
-Two properties of databases with different encodings would let equal values look different, and are avoided:
+Two properties of databases with different encodings would make equal values look different, and are avoided:
 
-- The same text is other bytes. So it is hashed as the bytes that it has in UTF8. Characters that UTF8 lacks (of those
-  that a server was found to hold, `Texts.strays`) leave a text as the bytes that it has there: no row of the other side
-  is equal to it.
-- What is sorted by its bytes, such as the keys of a jsonb and the lexemes of a tsvector, is written in another order.
-  So what is not ASCII there is hashed part by part, in no order.
+- The same text consists of different bytes. So a text is hashed as its UTF8 bytes. A text with a character that UTF8
+  lacks (only those that a server was found to hold are known, `Texts.strays`) is hashed as the bytes that it has in
+  its database: no row of the other side is equal to it.
+- Values sorted by bytes, such as the keys of a jsonb and the lexemes of a tsvector, are written in a different order.
+  So such a value is hashed part by part, in no order, if it is not pure ASCII.
 """
 
 import re
@@ -39,7 +39,7 @@ from snk.pair.table.synced import SyncedTable
 
 HASHED_AS_THEY_ARE = (sa.SmallInteger, sa.Integer, sa.Boolean, sa.LargeBinary)
 UTF8, NONE = "UTF8", "SQL_ASCII"
-AS_IN_UTF8 = (UTF8, NONE)  # without an encoding, text is what clients sent, and SNK sends UTF8
+AS_IN_UTF8 = (UTF8, NONE)  # without an encoding, text is the bytes that clients sent, and SNK sends UTF8
 UNTRANSLATABLE = "22P05"
 
 Hashed = Callable[[sa.ColumnElement[str]], sa.ColumnElement[int]]
@@ -48,12 +48,12 @@ Cases = list[tuple[sa.ColumnElement[bool], sa.ColumnElement[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """How one side's texts are hashed, so that equal ones on both sides have equal hashes.
+    """How one side's texts are hashed, so that equal texts on both sides have equal hashes.
 
     Attributes:
-        encoding: of this side's database.
-        mixed: that of the other side has other bytes for the same text.
-        strays: characters of this database that UTF8 lacks, as far as they were met.
+        encoding: encoding of this side's database.
+        mixed: whether the other side's encoding has different bytes for the same text.
+        strays: characters found in this database so far that UTF8 lacks.
     """
 
     encoding: str = UTF8
@@ -62,22 +62,22 @@ class Texts:
 
     @classmethod
     def of(cls, *encodings: str) -> "list[Texts]":
-        """Those of both sides."""
+        """The texts of both sides, given their encodings."""
         mixed = len({UTF8 if encoding in AS_IN_UTF8 else encoding for encoding in encodings}) > 1
         return [cls(encoding, mixed) for encoding in encodings]
 
     @property
     def recoded(self) -> bool:
-        """Whether texts are hashed as other bytes than they have in this database."""
+        """Whether texts are converted before hashing, because their bytes in this database are not UTF8."""
         return self.mixed and self.encoding not in AS_IN_UTF8
 
     @property
     def values(self) -> dict[str, Any]:
-        """What a statement with such hashes is to be given."""
+        """The parameters that a statement with such hashes needs."""
         return {"strays": self.strays} if self.recoded else {}
 
     def met(self, error: BaseException | None) -> bool:
-        """Whether an error speaks of a character that UTF8 lacks, and that was not known yet. From now on it is."""
+        """Whether an error reports a new character that UTF8 lacks; if so, the character is added to ``strays``."""
         if not (self.recoded and isinstance(error, DBAPIError) and sqlstate(error) == UNTRANSLATABLE):
             return False
         stray = bytes.fromhex("".join(re.findall(r"\b0x([0-9a-f]{2})\b", plain(error))))
@@ -87,22 +87,22 @@ class Texts:
         return True
 
     def hashed(self, text: sa.ColumnElement[str], seed: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-        """The hash of a text, none of whose characters UTF8 lacks."""
+        """The hash of a text that contains only characters that UTF8 has."""
         if self.recoded:
             return _hash_as_it_is(self._bytes(text), seed)
         return sa.func.hashtextextended(sa.collate(text, "C"), seed)
 
     def sorted_by_bytes(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-        """Whether the order of what a text lists may be another one on the other side: not all of it is ASCII."""
-        found = self._bytes(sa.func.replace(text, "\\", ""))  # which would be escaped, too
+        """Whether the parts of a text may have another order on the other side, because it is not pure ASCII."""
+        found = self._bytes(sa.func.replace(text, "\\", ""))  # encode() would escape the backslash, too
         return sa.func.octet_length(sa.func.encode(found, "escape")) > sa.func.octet_length(found)
 
     def size(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[int]:
-        """How many bytes a text has, the same on both sides."""
+        """How many bytes a text has after conversion; it is the same on both sides."""
         return sa.func.octet_length(self._bytes(text))
 
     def stray(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-        """Whether a text holds a character that UTF8 is known to lack."""
+        """Whether a text contains one of the known characters that UTF8 lacks."""
         strays = sa.bindparam("strays", type_=ARRAY(sa.LargeBinary, dimensions=1))
         stray = sa.func.unnest(strays).table_valued("bytes", name="stray").render_derived()
         character = sa.func.convert_from(stray.c.bytes, self.encoding)
@@ -112,12 +112,12 @@ class Texts:
         return sa.and_(sa.func.cardinality(strays) > 0, held.exists())
 
     def hash_of_strays(self, text: sa.ColumnElement[str], seed: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
-        """The hash of a text that holds such a character; that of no other text, whatever its bytes."""
+        """The hash of a text with such a character; it differs from other texts' hashes, even for the same bytes."""
         other_seed = seed.bitwise_xor(sa.literal(-1, sa.BigInteger))
         return _hash_as_it_is(sa.func.convert_to(text, self.encoding), other_seed)
 
     def _bytes(self, text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
-        # Without an encoding any bytes are taken; they are no UTF8, perhaps.
+        # Without an encoding, a database accepts any bytes, which may not be valid UTF8.
         return sa.func.convert_to(text, NONE if self.encoding == NONE else UTF8)
 
 
@@ -129,7 +129,7 @@ def row_hash(table: SyncedTable, texts: Texts) -> sa.ColumnElement[int]:
 
 
 def seed(table: SyncedTable, number: int) -> sa.ColumnElement[int]:
-    """A hash of a row's uuid alone, and of a number."""
+    """A hash of a row's uuid and a number."""
     return sa.func.uuid_hash_extended(table.uuid, sa.literal_column(str(number), sa.BigInteger))
 
 
@@ -153,7 +153,7 @@ def _hash_of(table: SyncedTable, column: Column, seed: sa.ColumnElement[int], te
 def _odd(
     table: SyncedTable, column: Column, text: sa.ColumnElement[str], seed: sa.ColumnElement[int], texts: Texts
 ) -> Cases:
-    """Of values that travel as text, those that are not hashed as that: when, and how."""
+    """The cases in which a value that is transferred as text is hashed differently: each condition with its hash."""
     cases: Cases = []
     if texts.recoded:
         cases.append((texts.stray(text), texts.hash_of_strays(text, seed)))
@@ -162,7 +162,7 @@ def _odd(
         parts = in_parts(lambda part: texts.hashed(part, seed)).bitwise_xor(texts.hashed(size, seed))
         may_be_sorted = texts.sorted_by_bytes(text)
         if not column.type_name.startswith("jsonb"):
-            # An escape in a json may stand for a character that the database cannot hold.
+            # An escape in a json may denote a character that the database cannot store.
             may_be_sorted = sa.and_(may_be_sorted, sa.func.strpos(text, "\\u") == 0)
         cases.append((may_be_sorted, parts))
     return cases
@@ -173,11 +173,11 @@ def _hash_as_it_is(value: sa.ColumnElement[Any], seed: sa.ColumnElement[int]) ->
 
 
 def _parts(table: sa.FromClause, column: Column) -> Callable[[Hashed], sa.ColumnElement[int]] | None:
-    """How to hash what may be sorted by its bytes part by part; None for a type that does not sort."""
+    """How to hash a value that may be sorted by its bytes, part by part; None for a type that does not sort."""
     value = table.c[column.name]
     if column.type_name == "tsvector":
         return lambda hashed: _hash_of_lexemes(table, value, hashed)
-    # The types of others are written with their schema.
+    # The names of user-defined types contain their schema.
     if column.type_name in ("jsonb", "jsonb[]") or "." in column.type_name.partition("(")[0]:
         return lambda hashed: _hash_of_leaves(table, sa.func.to_jsonb(value, type_=JSONB()), hashed)
     return None
@@ -190,7 +190,7 @@ def _hash_of_lexemes(table: sa.FromClause, value: sa.ColumnElement[Any], hashed:
 
 
 def _hash_of_leaves(table: sa.FromClause, document: sa.ColumnElement[Any], hashed: Hashed) -> sa.ColumnElement[int]:
-    """The exclusive or of the hashes of all that a document holds, each with its path."""
+    """The exclusive or of the hashes of all leaves of a document, each hashed with its path."""
     top = sa.select(sa.literal_column("''", sa.Text).label("path"), document.label("value"))
     node = top.correlate(table).cte("node", recursive=True, nesting=True)
     kind = sa.func.jsonb_typeof(node.c.value)

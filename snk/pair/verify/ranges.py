@@ -1,4 +1,4 @@
-"""Ranges of uuids, as the 128-bit numbers by which PostgreSQL orders them."""
+"""Ranges of uuids, as 128-bit numbers, whose order is PostgreSQL's order of uuids."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ class UuidRange:
         return str(UUID(int=self.high))
 
     def __or__(self, other: Self) -> Self:
-        """The least range that holds both."""
+        """The smallest range that contains both."""
         return type(self)(min(self.low, other.low), max(self.high, other.high))
 
     def split(self, parts: int) -> list[Self]:
-        """Adjacent ranges of about the same width that make up this one; fewer, if it holds fewer uuids.
+        """Split into adjacent ranges of about the same width; fewer than ``parts`` if it contains fewer uuids.
 
-        Equal in width, not in prefix: uuids that begin with a time share long prefixes, yet spread between the first
-        and the last of them.
+        The split is by width, not by prefix: uuids that begin with a time share long prefixes, but are spread between
+        the first and the last of them.
         """
         width = self.high - self.low + 1
         parts = max(1, min(parts, width))
@@ -45,14 +45,14 @@ class UuidRange:
 
 
 ALL = UuidRange(0, 2**128 - 1)
-"""Every uuid there can be."""
+"""The range of all possible uuids."""
 
 Batch = list[tuple[UuidRange, int]]
 """Ranges, and how many rows each of them holds."""
 
 
 def batches(parts: Iterable[tuple[UuidRange, int]], most_rows: int) -> Iterator[Batch]:
-    """Ranges put together, in their order, as long as they hold so many rows at most; a larger one stays alone."""
+    """Group ranges, in their order, into batches of at most ``most_rows`` rows; a larger range forms its own batch."""
     batch: Batch = []
     size = 0
     for part, rows in parts:

@@ -1,16 +1,16 @@
-"""The search for the rows that differ: by classes or down into ranges, and a second look at what was found.
+"""Searches for the rows that differ, by classes or by ranges, and checks the rows it found again.
 
-Mostly few rows differ. So the rows are first digested by classes, told by a hash of the uuid, and the hash of every row
-in the classes that differ is fetched: two passes over the table.
+Usually few rows differ. So the search first digests the rows by classes, which are defined by a hash of the uuid, and
+then fetches the hash of every row in the classes that differ: two passes over the table.
 
-Where many classes differ, the search goes by ranges. Where the digests of a range agree, that is all. Otherwise the
-range is split, each part is digested, and only those that differ are looked into, until they are small enough to fetch
-the hash of every row. This is the descent of a Merkle tree that is computed on the way (as in Dynamo's anti-entropy,
-DeCandia et al., 2007), with the leaves cut by uuid, for ids differ between the sides.
+If many classes differ, the search proceeds by ranges. If the digests of a range are equal, the range is done.
+Otherwise the range is split and each part is digested. The parts that differ are split again, until they are small
+enough to fetch the hash of every row. This is the descent of a Merkle tree that is computed on demand (as in Dynamo's
+anti-entropy, DeCandia et al., 2007). The leaves are divided by uuid, because ids differ between the sides.
 
-On a live pair rows are under way while they are compared. What looks different is therefore only suspected, and looked
-at again, by uuid, until it is equal or has stayed different for a while. Suspects are kept in bounded memory: when they
-are many, those at hand are settled before the search goes on.
+On a live pair, rows are in flight during the comparison. So a row that looks different is only a suspect. It is checked
+again, by uuid, until it is equal or has differed for a while. Memory for suspects is bounded: if there are many, the
+current ones are settled before the search continues.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from snk.pair.verify.ranges import ALL, Batch, UuidRange, batches
 
 LEAST_CLASSES = 2048
 MOST_CLASSES = 65_536
-ROWS_PER_CLASS = 10_000  # the more classes, the more of their sums leave the processor's cache
+ROWS_PER_CLASS = 10_000  # with more classes, fewer of their sums fit into the processor's cache
 FEW_UNEQUAL = 1 / 16
 MOST_IN_CLASSES = 250_000
 ROWS_PER_PART = 300
@@ -43,18 +43,18 @@ Kind = Literal["only_in_first", "only_in_second", "different"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Excuse = Callable[[dict[str, Kind]], Awaitable[frozenset[str]]]
-"""Which of some rows that differ are known to, and are to be passed over."""
+"""Returns those of the given differing rows that are known to differ and are to be ignored."""
 
 Progress = Callable[[str, int, int], None]
-"""Is told what is being done, how many parts of it are done, and of how many."""
+"""Called with the current activity, the number of completed parts, and the number of all parts."""
 
 
 class Search:
-    """The search in classes or ranges, and what it has found so far.
+    """The search in classes or ranges, and its results so far.
 
     Attributes:
-        found: rows that differ, and lastingly so, by uuid.
-        excused: how many were passed over.
+        found: rows that differ persistently, by uuid.
+        excused: how many differing rows were ignored.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class Search:
 
     @property
     def full(self) -> bool:
-        """Whether so many rows differ that the search is broken off."""
+        """Whether so many rows differ that the search stops early."""
         return len(self.found) >= self._most
 
     async def run(self, rows: int) -> None:
         """Find all rows that differ.
 
         Args:
-            rows: about how many there are on the side that has more.
+            rows: approximate number of rows on the side that has more.
         """
         count = min(MOST_CLASSES, max(LEAST_CLASSES, 1 << (rows // ROWS_PER_CLASS).bit_length()))
         unequal = unequal_parts(range(count), *await both(side.classes(count) for side in self._sides))
@@ -98,7 +98,7 @@ class Search:
         await self._settle()
 
     async def among(self, unequal: Batch) -> None:
-        """Find all rows that differ in ranges whose digests do, given how many rows each of them holds."""
+        """Find all rows that differ, given the ranges whose digests differ and how many rows each of them holds."""
         await self._narrow(unequal)
         await self._settle()
 
@@ -145,7 +145,7 @@ class Search:
 async def lasting(
     sides: Sequence[TableSide], suspects: dict[str, Kind], settle_seconds: float, tell: Progress
 ) -> dict[str, Kind]:
-    """Those suspects that keep differing for so many seconds from now; all of them, at once, for 0 seconds."""
+    """The suspects that still differ after ``settle_seconds`` from now; for 0 seconds, all of them at once."""
     deadline = time.monotonic() + settle_seconds
     pause = FIRST_PAUSE_SECONDS
     while suspects and time.monotonic() < deadline:
@@ -178,8 +178,8 @@ def unequal_rows(first: dict[str, int], second: dict[str, int]) -> dict[str, Kin
 
 
 async def both(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Ask both sides at the same time; when one cannot answer, the other is not waited for."""
-    # No TaskGroup: before Python 3.11.4 a failed one leaves its parent marked as cancelled, and the next
+    """Query both sides at the same time; if one fails, do not wait for the other."""
+    # Do not use a TaskGroup: before Python 3.11.4, a failed one leaves its parent marked as cancelled, and the next
     # asyncio.timeout() of that task would end it silently.
     tasks = [asyncio.ensure_future(question) for question in questions]
     try:

@@ -1,4 +1,4 @@
-"""Both sides of a table, looked at and found to be alike, each over a connection of its own."""
+"""Opens both sides of a table, each over a separate connection, after checking that they have the same shape."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,7 +22,7 @@ Make = Callable[[Server, AsyncConnection, SyncedTable, Texts], S]
 
 @asynccontextmanager
 async def sides_of(first: Server, second: Server, table: str, make: Make[S]) -> AsyncIterator[tuple[str, list[S]]]:
-    """The table's full name and its two sides, as long as the block lasts.
+    """The table's full name and its two sides, valid within the block.
 
     Raises:
         Unavailable: a server cannot be reached.

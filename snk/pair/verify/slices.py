@@ -1,15 +1,15 @@
-"""One side of a table, digested in slices, so that whoever uses the table hardly notices.
+"""Digests one side of a table in slices, so that applications hardly notice.
 
-One statement over a large table would hold VACUUM up with its snapshot and take a processor for as long as it lasts.
-A digest is a sum, so that of a table is the sum of those of its slices, each a short statement with a snapshot of its
-own; and a rest follows each of them (`snk.pair.verify.throttle`).
+One statement over a large table would hold back VACUUM with its snapshot and occupy a processor until it ends. A digest
+is a sum, so the digest of a table is the sum of the digests of its slices. Each slice is a short statement with its own
+snapshot, followed by a rest (`snk.pair.verify.throttle`).
 
-The slices follow the id, in which rows mostly lie on disk in the order they came. Ids mean nothing on the other side,
-so a slice is digested by ranges of uuids, and these are added up. A slice ends after so many rows, not after so many
-ids: ids may be sparse. Where the ids have no index, slices follow the uuids, which always have one.
+The slices follow the id, because rows are mostly stored in insertion order. Ids mean nothing on the other side, so a
+slice is digested by ranges of uuids, and these digests are added up. A slice ends after a number of rows, not after a
+number of ids, because ids may be sparse. If the ids have no index, slices follow the uuids, which always have one.
 
-Only rows take part whose id, or whose uuid, is at most the greatest one when the pass began. It bounds the pass on a
-table that grows.
+A pass includes only rows whose id, or uuid, is at most the greatest one at its start. This bounds the pass on a growing
+table.
 """
 
 import time
@@ -32,9 +32,9 @@ from snk.pair.verify.hashes import Texts
 from snk.pair.verify.ranges import ALL, UuidRange
 
 KEPT_BITS = ~(1 << 31)
-"""The bits of a hash that a digest by slices sums up.
+"""The bits of a hash that a digest by slices adds up.
 
-They are summed in two halves, as integers: such sums are bigints, which the server adds up and the driver reads several
+They are added up in two halves, as integers: the sums are bigints, which the server adds and the driver reads several
 times faster than numerics. One bit is left out, so that both halves fit.
 """
 
@@ -42,10 +42,10 @@ MANY = 2**62
 
 
 class SlicedTableSide(TableSide):
-    """One side, whose server is asked only as often as a throttle permits.
+    """One side, whose server is queried only as often as a throttle permits.
 
     Attributes:
-        most_rows: so many rows take part at most, as far as ids tell.
+        most_rows: upper bound for the number of rows in the pass, estimated from the ids.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class SlicedTableSide(TableSide):
         self._indexed = table.shape.id_column.indexed
         self._first_id, self._last_id = 0, -1
         self.most_rows = 0
-        # Not every supported version has max() of uuids.
+        # Not every supported version has max() for uuids.
         last_uuid = sa.collate(sa.cast(table.uuid, sa.Text), "C")
         self._slice_by_id = self._slice(table.id, sa.BigInteger(), table.id)
         self._slice_by_uuid = self._slice(table.uuid, UUID, last_uuid)
@@ -72,15 +72,15 @@ class SlicedTableSide(TableSide):
         self._ends_of_ids = Statement(table, questions.bounds)
 
     async def begin(self) -> None:
-        """Look which rows take part, and have every statement go by index.
+        """Determine which rows the pass includes, and make the planner use indexes for every statement.
 
-        A scan of the whole table is never right for a slice, and no slice is worth a second process.
+        A sequential scan is never right for a slice, and no slice is worth a parallel worker.
         """
         async with self._server.answering(self._connection):
             await plan_by_index(self._connection)
             await self._connection.execute(sa.select(setting("max_parallel_workers_per_gather", "0")))
         if not self._indexed:
-            # To look for the greatest id, or for rows above it, would be to read the whole table.
+            # Finding the greatest id, or rows above it, would require reading the whole table.
             ends = await self.ends(ALL)
             self._considered = self._table.uuid <= sa.literal(ends.high_text, UUID) if ends else sa.false()
             self.most_rows = MANY
@@ -116,23 +116,23 @@ class SlicedTableSide(TableSide):
         return tally.digests
 
     async def newer(self, most: int) -> dict[str, int]:
-        """The hash of each of the first rows that came after the pass began, by uuid; none where ids have no index."""
+        """The hash of each of the first rows that arrived after the pass began, by uuid; empty if ids have no index."""
         if not self._indexed:
             return {}
         return await self._by_uuid(self._newer, {"above": self._last_id, "count": most})
 
     async def older(self, uuids: Sequence[str]) -> dict[str, int]:
-        """The hash of each of these rows that take part, by uuid."""
+        """The hash of each of these rows that the pass includes, by uuid."""
         return await self._by_uuid(self._older, {"uuids": list(uuids)})
 
     def _slice(
         self, key: sa.ColumnElement[Any], type_: sa.types.TypeEngine[Any], last: sa.ColumnElement[Any]
     ) -> Statement:
-        """The first rows by a key, digested by range; WITH TIES, so that equal keys stay in one slice."""
+        """The first rows by a key, digested by range. It uses WITH TIES, so that equal keys stay in one slice."""
         start, end = sa.bindparam("start", type_=type_), sa.bindparam("end", type_=type_)
 
         def make(table: SyncedTable) -> sa.Select[Any]:
-            # As one text, which the driver need not take apart, and which the server reads once, in its subquery.
+            # Pass the bounds as one text: the driver need not encode an array, and the subquery parses it only once.
             bounds = sa.select(sa.cast(sa.bindparam("bounds", type_=sa.Text), UUIDS_ARRAY)).scalar_subquery()
             number = sa.func.width_bucket(table.uuid, bounds)
             rows = (
@@ -150,7 +150,7 @@ class SlicedTableSide(TableSide):
         """Add one slice to a tally.
 
         Returns:
-            Its last key, or None if no rows are left behind it.
+            Its last key, or None if no rows are left after it.
         """
         most = self._stride.rows
         ((last, *sums),) = await self._rows(statement, {**values, "bounds": tally.bounds, "most": most})
@@ -158,7 +158,7 @@ class SlicedTableSide(TableSide):
         return None if last is None or tally.add(*sums) < most else last
 
     async def _rows(self, statement: Statement, values: dict[str, Any]) -> list[Any]:
-        await self._ready(statement, values)  # not in the others' time
+        await self._ready(statement, values)  # outside of the throttle, so that others do not wait for it
         async with self._throttle.statement():
             began = time.monotonic()
             rows = await super()._rows(statement, values)
@@ -175,7 +175,7 @@ def _first_above(table: SyncedTable) -> sa.ColumnElement[bool]:
 
 
 def _added_up(rows: sa.Subquery) -> sa.Select[Any]:
-    """The digests of numbered rows: the last key of all, the numbers, and for each how many, and both halves."""
+    """The digests of numbered rows: the last key of all, the numbers, and for each number its count and both halves."""
     halves = (
         rows.c.hash.bitwise_rshift(sa.literal(32, sa.Integer)),
         rows.c.hash.bitwise_and(sa.literal((1 << 31) - 1, sa.BigInteger)),
@@ -199,7 +199,7 @@ def _added_up(rows: sa.Subquery) -> sa.Select[Any]:
 
 
 class _Tally:
-    """Digests by range, added up."""
+    """Adds up digests by range."""
 
     def __init__(self, ranges: Sequence[UuidRange]) -> None:
         self.bounds = f"{{{','.join(part.low_text for part in ranges[1:])}}}"
@@ -207,7 +207,7 @@ class _Tally:
         self._totals = [0] * len(ranges)
 
     def add(self, numbers: Sequence[int], counts: Sequence[int], highs: Sequence[int], lows: Sequence[int]) -> int:
-        """Add a slice, and say how many rows it held."""
+        """Add a slice, and return how many rows it contained."""
         for at, count, high, low in zip(numbers, counts, highs, lows, strict=True):
             self._rows[at] += count
             self._totals[at] += (high << 32) + low
@@ -215,5 +215,5 @@ class _Tally:
 
     @property
     def digests(self) -> list[Digest]:
-        """What was added up."""
+        """The digest of each range."""
         return [Digest(rows, total) for rows, total in zip(self._rows, self._totals, strict=True)]

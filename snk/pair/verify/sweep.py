@@ -1,13 +1,13 @@
-"""Finds in the background what tailing cannot see: a comparison that spares both servers, of a pair in use.
+"""Finds in the background what tailing cannot see: compares a pair in use, with little load on both servers.
 
-Each side is digested by ranges of uuids, in slices with rests between them (`snk.pair.verify.slices`); the ranges whose
-digests differ are looked into by the same search as a comparison's (`snk.pair.verify.search`).
+Each side is digested by ranges of uuids, in slices with rests between them (`snk.pair.verify.slices`). Ranges whose
+digests differ are searched like those of a comparison (`snk.pair.verify.search`).
 
-On a pair in use the digests of many ranges would differ, and cost as much again to look into: the rows that were under
-way when the pass began are at or below the greatest id on the side they come from, and above it on the side they go
-to. These rows are known, for they are among the first above it. Where such a row took part on one side only, the other
-side's is added to its digest. It is an economy, no more: it can make a range look equal only by rows that are there,
-and a range it does not mend is looked into.
+On a pair in use, the digests of many ranges would differ, and searching these would double the cost: rows that were in
+flight when the pass began are at or below the greatest id on the side they come from, and above it on the side they go
+to. These rows can be found, because they are among the first rows above it. If only one side's digest includes such a
+row, the other side's row is added to the other side's digest. This only saves work: it can make a range look equal only
+by rows that exist, and a range that it does not make equal is searched.
 """
 
 import time
@@ -27,8 +27,8 @@ from snk.pair.verify.sides import sides_of
 from snk.pair.verify.slices import KEPT_BITS, SlicedTableSide
 from snk.pair.verify.throttle import Throttles
 
-# The pass over the table takes three times as long with 16,384 ranges as with 1000; with fewer, more rows lie beside
-# one that differs.
+# A pass over the table takes three times as long with 16,384 ranges as with 1000. With fewer ranges, more rows share a
+# range with a row that differs.
 ROWS_PER_RANGE = 1000
 MOST_RANGES = 2048
 MOST_SWEPT = 100_000
@@ -37,16 +37,16 @@ MOST_NEWER = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found, of the rows that were there when it began.
+    """The result of a sweep, for the rows that existed when it began.
 
     Attributes:
-        only_in_first: uuids of rows that second lacks, and lastingly so; sorted, as are the others.
+        only_in_first: uuids of rows that second persistently lacks; sorted, as are the others.
         only_in_second: uuids of rows that first lacks.
-        different: uuids that both have, with different rows.
-        complete: False when so many rows differ that the search was broken off: sweep again when these are copied.
-        excused: how many differ and are known to.
-        rows: how many took part, on each side.
-        seconds: how long it took.
+        different: uuids that both sides have, with different rows.
+        complete: False if the search stopped early because too many rows differ: sweep again when these are copied.
+        excused: how many rows differ and are known to differ.
+        rows: how many rows the sweep covered, on each side.
+        seconds: how long the sweep took.
     """
 
     table: str
@@ -60,7 +60,7 @@ class Swept:
 
 
 def _to_nobody(what: str, done: int, of: int) -> None:
-    """Tells nobody how it goes."""
+    """Ignore the progress."""
 
 
 async def sweep(
@@ -73,19 +73,19 @@ async def sweep(
     excuse: Excuse | None = None,
     tell: Progress = _to_nobody,
 ) -> Swept:
-    """Find the rows that differ lastingly, of those that were there when it began.
+    """Find the rows that differ persistently, among those that existed when the sweep began.
 
     Args:
         first: database A.
         second: database B.
-        table: by the name in the settings.
-        throttles: what this sweep and others may take of each server.
-        settle_seconds: a row is reported when it differs for so long; rows under way are to land sooner.
-        excuse: which rows are known to differ.
-        tell: is told how it goes.
+        table: its name in the settings.
+        throttles: limits on the load of this and other sweeps on each server.
+        settle_seconds: how long a row must differ before it is reported; rows in flight must arrive sooner.
+        excuse: returns the rows that are known to differ.
+        tell: called with the progress.
 
     Raises:
-        Unavailable, PairUnfit, TableUnfit: a server cannot be reached, or the table not be compared.
+        Unavailable, PairUnfit, TableUnfit: a server cannot be reached, or the table cannot be compared.
     """
     began = time.monotonic()
 
@@ -101,7 +101,7 @@ async def sweep(
 
 
 async def _compare(sides: Sequence[SlicedTableSide], search: Search, tell: Progress) -> tuple[int, int]:
-    """Digest both sides, and search where they differ; how many rows took part, on each side."""
+    """Digest both sides and search where they differ; return how many rows the pass included, on each side."""
     await both(side.begin() for side in sides)
     ranges = await _ranges(sides)
     tell("digest", 0, 1)
@@ -114,11 +114,11 @@ async def _compare(sides: Sequence[SlicedTableSide], search: Search, tell: Progr
 
 
 async def _ranges(sides: Sequence[SlicedTableSide]) -> list[UuidRange]:
-    """Ranges that hold all uuids, about as many rows in each as in the others."""
+    """Ranges that cover all uuids, with about the same number of rows in each."""
     ends = [end for end in await both(side.ends(ALL) for side in sides) if end]
     if not ends:
         return [ALL]
-    # With sparse ids there are fewer rows than this: so be it, ranges cost little.
+    # With sparse ids there are fewer rows than this, which is acceptable, because ranges cost little.
     rows = max(side.most_rows for side in sides)
     inner = (ends[0] | ends[-1]).split(max(2, min(rows // ROWS_PER_RANGE, MOST_RANGES)))
     starts = [ALL.low, *(part.low for part in inner[1:])]
@@ -127,11 +127,11 @@ async def _ranges(sides: Sequence[SlicedTableSide]) -> list[UuidRange]:
 
 
 async def _mend(sides: Sequence[SlicedTableSide], ranges: Sequence[UuidRange], digests: Sequence[list[Digest]]) -> None:
-    """Add to each side's digests the rows that came to it after the pass began, and took part on the other side."""
+    """Add to each side's digests the rows that arrived there after the pass began and that the other side includes."""
     newer = await both(side.newer(MOST_NEWER) for side in sides)
     lows = [part.low for part in ranges]
     for mended, here, there, other in zip(digests, newer, newer[::-1], sides[::-1], strict=True):
-        # A row that is new on both sides was not there when the pass began.
+        # A row that is new on both sides did not exist when the pass began.
         wanted = list(here.keys() - there.keys())
         for start in range(0, len(wanted), LOOK_AGAIN_ROWS):
             for uuid in await other.older(wanted[start : start + LOOK_AGAIN_ROWS]):

@@ -1,7 +1,7 @@
-"""How a pass over a table spares the server: statements that are short, and a rest after each of them.
+"""Limits the load of a pass over a table on the server: short statements, and a rest after each of them.
 
-What a server is asked for by several passes at once comes out of one throttle: one statement after the other, whichever
-table it reads, and after each of them a rest that all of them keep.
+Concurrent passes on one server share one throttle. It runs one statement at a time, whichever table the statement
+reads, and all passes rest after each statement.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ MOST_WORKED_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Stride:
-    """How many rows the next slice of a table is to hold, so that its statement takes about `SLICE_SECONDS`.
+    """How many rows the next slice of a table contains, so that its statement takes about `SLICE_SECONDS`.
 
-    It never more than doubles or halves: one statement that had to wait says little about the next.
+    Each step at most doubles or halves it, because one statement that had to wait says little about the next.
     """
 
     rows: int = FIRST_ROWS
 
     def after(self, seconds: float) -> "Stride":
-        """The stride after a slice that took so long."""
+        """The stride after a slice that took ``seconds``."""
         factor = min(2.0, max(0.5, SLICE_SECONDS / max(seconds, 1e-6)))
         return Stride(max(LEAST_ROWS, min(MOST_ROWS, int(self.rows * factor))))
 
 
 class Throttle:
-    """What passes over tables may take of one server: a share of one processor, for all of them together."""
+    """Limits all passes over tables of one server together to a share of one processor."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class Throttle:
         self._share = share
         self._now = now
         self._sleep = sleep
-        self._turn = asyncio.Lock()  # whoever waits longest comes first, so no table waits for another one's pass
+        self._turn = asyncio.Lock()  # first come, first served, so no table waits for another table's whole pass
         self._rest_until = 0.0
 
     @asynccontextmanager
     async def statement(self) -> AsyncIterator[None]:
-        """Run one statement in the block, when its turn has come and the rest after the last one is over.
+        """Wait for a turn and for the rest after the last statement to end; then run one statement in the block.
 
-        It is to have a deadline, for the others wait meanwhile.
+        The statement must have a deadline, because the others wait for it.
         """
         async with self._turn:
             await self._sleep(self._rest_until - self._now())
@@ -69,13 +69,13 @@ Throttles = Mapping[str, Throttle]
 
 
 def throttles_of(share: float) -> Throttles:
-    """New throttles of so much of one processor each."""
+    """New throttles, each limited to this share of one processor."""
     return {label: Throttle(share) for label in ("first", "second")}
 
 
 def rest_seconds(worked_seconds: float, share: float) -> float:
-    """How long to rest after so much work, so that the work takes this share of the time.
+    """How long to rest after ``worked_seconds`` of work, so that the work takes this share of the time.
 
-    A statement that lasted has mostly waited, so no more than `MOST_WORKED_SECONDS` count.
+    A statement that took long has mostly waited, so at most `MOST_WORKED_SECONDS` count.
     """
     return min(worked_seconds, MOST_WORKED_SECONDS) * (1 / share - 1)
