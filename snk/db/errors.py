@@ -64,11 +64,11 @@ _SQLSTATES: dict[str, Meaning] = {
     "42": Meaning(PairUnfit, "Run `snk doctor`, which checks the table, its columns and the user's rights"),
 }
 
-# When the server refuses a connection, these codes have another meaning.
-_CONNECTING: dict[str, Meaning] = {
-    "08P01": Meaning(PairUnfit, POOLED_HINT),  # PgBouncer's code for a parameter that it does not forward
-    "42704": Meaning(PairUnfit, URL_HINT),  # a parameter that the server does not know
-}
+# When the server refuses a connection, this code means a parameter that the server does not know.
+_UNKNOWN_PARAMETER = "42704"
+# PgBouncer refuses a parameter that it does not forward with the code for everything it says, including that its server
+# is down. Only the text tells.
+_UNFORWARDED_PARAMETER = "unsupported startup parameter"
 
 # Errors of the whole transaction (deadlocks), of exhausted resources, and of a server that is shut down.
 _PASSING = ("40", "53", "57")
@@ -109,10 +109,11 @@ def from_server(error: DBAPIError, address: str, *, connecting: bool = False) ->
     """
     state = sqlstate(error)
     words = f"{address}: {plain(error)}"
-    if isinstance(_cause(error), ClientConfigurationError):
+    if isinstance(_cause(error), ClientConfigurationError) or (connecting and state == _UNKNOWN_PARAMETER):
         return PairUnfit(words, hint=URL_HINT)
-    table = {**_SQLSTATES, **_CONNECTING} if connecting else _SQLSTATES
-    if meaning := table.get(state) or table.get(state[:2]):
+    if connecting and _UNFORWARDED_PARAMETER in words:
+        return PairUnfit(words, hint=POOLED_HINT)
+    if meaning := _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]):
         return meaning.family(words, hint=meaning.hint)
     if state and not doubtful(state) and state[:2] not in _PASSING:
         return RowRefused(words)
