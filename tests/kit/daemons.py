@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import pytest
 
+from bench.usage import peak_mib
 from snk.embedded.process import free_port
 from tests.kit.databases import DEADLINE_SECONDS, until
 from tests.kit.heirs import SCRIPT
@@ -71,11 +72,9 @@ class DaemonProcess:
     def peak_mib(self) -> float:
         """The most memory the process ever held; where the system does not tell, the test is skipped."""
         assert self._process
-        status = Path(f"/proc/{self._process.pid}/status")
-        if not status.exists():
+        if not Path(f"/proc/{self._process.pid}/status").exists():
             pytest.skip("this system does not tell how much memory a process held")
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 1024
+        return peak_mib([self._process.pid])
 
     @property
     def log(self) -> str:

@@ -1,17 +1,15 @@
 """A plot of a soak, as SVG."""
 
-import io
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.plot import STYLE, as_svg
 from tests.soak.faults import Happened
 from tests.soak.samples import Sample
 
-STYLE: dict[Any, Any] = {"svg.hashsalt": "snk", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
 FAULT_COLOUR = "#b3261e"
 Points = list[tuple[float, float]]
 
@@ -33,9 +31,7 @@ def plot(title: str, samples: Sequence[Sample], happened: Sequence[Happened]) ->
         for axes, (name, lines) in zip(all_axes[:-1], panels, strict=True):
             _draw_lines(axes, name, lines)
         _draw_faults(all_axes[-1], kinds, happened)
-        file = io.StringIO()
-        drawing.savefig(file, format="svg", metadata={"Date": None})
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+        return as_svg(drawing)
 
 
 def _draw_lines(axes: Axes, name: str, lines: Sequence[tuple[str, Points]]) -> None:

@@ -19,7 +19,7 @@ def init(
         str | None, typer.Option(help="Also grant this role the rights that SNK needs to run as it.")
     ] = None,
 ) -> None:
-    """Create SNK's schema in both databases. Creates the default table too if it is to be synced. Keeps what exists."""
+    """Create SNK's schema in both databases, and the default table if the settings list it. Existing objects stay."""
     settings = start()
     if print_only:
         print(schema.printed(default_table=schema.DEFAULT_TABLE in settings.tables), end="")

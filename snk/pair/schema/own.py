@@ -190,7 +190,7 @@ BEGIN
     IF found_one OR clock_timestamp() > until THEN
       RETURN found_one;
     END IF;
-    -- A look is dear where many rows are not committed yet.
+    -- A look is expensive where many rows are not committed yet.
     PERFORM pg_sleep(greatest(least(every_seconds, most_seconds), 4 * extract(epoch FROM clock_timestamp() - began)));
   END LOOP;
 END $$

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import structlog
 
-from snk.errors import MarkMoved
 from snk.pair.core.origins import LOOP_GENERATION
 from snk.pair.core.tail import Tail
 from snk.pair.sync.batch import Batch
@@ -74,8 +73,8 @@ class Delivery:
         wanted = replace(self._mark, high=tail.high, safe=safe, holes=tail.holes)
         if wanted != self._mark:
             self._mark = await writer.move(wanted)
-        elif await writer.version() != self._mark.version:
-            raise MarkMoved(f"{self._link.table}: the mark is not the one last written here")
+        else:
+            await writer.see_unmoved(self._mark)
 
     async def count_aside(self) -> None:
         """Count the rows that are set aside: a person may have removed some."""

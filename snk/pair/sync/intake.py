@@ -96,12 +96,22 @@ class Intake:
             self._held.settle(landed)
         return replace(batch, asked=None if full else asked, moved=moved, full=full)
 
-    async def batch(self, rows: Rows, unread: Unread, again: Sequence[str] = ()) -> Batch:
+    async def batch(self, rows: Rows, unread: Unread, again: Sequence[str] = (), echoes: int = 0) -> Batch:
         """A batch of rows that were not read above the mark; the mark does not move for them."""
         made = {} if again else await self._lineage.generations(self._source.reader, rows)
         read_at = time.monotonic()
         return Batch(
-            rows, self.tail, self.safe, None, read_at, moved=False, full=False, again=again, unread=unread, made=made
+            rows,
+            self.tail,
+            self.safe,
+            asked=None,
+            read_at=read_at,
+            moved=False,
+            full=False,
+            again=again,
+            unread=unread,
+            echoes=echoes,
+            made=made,
         )
 
     def take_more(self) -> None:
@@ -132,4 +142,4 @@ class Intake:
             unread = dict(compress(unread.items(), self._held.take(unread)))
         keep = self._held.take(rows.uuids) if rows else []
         kept = rows if all(keep) else rows.where(keep)
-        return replace(await self.batch(kept, unread), echoes=len(rows) - len(kept))
+        return await self.batch(kept, unread, echoes=len(rows) - len(kept))

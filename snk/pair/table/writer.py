@@ -164,10 +164,15 @@ class Writer:
         async with self._server.answering(self._connection, "read"):
             return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
-    async def version(self) -> int | None:
-        """The current version of the mark."""
+    async def see_unmoved(self, state: MarkState) -> None:
+        """Check that the mark is at ``state.version``.
+
+        Raises:
+            MarkMoved: it is not.
+        """
         async with self._server.answering(self._connection):
-            return (await self._connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
+            version = (await self._connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
+        self._check_moved(version == state.version)
 
     async def conflicts(self) -> int:
         """The number of conflicts of this table that are recorded here."""

@@ -43,7 +43,7 @@ Kind = Literal["only_in_first", "only_in_second", "different"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Excuse = Callable[[dict[str, Kind]], Awaitable[frozenset[str]]]
-"""Returns those of the given differing rows that are known to differ and are to be ignored."""
+"""Returns the rows, of those given, that are known to differ; the search ignores them."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the current activity, the number of completed parts, and the number of all parts."""
