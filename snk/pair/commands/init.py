@@ -6,8 +6,9 @@ import typer
 import uvloop
 
 from snk.pair.commands.common import pair_of, start
-from snk.pair.schema import own as schema
+from snk.pair.schema.creation import printed
 from snk.pair.schema.grants import granted
+from snk.pair.schema.own import DEFAULT_TABLE
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import grant, prepare
 
@@ -22,7 +23,7 @@ def init(
     """Create SNK's schema in both databases, and the default table if the settings list it. Existing objects stay."""
     settings = start()
     if print_only:
-        print(schema.printed(default_table=schema.DEFAULT_TABLE in settings.tables), end="")
+        print(printed(default_table=DEFAULT_TABLE in settings.tables), end="")
         if role is not None:
             print("\n" + "".join(f"{statement};\n" for statement in granted(role, settings.tables)), end="")
         return

@@ -7,7 +7,7 @@ from snk.db.catalog import ServerFacts
 from snk.db.server import Server
 from snk.errors import PairUnfit
 from snk.pair.doctor.finding import Finding, fatal
-from snk.pair.schema import own as schema
+from snk.pair.schema.own import SCHEMA
 from snk.pair.table.fitness import missing
 from snk.pair.table.rejects import outstanding
 
@@ -36,7 +36,7 @@ async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnf
         advice = "Run `snk init`: without the function, SNK polls idle tables"
         yield Finding("warning", server.label, f"{', '.join(lacking)} missing", advice)
     else:
-        yield Finding("ok", server.label, f"SNK's schema {schema.SCHEMA} is there")
+        yield Finding("ok", server.label, f"SNK's schema {SCHEMA} is there")
     if rejected:
         advice = "`snk rejected` shows the reasons; `snk retry` retries at once"
         yield Finding("warning", server.label, f"refused rows that are set aside: {rejected:,}", advice)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from snk.core.names import quoted, split_name
 from snk.db.identifiers import identifier, literal
 from snk.errors import SettingsError
-from snk.pair.schema.own import SCHEMA, WAIT
+from snk.pair.schema.creation import WAIT
+from snk.pair.schema.own import SCHEMA
 
 # An INSERT into a serial column draws from its sequence, which requires a right; an identity column requires none.
 _GRANT_SEQUENCES = """

@@ -5,10 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-
-from snk.db.catalog import Kind
 
 SCHEMA = "snk"
 DEFAULT_TABLE = "records"
@@ -166,73 +163,3 @@ class Record(Default):
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=False), primary_key=True)
     uuid: Mapped[UUID] = mapped_column(sa.Uuid, unique=True)
     data: Mapped[str] = mapped_column(sa.Text)
-
-
-# An idle flow waits in the server instead of polling: one statement every half second instead of fifty a second. The
-# function checks for rows at the requested interval, and returns as soon as there is a row above the mark. It returns
-# early enough that its snapshot does not hold back VACUUM.
-WAIT = f"{SCHEMA}.wait_for_rows"
-# Earlier versions created the table without this column.
-EPOCH = f"{SCHEMA}.marks.epoch"
-_CREATE_WAIT = f"""
-CREATE OR REPLACE FUNCTION {WAIT}(
-  table_oid oid, id_column text, high bigint, most_seconds float8, every_seconds float8
-) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-  until timestamptz := clock_timestamp() + make_interval(secs => most_seconds);
-  question text := format('SELECT EXISTS (SELECT FROM %s WHERE %I > $1)', table_oid::regclass, id_column);
-  found_one boolean;
-  began timestamptz;
-BEGIN
-  LOOP
-    began := clock_timestamp();
-    EXECUTE question INTO found_one USING high;
-    IF found_one OR clock_timestamp() > until THEN
-      RETURN found_one;
-    END IF;
-    -- A look is expensive where many rows are not committed yet.
-    PERFORM pg_sleep(greatest(least(every_seconds, most_seconds), 4 * extract(epoch FROM clock_timestamp() - began)));
-  END LOOP;
-END $$
-"""  # noqa: S608 - the name is a constant
-
-
-def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
-    """The objects that SNK needs in each database, by name, in creation order. Statements keep existing objects."""
-    made: dict[str, sa.schema.ExecutableDDLElement] = {SCHEMA: sa.schema.CreateSchema(SCHEMA, if_not_exists=True)}
-    for mapped in (
-        Mark,
-        Conflict,
-        Rejected,
-        LedgerKept,
-        SweepKept,
-        Lease,
-        Canary,
-        *((Record,) if default_table else ()),
-    ):
-        table = mapped.__table__
-        assert isinstance(table, sa.Table)  # noqa: S101 - declared as FromClause, but is a table
-        made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)
-    made[EPOCH] = sa.DDL(  # type: ignore[no-untyped-call]
-        f"ALTER TABLE {SCHEMA}.marks ADD COLUMN IF NOT EXISTS epoch BIGINT DEFAULT '0' NOT NULL"
-    )
-    made[WAIT] = sa.DDL(  # type: ignore[no-untyped-call]
-        _CREATE_WAIT.replace("%", "%%")
-    )
-    return made
-
-
-def kind_of(name: str) -> Kind:
-    """The kind of object that one of the wanted names refers to."""
-    if name == EPOCH:
-        return "column"
-    return "schema" if name == SCHEMA else "function" if name == WAIT else "table"
-
-
-def printed(*, default_table: bool) -> str:
-    """The same statements as text, to be run by hand."""
-    # Use the driver's own dialect: another driver's dialect would write %% for %.
-    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
-    texts = (str(statement.compile(dialect=dialect)) for statement in wanted(default_table=default_table).values())
-    lines = (line.rstrip() for text in texts for line in f"{text.strip()};\n".replace("\t", "  ").split("\n"))
-    return "\n".join(lines)

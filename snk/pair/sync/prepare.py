@@ -5,8 +5,9 @@ import sqlalchemy as sa
 from snk.db import catalog
 from snk.db.functions import commit_durably
 from snk.db.server import Server
-from snk.pair.schema import own as schema
+from snk.pair.schema import creation
 from snk.pair.schema.grants import granted
+from snk.pair.schema.own import DEFAULT_TABLE
 from snk.pair.table.fitness import server_faults
 
 ONE_AT_A_TIME = int.from_bytes(b"snk init", "big")
@@ -23,8 +24,8 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
     Raises:
         PairUnfit: the server cannot be part of a pair, or the role may not create objects.
     """
-    default_table = schema.DEFAULT_TABLE in tables
-    wanted = schema.wanted(default_table=default_table)
+    default_table = DEFAULT_TABLE in tables
+    wanted = creation.wanted(default_table=default_table)
     async with server.begin() as connection:
         for fault in server_faults(await catalog.server_facts(connection), server.address):
             raise fault
@@ -35,7 +36,7 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
         await commit_durably(connection)
         made: list[str] = []
         for name, statement in wanted.items():
-            if not await catalog.exists(connection, name, schema.kind_of(name)):
+            if not await catalog.exists(connection, name, creation.kind_of(name)):
                 await connection.execute(statement)
                 made.append(name)
     return made

@@ -17,7 +17,8 @@ from snk.db.server import Server
 from snk.errors import PairUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import Shape
-from snk.pair.schema import own as schema
+from snk.pair.schema import creation
+from snk.pair.schema.own import SCHEMA
 
 LEAST_VERSION = 140_000
 
@@ -63,18 +64,18 @@ def server_faults(facts: ServerFacts, address: str) -> Iterator[PairUnfit]:
 
 async def missing(connection: AsyncConnection) -> list[str]:
     """The names of the objects in SNK's schema that this database lacks."""
-    names = schema.wanted(default_table=False)
-    return [name for name in names if not await catalog.exists(connection, name, schema.kind_of(name))]
+    names = creation.wanted(default_table=False)
+    return [name for name in names if not await catalog.exists(connection, name, creation.kind_of(name))]
 
 
 async def _schema_faults(connection: AsyncConnection, address: str) -> list[PairUnfit]:
     """Missing objects and rights in SNK's schema. A missing wait function is not a fault: without it, SNK polls."""
-    refused = await catalog.rights_lacking(connection, schema.SCHEMA)
+    refused = await catalog.rights_lacking(connection, SCHEMA)
     # Without USAGE, the contents of the schema are unknown.
     hidden = any(right.startswith("USAGE on schema") for right in refused)
-    lacking = [] if hidden else [name for name in await missing(connection) if name != schema.WAIT]
+    lacking = [] if hidden else [name for name in await missing(connection) if name != creation.WAIT]
     if lacking:
-        what = f"schema {schema.SCHEMA} is" if schema.SCHEMA in lacking else ", ".join(lacking)
+        what = f"schema {SCHEMA} is" if SCHEMA in lacking else ", ".join(lacking)
         hint = "Run `snk init`, or ask an owner to run the SQL that `snk init --print --role NAME` prints"
         return [PairUnfit(f"{address}: {what} missing", hint=hint)]
     if refused:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from snk.pair.catalog import lookup
-from snk.pair.schema import own as schema
+from snk.pair.schema.own import SCHEMA
 from snk.pair.table import deliveries
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
@@ -111,7 +111,7 @@ def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Se
 
 def wait(table: SyncedTable) -> sa.Select[Any]:
     """A statement that waits in the server for a row with an id above ``high``."""
-    wait = getattr(sa.func, schema.SCHEMA).wait_for_rows
+    wait = getattr(sa.func, SCHEMA).wait_for_rows
     return sa.select(
         wait(
             sa.literal(table.shape.oid, pg.OID),

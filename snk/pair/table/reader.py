@@ -16,7 +16,7 @@ from snk.errors import SnkError
 from snk.pair.catalog import activity, lookup
 from snk.pair.core.portion import Portion
 from snk.pair.core.report import Blocker
-from snk.pair.schema import own as schema
+from snk.pair.schema.creation import WAIT
 from snk.pair.table import deliveries, questions
 from snk.pair.table.check import changed
 from snk.pair.table.questions import Question, any_of
@@ -240,7 +240,7 @@ class Reader:
         """
         if self._can_wait is None:
             async with self._server.answering(self._connection):
-                self._can_wait = await catalog.exists(self._connection, schema.WAIT, "function")
+                self._can_wait = await catalog.exists(self._connection, WAIT, "function")
         if not self._can_wait:
             return None
         sleeps = {"high": high, "most": most_seconds, "every": every_seconds}

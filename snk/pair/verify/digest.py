@@ -139,7 +139,7 @@ class TableSide:
                     found = await self._connection.execute(ready, {**values, **self._texts.values})
                     return [tuple(row) for row in found]
             except RowRefused as error:
-                if not self._texts.met(error.__cause__):
+                if not self._texts.learned_from(error.__cause__):
                     raise
 
     async def _ready(self, statement: Statement, values: dict[str, Any]) -> sa.Executable:

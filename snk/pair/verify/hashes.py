@@ -76,7 +76,7 @@ class Texts:
         """The parameters that a statement with such hashes needs."""
         return {"strays": self.strays} if self.recoded else {}
 
-    def met(self, error: BaseException | None) -> bool:
+    def learned_from(self, error: BaseException | None) -> bool:
         """Whether an error reports a new character that UTF8 lacks; if so, the character is added to ``strays``."""
         if not (self.recoded and isinstance(error, DBAPIError) and sqlstate(error) == UNTRANSLATABLE):
             return False
