@@ -14,8 +14,11 @@
     ├── RowRefused           the destination refuses rows because of their content
     └── Stop                 a person has to change something first; exit code 2
         ├── SettingsError    a setting is missing, unknown or wrong
-        ├── PairUnfit        the two databases cannot be a pair
+        ├── DatabaseUnfit    a database refuses SNK, or the two cannot be a pair
         ├── TableUnfit       a table cannot be synced as it is
+        ├── CountersUnfit    a Redis refuses SNK, or cannot be relied upon
+        ├── ProjectUnfit     a project does not exist, or may not be written now
+        ├── PlanUnfit        a plan cannot be applied: it was applied before, or is out of date
         ├── ServiceUnfit     the HTTP service cannot be started, or does not answer
         └── ServersUnfit     the embedded servers cannot be started here
 
@@ -91,12 +94,24 @@ class SettingsError(Stop):
     """A setting is missing, unknown or wrong."""
 
 
-class PairUnfit(Stop):
-    """The two databases cannot be a pair: a standby, one database twice, a missing right."""
+class DatabaseUnfit(Stop):
+    """A database refuses SNK, or the two cannot be a pair: a standby, one database twice, a missing right."""
 
 
 class TableUnfit(Stop):
     """A table cannot be synced as it is."""
+
+
+class CountersUnfit(Stop):
+    """A Redis refuses SNK, or is a replica, which may be behind."""
+
+
+class ProjectUnfit(Stop):
+    """A project does not exist, or it may not be written now: it is in process, or another run has it."""
+
+
+class PlanUnfit(Stop):
+    """A plan cannot be applied: it was applied before, its before-values no longer hold, or its file is damaged."""
 
 
 class ServiceUnfit(Stop):

@@ -154,7 +154,14 @@ def test_every_test_that_the_table_of_faults_names_is_there() -> None:
     assert not {test for test in tests if f"def {test}(" not in written and f"{test}.py" not in str(named)}
 
 
-@pytest.mark.parametrize(("package", "heading"), [("snk", "## The systems"), ("snk.pair", "## Within the pair")])
+@pytest.mark.parametrize(
+    ("package", "heading"),
+    [
+        ("snk", "## The systems"),
+        ("snk.pair", "## Within the pair"),
+        ("snk.resync", "## Within the re-sync"),
+    ],
+)
 def test_the_drawing_of_the_imports_is_true(package: str, heading: str) -> None:
     draw = [str(Path(sys.executable).parent / "import-linter"), "drawgraph", package]
     drawn = subprocess.run(draw, cwd=ROOT, capture_output=True, text=True, check=True).stdout

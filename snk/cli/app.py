@@ -14,6 +14,8 @@ from snk.cli.inherited import settle
 from snk.errors import SnkError
 from snk.pair.commands import COMMANDS
 
+GROUPS = {"resync": "snk.resync.commands.group"}
+"""The systems whose commands have a group of their own."""
 INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C
 
 app = typer.Typer(
@@ -30,14 +32,17 @@ def _needed(words: Sequence[str]) -> list[str]:
     first = words[0] if words else ""
     if first == "--version":
         return []
-    return [first] if first in COMMANDS else list(COMMANDS)
+    return [first] if first in COMMANDS or first in GROUPS else [*COMMANDS, *GROUPS]
 
 
 def _take_up(commands: Sequence[str]) -> None:
     # Imported objects stay alive; scanning them for garbage repeatedly takes a tenth of a second.
     gc.disable()
     for name in commands:
-        app.command()(getattr(import_module(COMMANDS[name]), name))
+        if name in GROUPS:
+            app.add_typer(import_module(GROUPS[name]).app, name=name)
+        else:
+            app.command()(getattr(import_module(COMMANDS[name]), name))
     gc.freeze()
     gc.enable()
 

@@ -14,7 +14,7 @@ from ssl import SSLCertVerificationError
 from asyncpg.exceptions import ClientConfigurationError, InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unavailable
+from snk.errors import DatabaseUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unavailable
 
 MEMORY = "53200"
 CANCELLED = "57014"  # by statement_timeout, or by a person
@@ -55,13 +55,15 @@ _SQLSTATES: dict[str, Meaning] = {
         "SNK continues by itself when it can connect; it needs up to six connections per table and five more",
     ),
     # These errors last until a person changes something.
-    "26000": Meaning(PairUnfit, POOLED_HINT),  # a prepared statement has disappeared,
-    "42P05": Meaning(PairUnfit, POOLED_HINT),  # or exists before it was prepared: the session is shared
-    "28": Meaning(PairUnfit, "Check the user and the password"),
-    "3D": Meaning(PairUnfit, "Create the database, or fix the setting"),
-    "3F": Meaning(PairUnfit, "Run `snk init`"),
-    "42501": Meaning(PairUnfit, "Ask an owner of the tables to run `snk init --role NAME`, which grants the rights"),
-    "42": Meaning(PairUnfit, "Run `snk doctor`, which checks the table, its columns and the user's rights"),
+    "26000": Meaning(DatabaseUnfit, POOLED_HINT),  # a prepared statement has disappeared,
+    "42P05": Meaning(DatabaseUnfit, POOLED_HINT),  # or exists before it was prepared: the session is shared
+    "28": Meaning(DatabaseUnfit, "Check the user and the password"),
+    "3D": Meaning(DatabaseUnfit, "Create the database, or fix the setting"),
+    "3F": Meaning(DatabaseUnfit, "Run `snk init`"),
+    "42501": Meaning(
+        DatabaseUnfit, "Ask an owner of the tables to run `snk init --role NAME`, which grants the rights"
+    ),
+    "42": Meaning(DatabaseUnfit, "Run `snk doctor`, which checks the table, its columns and the user's rights"),
 }
 
 # When the server refuses a connection, this code means a parameter that the server does not know.
@@ -110,9 +112,9 @@ def from_server(error: DBAPIError, address: str, *, connecting: bool = False) ->
     state = sqlstate(error)
     words = f"{address}: {plain(error)}"
     if isinstance(_cause(error), ClientConfigurationError) or (connecting and state == _UNKNOWN_PARAMETER):
-        return PairUnfit(words, hint=URL_HINT)
+        return DatabaseUnfit(words, hint=URL_HINT)
     if connecting and _UNFORWARDED_PARAMETER in words:
-        return PairUnfit(words, hint=POOLED_HINT)
+        return DatabaseUnfit(words, hint=POOLED_HINT)
     if meaning := _SQLSTATES.get(state) or _SQLSTATES.get(state[:2]):
         return meaning.family(words, hint=meaning.hint)
     if state and not doubtful(state) and state[:2] not in _PASSING:
@@ -129,7 +131,7 @@ class Fault:
         says: text to look for in its message, if the type alone is not specific.
         family: the error to raise instead.
         words: the message to use, or an empty string for the error's own message.
-        hint: how to fix the problem; ``{label}`` stands for the server's label in capitals.
+        hint: how to fix the problem.
     """
 
     raised: tuple[type[BaseException], ...]
@@ -147,15 +149,15 @@ class Fault:
 _FAULTS = (
     Fault(
         (SSLCertVerificationError,),
-        PairUnfit,
+        DatabaseUnfit,
         words="its certificate was rejected: {reason}",
         hint="It must be valid today, for this host, and signed by an authority in sslrootcert",
     ),
-    Fault((gaierror,), hint="Check the host name in {label}_DB_URL or {label}_DB_HOST"),
+    Fault((gaierror,), hint="Check its host name in the settings"),
     # The driver has no specific type for this error.
     Fault(
         (ConnectionError,),
-        PairUnfit,
+        DatabaseUnfit,
         says="rejected SSL upgrade",
         words="it does not offer TLS",
         hint="Enable TLS on the server, or set another sslmode in the URL",
@@ -169,12 +171,11 @@ _FAULTS = (
 
 
 @contextmanager
-def translated(address: str, label: str, most_seconds: float | None) -> Iterator[None]:
+def translated(address: str, most_seconds: float | None) -> Iterator[None]:
     """Translate errors of SQLAlchemy, the driver or the network inside the block into SNK's errors.
 
     Args:
         address: the server's address, as messages show it.
-        label: ``first`` or ``second``.
         most_seconds: the time limit for a statement.
     """
     try:
@@ -190,7 +191,7 @@ def translated(address: str, label: str, most_seconds: float | None) -> Iterator
             raise
         reason = getattr(error, "verify_message", "").rstrip(".")
         words = fault.words.format(reason=reason) or plain(error)
-        raise fault.family(f"{address}: {words}", hint=fault.hint.format(label=label.upper())) from error
+        raise fault.family(f"{address}: {words}", hint=fault.hint) from error
 
 
 def plain(error: BaseException) -> str:

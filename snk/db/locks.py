@@ -3,6 +3,7 @@
 The query is plain SQL, as in `snk.db.catalog`.
 """
 
+import hashlib
 import secrets
 
 import sqlalchemy as sa
@@ -22,6 +23,16 @@ _ADVISORY = sa.text("""
 def lock_key() -> int:
     """A random key for an advisory lock that nobody else uses."""
     return secrets.randbelow(ADVISORY_KEYS)
+
+
+def key_of(name: str) -> int:
+    """The key of the advisory lock with this name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % ADVISORY_KEYS
+
+
+def try_lock(key: int) -> sa.ColumnElement[bool]:
+    """Take an advisory lock and hold it as long as the connection lives, unless another session holds it."""
+    return sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
 def lock(key: int) -> sa.ColumnElement[None]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from snk.db.errors import POOLED_HINT
 from snk.db.server import Server
-from snk.errors import PairUnfit
+from snk.errors import DatabaseUnfit
 
 LOOKS = 12
 
@@ -21,7 +21,7 @@ async def refuse_shared_sessions(server: Server) -> None:
     The connections query in random order, because a pooler may assign its backends in turn.
 
     Raises:
-        PairUnfit: a pooler shares sessions.
+        DatabaseUnfit: a pooler shares sessions.
     """
     who = sa.select(sa.func.pg_backend_pid())
     async with server.connect() as one, server.connect() as other:
@@ -32,4 +32,4 @@ async def refuse_shared_sessions(server: Server) -> None:
             async with server.answering(connection):
                 seen[at].add((await connection.execute(who)).scalar_one())
     if len(seen[0]) > 1 or len(seen[1]) > 1 or seen[0] & seen[1]:
-        raise PairUnfit(f"{server.address} is behind a pooler that shares sessions", hint=POOLED_HINT)
+        raise DatabaseUnfit(f"{server.address} is behind a pooler that shares sessions", hint=POOLED_HINT)

@@ -42,10 +42,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Server:
-    """One of the two databases.
+    """One database.
 
     Attributes:
-        label: ``first`` or ``second``, as in the settings.
+        label: what the settings call it, such as ``first`` or ``second``.
         dsn: a PostgreSQL URL, including the password.
         command_seconds: time limit for a statement; None for no limit.
         answer_seconds: after this time without an answer, SNK asks the server over another connection whether it is
@@ -95,7 +95,7 @@ class Server:
         Raises:
             Unavailable: the server cannot be reached or went away.
             RowRefused: it refused rows because of their content.
-            PairUnfit: it refuses this user, this database or this statement.
+            DatabaseUnfit: it refuses this user, this database or this statement.
         """
         with self.translated():
             async with self._opened(self.engine) as connection:
@@ -106,6 +106,14 @@ class Server:
         """Open a connection with a transaction, which is committed at the end of the block."""
         with self.translated():
             engine = self.engine.execution_options(isolation_level="READ COMMITTED")
+            async with self._opened(engine) as connection, self._transaction(connection):
+                yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Open a connection whose statements all see the same moment, and cannot write."""
+        with self.translated():
+            engine = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with self._opened(engine) as connection, self._transaction(connection):
                 yield connection
 
@@ -205,7 +213,7 @@ class Server:
 
     def translated(self) -> AbstractContextManager[None]:
         """Translate errors of SQLAlchemy, the driver or the network inside the block into SNK's errors."""
-        return translated(self.address, self.label, self.command_seconds)
+        return translated(self.address, self.command_seconds)
 
 
 async def _hang_up(connection: AsyncConnection) -> None:

@@ -5,7 +5,7 @@ from asyncpg.exceptions import PostgresError
 from sqlalchemy.exc import DBAPIError
 
 from snk.db.errors import from_server
-from snk.errors import PairUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unavailable
+from snk.errors import DatabaseUnfit, RowRefused, SnkError, TooLarge, TooSlow, Unavailable
 
 AWAY = "server login has been failing, cached error: connect failed (server_login_retry)"
 
@@ -19,16 +19,16 @@ AWAY = "server login has been failing, cached error: connect failed (server_logi
         ("25006", "cannot execute INSERT in a read-only transaction", False, Unavailable, "read-only mode"),
         ("57P01", "terminating connection due to administrator command", False, Unavailable, ""),
         ("40P01", "deadlock detected", False, Unavailable, ""),
-        ("26000", "prepared statement does not exist", False, PairUnfit, "session mode"),
-        ("42P05", "prepared statement already exists", False, PairUnfit, "session mode"),
-        ("28P01", "password authentication failed", True, PairUnfit, "Check the user"),
-        ("3D000", "database does not exist", True, PairUnfit, "Create the database"),
-        ("42501", "permission denied for table t", False, PairUnfit, "snk init --role"),
-        ("42P01", "relation does not exist", False, PairUnfit, "snk doctor"),
-        ("42704", 'unrecognized configuration parameter "sslmoode"', True, PairUnfit, "Use the parameters"),
-        ("42704", "type does not exist", False, PairUnfit, "snk doctor"),
+        ("26000", "prepared statement does not exist", False, DatabaseUnfit, "session mode"),
+        ("42P05", "prepared statement already exists", False, DatabaseUnfit, "session mode"),
+        ("28P01", "password authentication failed", True, DatabaseUnfit, "Check the user"),
+        ("3D000", "database does not exist", True, DatabaseUnfit, "Create the database"),
+        ("42501", "permission denied for table t", False, DatabaseUnfit, "snk init --role"),
+        ("42P01", "relation does not exist", False, DatabaseUnfit, "snk doctor"),
+        ("42704", 'unrecognized configuration parameter "sslmoode"', True, DatabaseUnfit, "Use the parameters"),
+        ("42704", "type does not exist", False, DatabaseUnfit, "snk doctor"),
         # PgBouncer has one code for all that it says.
-        ("08P01", "unsupported startup parameter: search_path", True, PairUnfit, "session mode"),
+        ("08P01", "unsupported startup parameter: search_path", True, DatabaseUnfit, "session mode"),
         ("08P01", AWAY, True, Unavailable, ""),
         ("08P01", "query_wait_timeout", False, Unavailable, ""),
         ("23514", "new row violates check constraint", False, RowRefused, ""),

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from snk.db.server import Server
 from snk.db.watch import watched
-from snk.errors import PairUnfit, TooLarge
+from snk.errors import DatabaseUnfit, TooLarge
 from tests.conftest import PairUrls
 from tests.kit.databases import Database
 
@@ -45,7 +45,7 @@ async def test_statements_see_what_is_committed_whatever_the_role_prefers(pair: 
 
 
 async def test_a_parameter_that_nobody_knows_is_the_urls_fault(pair: PairUrls) -> None:
-    with pytest.raises(PairUnfit, match=r"sslmoode.*Use the parameters"):
+    with pytest.raises(DatabaseUnfit, match=r"sslmoode.*Use the parameters"):
         async with Server("first", f"{pair.first}?sslmoode=require").connect():
             pass
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from snk.db.server import Server
-from snk.errors import PairUnfit
+from snk.errors import DatabaseUnfit
 from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.doctor import examine
@@ -40,7 +40,7 @@ async def connected(dsn: str) -> bool:
 
 
 async def refused(dsn: str) -> str:
-    with pytest.raises(PairUnfit) as caught:
+    with pytest.raises(DatabaseUnfit) as caught:
         await connected(dsn)
     assert str(urlsplit(dsn).password) not in str(caught.value)
     return str(caught.value)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from snk.db.catalog import ServerFacts
 from snk.db.server import Server
-from snk.errors import PairUnfit
+from snk.errors import DatabaseUnfit
 from snk.pair.doctor.finding import Finding, fatal
 from snk.pair.schema.own import SCHEMA
 from snk.pair.table.fitness import missing
@@ -14,7 +14,7 @@ from snk.pair.table.rejects import outstanding
 CLOCK_SECONDS = 1.0
 
 
-async def of_server(server: Server, facts: ServerFacts, faults: Sequence[PairUnfit]) -> AsyncIterator[Finding]:
+async def of_server(server: Server, facts: ServerFacts, faults: Sequence[DatabaseUnfit]) -> AsyncIterator[Finding]:
     """The faults that `snk.pair.table.fitness.look_over` found, and findings that do not prevent SNK from running."""
     what = f"PostgreSQL {facts.version} answers at {server.address}; its encoding is {facts.encoding}"
     yield Finding("ok", server.label, what)

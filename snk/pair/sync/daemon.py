@@ -91,7 +91,7 @@ class Daemon:
             init: create what is missing first.
 
         Raises:
-            PairUnfit, TableUnfit: they cannot be synced; a person must change something.
+            DatabaseUnfit, TableUnfit: they cannot be synced; a person must change something.
         """
         reminder, looked_twice = Reminder(), False
         while not stop.is_set():

@@ -66,7 +66,7 @@ async def linked(source: Server, destination: Server, table: str) -> AsyncIterat
 
     Raises:
         Unavailable: a server cannot be reached.
-        PairUnfit, TableUnfit: a requirement is not met; the first fault found.
+        DatabaseUnfit, TableUnfit: a requirement is not met; the first fault found.
     """
     shapes = {server.label: await look_at(server, table) for server in (source, destination)}
     found = [fault for label, (_, shape) in shapes.items() for fault in faults(shape, label)]
@@ -87,7 +87,7 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
 
     Raises:
         Unavailable: a server cannot be reached, so the answer is unknown.
-        PairUnfit: a server cannot be queried: it rejects the login, or a pooler is in front of it.
+        DatabaseUnfit: a server cannot be queried: it rejects the login, or a pooler is in front of it.
     """
     found: list[Stop] = []
     for server in (first, second):

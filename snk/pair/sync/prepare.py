@@ -22,7 +22,7 @@ async def prepare(server: Server, tables: tuple[str, ...]) -> list[str]:
         The names of the objects that were created.
 
     Raises:
-        PairUnfit: the server cannot be part of a pair, or the role may not create objects.
+        DatabaseUnfit: the server cannot be part of a pair, or the role may not create objects.
     """
     default_table = DEFAULT_TABLE in tables
     wanted = creation.wanted(default_table=default_table)
@@ -47,7 +47,7 @@ async def grant(server: Server, role: str, tables: tuple[str, ...]) -> None:
 
     Raises:
         SettingsError: the name of the role is not valid.
-        PairUnfit: the role does not exist, or the caller may not grant.
+        DatabaseUnfit: the role does not exist, or the caller may not grant.
     """
     statements = list(granted(role, tables))
     async with server.begin() as connection:

@@ -14,7 +14,7 @@ from snk.db.catalog import ServerFacts
 from snk.db.locks import lock, lock_key
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.server import Server
-from snk.errors import PairUnfit
+from snk.errors import DatabaseUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import Shape
 from snk.pair.schema import creation
@@ -23,12 +23,12 @@ from snk.pair.schema.own import SCHEMA
 LEAST_VERSION = 140_000
 
 
-async def look_over(server: Server) -> tuple[ServerFacts, list[PairUnfit]]:
+async def look_over(server: Server) -> tuple[ServerFacts, list[DatabaseUnfit]]:
     """Query the facts about a server, and the faults that keep SNK from working with it, whatever the tables.
 
     Raises:
         Unavailable: the server cannot be reached.
-        PairUnfit: the server cannot be queried: it refuses SNK, or SNK reaches it through a pooler.
+        DatabaseUnfit: the server cannot be queried: it refuses SNK, or SNK reaches it through a pooler.
     """
     await refuse_shared_sessions(server)
     async with server.connect() as connection:
@@ -41,7 +41,7 @@ async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
     """Query the facts about a server and the shape of one table, in a separate transaction.
 
     Raises:
-        PairUnfit: the server is unfit; this is the first of its faults.
+        DatabaseUnfit: the server is unfit; this is the first of its faults.
         TableUnfit: there is no such table.
     """
     async with server.begin() as connection:
@@ -53,13 +53,13 @@ async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
             return facts, await lookup.table_shape(connection, table, server.label)
 
 
-def server_faults(facts: ServerFacts, address: str) -> Iterator[PairUnfit]:
+def server_faults(facts: ServerFacts, address: str) -> Iterator[DatabaseUnfit]:
     """The faults because of which a server cannot be part of a pair."""
     if facts.number < LEAST_VERSION:
         hint = f"SNK needs PostgreSQL {LEAST_VERSION // 10_000} or newer"
-        yield PairUnfit(f"{address} is PostgreSQL {facts.version}", hint=hint)
+        yield DatabaseUnfit(f"{address} is PostgreSQL {facts.version}", hint=hint)
     if facts.standby:
-        yield PairUnfit(f"{address} is a standby", hint="Connect to the primary")
+        yield DatabaseUnfit(f"{address} is a standby", hint="Connect to the primary")
 
 
 async def missing(connection: AsyncConnection) -> list[str]:
@@ -68,7 +68,7 @@ async def missing(connection: AsyncConnection) -> list[str]:
     return [name for name in names if not await catalog.exists(connection, name, creation.kind_of(name))]
 
 
-async def _schema_faults(connection: AsyncConnection, address: str) -> list[PairUnfit]:
+async def _schema_faults(connection: AsyncConnection, address: str) -> list[DatabaseUnfit]:
     """Missing objects and rights in SNK's schema. A missing wait function is not a fault: without it, SNK polls."""
     refused = await catalog.rights_lacking(connection, SCHEMA)
     # Without USAGE, the contents of the schema are unknown.
@@ -77,23 +77,23 @@ async def _schema_faults(connection: AsyncConnection, address: str) -> list[Pair
     if lacking:
         what = f"schema {SCHEMA} is" if SCHEMA in lacking else ", ".join(lacking)
         hint = "Run `snk init`, or ask an owner to run the SQL that `snk init --print --role NAME` prints"
-        return [PairUnfit(f"{address}: {what} missing", hint=hint)]
+        return [DatabaseUnfit(f"{address}: {what} missing", hint=hint)]
     if refused:
         hint = "Grant them to this role; `snk init --print --role NAME` prints the SQL"
-        return [PairUnfit(f"{address}: missing rights in SNK's schema: {', '.join(refused)}", hint=hint)]
+        return [DatabaseUnfit(f"{address}: missing rights in SNK's schema: {', '.join(refused)}", hint=hint)]
     return []
 
 
-async def one_and_the_same(first: Server, second: Server) -> PairUnfit | None:
+async def one_and_the_same(first: Server, second: Server) -> DatabaseUnfit | None:
     """The error if both settings lead to one database, which would always be equal to itself; otherwise None."""
     async with first.connect() as one, second.connect() as other:
         return one_database(first, second) if await same_database((first, one), (second, other)) else None
 
 
-def one_database(first: Server, second: Server) -> PairUnfit:
+def one_database(first: Server, second: Server) -> DatabaseUnfit:
     """The error for two settings that lead to one database."""
     hint = "Set FIRST_DB_* and SECOND_DB_* to two different databases"
-    return PairUnfit(f"{first.address} and {second.address} are the same database", hint=hint)
+    return DatabaseUnfit(f"{first.address} and {second.address} are the same database", hint=hint)
 
 
 async def same_database(one: tuple[Server, AsyncConnection], other: tuple[Server, AsyncConnection]) -> bool:

@@ -61,7 +61,7 @@ async def compare(
 
     Raises:
         Unavailable: a server cannot be reached.
-        PairUnfit, TableUnfit: the table cannot be compared.
+        DatabaseUnfit, TableUnfit: the table cannot be compared.
     """
     began = time.monotonic()
     tell = progress or (lambda *_: None)

@@ -26,7 +26,7 @@ async def sides_of(first: Server, second: Server, table: str, make: Make[S]) -> 
 
     Raises:
         Unavailable: a server cannot be reached.
-        PairUnfit, TableUnfit: the table cannot be compared.
+        DatabaseUnfit, TableUnfit: the table cannot be compared.
     """
     servers = (first, second)
     looks = await both(look_at(server, table) for server in servers)

@@ -85,7 +85,7 @@ async def sweep(
         tell: called with the progress.
 
     Raises:
-        Unavailable, PairUnfit, TableUnfit: a server cannot be reached, or the table cannot be compared.
+        Unavailable, DatabaseUnfit, TableUnfit: a server cannot be reached, or the table cannot be compared.
     """
     began = time.monotonic()
 

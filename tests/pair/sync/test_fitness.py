@@ -10,7 +10,7 @@ import pytest
 
 from snk.db.catalog import ServerFacts
 from snk.db.server import Server
-from snk.errors import PairUnfit, TableUnfit, Unavailable
+from snk.errors import DatabaseUnfit, TableUnfit, Unavailable
 from snk.pair.doctor import examine
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
@@ -150,7 +150,7 @@ async def test_doctor_and_a_start_ask_for_the_schema_and_all_that_is_in_it(pair:
         assert words in str(found)
         assert await said(pair) == {str(found)}
         stop = asyncio.Event()
-        with pytest.raises(PairUnfit, match=re.escape(words)):
+        with pytest.raises(DatabaseUnfit, match=re.escape(words)):
             await Daemon(Pair(*servers(pair), ("t",)), Limits(), pair.redis).wait_until_fit(stop)
 
 
@@ -191,7 +191,7 @@ async def test_every_door_refuses_a_server_that_is_too_old(pair: Any, monkeypatc
         lambda: linked(first, second, "t").__aenter__(),
         lambda: compare(first, second, "t"),
     ):
-        with pytest.raises(PairUnfit, match=words):
+        with pytest.raises(DatabaseUnfit, match=words):
             await door()
 
 
@@ -232,7 +232,7 @@ async def test_one_database_given_twice_is_noticed(pair: Any) -> None:
     one, other = Server("first", pair.first), Server("second", pair.first.replace("127.0.0.1", "localhost"))
     await prepare(one, ())
     found = await check_pair(one, other, ("t",))
-    assert [type(fault) for fault in found] == [PairUnfit]
+    assert [type(fault) for fault in found] == [DatabaseUnfit]
     assert "the same database" in str(found[0])
 
 
@@ -244,7 +244,7 @@ async def test_a_server_that_is_away_is_no_fault_but_a_reason_to_wait(pair: Any)
 
 async def test_a_wrong_password_is_named_without_being_shown(pair: Any) -> None:
     wrong = Server("second", pair.second.replace("postgres:postgres@", "postgres:hush-hush@"))
-    with pytest.raises(PairUnfit, match="password authentication failed") as caught:
+    with pytest.raises(DatabaseUnfit, match="password authentication failed") as caught:
         await check_pair(Server("first", pair.first), wrong, ("t",))
     assert "hush-hush" not in str(caught.value)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from snk.db.server import Server
-from snk.errors import PairUnfit
+from snk.errors import DatabaseUnfit
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.prepare import prepare
@@ -249,7 +249,7 @@ async def test_a_schema_that_an_earlier_version_made_is_told_of(running: Running
     async with running():
         pass
     await second.run("drop table snk.sweeps")
-    with pytest.raises(PairUnfit, match=r"second .*: snk\.sweeps missing\. Run `snk init`"):
+    with pytest.raises(DatabaseUnfit, match=r"second .*: snk\.sweeps missing\. Run `snk init`"):
         async with running(init=False):
             pass
     async with running(init=True):

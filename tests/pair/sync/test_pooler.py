@@ -16,7 +16,7 @@ import pytest
 
 from snk.db.server import Server
 from snk.embedded.process import free_port, server_account
-from snk.errors import PairUnfit
+from snk.errors import DatabaseUnfit
 from snk.pair.doctor import examine
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.pair import Pair
@@ -75,7 +75,7 @@ async def test_a_pooler_that_shares_sessions_is_refused(pair: Any, mode: str) ->
     with pooled(pair.second, mode) as by_way:
         await listening(by_way)
         first, second = Server("first", pair.first), Server("second", by_way)
-        with pytest.raises(PairUnfit, match="SNK needs a connection of its own"):
+        with pytest.raises(DatabaseUnfit, match="SNK needs a connection of its own"):
             await check_pair(first, second, ("records",))
         found = [finding async for finding in examine(Pair(first, second, ("records",)), pair.redis)]
         assert [f.subject for f in found if f.level == "error" and "pooler in session mode" in f.advice] == ["second"]

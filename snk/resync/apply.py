@@ -1,0 +1,127 @@
+"""Applies a plan: its rows in one transaction, then its counters, each only if it still is what the plan says.
+
+Rows come first. If the process ends in between, the rows are in the database and the counters are not raised, and the
+next run finds just these counters. The transaction also writes the journal, so a plan is never applied twice.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.core.plan import Plan
+from snk.db.functions import setting
+from snk.db.server import Server
+from snk.errors import PlanUnfit, ProjectUnfit
+from snk.resync.counters import Counters
+from snk.resync.database import held_states, understood
+from snk.resync.insert import insert, rows_of
+from snk.resync.model import InsertRows, RaiseCounter, Repair
+from snk.resync.tables import JOURNAL, Tables
+
+Rows = Mapping[tuple[int, int], int]
+"""How many rows each source of each task has."""
+NOTHING = "Nothing was written. Make a new plan"
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """Applies plans for projects of one database and one Redis.
+
+    Attributes:
+        while_live: whether projects in process may be written.
+    """
+
+    server: Server
+    counters: Counters
+    found: Tables
+    while_live: bool = False
+
+    async def apply(self, plan: Plan[Repair], *, strictly: bool) -> list[Repair]:
+        """Write what the plan says.
+
+        Args:
+            plan: of one project, on which the caller holds the lock.
+            strictly: write nothing if any before-value no longer holds; otherwise leave out the actions concerned.
+
+        Returns:
+            The actions that were overtaken: their before-value no longer held, so nothing was written for them.
+
+        Raises:
+            PlanUnfit: the plan was applied before, or a before-value no longer holds. Nothing was written.
+        """
+        raises = [action for action in plan.actions if isinstance(action, RaiseCounter)]
+        if strictly:
+            await self._refuse_moved(raises)
+        overtaken: list[Repair] = [*await self._insert(plan, strictly=strictly)]
+        outcomes = await self.counters.raised(raises)
+        overtaken += [action for action, outcome in zip(raises, outcomes, strict=True) if outcome == "overtaken"]
+        await self._finish(plan, overtaken)
+        return overtaken
+
+    async def _insert(self, plan: Plan[Repair], *, strictly: bool) -> list[InsertRows]:
+        """Insert the rows and write the journal, all or nothing; return the actions that were overtaken."""
+        inserts = [action for action in plan.actions if isinstance(action, InsertRows)]
+        async with understood(self.server), self.server.begin() as connection:
+            await connection.execute(sa.select(setting("synchronous_commit", "on")))
+            await self._allowed(connection, plan.subject)
+            await self._journal(connection, plan)
+            rows = await rows_of(connection, self.found, inserts)
+            moved = list(_moved(inserts, rows))
+            if moved and strictly:
+                has, first = rows.get((moved[0].task, moved[0].source), 0), moved[0]
+                what = f"Source {first.source} of task {first.task} has {has} rows; the plan expects {first.before}"
+                raise PlanUnfit(what, hint=NOTHING)
+            left_out = set(moved)
+            wanted = [action for action in inserts if action not in left_out]
+            await insert(connection, self.found, plan.subject, wanted)
+        return moved
+
+    async def _allowed(self, connection: AsyncConnection, project: str) -> None:
+        states = [] if self.while_live else await held_states(connection, self.found, project)
+        if states:
+            hint = "Wait until it is done, or write with --while-live"
+            raise ProjectUnfit(
+                f"Project {project!r} is in process ({', '.join(states)}), so nothing is written", hint=hint
+            )
+
+    async def _refuse_moved(self, raises: Sequence[RaiseCounter]) -> None:
+        found = await self.counters.values([action.key for action in raises])
+        for action in raises:
+            if found[action.key] != action.before:
+                was = "absent" if action.before is None else action.before
+                raise PlanUnfit(f"{action.key} is no longer {was}, as the plan expects", hint=NOTHING)
+
+    async def _journal(self, connection: AsyncConnection, plan: Plan[Repair]) -> None:
+        entry = {
+            "plan": plan.id,
+            "project": plan.subject,
+            "made_at": datetime.fromisoformat(plan.made_at),
+            "actions": [action.as_json for action in plan.actions],
+        }
+        try:
+            await connection.execute(sa.insert(JOURNAL).values(entry))
+        except IntegrityError as error:
+            raise PlanUnfit(f"Plan {plan.id} was applied before", hint=NOTHING) from error
+
+    async def _finish(self, plan: Plan[Repair], overtaken: list[Repair]) -> None:
+        finished = {
+            "finished_at": sa.func.clock_timestamp(),
+            "overtaken": [action.as_json for action in overtaken],
+        }
+        async with understood(self.server), self.server.begin() as connection:
+            await connection.execute(sa.update(JOURNAL).where(JOURNAL.c.plan == plan.id).values(finished))
+
+
+def _moved(inserts: Sequence[InsertRows], rows: Rows) -> Iterator[InsertRows]:
+    """The actions whose before-value does not hold; those of one source count the rows of earlier ones."""
+    now = dict(rows)
+    for action in inserts:
+        place = action.task, action.source
+        if now.get(place, 0) != action.before:
+            yield action
+        else:
+            now[place] = action.before + action.rows

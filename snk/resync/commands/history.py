@@ -1,0 +1,35 @@
+"""``snk resync history``: the plans that were applied to a project."""
+
+import json
+from dataclasses import asdict
+
+import uvloop
+
+from snk.db.server import Server
+from snk.resync.commands.common import Config, Json, Project
+from snk.resync.journal import Entry
+from snk.resync.journal import history as journal_of
+from snk.resync.model import repair_of
+from snk.resync.report import totals
+from snk.resync.settings import load_settings
+
+
+def history(project: Project, *, as_json: Json = False, config: Config = None) -> None:
+    """Show what was done to a project, and when, from the journal in its database."""
+    entries = uvloop.run(journal_of(Server("database", load_settings(config).database_dsn), project))
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in entries], default=str))
+        return
+    if not entries:
+        print(f"nothing was done to project {project}")
+    for entry in entries:
+        _show(entry)
+
+
+def _show(entry: Entry) -> None:
+    ended = "" if entry.finished_at else "; the run ended before its counters were raised"
+    actions = [repair_of(action) for action in entry.actions]
+    print(f"{entry.applied_at:%Y-%m-%d %H:%M:%S} UTC  plan {entry.plan} by {entry.role}: {totals(actions)}{ended}")
+    for action in actions:
+        overtaken = "  OVERTAKEN" if action.as_json in (entry.overtaken or []) else ""
+        print(f"  {action}{overtaken}")

@@ -1,0 +1,86 @@
+"""Checks what the re-sync needs, and what is likely wrong when nothing fits. Changes nothing."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db.catalog import server_facts
+from snk.errors import SnkError
+from snk.resync.database import held, project_ids, snapshot
+from snk.resync.journal import exists
+from snk.resync.redis import other_databases
+from snk.resync.run import Place, Sides, sides
+from snk.resync.tables import JOURNAL
+
+SAMPLE = 20
+"""Projects whose counters are looked for."""
+Level = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        advice: what to do about it, or an empty string.
+    """
+
+    level: Level
+    subject: str
+    message: str
+    advice: str = ""
+
+
+async def examine(place: Place) -> AsyncIterator[Finding]:
+    """Look at both sides, the names of tables, columns and keys, and the rights."""
+    try:
+        async with sides(place) as both:
+            yield Finding("ok", both.counters.address, "it answers")
+            async with snapshot(both.server) as connection:
+                async for finding in _database(connection, both):
+                    yield finding
+                yield Finding("ok", both.server.address, "the four tables have the columns that [resync] names")
+                async for finding in _counters(connection, both):
+                    yield finding
+    except SnkError as error:
+        yield Finding("error", "resync", str(error))
+
+
+async def _database(connection: AsyncConnection, both: Sides) -> AsyncIterator[Finding]:
+    address = both.server.address
+    facts = await server_facts(connection)
+    yield Finding("ok", address, f"PostgreSQL {facts.version}")
+    if facts.standby:
+        yield Finding("error", address, "it is a standby, which may be behind", "Set resync.database to its primary")
+    if not await exists(connection):
+        advice = "The first synchronisation creates it, or `snk resync init`"
+        yield Finding("warning", address, f"there is no journal {JOURNAL.fullname}", advice)
+
+
+async def _counters(connection: AsyncConnection, both: Sides) -> AsyncIterator[Finding]:
+    """Whether the counters of some projects are found under the names that the settings give them."""
+    keys: list[str] = []
+    projects = await project_ids(connection, both.found)
+    yield Finding("ok", both.server.address, f"{len(projects):,} projects")
+    for project in projects[:SAMPLE]:
+        for holding in (here := await held(connection, both.found, project)).tasks:
+            names = both.found.names.keys_of(holding.task)
+            some = list(holding.rows)[:SAMPLE]
+            keys += [names.pointer] if here.method == "single" and some else [names.of_source(each) for each in some]
+    values = await both.counters.values(keys)
+    there = [key for key, value in values.items() if value is not None]
+    address = both.counters.address
+    if there or not keys:
+        yield Finding("ok", address, f"{len(there):,} of {len(keys):,} counters that were looked for exist")
+        return
+    advice = "Check resync.key_prefix, [resync.keys], and the database's number in resync.redis"
+    similar = await both.counters.similar(both.found.names.stems)
+    if similar:
+        message = f"none of {len(keys):,} counters exists, such as {keys[0]}, but similar keys do: {', '.join(similar)}"
+        yield Finding("error", address, message, advice)
+        return
+    others = await other_databases(both.counters.client)
+    hint = f"; databases {', '.join(others)} hold keys" if others else ""
+    yield Finding("warning", address, f"none of {len(keys):,} counters exists, such as {keys[0]}{hint}", advice)

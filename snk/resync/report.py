@@ -1,0 +1,165 @@
+"""What a person reads, and what a program reads, about a check and a re-sync."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, assert_never
+
+from snk.core.plan import Plan
+from snk.resync.check import Checked
+from snk.resync.model import Difference, InsertRows, Part, RaiseCounter, Repair
+from snk.resync.run import Round
+
+PROMPTS: dict[Part, str] = {"pointer": "sync?", "sources": "sync cnt?", "workers": "sync mx?"}
+SHOWN = 20
+"""Differences that a person sees at once; all of them are in the JSON form."""
+
+
+def as_json(checked: Checked) -> dict[str, Any]:
+    """A check as one JSON object."""
+    held = checked.held
+    return {
+        "project": held.project,
+        "method": held.method,
+        "tasks": [holding.task for holding in held.tasks],
+        "equal": checked.equal,
+        "differences": [_difference(each) for each in checked.differences],
+        "unreadable": sorted(checked.unreadable),
+        "unreadable_because": dict(sorted(checked.unreadable.items())),
+        "expiring": dict(sorted(checked.expiring.items())),
+        "skipped_workers": {str(task): workers for task, workers in checked.skipped.items()},
+        "in_process": list(held.in_process),
+        "statistics": [
+            {
+                "task": holding.task,
+                "sources": len(holding.rows),
+                "rows": sum(holding.states.values()),
+                "states": holding.states,
+                "rows_without_source": holding.sourceless,
+            }
+            for holding in held.tasks
+        ],
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    numbers = {"source": difference.source, "worker": difference.worker}
+    first = difference.actions[0] if difference.actions else None
+    return {
+        "kind": difference.kind,
+        "task": difference.task,
+        "key": difference.key,
+        **{name: number for name, number in numbers.items() if number is not None},
+        "redis": difference.redis,
+        "database": difference.database,
+        "action": first.as_json["action"] if first else "none",
+        "explanation": explained(difference),
+        "actions": [action.as_json for action in difference.actions],
+    }
+
+
+def explained(difference: Difference) -> str:
+    """One difference, as a person reads it."""
+    key, redis, database, source = difference.key, difference.redis, difference.database, difference.source
+    match difference.kind:
+        case "duplicate":
+            return f"source {source} of task {difference.task} has {_rows(database)}; a person must settle it"
+        case "too_many":
+            where = "" if source is None else f" of source {source}"
+            why = "more are missing than resync.most_rows allows, so none is inserted"
+            return f"{key} is {redis}, and there are {_rows(database)}{where}: {why}"
+        case "absent":
+            return f"{key} does not exist; the database says {database}"
+        case "behind":
+            return f"{key} is {redis}; the database says {database}"
+        case "missing":
+            return f"{key} is {redis}; {_missing(difference)}"
+    assert_never(difference.kind)
+
+
+def _missing(difference: Difference) -> str:
+    if difference.worker is not None:
+        last = f"is {difference.database}" if difference.database else "does not exist"
+        return f"the greatest source among the rows of worker {difference.worker} {last}"
+    return f"source {difference.source} has {_rows(difference.database)}"
+
+
+def _rows(count: int) -> str:
+    return counted(count, "row") if count else "no rows"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with what it counts: ``1 row``, ``2 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def lines(checked: Checked) -> Iterator[str]:
+    """A check, as a person reads it."""
+    held = checked.held
+    yield f"project {held.project}: {held.method} assignment, {counted(len(held.tasks), 'task')}"
+    for holding in held.tasks:
+        states = ", ".join(f"{state} {rows:,}" for state, rows in holding.states.items()) or "none"
+        yield f"  task {holding.task}: {counted(len(holding.rows), 'source')}; rows by state: {states}"
+        if holding.sourceless:
+            yield f"    {counted(holding.sourceless, 'row')} without a source: left out"
+    for difference in checked.differences[:SHOWN]:
+        yield f"  {explained(difference)}"
+    if (more := len(checked.differences) - SHOWN) > 0:
+        yield f"  and {more:,} more differences; --json shows all"
+    for key, why in sorted(checked.unreadable.items())[:SHOWN]:
+        yield f"  {key} is unreadable: {why}; it is left as it is"
+    yield from _notes(checked)
+    yield f"  {conclusion(checked)}"
+
+
+def _notes(checked: Checked) -> Iterator[str]:
+    if checked.expiring:
+        key, left = min(checked.expiring.items(), key=lambda each: each[1])
+        count = counted(len(checked.expiring), "counter")
+        yield f"  {count} with a time to live, such as {key} ({left} s left): when it ends, the counter is lost"
+    for task, workers in checked.skipped.items():
+        named = ", ".join(map(str, workers[:SHOWN]))
+        yield f"  task {task}: the source given last to worker {named} is complete, so no row is missing"
+    if checked.held.in_process:
+        yield f"  in process ({', '.join(checked.held.in_process)}): writing needs --while-live"
+
+
+def conclusion(checked: Checked) -> str:
+    """The result of a check in one line, and what a synchronisation would do."""
+    if checked.equal:
+        return "equal"
+    found = f"{counted(len(checked.differences), 'difference')}, {len(checked.unreadable):,} unreadable"
+    return f"DIFFERENT: {found}; to synchronise: {totals(checked.actions())}"
+
+
+def totals(actions: Sequence[Repair]) -> str:
+    """What actions amount to."""
+    rows = sum(action.rows for action in actions if isinstance(action, InsertRows))
+    counters = sum(isinstance(action, RaiseCounter) for action in actions)
+    return f"insert {counted(rows, 'row')}, set {counted(counters, 'counter')}"
+
+
+def details(plan: Plan[Repair]) -> Iterator[str]:
+    """Every action of a plan."""
+    for action in plan.actions:
+        yield f"  {action}"
+    yield f"  {totals(plan.actions)}"
+
+
+def done(plan: Plan[Repair], overtaken: Sequence[Repair]) -> Iterator[str]:
+    """What became of a plan."""
+    left = set(overtaken)
+    for action in plan.actions:
+        yield f"  {action}" if action not in left else f"  OVERTAKEN, nothing written: {action}"
+    yield f"  done: {totals([action for action in plan.actions if action not in left])}"
+    if left:
+        yield f"  {counted(len(left), 'action')} overtaken: what it would change had moved"
+
+
+def applied_as_json(applied: Round) -> dict[str, Any]:
+    """What became of a plan, as one JSON object."""
+    plan, left = applied.plan, set(applied.overtaken)
+    return {
+        "plan": plan.id,
+        "actions": [
+            {**action.as_json, "outcome": "overtaken" if action in left else "done"} for action in plan.actions
+        ],
+    }

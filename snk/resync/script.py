@@ -1,0 +1,39 @@
+"""A plan as SQL and commands of Redis, to be read, or run by hand."""
+
+import shlex
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
+
+from snk.core.plan import Plan
+from snk.resync.database import snapshot
+from snk.resync.insert import first_new_key, parameters, statement_for, used_indexes
+from snk.resync.model import InsertRows, RaiseCounter, Repair
+from snk.resync.run import Sides
+
+
+async def script(both: Sides, plan: Plan[Repair]) -> str:
+    """The statements that applying the plan now would execute."""
+    inserts = [action for action in plan.actions if isinstance(action, InsertRows)]
+    found = both.found
+    async with snapshot(both.server) as connection:
+        used = await used_indexes(connection, found, inserts)
+        first = await first_new_key(connection, found)
+    values = parameters(found, plan.subject, inserts, used, first)
+    statements = (statement_for(found, with_key=first is not None, values=each) for each in values)
+    return "".join((*_transaction(statements), *_commands(plan)))
+
+
+def _transaction(statements: Iterator[sa.Insert]) -> Iterator[str]:
+    dialect = asyncpg.dialect()  # type: ignore[no-untyped-call]
+    texts = [str(each.compile(dialect=dialect, compile_kwargs={"literal_binds": True})) for each in statements]
+    if texts:
+        yield "".join(("BEGIN;\n", *(f"{text};\n" for text in texts), "COMMIT;\n"))
+
+
+def _commands(plan: Plan[Repair]) -> Iterator[str]:
+    for action in plan.actions:
+        if isinstance(action, RaiseCounter):
+            before = "it does not exist" if action.before is None else f"it is {action.before}"
+            yield f"SET {shlex.quote(action.key)} {action.after} KEEPTTL  # only if {before}\n"

@@ -1,0 +1,127 @@
+"""Checks every project again and again, and keeps what the last check of each found."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from snk.core.backoff import Backoff
+from snk.errors import SnkError
+from snk.log import Reminder
+from snk.resync.check import Checked
+from snk.resync.report import conclusion
+from snk.resync.run import Place, sides
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the last check of a project found.
+
+    Attributes:
+        differences: how many there are of each kind.
+        unreadable: how many counters are unreadable.
+        summary: the result in one line.
+        checked_at: seconds since the epoch.
+    """
+
+    project: str
+    method: str
+    equal: bool
+    differences: Mapping[str, int]
+    unreadable: int
+    summary: str
+    checked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStatus:
+    """What is known now.
+
+    Attributes:
+        projects: the last verdict on each project.
+        trouble: why the last round failed; empty if it succeeded.
+        rounds: how many rounds succeeded.
+        round_seconds: how long the last of them took.
+    """
+
+    projects: tuple[Verdict, ...] = ()
+    trouble: str = ""
+    rounds: int = 0
+    round_seconds: float = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last round succeeded and found all projects equal."""
+        return bool(self.rounds) and not self.troubles
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why it is not healthy."""
+        told = [f"{each.project}: {each.summary}" for each in self.projects if not each.equal]
+        return [*([self.trouble] if self.trouble else []), *told, *([] if self.rounds else ["no round has ended yet"])]
+
+
+@dataclass(slots=True)
+class Watch:
+    """The rounds of checks.
+
+    Attributes:
+        every_seconds: from the start of one round to the start of the next.
+    """
+
+    place: Place
+    every_seconds: float
+    _status: WatchStatus = field(default_factory=WatchStatus)
+
+    def status(self) -> WatchStatus:
+        """What is known now."""
+        return self._status
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check until told to stop; trouble with a server is logged, and the next round tries again."""
+        backoff, reminder = Backoff(most_seconds=self.every_seconds), Reminder()
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                await self._round(began)
+                backoff, wait = Backoff(most_seconds=self.every_seconds), self.every_seconds
+                reminder.over()
+            except SnkError as error:
+                wait = backoff.wait_seconds(random.random())  # noqa: S311 - jitter
+                backoff = backoff.failed()
+                self._status = WatchStatus(self._status.projects, str(error), self._status.rounds)
+                if reminder.due(str(error)):
+                    log.warning("round_failed", error=str(error), effect="trying again")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wait - (time.monotonic() - began))):
+                    await stop.wait()
+
+    async def _round(self, began: float) -> None:
+        before = {each.project: each for each in self._status.projects}
+        found: list[Verdict] = []
+        async with sides(self.place) as both:
+            async for checked in both.checker.check_all():
+                found.append(_verdict(checked))
+                _tell(found[-1], before.get(checked.held.project))
+        self._status = WatchStatus(tuple(found), "", self._status.rounds + 1, time.monotonic() - began)
+
+
+def _verdict(checked: Checked) -> Verdict:
+    kinds = Counter(str(each.kind) for each in checked.differences)
+    held = checked.held
+    summary = conclusion(checked)
+    return Verdict(held.project, held.method, checked.equal, kinds, len(checked.unreadable), summary, time.time())
+
+
+def _tell(now: Verdict, before: Verdict | None) -> None:
+    """Log a project whose verdict is not what it was."""
+    if before is None or before.summary != now.summary:
+        tell = log.info if now.equal else log.warning
+        tell("project_checked", project=now.project, equal=now.equal, result=now.summary)
