@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from snk.embedded.binaries import valkey_folder
@@ -25,10 +26,11 @@ class ValkeyServer:
         port: where the server listens.
     """
 
-    def __init__(self, folder: Path, state: Path) -> None:
+    def __init__(self, folder: Path, state: Path, *, options: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.port = free_port()
         self._state = state
+        self._options = dict(options or {})
         self._account = server_account()
         self._child: Child | None = None
 
@@ -62,6 +64,7 @@ class ValkeyServer:
         program = valkey_folder(self._state, self._account) / "valkey-server"
         command = [str(program), "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)]
         command += ["--save", "", "--appendonly", "no"]
+        command += [part for name, value in self._options.items() for part in (f"--{name}", value)]
         # Valkey would replace its command line by its address, but the folder must stay visible there.
         command += ["--set-proc-title", "no"]
         # It stores nothing, so it needs no orderly shutdown when its parent ends.

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from snk.db.server import Server
 from snk.resync.counters import Counters
-from snk.resync.database import Held, held, project_ids, snapshot
+from snk.resync.database import Held, held, method_of, project_ids, snapshot
 from snk.resync.model import Difference, Limits, Part, Repair, Task, differences, settled, skipped
 from snk.resync.reading import Expected, Reading, Scan, read_pointer
 from snk.resync.tables import Tables
+from snk.resync.together import two
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Checker:
             yield await self._check(project, scan)
 
     async def _check(self, project: str, scan: Scan | None) -> Checked:
-        first = await self._held(project)
+        first, scan = await self._first_look(project, scan)
         reads = await self._read(first, scan)
         read_at = time.monotonic()
         if any(differences(each.task, first.method, self.limits) for each in reads):
@@ -86,16 +87,23 @@ class Checker:
             reads = self._settled(reads, await self._held(project))
         return self._judged(first, reads)
 
-    async def _read(self, found: Held, scan: Scan | None) -> list[Reading]:
+    async def _first_look(self, project: str, scan: Scan | None) -> tuple[Held, Scan]:
+        """What the database holds, and the names of counters; both are read at the same time."""
+        async with snapshot(self.server) as connection:
+            method = await method_of(connection, self.found, project)
+            looking = held(connection, self.found, project, method)
+            if method == "single" or scan:
+                return await looking, scan or Scan(set(), self.found.names)
+            return await two(looking, self._scan())
+
+    async def _read(self, found: Held, scan: Scan) -> list[Reading]:
         """Read the counters of all tasks; the database was read before."""
         tasks = [(holding, self.found.names.keys_of(holding.task)) for holding in found.tasks]
         if found.method == "single":
             return [await read_pointer(holding, keys, self.counters) for holding, keys in tasks]
         expected = [Expected(holding, keys) for holding, keys in tasks]
-        scan = scan or await self._scan()
         for each in expected:
-            scan.leave_out(each.sources)
-            scan.leave_out(each.workers)
+            scan.leave_out(each.known())
         return [await each.read(self.counters, self.found.names, scan) for each in expected]
 
     @staticmethod
@@ -113,7 +121,8 @@ class Checker:
 
     async def _held(self, project: str) -> Held:
         async with snapshot(self.server) as connection:
-            return await held(connection, self.found, project)
+            method = await method_of(connection, self.found, project)
+            return await held(connection, self.found, project, method)
 
     def _judged(self, found: Held, reads: list[Reading]) -> Checked:
         tasks = tuple(each.task for each in reads)

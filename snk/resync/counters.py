@@ -4,9 +4,8 @@ Values are read by MGET (in a cluster, one for each slot) and names by one SCAN,
 do not wait.
 """
 
-import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,12 @@ from redis.asyncio.cluster import RedisCluster
 from snk.core.plan import Outcome
 from snk.resync.model import MOST, Counter, RaiseCounter, Unreadable
 from snk.resync.redis import Client, anything_expires, translated
+from snk.resync.together import side_by_side
 
 BATCH = 1000
 """Keys per round trip."""
+STREAMS = 3
+"""Batches that are read at the same time."""
 AT_ONCE = 20
 """Counters that are raised at the same time."""
 SCAN_COUNT = 1000
@@ -75,15 +77,23 @@ class Counters:
             found |= await self._understood(some, await self._held(some))
         return found
 
-    async def unlike(self, expected: Mapping[str, int]) -> dict[str, Counter]:
-        """Of these keys those that hold anything else than expected, with what they hold."""
-        found: dict[str, Counter] = {}
-        for some in _batches(list(expected)):
-            held = await self._held(some)
-            wanted = [b"%d" % expected[key] for key in some]
-            if held != wanted:
-                unlike = [at for at, value in enumerate(held) if value != wanted[at]]
-                found |= await self._understood([some[at] for at in unlike], [held[at] for at in unlike])
+    async def unlike(self, keys: Sequence[str], expected: Sequence[int]) -> dict[int, Counter]:
+        """The places of those keys that hold anything else than expected, with what they hold."""
+        found: dict[int, Counter] = {}
+        starts = iter(range(0, len(keys), BATCH))
+
+        async def compare() -> None:
+            for start in starts:
+                some = keys[start : start + BATCH]
+                held = await self._held(some)
+                wanted = [b"%d" % number for number in expected[start : start + BATCH]]
+                if held != wanted:
+                    places = [at for at, value in enumerate(held) if value != wanted[at]]
+                    values = await self._understood([some[at] for at in places], [held[at] for at in places])
+                    found.update({start + at: values[some[at]] for at in places})
+
+        # While the server looks up one batch, the next is written and the last is compared.
+        await side_by_side(*(compare() for _ in range(STREAMS)))
         return found
 
     async def _held(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -134,7 +144,7 @@ class Counters:
         outcomes: list[Outcome] = []
         with translated(self.address):
             for at in range(0, len(changes), AT_ONCE):
-                outcomes += await asyncio.gather(*map(one, changes[at : at + AT_ONCE]))
+                outcomes += await side_by_side(*map(one, changes[at : at + AT_ONCE]))
         return outcomes
 
 

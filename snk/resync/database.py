@@ -74,13 +74,8 @@ async def project_ids(connection: AsyncConnection, found: Tables) -> list[str]:
     return [str(each) for each in (await connection.execute(sa.select(project).distinct().order_by(project))).scalars()]
 
 
-async def held(connection: AsyncConnection, found: Tables, project: str) -> Held:
-    """Everything that the database holds of a project.
-
-    Raises:
-        ProjectUnfit: there is no such project.
-    """
-    method = await _method(connection, found, project)
+async def held(connection: AsyncConnection, found: Tables, project: str, method: Method) -> Held:
+    """Everything that the database holds of a project."""
     task, owner = found.column("task", "task"), found.column("task", "project")
     of_project = sa.select(task).where(owner == fitting(owner, project)).distinct().order_by(task)
     ids = [int(each) for each in (await connection.execute(of_project)).scalars()]
@@ -95,7 +90,12 @@ async def held(connection: AsyncConnection, found: Tables, project: str) -> Held
     return Held(project, method, tasks, tuple(await held_states(connection, found, project)))
 
 
-async def _method(connection: AsyncConnection, found: Tables, project: str) -> Method:
+async def method_of(connection: AsyncConnection, found: Tables, project: str) -> Method:
+    """How the sources of a project are assigned.
+
+    Raises:
+        ProjectUnfit: there is no such project.
+    """
     key, method = found.column("project", "project"), found.column("project", "method")
     asked = sa.select(sa.cast(method, sa.Text)).where(key == fitting(key, project)).distinct()
     methods = list((await connection.execute(asked)).scalars())

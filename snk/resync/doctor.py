@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.catalog import server_facts
 from snk.errors import SnkError
-from snk.resync.database import held, project_ids, snapshot
+from snk.resync.database import held, method_of, project_ids, snapshot
 from snk.resync.journal import exists
 from snk.resync.redis import other_databases
 from snk.resync.run import Place, Sides, sides
@@ -65,10 +65,11 @@ async def _counters(connection: AsyncConnection, both: Sides) -> AsyncIterator[F
     projects = await project_ids(connection, both.found)
     yield Finding("ok", both.server.address, f"{len(projects):,} projects")
     for project in projects[:SAMPLE]:
-        for holding in (here := await held(connection, both.found, project)).tasks:
+        method = await method_of(connection, both.found, project)
+        for holding in (await held(connection, both.found, project, method)).tasks:
             names = both.found.names.keys_of(holding.task)
             some = list(holding.rows)[:SAMPLE]
-            keys += [names.pointer] if here.method == "single" and some else [names.of_source(each) for each in some]
+            keys += [names.pointer] if method == "single" and some else [names.of_source(each) for each in some]
     values = await both.counters.values(keys)
     there = [key for key, value in values.items() if value is not None]
     address = both.counters.address

@@ -1,8 +1,9 @@
 """Reads the counters of one task, and keeps those that do not say what the rows say: equal ones take no room."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from snk.resync.counters import Counters
@@ -61,57 +62,71 @@ class Scan:
 
 
 class Expected:
-    """One task of multiple assignment: its counters, by their keys, and what the rows say that they hold."""
+    """One task of multiple assignment: its counters, and what the rows say that they hold.
+
+    A task may have a million counters, so they are kept in lists: the keys, the numbers in their names, and the values
+    that are expected.
+    """
 
     def __init__(self, holding: Holding, keys: Keys) -> None:
-        self.holding = holding
         self.keys = keys
-        self.sources = dict(zip(keys.of_sources(holding.rows), holding.rows, strict=True))
-        self.workers = dict(zip(keys.of_workers(holding.last), holding.last, strict=True))
+        self._holding = holding
+        self._sources = Expectation.of("source", keys.of_sources(holding.rows), holding.rows)
+        self._workers = Expectation.of("worker", keys.of_workers(holding.last), holding.last)
+
+    def known(self) -> Iterator[str]:
+        """The keys that the database knows."""
+        return chain(self._sources.keys, self._workers.keys)
 
     async def read(self, counters: Counters, names: Names, scan: Scan) -> Reading:
         """Read the counters."""
-        holding = self.holding
-        expected = dict(zip(self.sources, holding.rows.values(), strict=True))
-        expected.update(zip(self.workers, holding.last.values(), strict=True))
-        unnamed = {
-            **self._take_up("source", scan.unknown("source", holding.task, self.sources), names),
-            **self._take_up("worker", scan.unknown("worker", holding.task, self.workers), names),
-        }
-        strangers = (key for known in (self.sources, self.workers) for key in known if key not in expected)
-        expected.update(dict.fromkeys(strangers, 0))
-        found = await counters.unlike(expected)
-        task = Task(
-            holding.task,
-            self.keys,
-            holding.rows,
-            counts={self.sources[key]: value for key, value in found.items() if key in self.sources},
-            last=holding.last,
-            greatest={self.workers[key]: value for key, value in found.items() if key in self.workers},
-        )
-        return Reading(task, unnamed | unreadable(found), await counters.expiring(list(expected)))
+        both, task = (self._sources, self._workers), self._holding.task
+        bad: dict[str, str] = {}
+        for each in both:
+            bad |= each.take_up(scan.unknown(each.kind, task, each.keys), names)
+        counts, greatest = [await each.read(counters, bad) for each in both]
+        read = Task(task, self.keys, self._holding.rows, counts=counts, last=self._holding.last, greatest=greatest)
+        return Reading(read, bad, await counters.expiring([*self.known()]))
 
-    def _take_up(self, kind: Kind, unknown: set[str], names: Names) -> dict[str, str]:
+
+@dataclass(slots=True)
+class Expectation:
+    """Counters of one kind: their keys, the numbers in these names, and the expected values."""
+
+    kind: Kind
+    keys: list[str]
+    numbers: list[int]
+    values: list[int]
+
+    @classmethod
+    def of(cls, kind: Kind, keys: list[str], told: Mapping[int, int]) -> "Expectation":
+        """What the database tells."""
+        return cls(kind, keys, list(told), list(told.values()))
+
+    def take_up(self, unknown: set[str], names: Names) -> dict[str, str]:
         """Add the counters that only Redis knows; return those whose names end in no number."""
-        known = self.sources if kind == "source" else self.workers
-        unnamed: dict[str, str] = {}
+        bad: dict[str, str] = {}
         for key in sorted(unknown):
-            match = names.parsers[kind].fullmatch(key)
+            match = names.parsers[self.kind].fullmatch(key)
             number = match["number"] if match else ""
             if _NUMBER.fullmatch(number):
-                known[key] = int(number)
-            elif kind == "source" or number != str(names.row.unassigned):
-                unnamed[key] = f"{number!r} is not the number of a {kind}"
-        return unnamed
+                self.keys.append(key)
+                self.numbers.append(int(number))
+                self.values.append(0)
+            elif self.kind == "source" or number != str(names.row.unassigned):
+                bad[key] = f"{number!r} is not the number of a {self.kind}"
+        return bad
+
+    async def read(self, counters: Counters, bad: dict[str, str]) -> dict[int, Counter]:
+        """The counters that hold anything else than expected, by their numbers; add the unreadable ones to ``bad``."""
+        found = await counters.unlike(self.keys, self.values)
+        bad |= {self.keys[at]: value.why for at, value in found.items() if isinstance(value, Unreadable)}
+        return {self.numbers[at]: value for at, value in found.items()}
 
 
 async def read_pointer(holding: Holding, keys: Keys, counters: Counters) -> Reading:
     """Read the pointer of one task of single assignment."""
     found = await counters.values([keys.pointer])
     task = Task(holding.task, keys, holding.rows, pointer=found[keys.pointer])
-    return Reading(task, unreadable(found), await counters.expiring([keys.pointer]))
-
-
-def unreadable(found: Mapping[str, Counter]) -> dict[str, str]:
-    """The keys whose values are no counts, and why."""
-    return {key: value.why for key, value in found.items() if isinstance(value, Unreadable)}
+    bad = {key: value.why for key, value in found.items() if isinstance(value, Unreadable)}
+    return Reading(task, bad, await counters.expiring([keys.pointer]))

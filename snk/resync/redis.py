@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -44,7 +44,11 @@ async def connected(url: str, timeout_seconds: float) -> AsyncIterator[Client]:
             return
     with translated(address_of(url)):
         async with RedisCluster.from_url(url, **given) as cluster:
-            yield cluster
+            try:
+                yield cluster
+            finally:  # when a node does not answer, the client forgets to close its connections to the others
+                await cluster.nodes_manager.aclose()
+                await cluster.nodes_manager.aclose("startup_nodes")
 
 
 def _packed(client: Redis) -> Redis:
@@ -53,7 +57,7 @@ def _packed(client: Redis) -> Redis:
 
     class Packed(plain):  # type: ignore[misc]
         def pack_command(self, *parts: Any) -> list[bytes]:
-            return list(HiredisRespSerializer().pack(*parts))
+            return [hiredis.pack_command((*parts[0].split(), *parts[1:]))]  # SCRIPT LOAD is two words
 
     client.connection_pool.connection_class = Packed
     return client

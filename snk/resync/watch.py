@@ -114,7 +114,7 @@ class Watch:
 
 
 def _verdict(checked: Checked) -> Verdict:
-    kinds = Counter(str(each.kind) for each in checked.differences)
+    kinds = dict(Counter(str(each.kind) for each in checked.differences))
     held = checked.held
     summary = conclusion(checked)
     return Verdict(held.project, held.method, checked.equal, kinds, len(checked.unreadable), summary, time.time())
