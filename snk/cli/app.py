@@ -20,7 +20,8 @@ INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C
 
 app = typer.Typer(
     name="snk",
-    help="Keep tables in two PostgreSQL databases equal, in both directions, in real time.",
+    help="Find what is missing between two places, bring it over exactly once, and prove it: tables in two PostgreSQL"
+    " databases, in real time, and, with `snk resync`, counters in Redis and the rows that they count.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,7 +41,7 @@ def _take_up(commands: Sequence[str]) -> None:
     gc.disable()
     for name in commands:
         if name in GROUPS:
-            app.add_typer(import_module(GROUPS[name]).app, name=name)
+            app.add_typer(import_module(GROUPS[name]).group(sys.argv[2:]), name=name)
         else:
             app.command()(getattr(import_module(COMMANDS[name]), name))
     gc.freeze()

@@ -43,15 +43,18 @@ LABEL = sa.Table(
     sa.Index("tb_tmpl_img_label_source", "prj_idx", "src_idx"),
 )
 
-# What was handed out: task, source, worker. Task 1 is of the single project, task 2 of the multiple one.
+# What was handed out: task, source, worker. Tasks 1, 3 and 4 are of the single project, task 2 of the multiple one.
 ROWS = [
-    *((1, source, 100 + source % 2) for source in (1, 2, 4, 5)),  # 3 was lost, and so were 6 and 7
+    *((1, source, 100 + source % 2) for source in (2, 3, 5)),  # 1, 4, 6 and 7 were lost
+    *((3, source, 101) for source in (1, 2, 4)),  # its counter was taken back by a failover, and 3 was lost
+    *((4, source, 102) for source in (1, 2)),  # its counter was evicted
     *((2, source, worker) for source in (1, 2) for worker in (201, 202)),
     *((2, 3, worker) for worker in (201, 203)),  # a third assignment of 3 was lost, and 203 has no counter
     (2, 5, 202),  # its counter was lost
 ]
 COUNTERS = {
     "sasp_1": 7,
+    "sasp_3": 2,
     "maic_2_1": 2,
     "maic_2_2": 1,  # taken back by a failover
     "maic_2_3": 3,
@@ -60,7 +63,7 @@ COUNTERS = {
     "mapc_2_202": 2,
     "mapc_2_204": 6,  # a worker that only Redis knows, with a source that nobody else has
 }
-PROJECTS = {"DEMO-SINGLE": ("0", 1), "DEMO-MULTIPLE": ("1", 2)}
+PROJECTS = {"DEMO-SINGLE": ("0", (1, 3, 4)), "DEMO-MULTIPLE": ("1", (2,))}
 
 
 async def create(server: Server, client: Client, address: str, names: Mapping) -> None:
@@ -86,9 +89,10 @@ async def _fill(connection: AsyncConnection) -> None:
         sa.insert(PROJECT), [{"project_id": name, "use_multi_assign": kind} for name, (kind, _) in PROJECTS.items()]
     )
     await connection.execute(
-        sa.insert(TASK), [{"prj_idx": task, "project_id": name} for name, (_, task) in PROJECTS.items()]
+        sa.insert(TASK),
+        [{"prj_idx": task, "project_id": name} for name, (_, tasks) in PROJECTS.items() for task in tasks],
     )
-    owner = {task: name for name, (_, task) in PROJECTS.items()}
+    owner = {task: name for name, (_, tasks) in PROJECTS.items() for task in tasks}
     index: dict[tuple[int, int], int] = {}
     for task, source, worker in ROWS:
         row = {

@@ -77,8 +77,8 @@ def explained(difference: Difference) -> str:
 
 def _missing(difference: Difference) -> str:
     if difference.worker is not None:
-        last = f"is {difference.database}" if difference.database else "does not exist"
-        return f"the greatest source among the rows of worker {difference.worker} {last}"
+        last = f"the greatest source of worker {difference.worker} is {difference.database}"
+        return last if difference.database else f"worker {difference.worker} has no rows"
     return f"source {difference.source} has {_rows(difference.database)}"
 
 

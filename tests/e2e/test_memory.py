@@ -74,6 +74,7 @@ async def test_wide_rows_need_memory_for_a_few_batches_only(pair: Any) -> None:
     assert await first.digest() == await second.digest()
 
 
+@pytest.mark.long
 async def test_a_large_transaction_needs_memory_for_a_few_batches_only(pair: Any, rows: int) -> None:
     first, second = await both_sides(pair)
     async with flowing(pair) as (daemon, before):

@@ -41,6 +41,7 @@ async def crash(server: PostgresServer) -> None:
     server.start()
 
 
+@pytest.mark.long
 async def test_rows_on_ids_drawn_again_after_a_crash_are_not_missed(sleepy: EmbeddedPair) -> None:
     pair = PairUrls(sleepy.first.dsn, sleepy.second.dsn, sleepy.redis.dsn)
     first, second = Database(pair.first), Database(pair.second)

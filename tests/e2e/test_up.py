@@ -76,7 +76,7 @@ def test_loads_syncs_verifies_and_ends(state: Path) -> None:
     assert "% of 1,000 rows were on both sides when it stopped" in printed, "rows of an earlier run are counted"
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("how", "heritage"),
     [(signal.SIGINT, ""), (signal.SIGHUP, ""), (signal.SIGINT, "ignored signals"), (signal.SIGTERM, "blocked signals")],

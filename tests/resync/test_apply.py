@@ -270,10 +270,9 @@ async def test_the_service_assigns_meanwhile(world: World) -> None:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(assign(world, "P", 7, single=True, delay=0.02, stop=stop))
-        async with sides(world.place(grace=3)) as both:
-            for _ in range(2):
-                _, checked = await repaired(both, "P", live=True)
-                assert checked.equal
+        async with sides(world.place(grace=2)) as both:
+            _, checked = await repaired(both, "P", live=True)
+            assert checked.equal
         stop.set()
     held = [source for source, _ in await world.held(7)]
     assert held == list(range(1, 6 + serving.result() + 1))

@@ -244,12 +244,11 @@ async def test_a_live_service_is_no_drift(world: World, kind: str) -> None:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(assign(world, "P", 7, single=kind == "single", delay=0.05, stop=stop))
-        hasty = [(await world.check(grace=0)).equal for _ in range(20)]
-        patient = [(await world.check(grace=3)).equal for _ in range(3)]
+        while (await world.check(grace=0)).equal:  # until the service is seen between its two writes
+            pass
+        assert (await world.check(grace=3)).equal
         stop.set()
-    assert serving.result() > 10
-    assert all(patient)
-    assert not all(hasty)  # so the service was seen between its two writes
+    assert serving.result() > 1
 
 
 async def test_a_lost_row_is_found_beside_a_live_service(world: World) -> None:

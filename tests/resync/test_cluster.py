@@ -8,7 +8,6 @@ from redis.asyncio.cluster import RedisCluster
 
 from snk.embedded.valkey import ValkeyServer
 from snk.errors import SnkError, Unavailable
-from tests.conftest import PairUrls
 from tests.kit.assignments import World
 from tests.kit.assignments import world as made
 from tests.kit.cluster import valkey_cluster
@@ -22,9 +21,9 @@ def nodes(folder: Path) -> Iterator[list[ValkeyServer]]:
 
 
 @pytest.fixture
-async def world(pair: PairUrls, nodes: list[ValkeyServer]) -> AsyncIterator[World]:
+async def world(database: str, nodes: list[ValkeyServer]) -> AsyncIterator[World]:
     """The four tables, and an empty cluster."""
-    async with made(pair.first, nodes[0].dsn) as here, RedisCluster.from_url(nodes[0].dsn) as cluster:
+    async with made(database, nodes[0].dsn) as here, RedisCluster.from_url(nodes[0].dsn) as cluster:
         await cluster.flushall(target_nodes=RedisCluster.PRIMARIES)
         here.redis = cluster
         yield here

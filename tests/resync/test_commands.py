@@ -98,6 +98,7 @@ async def test_check_tells_one_project_or_all_and_writes_nothing(world: World, s
     assert snk("check", "S").stdout.rstrip().endswith("equal")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("words", "why"),
     [

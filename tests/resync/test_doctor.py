@@ -63,5 +63,8 @@ async def test_a_missing_table_or_column_is_named(world: World, names: dict[str,
 
 async def test_a_replica_is_refused(world: World) -> None:
     await world.redis.replicaof("127.0.0.1", "1")
-    (last,) = await found(world)
+    try:
+        (last,) = await found(world)
+    finally:
+        await world.redis.replicaof("NO", "ONE")
     assert (last.level, "is a replica" in last.message) == ("error", True)

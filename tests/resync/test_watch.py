@@ -9,9 +9,9 @@ from typing import Any
 
 from snk.http.guard import Door
 from snk.http.service import listening, serve
+from snk.pair.servers import EmbeddedPair
 from snk.resync.pages import application
 from snk.resync.watch import Watch
-from tests.conftest import PairUrls
 from tests.kit.assignments import World
 from tests.kit.assignments import world as made
 from tests.kit.proxy import proxied
@@ -69,12 +69,17 @@ async def test_it_tells_what_differs_and_when_it_is_repaired(world: World) -> No
         assert 'snk_resync_equal{project="P"} 1.0' in (await page(port, "metrics"))[1]
 
 
-async def test_trouble_with_a_server_is_told_and_passes(pair: PairUrls) -> None:
-    async with proxied(pair.first) as database, proxied(pair.redis) as redis, made(database.dsn, redis.dsn) as world:
+async def test_trouble_with_a_server_is_told_and_passes(database: str, servers: EmbeddedPair) -> None:
+    async with (
+        proxied(database) as to_database,
+        proxied(servers.redis.dsn) as to_redis,
+        made(to_database.dsn, to_redis.dsn) as world,
+    ):
+        await world.redis.flushall()
         await world.project("P", "0", 7)
         async with watched(world) as (watch, port):
             await until(lambda: watch.status().healthy)
-            for proxy in (database, redis):
+            for proxy in (to_database, to_redis):
                 proxy.refuse()
                 proxy.cut()
                 await until(lambda: bool(watch.status().trouble))

@@ -1,19 +1,12 @@
 """The group ``snk resync``: its commands, and what ``snk resync PROJECT`` means."""
 
+from collections.abc import Sequence
+from importlib import import_module
+
 import typer
 from typer.core import TyperGroup
 
-from snk.resync.commands.apply import apply
-from snk.resync.commands.check import check
-from snk.resync.commands.demo import demo, init_demo
-from snk.resync.commands.doctor import doctor
-from snk.resync.commands.history import history
-from snk.resync.commands.init import init
-from snk.resync.commands.plan import plan
-from snk.resync.commands.sync import sync
-from snk.resync.commands.watch import watch
-
-DEFAULT = "sync"
+from snk.resync.commands import COMMANDS, DEFAULT
 
 
 class _Group(TyperGroup):
@@ -21,18 +14,21 @@ class _Group(TyperGroup):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
         """Put the default command before a project or its options."""
-        if args and args[0] not in self.commands and args[0] != "--help":
+        if args and args[0] not in COMMANDS and args[0] != "--help":
             args = [DEFAULT, *args]
         return list(super().parse_args(ctx, args))
 
 
-app = typer.Typer(
-    cls=_Group,
-    help="Check counters in Redis against rows in a database; explain and repair what differs, by adding only.",
-    epilog="`snk resync PROJECT` checks a project, asks, synchronises, and checks again.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-for command in (sync, check, plan, apply, watch, history, doctor, init, demo):
-    app.command()(command)
-app.command("init-demo")(init_demo)
+def group(words: Sequence[str]) -> typer.Typer:
+    """The group with the command that these words call, or all commands if they ask for help."""
+    app = typer.Typer(
+        cls=_Group,
+        help="Check counters in Redis against rows in a database; explain and repair what differs, by adding only.",
+        epilog="`snk resync PROJECT` checks a project, asks, synchronises, and checks again.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    first = words[0] if words else "--help"
+    for name in COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT]:
+        app.command(name)(getattr(import_module(COMMANDS[name]), name.replace("-", "_")))
+    return app

@@ -119,6 +119,7 @@ async def _cancelled_in_turn(flow: Flow, first: Database, second: Database) -> i
     return at
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("batch_rows", [2, 1000])
 async def test_a_session_cancelled_anywhere_leaves_rows_and_mark_together(
     pair: Any, running: Running, first: Database, second: Database, batch_rows: int

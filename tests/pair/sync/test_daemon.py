@@ -40,6 +40,7 @@ async def test_nothing_comes_back(running: Running, first: Database, second: Dat
         assert daemon.status().dedup.size == 0
 
 
+@pytest.mark.long
 async def test_overlapping_rows_converge_from_an_empty_start(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -215,6 +215,7 @@ async def test_a_server_that_answers_rubbish_is_waited_for(pair: Any) -> None:
         await waiting
 
 
+@pytest.mark.long
 async def test_a_daemon_stops_soon_where_nobody_answers(network: Network, first: Database) -> None:
     async with proxied(network.redis) as redis:
         async with daemon_over(network.first.dsn, network.second.dsn, redis.dsn, **QUICK) as daemon:

@@ -39,7 +39,7 @@ async def owed(*sides: Database) -> list[str]:
     return [await side.value("select owed from snk.sweeps") for side in sides]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", EMPTIED)
 async def test_what_was_emptied_while_no_daemon_ran_comes_back(
     running: Running, first: Database, second: Database, kind: str

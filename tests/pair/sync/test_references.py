@@ -28,6 +28,7 @@ async def tables(request: pytest.FixtureRequest, first: Database, second: Databa
     return tuple(request.param.split(","))
 
 
+@pytest.mark.sampled(1)
 async def test_lines_that_come_with_their_order_wait_for_it_and_are_not_set_aside(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +48,7 @@ BACKLOG = (
 )
 
 
+@pytest.mark.sampled(1)
 async def test_a_backlog_of_lines_waits_for_that_of_orders(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,7 +211,7 @@ async def running(ground: Ground) -> AsyncIterator[Daemon]:
         yield daemon
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_no_setting_of_its_role_changes_what_crosses(pair: Any, pytestconfig: pytest.Config, part: int) -> None:

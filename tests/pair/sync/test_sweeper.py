@@ -237,6 +237,7 @@ async def set_aside(daemon: Daemon, count: int) -> bool:
     return daemon.status().sweeps[0].set_aside == count
 
 
+@pytest.mark.long
 async def test_a_fail_over_has_the_whole_table_compared_at_once(
     running: Running,
     first: Database,

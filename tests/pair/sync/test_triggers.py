@@ -77,6 +77,7 @@ async def test_a_trigger_that_inserts_into_its_own_table_makes_no_loop(
         await until_equal(first, second)
 
 
+@pytest.mark.long
 async def test_a_loop_would_go_on_for_ever(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +94,7 @@ async def test_a_loop_would_go_on_for_ever(
         await until(many, "more and more rows")
 
 
+@pytest.mark.long
 async def test_a_loop_through_two_tables_is_broken(running: Running, first: Database, second: Database) -> None:
     for side in (first, second):
         await side.run(TABLE.format("one"), TABLE.format("two"))

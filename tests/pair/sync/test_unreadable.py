@@ -263,6 +263,7 @@ async def test_a_row_whose_uuid_has_one_that_cannot_be_read_is_set_aside(servers
                 await until_aside(side, 0)
 
 
+@pytest.mark.long
 async def test_so_many_questions_are_asked_at_most_and_every_row_is_settled(
     servers: EmbeddedPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

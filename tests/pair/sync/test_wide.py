@@ -72,7 +72,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize("kind", WIDE)
 async def test_a_wide_table_flows_and_is_proven_equal(
     running: Running, first: Database, second: Database, kind: str, compiled: list[tuple[str, str]]
