@@ -14,8 +14,8 @@ from snk.cli.inherited import settle
 from snk.errors import SnkError
 from snk.pair.commands import COMMANDS
 
-GROUPS = {"resync": "snk.resync.commands.group"}
-"""The systems whose commands have a group of their own."""
+GROUPS = {"conflicts": "snk.pair.commands.conflicts", "resync": "snk.resync.commands.group"}
+"""Commands that have commands of their own: the module, whose function ``group`` makes them."""
 INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C
 
 app = typer.Typer(

@@ -6,21 +6,19 @@ next run finds just these counters. The transaction also writes the journal, so 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.plan import Plan
-from snk.db.functions import setting
+from snk.db import journal
+from snk.db.functions import commit_durably
 from snk.db.server import Server
 from snk.errors import PlanUnfit, ProjectUnfit
 from snk.resync.counters import Counters
 from snk.resync.database import held_states, understood
 from snk.resync.insert import insert, rows_of
 from snk.resync.model import InsertRows, RaiseCounter, Repair
-from snk.resync.tables import JOURNAL, Tables
+from snk.resync.tables import Tables
 
 Rows = Mapping[tuple[int, int], int]
 """How many rows each source of each task has."""
@@ -59,16 +57,17 @@ class Applier:
         overtaken: list[Repair] = [*await self._insert(plan, strictly=strictly)]
         outcomes = await self.counters.raised(raises)
         overtaken += [action for action, outcome in zip(raises, outcomes, strict=True) if outcome == "overtaken"]
-        await self._finish(plan, overtaken)
+        async with understood(self.server), self.server.begin() as connection:
+            await journal.finish(connection, plan, overtaken)
         return overtaken
 
     async def _insert(self, plan: Plan[Repair], *, strictly: bool) -> list[InsertRows]:
         """Insert the rows and write the journal, all or nothing; return the actions that were overtaken."""
         inserts = [action for action in plan.actions if isinstance(action, InsertRows)]
         async with understood(self.server), self.server.begin() as connection:
-            await connection.execute(sa.select(setting("synchronous_commit", "on")))
+            await commit_durably(connection)
             await self._allowed(connection, plan.subject)
-            await self._journal(connection, plan)
+            await journal.enter(connection, plan)
             rows = await rows_of(connection, self.found, inserts)
             moved = list(_moved(inserts, rows))
             if moved and strictly:
@@ -94,26 +93,6 @@ class Applier:
             if found[action.key] != action.before:
                 was = "absent" if action.before is None else action.before
                 raise PlanUnfit(f"{action.key} is no longer {was}, as the plan expects", hint=NOTHING)
-
-    async def _journal(self, connection: AsyncConnection, plan: Plan[Repair]) -> None:
-        entry = {
-            "plan": plan.id,
-            "project": plan.subject,
-            "made_at": datetime.fromisoformat(plan.made_at),
-            "actions": [action.as_json for action in plan.actions],
-        }
-        try:
-            await connection.execute(sa.insert(JOURNAL).values(entry))
-        except IntegrityError as error:
-            raise PlanUnfit(f"Plan {plan.id} was applied before", hint=NOTHING) from error
-
-    async def _finish(self, plan: Plan[Repair], overtaken: list[Repair]) -> None:
-        finished = {
-            "finished_at": sa.func.clock_timestamp(),
-            "overtaken": [action.as_json for action in overtaken],
-        }
-        async with understood(self.server), self.server.begin() as connection:
-            await connection.execute(sa.update(JOURNAL).where(JOURNAL.c.plan == plan.id).values(finished))
 
 
 def _moved(inserts: Sequence[InsertRows], rows: Rows) -> Iterator[InsertRows]:

@@ -7,12 +7,11 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.catalog import server_facts
+from snk.db.journal import JOURNAL, exists
 from snk.errors import SnkError
 from snk.resync.database import held, method_of, project_ids, snapshot
-from snk.resync.journal import exists
 from snk.resync.redis import other_databases
 from snk.resync.run import Place, Sides, sides
-from snk.resync.tables import JOURNAL
 
 SAMPLE = 20
 """Projects whose counters are looked for."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from snk.core.plan import Plan
+from snk.db.journal import prepare
 from snk.db.locks import key_of, try_lock
 from snk.db.server import Server
 from snk.errors import ProjectUnfit
@@ -15,13 +16,13 @@ from snk.resync.apply import Applier
 from snk.resync.check import Checked, Checker
 from snk.resync.counters import Counters
 from snk.resync.database import snapshot, understood
-from snk.resync.journal import prepare
 from snk.resync.mapping import Mapping
 from snk.resync.model import Limits, Method, Part, Repair, of_workers
 from snk.resync.redis import address_of, connected
 from snk.resync.tables import Tables, tables
 
 KIND = "resync"
+JOURNAL_HINT = "Ask its owner to run what `snk resync init --print` shows"
 PARTS: dict[Method, tuple[Part, ...]] = {"single": ("pointer",), "multiple": ("sources", "workers")}
 
 
@@ -145,7 +146,7 @@ class Resync:
         return Round(plan, await (await self._applier()).apply(plan, strictly=True))
 
     async def _applier(self) -> Applier:
-        await prepare(self.sides.server)
+        await prepare(self.sides.server, JOURNAL_HINT)
         return Applier(self.sides.server, self.sides.counters, self.sides.found, self.while_live)
 
     def _as_it_is(self, checked: Checked) -> Checked:

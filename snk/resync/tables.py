@@ -1,4 +1,4 @@
-"""The user's four tables, as SQLAlchemy sees them, and SNK's journal."""
+"""The user's four tables, as SQLAlchemy sees them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,30 +6,11 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import split_name
 from snk.errors import DatabaseUnfit, SettingsError
 from snk.resync.mapping import LabelNames, Mapping, ProjectNames, RowNames, TaskNames
-
-SCHEMA = "snk"
-OWN = sa.MetaData(schema=SCHEMA)
-
-JOURNAL = sa.Table(
-    "resync_journal",
-    OWN,
-    sa.Column("plan", sa.Text, primary_key=True),
-    sa.Column("project", sa.Text, nullable=False),
-    sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp()),
-    sa.Column("finished_at", sa.DateTime(timezone=True)),
-    sa.Column("role", sa.Text, nullable=False, server_default=sa.func.session_user()),
-    sa.Column("actions", pg.JSONB, nullable=False),
-    sa.Column("overtaken", pg.JSONB),
-)
-"""Every plan that was applied. It is written in the transaction that inserts the rows; ``finished_at`` and
-``overtaken`` (a list of actions) follow when the counters were raised."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from redis.asyncio import Redis
 
+from snk.db.journal import Entry, entries
 from snk.db.server import Server
 from snk.resync.check import Checked
 from snk.resync.demo import LABEL, METADATA, PROJECT, ROW, TASK
@@ -79,6 +80,11 @@ class World:
         """Execute a statement."""
         async with self.server.begin() as connection:
             await connection.execute(statement if not isinstance(statement, str) else sa.text(statement))
+
+    async def journal(self, project: str) -> list[Entry]:
+        """The plans that were applied to a project."""
+        async with self.server.connect() as connection:
+            return await entries(connection, "resync", project)
 
     async def check(self, project: str = "P", **how: Any) -> Checked:
         """Check a project."""

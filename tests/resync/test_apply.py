@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from snk.core.plan import restored
 from snk.errors import PlanUnfit, ProjectUnfit
 from snk.resync.demo import ROW
-from snk.resync.journal import history
 from snk.resync.model import Limits, Part, repair_of
 from snk.resync.run import Resync, Round, locked, planned, sides
 from tests.kit.assignments import World, assign, repaired
@@ -207,7 +206,7 @@ async def test_a_written_plan_out_of_date_writes_nothing(world: World, moved: st
     with pytest.raises(PlanUnfit, match="the plan expects"):
         await apply(world, plan)
     assert (await world.held(7), await counters(world)) == before
-    assert not await history(world.server, "P")
+    assert not await world.journal("P")
 
 
 async def test_two_runs_do_not_write_to_one_project_at_once(world: World) -> None:
@@ -257,7 +256,7 @@ async def test_keys_are_made_where_the_database_makes_none(world: World) -> None
 async def test_the_journal_tells_what_was_done(world: World) -> None:
     await single(world, [1], 3)
     (only,), _ = await world.repair()
-    (entry,) = await history(world.server, "P")
+    (entry,) = await world.journal("P")
     assert entry.plan == only.plan.id
     assert [action["source"] for action in entry.actions] == [2, 3]
     assert entry.finished_at

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from snk.resync.journal import prepare
+from snk.db.journal import prepare
 from snk.resync.run import locked
 from tests.kit.assignments import World
 
@@ -191,7 +191,7 @@ async def test_a_run_that_is_killed_leaves_all_rows_or_none_and_the_next_finishe
     await world.rows("S", 7, (1, 1), (9, 1))
     await world.counters(sasp_7=4)
     command = [sys.executable, "-m", "snk", "resync", "S", "--yes", "--config", str(config)]
-    for held_up in ("tb_tmpl_img_label_data", "snk.resync_journal"):
+    for held_up in ("tb_tmpl_img_label_data", "snk.journal"):
         async with world.server.begin() as connection:
             await connection.exec_driver_sql(f"lock table {held_up} in share mode")
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -204,7 +204,7 @@ async def test_a_run_that_is_killed_leaves_all_rows_or_none_and_the_next_finishe
         assert await world.held(7) == [(1, 1), (9, 1)]
         assert await world.redis.get("sasp_7") == b"4"
         if held_up.startswith("tb"):
-            await prepare(world.server)
+            await prepare(world.server, "")
     _, checked = await world.repair("S")
     assert checked.equal
     assert len(await world.held(7)) == 9

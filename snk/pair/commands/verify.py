@@ -4,16 +4,18 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvloop
 
 from snk.db.pooler import refuse_shared_sessions
+from snk.errors import SettingsError
 from snk.pair.commands.common import checked_settings, pair_of, waiting
 from snk.pair.sync.pair import Pair
 from snk.pair.verify.compare import Comparison, compare
@@ -27,18 +29,45 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     settle: Annotated[float, typer.Option(min=0, help="Seconds that a difference must last.")] = 5.0,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list of each kind.")] = 20,
+    repair: Annotated[bool, typer.Option("--repair", help="Ask, copy the missing rows, and compare again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --repair: show what would be copied.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: do not ask.")] = False,
+    out: Annotated[Path | None, typer.Option(help="With --repair: write the plan to a file for `snk apply`.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the result as an HTML page to this file.")] = None,
 ) -> None:
-    """Compare the rows of both sides by digest. Exit code 0 if they are equal, 1 if not."""
-    results = uvloop.run(_compare(pair_of(checked_settings()), settle))
+    """Compare the rows of both sides by digest. Exit code 0 if they are equal, 1 if not.
+
+    With --repair, copy the rows that one side lacks. Rows that differ are listed and left alone: see `snk conflicts`.
+    """
+    if (dry_run or yes or out) and not repair:
+        raise SettingsError("--dry-run, --yes and --out belong to --repair", hint="Add --repair")
+    pair = pair_of(checked_settings())
+    results = uvloop.run(compare_all(pair, settle))
+    if report:
+        from snk.pair.repair.page import write_page  # noqa: PLC0415 - a plain comparison starts faster without it
+
+        write_page(report, results)
+    show(results, limit, as_json=as_json)
+    if repair and any(result.only_in_first or result.only_in_second for result in results):
+        from snk.pair.commands.repairs import Repairs  # noqa: PLC0415 - as above
+
+        if uvloop.run(Repairs(pair, as_json=as_json, yes=yes).repair(results, out, dry_run=dry_run)):
+            results = uvloop.run(compare_all(pair, settle))
+            show(results, limit, as_json=as_json)
+    raise typer.Exit(0 if all(result.equal for result in results) else 1)
+
+
+def show(results: Sequence[Comparison], limit: int, *, as_json: bool = False) -> None:
+    """Print results, each with at most ``limit`` uuids of each kind."""
     if as_json:
         print(json.dumps({"equal": all(r.equal for r in results), "tables": [_told(r, limit) for r in results]}))
     else:
         for result in results:
             _show(result, limit)
-    raise typer.Exit(0 if all(result.equal for result in results) else 1)
 
 
-async def _compare(pair: Pair, settle: float) -> list[Comparison]:
+async def compare_all(pair: Pair, settle: float) -> list[Comparison]:
+    """Compare both sides of every table."""
     asyncio.get_running_loop().set_exception_handler(_pass_over)
     await both(refuse_shared_sessions(server) for server in (pair.first, pair.second))
     results: list[Comparison] = []

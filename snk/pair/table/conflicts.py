@@ -13,6 +13,7 @@ from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import Rows, SyncedTable, bound
+from snk.pair.table.values import as_text
 
 COMPARED_BYTES = 8 * 2**20
 
@@ -93,14 +94,8 @@ class Conflicts:
         return list((await self._connection.execute(record, values)).scalars())
 
     def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
-        return {name: _text(value) for name, value in zip(self._table.names, row, strict=True)}
+        return {name: as_text(value) for name, value in zip(self._table.names, row, strict=True)}
 
 
 def _by_uuid(rows: Rows) -> dict[str, tuple[Any, ...]]:
     return dict(zip(rows.uuids, zip(*rows.columns, strict=True), strict=True))
-
-
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    return "\\x" + value.hex() if isinstance(value, bytes) else str(value)

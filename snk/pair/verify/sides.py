@@ -11,11 +11,10 @@ from snk.pair.catalog.shape import differences, faults
 from snk.pair.table.fitness import look_at, one_database, same_database
 from snk.pair.table.statement import mapped
 from snk.pair.table.synced import SyncedTable
-from snk.pair.verify.digest import TableSide
 from snk.pair.verify.hashes import Texts
 from snk.pair.verify.search import both
 
-S = TypeVar("S", bound=TableSide)
+S = TypeVar("S")
 
 Make = Callable[[Server, AsyncConnection, SyncedTable, Texts], S]
 

@@ -1,13 +1,11 @@
 """What several commands share: options, settings, and how a check is printed."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from snk.errors import PlanUnfit
 from snk.resync.check import Checked
 from snk.resync.model import Limits
 from snk.resync.report import as_json, lines
@@ -48,30 +46,3 @@ def show(checked: Checked, *, json_wanted: bool = False) -> None:
     else:
         for line in lines(checked):
             print(line)
-
-
-def answer(prompt: str) -> str:
-    """Ask a person on the terminal, or whoever writes to standard input."""
-    print(prompt, end="", flush=True)
-    given = sys.stdin.readline()
-    if not sys.stdin.isatty():
-        print(given.rstrip("\n"))
-    if not given:
-        raise EOFError
-    return given
-
-
-def write_to(file: Path, text: str) -> None:
-    """Write a file completely or not at all.
-
-    Raises:
-        PlanUnfit: it cannot be written.
-    """
-    beside = file.with_name(f".{file.name}.new")
-    try:
-        beside.write_text(text)
-        beside.replace(file)
-    except OSError as error:
-        raise PlanUnfit(
-            f"{str(file)!r} cannot be written: {error.strerror}", hint="Name another file by --out"
-        ) from None

@@ -5,18 +5,20 @@ from dataclasses import asdict
 
 import uvloop
 
+from snk.db import journal
+from snk.db.journal import Entry
 from snk.db.server import Server
 from snk.resync.commands.common import Config, Json, Project
-from snk.resync.journal import Entry
-from snk.resync.journal import history as journal_of
+from snk.resync.database import snapshot
 from snk.resync.model import repair_of
 from snk.resync.report import totals
+from snk.resync.run import KIND
 from snk.resync.settings import load_settings
 
 
 def history(project: Project, *, as_json: Json = False, config: Config = None) -> None:
     """Show what was done to a project, and when, from the journal in its database."""
-    entries = uvloop.run(journal_of(Server("database", load_settings(config).database_dsn), project))
+    entries = uvloop.run(_entries(Server("database", load_settings(config).database_dsn), project))
     if as_json:
         print(json.dumps([asdict(entry) for entry in entries], default=str))
         return
@@ -24,6 +26,11 @@ def history(project: Project, *, as_json: Json = False, config: Config = None) -
         print(f"nothing was done to project {project}")
     for entry in entries:
         _show(entry)
+
+
+async def _entries(server: Server, project: str) -> list[Entry]:
+    async with snapshot(server) as connection:
+        return await journal.entries(connection, KIND, project)
 
 
 def _show(entry: Entry) -> None:

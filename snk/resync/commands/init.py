@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 import uvloop
 
+from snk.db.journal import prepare, printed
 from snk.db.server import Server
 from snk.resync.commands.common import Config
-from snk.resync.journal import prepare, printed
+from snk.resync.run import JOURNAL_HINT
 from snk.resync.settings import load_settings
 
 
@@ -21,4 +22,7 @@ def init(
         print(printed(), end="")
         return
     server = Server("database", load_settings(config).database_dsn)
-    print(f"{server.address}: " + ("created the journal" if uvloop.run(prepare(server)) else "nothing was missing"))
+    print(
+        f"{server.address}: "
+        + ("created the journal" if uvloop.run(prepare(server, JOURNAL_HINT)) else "nothing was missing")
+    )

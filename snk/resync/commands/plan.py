@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.resync.commands.common import Config, Grace, Json, Project, place, show, write_to
+from snk.files.atomic import write_whole
+from snk.resync.commands.common import Config, Grace, Json, Project, place, show
 from snk.resync.report import as_json, details
 from snk.resync.run import Place, planned, sides
 from snk.resync.script import script
@@ -32,7 +33,7 @@ async def _plan(where: Place, project: str, out: Path | None, *, printing: bool,
         checked = await both.checker.check(project)
         made = planned(checked)
         if out:
-            write_to(out, made.written() + "\n")
+            write_whole(out, made.written() + "\n")
         if printing:
             print(await script(both, made), end="")
         elif json_wanted:

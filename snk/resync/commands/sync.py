@@ -10,11 +10,12 @@ import uvloop
 from snk.core.plan import Plan, confirmed
 from snk.errors import SettingsError
 from snk.resync.check import Checked
-from snk.resync.commands.common import Config, Grace, Json, Live, Project, answer, place, show
+from snk.resync.commands.common import Config, Grace, Json, Live, Project, place, show
 from snk.resync.model import Part, Repair
 from snk.resync.report import PROMPTS, applied_as_json, as_json, details, done
 from snk.resync.run import Place, Resync, Round, Sides, locked, planned, sides
 from snk.resync.script import script
+from snk.terminal import answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,24 @@
+"""Writes a file so that it never holds a part of its content."""
+
+import os
+from pathlib import Path
+
+from snk.errors import SettingsError
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file beside its place, and move it there when it is on disk.
+
+    Raises:
+        SettingsError: it cannot be written there.
+    """
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as made:
+            made.write(text)
+            made.flush()
+            os.fsync(made.fileno())
+        beside.replace(file)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise SettingsError(f"{str(file)!r} cannot be written: {error.strerror}", hint="Name another file") from None

@@ -1,0 +1,62 @@
+"""``snk why``: the story of one row."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+from uuid import UUID
+
+import typer
+import uvloop
+
+from snk.errors import SettingsError
+from snk.pair.commands.common import checked_settings, pair_of
+from snk.pair.repair.inquiry import story_of
+from snk.pair.repair.story import Story
+from snk.pair.sync.pair import Pair
+
+
+def why(
+    uuid: Annotated[str, typer.Argument(help="The uuid of the row.")],
+    *,
+    table: Annotated[str | None, typer.Option(help="Look in this table only; default: all of SNK_TABLES.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Tell where a row is and since when, and what keeps it from being on both sides. Changes nothing.
+
+    Exit code 0 if it is on both sides and equal, 1 if not.
+    """
+    name = uuid_of(uuid)
+    stories = uvloop.run(_stories(pair_of(checked_settings()), name, table))
+    # A table in which nobody has heard of the row says nothing.
+    known = [story for story in stories if story.first.row is not None or story.second.row is not None] or stories
+    if as_json:
+        print(
+            json.dumps(
+                [{**asdict(story), "equal": story.equal, "told": list(story.told())} for story in known], default=str
+            )
+        )
+    else:
+        for story in known:
+            print(f"{story.table} {story.uuid}")
+            for sentence in story.told():
+                print(f"  {sentence}")
+    raise typer.Exit(0 if all(story.equal for story in known) else 1)
+
+
+def uuid_of(text: str) -> str:
+    """A uuid as PostgreSQL writes it.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise SettingsError(
+            f"{text!r} is not a uuid", hint="Write it as 00000000-0000-0000-0000-000000000000"
+        ) from None
+
+
+async def _stories(pair: Pair, uuid: str, table: str | None) -> list[Story]:
+    tables = pair.tables if table is None else (table,)
+    return [await story_of(pair.first, pair.second, each, uuid) for each in tables]

@@ -1,0 +1,158 @@
+"""The recorded conflicts: listed side by side, and settled by the word of a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from snk.core.plan import Plan
+from snk.db import journal
+from snk.db.functions import commit_durably
+from snk.db.server import Server
+from snk.errors import DatabaseUnfit, PlanUnfit, SettingsError
+from snk.pair.core.portion import Portion
+from snk.pair.repair.actions import OTHER, Label, ReplaceRow, replacement_of
+from snk.pair.repair.copy import BATCH_BYTES, JOURNAL_HINT, Side
+from snk.pair.schema.own import Conflict
+from snk.pair.table.reader import Reader
+from snk.pair.table.synced import NamedType
+from snk.pair.table.values import as_text
+from snk.pair.verify.sides import sides_of
+
+KIND = "conflicts"
+RIGHTS_HINT = (
+    "Resolving a conflict needs the right UPDATE on the table, which nothing else in SNK needs: grant it for now"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A conflict as the daemon recorded it.
+
+    Attributes:
+        first: the row of database A, each value in PostgreSQL's text form.
+        second: the row of database B.
+    """
+
+    table: str
+    uuid: str
+    first: dict[str, str | None]
+    second: dict[str, str | None]
+    noticed_at: str
+
+    @property
+    def differing(self) -> list[str]:
+        """The columns that differ."""
+        return [name for name in self.first if self.first[name] != self.second.get(name)]
+
+
+async def recorded(first: Server, second: Server) -> list[Recorded]:
+    """All recorded conflicts; one that both databases recorded is listed once."""
+    found: dict[tuple[str, str], Recorded] = {}
+    for server in (first, second):
+        async with server.connect() as connection:
+            rows = await connection.execute(sa.select(Conflict.__table__).order_by(Conflict.noticed_at))
+            for row in rows.mappings():
+                ours, theirs = row["destination_row"], row["source_row"]
+                sides = (ours, theirs) if server is first else (theirs, ours)
+                one = Recorded(row["table_name"], row["uuid"], *sides, f"{row['noticed_at']:%Y-%m-%d %H:%M:%S}")
+                found.setdefault((one.table, one.uuid), one)
+    return list(found.values())
+
+
+async def replacement(first: Server, second: Server, table: str, uuid: str, keep: Label) -> ReplaceRow:
+    """What gives both sides the row of one side, as both rows are now.
+
+    Raises:
+        SettingsError: a side has no such row, or they are equal.
+    """
+    async with sides_of(first, second, table, lambda *given: Side(*given[:3])) as (name, sides):
+        rows = [await _row(side, uuid) for side in sides]
+        for side, row in zip(sides, rows, strict=True):
+            if row is None:
+                hint = "`snk verify --repair` copies a row that one side lacks"
+                raise SettingsError(f"{side.server.address} has no row {uuid} in {name}", hint=hint)
+    kept, lost = (rows[0], rows[1]) if keep == "first" else (rows[1], rows[0])
+    assert kept is not None and lost is not None  # noqa: S101, PT018 - see above
+    if kept == lost:
+        raise SettingsError(f"The rows {uuid} of {name} are equal", hint="There is nothing to resolve")
+    return ReplaceRow(name, uuid, OTHER[keep], lost, kept)
+
+
+async def replace(first: Server, second: Server, plan: Plan[ReplaceRow]) -> None:
+    """Replace one row, and forget the conflict; the journal is in the database whose row is replaced.
+
+    Raises:
+        PlanUnfit: the row is no longer what the plan says. Nothing was written.
+        DatabaseUnfit: the role lacks a right.
+    """
+    (action,) = plan.actions
+    async with sides_of(first, second, action.table, lambda *given: Side(*given[:3])) as (_, sides):
+        side = sides[0] if action.on == "first" else sides[1]
+        await journal.prepare(side.server, JOURNAL_HINT)
+        await side.connection.commit()
+        connection = await side.connection.execution_options(isolation_level="READ COMMITTED")
+        reader = Reader(side.server, connection, side.table, in_transaction=True)
+        await reader.get_ready()
+        try:
+            async with connection.begin():
+                await commit_durably(connection)
+                await connection.execute(sa.select(side.table.uuid).where(_named(side, action.uuid)).with_for_update())
+                if await _read(reader, side, action.uuid) != action.before:
+                    raise PlanUnfit(f"{action.uuid} is no longer what it was", hint="Look at it again")
+                await connection.execute(_update(side, action))
+                if await _read(reader, side, action.uuid) != action.after:
+                    raise PlanUnfit(f"{side.server.address} does not keep these values", hint="Is there a trigger?")
+                await journal.enter(connection, plan)
+                await journal.finish(connection, plan, ())
+        except sa.exc.DBAPIError as error:
+            if getattr(error.orig, "sqlstate", "") == "42501":
+                raise DatabaseUnfit(f"{side.server.address}: UPDATE is refused", hint=RIGHTS_HINT) from error
+            raise
+    await _forget(first, second, action)
+
+
+async def last_replacement(first: Server, second: Server, uuid: str) -> ReplaceRow:
+    """The last replacement of a row that can be taken back.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    found: list[journal.Entry] = []
+    for server in (first, second):
+        async with server.connect() as connection:
+            found += await journal.entries(connection, KIND, uuid)
+    if not found:
+        raise SettingsError(f"No conflict about {uuid} was resolved here", hint="`snk conflicts` lists the open ones")
+    return replacement_of(max(found, key=lambda entry: entry.applied_at).actions[0])
+
+
+def _named(side: Side, uuid: str) -> sa.ColumnElement[bool]:
+    return side.table.uuid == sa.literal(uuid, sa.Uuid(as_uuid=False))
+
+
+async def _row(side: Side, uuid: str) -> dict[str, str | None] | None:
+    return await _read(Reader(side.server, side.connection, side.table), side, uuid)
+
+
+async def _read(reader: Reader, side: Side, uuid: str) -> dict[str, str | None] | None:
+    rows = (await reader.named([uuid], Portion.of(1, BATCH_BYTES))).rows
+    if not rows:
+        return None
+    return {name: as_text(column[0]) for name, column in zip(side.table.names, rows.columns, strict=True)}
+
+
+def _update(side: Side, action: ReplaceRow) -> sa.Update:
+    """Set the columns that change, each from its text form."""
+    types = {column.name: column.type_name for column in side.table.columns}
+    changed = [name for name, value in action.after.items() if value != action.before[name]]
+    values = {name: sa.cast(sa.literal(action.after[name], sa.Text), NamedType(types[name])) for name in changed}
+    return sa.update(side.table.table).where(_named(side, action.uuid)).values(values)
+
+
+async def _forget(first: Server, second: Server, action: ReplaceRow) -> None:
+    """Delete the record of a conflict that is settled, on both sides."""
+    for server in (first, second):
+        async with server.begin() as connection:
+            ours: Sequence[sa.ColumnElement[bool]] = (Conflict.uuid == action.uuid, Conflict.table_name == action.table)
+            await connection.execute(sa.delete(Conflict).where(*ours))
