@@ -30,7 +30,7 @@ JOURNAL = sa.Table(
     sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("applied_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp()),
     sa.Column("finished_at", sa.DateTime(timezone=True)),
-    sa.Column("role", sa.Text, nullable=False, server_default=sa.text("session_user")),
+    sa.Column("role", sa.Text, nullable=False, server_default=sa.func.session_user()),
     sa.Column("actions", pg.JSONB, nullable=False),
     sa.Column("overtaken", pg.JSONB),
 )

@@ -91,10 +91,10 @@ class Checker:
         """What the database holds, and the names of counters; both are read at the same time."""
         async with snapshot(self.server) as connection:
             method = await method_of(connection, self.found, project)
-            looking = held(connection, self.found, project, method)
-            if method == "single" or scan:
-                return await looking, scan or Scan(set(), self.found.names)
-            return await two(looking, self._scan())
+        if method == "single" or scan:
+            return await self._held(project), scan or Scan(set(), self.found.names)
+        # The snapshot ends before a slow scan does: a server ends sessions that are idle in a transaction.
+        return await two(self._held(project), self._scan())
 
     async def _read(self, found: Held, scan: Scan) -> list[Reading]:
         """Read the counters of all tasks; the database was read before."""

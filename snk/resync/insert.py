@@ -1,7 +1,7 @@
 """Inserts rows that can be assigned again, each with its label row."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,9 +35,10 @@ async def insert(connection: AsyncConnection, found: Tables, project: str, inser
     used = await used_indexes(connection, found, inserts)
     first_key = await first_new_key(connection, found)
     statement = statement_for(found, with_key=first_key is not None)
-    values = list(parameters(found, project, inserts, used, first_key))
-    for at in range(0, len(values), ROWS):
-        await connection.execute(statement, values[at : at + ROWS])
+    values = parameters(found, project, inserts, used, first_key)
+    # Made as they are needed: a server ends a session that is idle in a transaction for long.
+    while some := list(islice(values, ROWS)):
+        await connection.execute(statement, some)
 
 
 def statement_for(found: Tables, *, with_key: bool, values: Mapping[str, Any] | None = None) -> sa.Insert:

@@ -20,7 +20,7 @@ from tests.kit.heirs import SCRIPT
 # A flow that failed before its first step says that it goes on, when it begins.
 BEGAN = re.compile(r"flow_started|flow_resumed")
 DIRECTION = re.compile(r"(?:source|destination)=\w+")
-OWN_TABLES = ("marks", "conflicts", "rejected", "ledgers", "sweeps", "leases", "canaries")
+OWN_TABLES = ("marks", "conflicts", "rejected", "ledgers", "sweeps", "leases", "canaries", "journal")
 # What `snk init` says of an empty database.
 CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, records, snk.wait_for_rows"
 
@@ -119,13 +119,13 @@ class DaemonProcess:
         return self._process.wait(DEADLINE_SECONDS)
 
 
-def run_snk(values: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of SNK to its end, where no .env is."""
+def run_snk(values: Mapping[str, str], *arguments: str, says: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command of SNK to its end, where no .env is, with these lines on its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "snk", *arguments],
         env={**os.environ, **values},
         cwd=tempfile.gettempdir(),
-        stdin=subprocess.DEVNULL,
+        input=says,
         capture_output=True,
         text=True,
         timeout=DEADLINE_SECONDS,

@@ -193,6 +193,7 @@ async def test_a_run_that_is_killed_leaves_all_rows_or_none_and_the_next_finishe
     command = [sys.executable, "-m", "snk", "resync", "S", "--yes", "--config", str(config)]
     for held_up in ("tb_tmpl_img_label_data", "snk.journal"):
         async with world.server.begin() as connection:
+            await connection.exec_driver_sql("set local idle_in_transaction_session_timeout = 0")
             await connection.exec_driver_sql(f"lock table {held_up} in share mode")
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while not await world.ask(WAITING):

@@ -41,7 +41,7 @@ def conflicts(context: typer.Context, *, as_json: Json = False) -> None:
     else:
         for each in found:
             _show(each)
-        print(f"{len(found):,} conflicts" if found else "no conflicts")
+        print("no conflicts" if not found else "1 conflict" if len(found) == 1 else f"{len(found):,} conflicts")
     raise typer.Exit(1 if found else 0)
 
 

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from snk.db.catalog import Kind
+from snk.db.journal import JOURNAL
 from snk.pair.schema.own import (
     SCHEMA,
     Canary,
@@ -22,6 +23,8 @@ from snk.pair.schema.own import (
 WAIT = f"{SCHEMA}.wait_for_rows"
 # Earlier versions created the table without this column.
 EPOCH = f"{SCHEMA}.marks.epoch"
+OPTIONAL = (WAIT, JOURNAL.fullname)
+"""What the daemon can do without: it polls instead of waiting, and it writes no journal."""
 _CREATE_WAIT = f"""
 CREATE OR REPLACE FUNCTION {WAIT}(
   table_oid oid, id_column text, high bigint, most_seconds float8, every_seconds float8
@@ -61,6 +64,7 @@ def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:
         table = mapped.__table__
         assert isinstance(table, sa.Table)  # noqa: S101 - declared as FromClause, but is a table
         made[table.fullname] = sa.schema.CreateTable(table, if_not_exists=True)
+    made[JOURNAL.fullname] = sa.schema.CreateTable(JOURNAL, if_not_exists=True)
     made[EPOCH] = sa.DDL(  # type: ignore[no-untyped-call]
         f"ALTER TABLE {SCHEMA}.marks ADD COLUMN IF NOT EXISTS epoch BIGINT DEFAULT '0' NOT NULL"
     )

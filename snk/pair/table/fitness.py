@@ -69,11 +69,11 @@ async def missing(connection: AsyncConnection) -> list[str]:
 
 
 async def _schema_faults(connection: AsyncConnection, address: str) -> list[DatabaseUnfit]:
-    """Missing objects and rights in SNK's schema. A missing wait function is not a fault: without it, SNK polls."""
+    """Missing objects and rights in SNK's schema. What the daemon can do without is no fault."""
     refused = await catalog.rights_lacking(connection, SCHEMA)
     # Without USAGE, the contents of the schema are unknown.
     hidden = any(right.startswith("USAGE on schema") for right in refused)
-    lacking = [] if hidden else [name for name in await missing(connection) if name != creation.WAIT]
+    lacking = [] if hidden else [name for name in await missing(connection) if name not in creation.OPTIONAL]
     if lacking:
         what = f"schema {SCHEMA} is" if SCHEMA in lacking else ", ".join(lacking)
         hint = "Run `snk init`, or ask an owner to run the SQL that `snk init --print --role NAME` prints"
