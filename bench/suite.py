@@ -13,7 +13,7 @@ from bench.contenders.snk import Snk
 from bench.ground import WARM_ROWS, Ground, ground
 from bench.results import Result
 from bench.scenario import Case, Runnable, Scenario, Shown
-from bench.scenarios import latency, verify
+from bench.scenarios import latency, resync, verify
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.limit import limit
 from bench.scenarios.live import live
@@ -49,6 +49,7 @@ class Sizes:
         wide: bytes of a row's data, one case each; the wider the rows, the fewer.
         verified: rows of the tables compared, and the maximum number of rounds: reladiff takes minutes for large
             tables.
+        counted: sources and workers of the project whose counters are checked.
         warm_rows: as in `ground`.
     """
 
@@ -63,6 +64,7 @@ class Sizes:
     tables: tuple[int, ...] = (1, 4, 16)
     wide: tuple[int, ...] = (32, 1024, 32_768)
     verified: tuple[tuple[int, int], ...] = ((1_000_000, 9), (5_000_000, 5), (20_000_000, 2))
+    counted: tuple[int, int] = (1_000_000, 10_000)
     warm_rows: int = WARM_ROWS
 
 
@@ -78,6 +80,7 @@ SMOKE = Sizes(
     tables=(2,),
     wide=(1024,),
     verified=((20_000, 1),),
+    counted=(2000, 20),
     warm_rows=1000,
 )
 
@@ -120,6 +123,24 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A project of multiple assignment, checked in each way in turn."""
+
+    sources: int
+    workers: int
+
+    def run(self, rounds: int) -> Iterator[Result]:
+        """Run all measurements, on one database and one Redis."""
+        with ground() as fresh:
+            uvloop.run(resync.prepare(fresh, self.sources, self.workers))
+            for number in range(1, rounds + 1):
+                for name in resync.WAYS if number % 2 else reversed(resync.WAYS):
+                    measuring = resync.measure(fresh, resync.WAYS[name], self.sources, self.workers)
+                    case = f"{self.sources:,} sources, {self.workers:,} workers"
+                    yield Result(case, name, number, uvloop.run(measuring))
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """The servers' maximum insert rate."""
 
@@ -145,6 +166,7 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
         _loaded(sizes),
         _scale(sizes),
         _verify(sizes),
+        _resync(sizes),
         _limit(sizes),
         _cost(),
     )
@@ -242,6 +264,21 @@ def _verify(sizes: Sizes) -> Scenario:
     )
     shown = (Shown("seconds", "s", 2, less=True, compared=True), Shown("wrong", "wrong answers"))
     return Scenario("verify", "Verify", about, shown, [Verified(*sized) for sized in sizes.verified])
+
+
+def _resync(sizes: Sizes) -> Scenario:
+    about = (
+        "Seconds of the whole process, from its start to its end, to check that the counters of one project are what"
+        " its rows say; and how long another client of Redis waited meanwhile for one of its GETs, at worst and in 999"
+        " of 1000 cases. *nobody*: that client alone."
+    )
+    shown = (
+        Shown("seconds", "s", 2, less=True, compared=True),
+        Shown("wait_ms", "longest wait ms", 2),
+        Shown("usual_wait_ms", "wait ms, p99.9", 2),
+        Shown("wrong", "wrong answers"),
+    )
+    return Scenario("resync", "Re-sync", about, shown, [Counted(*sizes.counted)])
 
 
 def _limit(sizes: Sizes) -> Scenario:

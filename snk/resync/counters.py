@@ -16,9 +16,9 @@ from snk.resync.model import MOST, Counter, RaiseCounter, Unreadable
 from snk.resync.redis import Client, anything_expires, translated
 from snk.resync.together import side_by_side
 
-BATCH = 1000
+BATCH = 500
 """Keys per round trip."""
-STREAMS = 3
+STREAMS = 2
 """Batches that are read at the same time."""
 AT_ONCE = 20
 """Counters that are raised at the same time."""
@@ -49,10 +49,17 @@ class Counters:
 
     async def names(self, pattern: str) -> set[str]:
         """The names of all keys that match a pattern, each once."""
-        found: set[bytes] = set()
+        found: set[Any] = set()
         with translated(self.address):
-            async for name in self.client.scan_iter(match=pattern, count=SCAN_COUNT):
-                found.add(name)
+            if isinstance(self.client, RedisCluster):
+                async for name in self.client.scan_iter(match=pattern, count=SCAN_COUNT):
+                    found.add(name)
+            else:
+                cursor, names = await self.client.scan(0, match=pattern, count=SCAN_COUNT)
+                found.update(names)
+                while cursor:
+                    cursor, names = await self.client.scan(cursor, match=pattern, count=SCAN_COUNT)
+                    found.update(names)
         try:
             return set(map(bytes.decode, found))
         except UnicodeDecodeError:

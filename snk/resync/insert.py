@@ -116,7 +116,7 @@ async def used_indexes(
 async def first_new_key(connection: AsyncConnection, found: Tables) -> int | None:
     """The key of the first row; None if the database makes the keys."""
     key = found.column("row", "key")
-    if key.identity is not None or key.server_default is not None:
+    if key.server_default is not None:
         return None
     return int((await connection.execute(sa.select(sa.func.coalesce(sa.func.max(as_number(key)), 0)))).scalar_one()) + 1
 

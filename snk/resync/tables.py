@@ -6,6 +6,8 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import ReflectedColumn
+from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.names import split_name
@@ -54,18 +56,25 @@ async def tables(connection: AsyncConnection, names: Mapping) -> Tables:
 
 
 def _reflected(sync: sa.Connection, names: ProjectNames | TaskNames | RowNames | LabelNames, part: str) -> sa.Table:
+    """A table with its columns; SQLAlchemy's own reflection would also ask for all keys, indexes and constraints."""
     *schema, name = split_name(names.table)
     try:
-        table = sa.Table(
-            name, sa.MetaData(), schema=schema[0] if schema else None, autoload_with=sync, resolve_fks=False
-        )
-    except sa.exc.NoSuchTableError:
+        found = sa.inspect(sync).get_columns(name, schema[0] if schema else None)
+    except NoSuchTableError:
         hint = f"Create it, or fix `table` in [resync.{part}]"
         raise DatabaseUnfit(f"The database has no table {names.table}", hint=hint) from None
+    columns = [_column(each) for each in found]
+    table = sa.Table(name, sa.MetaData(), *columns, schema=schema[0] if schema else None)
     for setting, column in names.model_dump().items():
         if setting in COLUMNS[type(names)] and column not in table.c:
             raise _missing(f"resync.{part}.{setting} is {column!r}", table)
     return table
+
+
+def _column(found: ReflectedColumn) -> sa.Column[Any]:
+    """A column; what matters of its default is only whether it has one."""
+    made = found.get("identity") or found["default"]
+    return sa.Column(found["name"], found["type"], server_default=sa.FetchedValue() if made else None)
 
 
 COLUMNS: dict[type, tuple[str, ...]] = {
