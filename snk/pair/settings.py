@@ -22,6 +22,7 @@ from snk.urls import check_host, check_postgres_url, check_redis_url
 
 ENV_FILE = Path(".env")
 ENV_FILE_NAME = "SNK_ENV_FILE"
+OF_OTHER_SYSTEMS = ("SNK_CONFIG",)
 LEAST_TOKEN = 16
 # Variables that container platforms set in every environment for a service named first-db, snk or snk-redis.
 _INJECTED = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP)(_\w+)?")
@@ -152,7 +153,7 @@ def _refuse_unknown(env_file: Path) -> None:
 
     Only names with a prefix that nothing else uses are certainly meant for SNK; ``POSTGRES_*`` and ``REDIS_*`` are not.
     """
-    known = [*(name.upper() for name in Settings.model_fields), ENV_FILE_NAME]
+    known = [*(name.upper() for name in Settings.model_fields), ENV_FILE_NAME, *OF_OTHER_SYSTEMS]
     given: Iterable[str] = {*os.environ, *dotenv_values(env_file)}
     for name in sorted(given):
         ours = name.upper().startswith(_OURS) and not _INJECTED.search(name.upper())

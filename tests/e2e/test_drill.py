@@ -116,7 +116,7 @@ async def test_a_row_that_is_taken_away_by_hand_is_missed(state: Path) -> None:
     assert "1 lost" in words
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "heritage"),
     [(signal.SIGINT, "ignored signals"), (signal.SIGTERM, "blocked signals"), (signal.SIGHUP, "")],

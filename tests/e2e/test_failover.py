@@ -95,6 +95,7 @@ def gauges(daemon: DaemonProcess, name: str) -> list[float]:
         return [sample.value for family in families for sample in family.samples if sample.name == name]
 
 
+@pytest.mark.long
 async def test_a_healthy_standby_wakes_nobody(own_pair: Any, own_servers: Any) -> None:
     """An alert on `snk_flow_running` or `snk_healthy` is for rows that do not flow, on whichever daemon."""
     with DaemonProcess(own_pair) as one, DaemonProcess(own_pair) as two:

@@ -130,6 +130,7 @@ async def test_each_right_that_is_missing_is_named(limited: Limited) -> None:
     assert any("EXECUTE on function snk.wait_for_rows(" in text for text in found), found
 
 
+@pytest.mark.long
 async def test_a_right_taken_from_a_running_daemon_is_named_and_its_return_noticed(limited: Limited) -> None:
     assert run_snk(as_superuser(limited), "init", "--role", limited.role).returncode == 0
     first, second = limited.sides

@@ -118,6 +118,7 @@ async def test_servers_that_are_still_starting_are_stopped_in_good_order(state: 
     assert not pid_files(state)
 
 
+@pytest.mark.long
 def test_without_load_the_pair_is_the_users_and_a_second_run_is_refused(state: Path, servers: EmbeddedPair) -> None:
     up = Up(state, "--no-tst")
     first = up.until_line("^first").split()[1]

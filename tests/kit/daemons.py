@@ -60,6 +60,11 @@ class DaemonProcess:
         return run_snk(self._values, *arguments)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which it runs: another program finds the same databases."""
+        return {**os.environ, **self._values}
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -95,7 +100,7 @@ class DaemonProcess:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*self._parent, sys.executable, "-m", "snk", "run", "--init"],
-                env={**os.environ, **self._values},
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

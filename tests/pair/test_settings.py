@@ -161,6 +161,11 @@ def test_a_wrong_value_is_named_with_what_would_be_right(
     assert "secret" not in str(caught.value)
 
 
+def test_settings_of_other_systems_are_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SNK_CONFIG", "snk.toml")
+    load_settings(NONE)
+
+
 def test_secrets_are_not_in_what_settings_show() -> None:
     shown = repr(Settings(postgres_password="hush", first_db_url="postgresql://u:hush@h/d", _env_file=None))
     assert "hush" not in shown

@@ -66,6 +66,7 @@ async def test_an_absent_pointer_is_a_difference(world: World) -> None:
     assert found(await single(world, 1, 2)) == [("absent", "sasp_7", None, 2)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "value", ["10 ", "1e3", "-1", "+5", "05", "", "9223372036854775808", "5\n", b"\xff\x00", "\u0665", "1.0"]
 )
@@ -77,6 +78,7 @@ async def test_a_value_that_is_no_count_is_unreadable(world: World, value: str |
     assert not checked.equal
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["hash", "list", "set", "zset", "stream"])
 async def test_a_key_of_another_type_is_unreadable_and_not_absent(world: World, kind: str) -> None:
     for key in ("sasp_7", "maic_8_1", "mapc_8_1"):
@@ -261,3 +263,14 @@ async def test_a_lost_row_is_found_beside_a_live_service(world: World) -> None:
         checked: Any = await world.check(grace=3)
         stop.set()
     assert missing(checked) == [2]
+
+
+@pytest.mark.parametrize("method", ["0", "1"])
+async def test_a_check_only_reads_and_never_asks_for_keys(world: World, method: str) -> None:
+    await world.project("P", method, 7)
+    await world.rows("P", 7, (1, 1), (3, 2))
+    await world.redis.hset("sasp_7" if method == "0" else "maic_7_1", "a", "1")
+    await world.redis.config_resetstat()
+    assert not (await world.check()).equal
+    used = {name.removeprefix("cmdstat_").partition("|")[0] for name in await world.redis.info("commandstats")}
+    assert used <= {"ping", "info", "mget", "type", "scan", "ttl", "client", "hello", "select", "config"}

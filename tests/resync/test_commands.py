@@ -66,6 +66,7 @@ async def test_yes_synchronises_and_checks_again(world: World, snk: Run) -> None
     assert await world.held(7) == [(1, 1), (2, -1), (3, -1)]
 
 
+@pytest.mark.long
 async def test_no_and_nobody_there_change_nothing(world: World, snk: Run) -> None:
     await damage(world)
     for answer in ("N\n", "D\nN\n", ""):
@@ -98,7 +99,7 @@ async def test_check_tells_one_project_or_all_and_writes_nothing(world: World, s
     assert snk("check", "S").stdout.rstrip().endswith("equal")
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -135,6 +136,7 @@ async def test_a_plan_is_written_shown_applied_once_and_kept(world: World, snk: 
     assert "nothing was done" in snk("history", "M").stdout
 
 
+@pytest.mark.long
 async def test_a_plan_that_was_edited_is_refused(world: World, snk: Run, tmp_path: Path) -> None:
     await damage(world)
     file = tmp_path / "plan.json"
@@ -144,6 +146,7 @@ async def test_a_plan_that_was_edited_is_refused(world: World, snk: Run, tmp_pat
     assert (done.returncode, "changed since" in done.stderr) == (2, True)
 
 
+@pytest.mark.long
 async def test_what_is_printed_does_what_would_be_done(world: World, snk: Run) -> None:
     """The printed SQL and commands, run by the servers' own means, leave nothing to be done."""
     await damage(world)
@@ -159,6 +162,7 @@ async def test_what_is_printed_does_what_would_be_done(world: World, snk: Run) -
     assert (await world.labels(7), await world.labels(8)) == ([(1, 0), (2, 0), (3, 0)], [(1, 0), (1, 1), (2, 0)])
 
 
+@pytest.mark.long
 async def test_a_dry_run_changes_nothing(world: World, snk: Run) -> None:
     await damage(world)
     done = snk("S", "--dry-run")
@@ -167,6 +171,7 @@ async def test_a_dry_run_changes_nothing(world: World, snk: Run) -> None:
     assert await world.held(7) == [(1, 1)]
 
 
+@pytest.mark.long
 async def test_yes_and_json_tell_before_and_after(world: World, snk: Run) -> None:
     await damage(world)
     told = json.loads(snk("M", "--yes", "--json").stdout)
@@ -174,6 +179,7 @@ async def test_yes_and_json_tell_before_and_after(world: World, snk: Run) -> Non
     assert {action["outcome"] for part in told["applied"] for action in part["actions"]} == {"done"}
 
 
+@pytest.mark.long
 async def test_a_locked_project_and_one_in_process_say_so_with_2(world: World, snk: Run, config: Path) -> None:
     await damage(world)
     async with locked(world.server, "S"):

@@ -14,7 +14,6 @@ from snk.resync.model import (
     Keys,
     Limits,
     Method,
-    RaiseCounter,
     Task,
     Unreadable,
     after,
@@ -173,13 +172,3 @@ def test_more_rows_than_allowed_are_not_planned() -> None:
     counts: dict[int, Counter] = {1: 3, 2: 3, 3: 2}
     found = list(of_sources(Task(7, KEYS, {}, None, counts), limits))
     assert [(each.source, each.kind) for each in found] == [(1, "missing"), (2, "too_many"), (3, "missing")]
-
-
-def test_a_counter_is_only_raised() -> None:
-    raised = [
-        action
-        for each in differences(Task(7, KEYS, {5: 1}, 9), "single", LIMITS)
-        for action in each.actions
-        if isinstance(action, RaiseCounter)
-    ]
-    assert raised == []

@@ -40,6 +40,7 @@ async def test_each_batch_is_one_transaction(pair: Any, tables: BOTH, start: Sta
     assert sorted(sizes) == [100, 300, 300, 300]
 
 
+@pytest.mark.long
 async def test_seed_makes_the_rows_reproducible(pair: Any, tables: BOTH, start: Start) -> None:
     runs = []
     for seed in ("7", "7", "8"):

@@ -57,6 +57,7 @@ async def test_conflicts_are_listed_with_the_differing_columns_marked(pair: Any)
     assert (told["first"]["data"], told["second"]["data"]) == ("one", "two")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("keep", ["first", "second"])
 async def test_the_kept_row_is_on_both_sides_and_undo_takes_it_back(pair: Any, keep: str) -> None:
     first, second = await in_conflict(pair)
@@ -74,6 +75,7 @@ async def test_the_kept_row_is_on_both_sides_and_undo_takes_it_back(pair: Any, k
     assert await changed.value("select count(*) from snk.journal where kind = 'conflicts'") == 2
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("words", "why"),
     [
@@ -91,6 +93,7 @@ async def test_bad_input_changes_nothing(pair: Any, words: list[str], why: str) 
     assert (await rows(first), await rows(second)) == before
 
 
+@pytest.mark.long
 async def test_declining_changes_nothing(pair: Any) -> None:
     first, second = await in_conflict(pair)
     before = await rows(first), await rows(second)
@@ -100,6 +103,7 @@ async def test_declining_changes_nothing(pair: Any) -> None:
     assert (await rows(first), await rows(second)) == before
 
 
+@pytest.mark.long
 async def test_without_the_right_to_update_it_says_which_right_it_needs(pair: Any) -> None:
     first, second = await in_conflict(pair)
     name = pair.second.rpartition("/")[2]

@@ -37,6 +37,7 @@ async def equal_but_for_the_conflict(first: Database, second: Database) -> bool:
     return [sum(each.values()) for each in only] == [1, 1]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("damages", [1, 10, 10_000])
 async def test_a_repair_copies_what_is_missing_and_leaves_conflicts_alone(
@@ -79,6 +80,7 @@ async def until_both_hold(first: Database, second: Database, rows: int) -> None:
     await until(equal, f"{rows} rows on both sides")
 
 
+@pytest.mark.long
 async def test_a_dry_run_shows_every_row_and_writes_nothing(pair: Any) -> None:
     first, second = await damaged(pair, 10, 3)
     done = run_snk(settings(pair), "verify", "--repair", "--dry-run", "--settle", "0")
@@ -87,6 +89,7 @@ async def test_a_dry_run_shows_every_row_and_writes_nothing(pair: Any) -> None:
     assert not await equal_but_for_the_conflict(first, second)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("answers", "copies"), [("N\n", False), ("", False), ("maybe\nD\nY\n", True)])
 async def test_it_asks_before_it_copies(pair: Any, answers: str, copies: bool) -> None:  # noqa: FBT001
     first, second = await damaged(pair, 10, 3)
@@ -124,6 +127,7 @@ async def test_what_came_or_went_since_the_plan_is_overtaken(pair: Any, tmp_path
     assert await second.value("select data from records where uuid = md5('first1')::uuid") == "another"
 
 
+@pytest.mark.long
 async def test_a_refused_row_is_told_and_the_others_are_copied(pair: Any) -> None:
     _, second = await damaged(pair, 10, 6)
     await second.run("alter table records add check (data <> '2') not valid")
@@ -133,6 +137,7 @@ async def test_a_refused_row_is_told_and_the_others_are_copied(pair: Any) -> Non
     assert await second.value("select count(*) from records where uuid = md5('first3')::uuid") == 1
 
 
+@pytest.mark.long
 async def test_a_file_that_is_no_plan_is_refused(pair: Any, tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("{}")
     done = run_snk(settings(pair), "apply", str(tmp_path / "plan"))
@@ -141,6 +146,7 @@ async def test_a_file_that_is_no_plan_is_refused(pair: Any, tmp_path: Path) -> N
     assert (done.returncode, "belong to --repair" in done.stderr) == (2, True)
 
 
+@pytest.mark.long
 async def test_a_survey_counts_what_a_first_run_will_find(pair: Any) -> None:
     await damaged(pair, 5000, 30_000)
     done = run_snk(settings(pair), "plan", "--json")
@@ -155,6 +161,7 @@ async def test_a_survey_counts_what_a_first_run_will_find(pair: Any) -> None:
     assert (told["only_in_first"], told["only_in_second"], told["both"], told["conflicts"]) == (0, 0, 35_000, 1)
 
 
+@pytest.mark.long
 async def test_a_survey_of_equal_or_empty_sides(pair: Any) -> None:
     run_snk(settings(pair), "init")
     assert run_snk(settings(pair), "plan").returncode == 0

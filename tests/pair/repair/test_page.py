@@ -56,6 +56,7 @@ async def test_a_browser_shows_the_map_in_colours(pair: Any, tmp_path: Path) -> 
     assert drawn.stat().st_size > 5000
 
 
+@pytest.mark.long
 async def test_a_place_where_no_file_can_be_is_named(pair: Any) -> None:
     assert run_snk(settings(pair), "init").returncode == 0
     done = run_snk(settings(pair), "verify", "--report", "/no/such/folder/page.html")

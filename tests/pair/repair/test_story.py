@@ -37,11 +37,13 @@ async def recorded(*sides: Database) -> bool:
     return any([await side.value("select count(*) from snk.conflicts") for side in sides])
 
 
+@pytest.mark.long
 async def test_a_row_that_nobody_has_seen(pair: Any) -> None:
     await made(pair)
     assert "Neither side has it" in why(pair, 1)
 
 
+@pytest.mark.long
 async def test_a_row_of_a_table_that_was_never_synced(pair: Any) -> None:
     first, _ = await made(pair)
     await first.run(ROW)
@@ -62,6 +64,7 @@ async def test_a_row_that_was_delivered_and_one_that_was_deleted_again(pair: Any
     assert "counted id 1 as delivered, and second does not have the row" in why(pair, 1)
 
 
+@pytest.mark.long
 async def test_a_row_that_was_not_read_yet(pair: Any) -> None:
     first, second = await made(pair)
     await first.run("insert into records (uuid, data) values (gen_random_uuid(), '')")
@@ -104,6 +107,7 @@ async def test_a_row_that_was_refused(pair: Any) -> None:
     assert "violates check constraint" in told
 
 
+@pytest.mark.long
 async def test_a_row_in_conflict(pair: Any) -> None:
     first, second = await made(pair)
     await first.run(ROW)
@@ -116,6 +120,7 @@ async def test_a_row_in_conflict(pair: Any) -> None:
     assert "The conflict was recorded at" in told
 
 
+@pytest.mark.long
 async def test_an_echo_is_told_where_the_servers_keep_commit_times(own_servers: Any, own_pair: Any) -> None:
     first, second = await made(own_pair)
     for server in (own_servers.first, own_servers.second):
@@ -129,6 +134,7 @@ async def test_an_echo_is_told_where_the_servers_keep_commit_times(own_servers: 
     assert "The row in first is an echo" in told
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("uuid", ["x", "", "00000000"])
 async def test_what_is_no_uuid_is_refused(pair: Any, uuid: str) -> None:
     done = run_snk(settings(pair), "why", uuid)

@@ -144,6 +144,7 @@ async def test_connections_that_a_firewall_forgot_are_noticed_by_asking(
         assert any("the statement or its answer was lost" in error for error in errors), errors
 
 
+@pytest.mark.long
 async def test_a_statement_has_a_deadline_whatever_else_is_known(
     network: Network, first: Database, second: Database
 ) -> None:

@@ -57,6 +57,7 @@ async def test_what_was_emptied_while_no_daemon_ran_comes_back(
         await until_equal(first, second, 40)
 
 
+@pytest.mark.long
 async def test_what_was_emptied_while_no_daemon_ran_is_swept_until_both_sides_are_equal(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +160,7 @@ async def test_a_sweep_that_was_owed_when_the_daemon_was_killed_is_made_by_the_n
         await until_equal(first, second, 11)
 
 
+@pytest.mark.long
 async def test_a_sweep_that_fails_settles_nothing(running: Running, first: Database, second: Database) -> None:
     await failed_over(first, second, running)
     looking = "application_name = 'snk' and query like '%hash%' and datname = current_database()"

@@ -167,6 +167,7 @@ async def late(daemon: Daemon, rows: int) -> bool:
     return daemon.status().flows[0].late >= rows
 
 
+@pytest.mark.long
 async def test_new_rows_do_not_wait_for_old_ones_that_are_put_back(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
