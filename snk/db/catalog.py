@@ -3,6 +3,7 @@
 The queries are plain SQL and read only PostgreSQL's own views: no row of a user's table passes through this file.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -78,7 +79,8 @@ _RIGHTS_LACKING = sa.text("""
     select right_wanted || ' on ' || c.oid::regclass
     from pg_class c join pg_namespace n on n.oid = c.relnamespace,
          unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) right_wanted
-    where n.nspname = :schema and c.relkind = 'r' and not has_table_privilege(c.oid, right_wanted)
+    where n.nspname = :schema and c.relkind = 'r' and c.oid::regclass::text <> all(cast(:besides as text[]))
+      and not has_table_privilege(c.oid, right_wanted)
     union all
     select 'EXECUTE on function ' || p.oid::regprocedure
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
@@ -111,9 +113,16 @@ async def full_name(connection: AsyncConnection, name: str) -> str | None:
     return None if row is None else written((row.nspname, row.relname))
 
 
-async def rights_lacking(connection: AsyncConnection, schema: str) -> list[str]:
-    """The rights in SNK's own schema that its role needs and lacks, such as ``UPDATE on snk.marks``."""
-    return list((await connection.execute(_RIGHTS_LACKING, {"schema": schema})).scalars())
+async def rights_lacking(connection: AsyncConnection, schema: str, besides: Sequence[str] = ()) -> list[str]:
+    """The rights in SNK's own schema that its role needs and lacks, such as ``UPDATE on snk.marks``.
+
+    Args:
+        connection: a connection.
+        schema: the name of the schema.
+        besides: tables to which no right is needed.
+    """
+    values = {"schema": schema, "besides": list(besides)}
+    return list((await connection.execute(_RIGHTS_LACKING, values)).scalars())
 
 
 async def source_of(connection: AsyncConnection, setting: str) -> str | None:

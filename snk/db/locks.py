@@ -35,6 +35,11 @@ def try_lock(key: int) -> sa.ColumnElement[bool]:
     return sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
+def try_lock_in_transaction(key: int) -> sa.ColumnElement[bool]:
+    """Take an advisory lock until the transaction ends, unless another session holds it."""
+    return sa.func.pg_try_advisory_xact_lock(sa.literal(key, sa.BigInteger))
+
+
 def lock(key: int) -> sa.ColumnElement[None]:
     """Wait for an advisory lock and hold it as long as the connection lives."""
     return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))

@@ -7,11 +7,13 @@ next run finds just these counters. The transaction also writes the journal, so 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.plan import Plan
 from snk.db import journal
 from snk.db.functions import commit_durably
+from snk.db.locks import key_of, try_lock_in_transaction
 from snk.db.server import Server
 from snk.errors import PlanUnfit, ProjectUnfit
 from snk.resync.counters import Counters
@@ -53,7 +55,7 @@ class Applier:
         """
         raises = [action for action in plan.actions if isinstance(action, RaiseCounter)]
         if strictly:
-            await self._refuse_moved(raises)
+            await self._refuse_moved(plan)
         overtaken: list[Repair] = [*await self._insert(plan, strictly=strictly)]
         outcomes = await self.counters.raised(raises)
         overtaken += [action for action, outcome in zip(raises, outcomes, strict=True) if outcome == "overtaken"]
@@ -64,10 +66,12 @@ class Applier:
     async def _insert(self, plan: Plan[Repair], *, strictly: bool) -> list[InsertRows]:
         """Insert the rows and write the journal, all or nothing; return the actions that were overtaken."""
         inserts = [action for action in plan.actions if isinstance(action, InsertRows)]
+        entry = journal.entry_of(plan)  # before the transaction, which must not be idle for long
         async with understood(self.server), self.server.begin() as connection:
             await commit_durably(connection)
+            await self._alone(connection, plan.subject)
             await self._allowed(connection, plan.subject)
-            await journal.enter(connection, plan)
+            await journal.enter(connection, entry)
             rows = await rows_of(connection, self.found, inserts)
             moved = list(_moved(inserts, rows))
             if moved and strictly:
@@ -79,6 +83,13 @@ class Applier:
             await insert(connection, self.found, plan.subject, wanted)
         return moved
 
+    @staticmethod
+    async def _alone(connection: AsyncConnection, project: str) -> None:
+        """Lock the project within the transaction, too: the session that holds it may have died meanwhile."""
+        lock = sa.select(try_lock_in_transaction(key_of(f"snk resync rows {project}")))
+        if not (await connection.execute(lock)).scalar_one():
+            raise ProjectUnfit(f"Another run is writing to project {project!r}", hint="Wait until it has ended")
+
     async def _allowed(self, connection: AsyncConnection, project: str) -> None:
         states = [] if self.while_live else await held_states(connection, self.found, project)
         if states:
@@ -87,12 +98,16 @@ class Applier:
                 f"Project {project!r} is in process ({', '.join(states)}), so nothing is written", hint=hint
             )
 
-    async def _refuse_moved(self, raises: Sequence[RaiseCounter]) -> None:
-        found = await self.counters.values([action.key for action in raises])
-        for action in raises:
-            if found[action.key] != action.before:
-                was = "absent" if action.before is None else action.before
-                raise PlanUnfit(f"{action.key} is no longer {was}, as the plan expects", hint=NOTHING)
+    async def _refuse_moved(self, plan: Plan[Repair]) -> None:
+        """Refuse a plan if a counter that it raises, or that asks for rows, is not what it was."""
+        expected = {
+            action.key: action.counted if isinstance(action, InsertRows) else action.before for action in plan.actions
+        }
+        found = await self.counters.values(list(expected))
+        for key, before in expected.items():
+            if found[key] != before and not (found[key] is None and before == 0):
+                was = "absent" if before is None else before
+                raise PlanUnfit(f"{key} is no longer {was}, as the plan expects", hint=NOTHING)
 
 
 def _moved(inserts: Sequence[InsertRows], rows: Rows) -> Iterator[InsertRows]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
 from snk.db.server import Server
+from snk.errors import ProjectUnfit
 from snk.resync.counters import Counters
 from snk.resync.database import Held, held, method_of, project_ids, snapshot
 from snk.resync.model import Difference, Limits, Part, Repair, Task, differences, settled, skipped
@@ -70,13 +71,16 @@ class Checker:
         """
         return await self._check(project, None)
 
-    async def check_all(self) -> AsyncIterator[Checked]:
-        """Compare both sides of every project; the names of counters are scanned once."""
+    async def check_all(self) -> AsyncIterator[Checked | ProjectUnfit]:
+        """Compare both sides of every project, or tell why one cannot be; the names of counters are scanned once."""
         async with snapshot(self.server) as connection:
             projects = await project_ids(connection, self.found)
         scan = await self._scan()
         for project in projects:
-            yield await self._check(project, scan)
+            try:
+                yield await self._check(project, scan)
+            except ProjectUnfit as error:
+                yield error
 
     async def _check(self, project: str, scan: Scan | None) -> Checked:
         first, scan = await self._first_look(project, scan)
@@ -100,11 +104,11 @@ class Checker:
         """Read the counters of all tasks; the database was read before."""
         tasks = [(holding, self.found.names.keys_of(holding.task)) for holding in found.tasks]
         if found.method == "single":
-            return [await read_pointer(holding, keys, self.counters) for holding, keys in tasks]
+            return [await read_pointer(holding, keys, self.counters, self.found) for holding, keys in tasks]
         expected = [Expected(holding, keys) for holding, keys in tasks]
         for each in expected:
             scan.leave_out(each.known())
-        return [await each.read(self.counters, self.found.names, scan) for each in expected]
+        return [await each.read(self.counters, self.found, scan) for each in expected]
 
     @staticmethod
     def _settled(reads: list[Reading], later: Held) -> list[Reading]:

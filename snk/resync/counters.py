@@ -29,7 +29,7 @@ _COUNT = re.compile(rb"0|[1-9][0-9]{0,18}")
 _SHOWN = 40
 
 # KEYS[1] is raised from ARGV[1] (empty: it does not exist) to ARGV[2]; its time to live stays as it is.
-_RAISE = """
+RAISE = """
 if redis.call('TYPE', KEYS[1]).ok == 'none' then
   if ARGV[1] ~= '' then return 0 end
 elseif redis.call('TYPE', KEYS[1]).ok ~= 'string' or redis.call('GET', KEYS[1]) ~= ARGV[1] then
@@ -84,8 +84,11 @@ class Counters:
             found |= await self._understood(some, await self._held(some))
         return found
 
-    async def unlike(self, keys: Sequence[str], expected: Sequence[int]) -> dict[int, Counter]:
-        """The places of those keys that hold anything else than expected, with what they hold."""
+    async def unlike(self, keys: Sequence[str], expected: Sequence[int | None]) -> dict[int, Counter]:
+        """The places of those keys that hold anything else than expected, with what they hold.
+
+        Where nothing is expected, the key is always among them.
+        """
         found: dict[int, Counter] = {}
         starts = iter(range(0, len(keys), BATCH))
 
@@ -93,9 +96,9 @@ class Counters:
             for start in starts:
                 some = keys[start : start + BATCH]
                 held = await self._held(some)
-                wanted = [b"%d" % number for number in expected[start : start + BATCH]]
-                if held != wanted:
-                    places = [at for at, value in enumerate(held) if value != wanted[at]]
+                wanted = [None if number is None else b"%d" % number for number in expected[start : start + BATCH]]
+                if held != wanted or None in wanted:
+                    places = [at for at, value in enumerate(held) if value != wanted[at] or value is None]
                     values = await self._understood([some[at] for at in places], [held[at] for at in places])
                     found.update({start + at: values[some[at]] for at in places})
 
@@ -142,7 +145,7 @@ class Counters:
 
     async def raised(self, changes: Sequence[RaiseCounter]) -> list[Outcome]:
         """Raise each counter if it still holds its before-value."""
-        script = self.client.register_script(_RAISE)
+        script = self.client.register_script(RAISE)
 
         async def one(change: RaiseCounter) -> Outcome:
             before = ABSENT if change.before is None else str(change.before)

@@ -40,9 +40,11 @@ async def examine(place: Place) -> AsyncIterator[Finding]:
             async with snapshot(both.server) as connection:
                 async for finding in _database(connection, both):
                     yield finding
-                yield Finding("ok", both.server.address, "the four tables have the columns that [resync] names")
-                async for finding in _counters(connection, both):
-                    yield finding
+                projects = await project_ids(connection, both.found)
+                keys = await _keys(connection, both, projects)
+            yield Finding("ok", both.server.address, "the four tables have the columns that [resync] names")
+            yield Finding("ok", both.server.address, f"{len(projects):,} projects")
+            yield await _counters(both, keys)
     except SnkError as error:
         yield Finding("error", "resync", str(error))
 
@@ -58,29 +60,30 @@ async def _database(connection: AsyncConnection, both: Sides) -> AsyncIterator[F
         yield Finding("warning", address, f"there is no journal {JOURNAL.fullname}", advice)
 
 
-async def _counters(connection: AsyncConnection, both: Sides) -> AsyncIterator[Finding]:
-    """Whether the counters of some projects are found under the names that the settings give them."""
+async def _keys(connection: AsyncConnection, both: Sides, projects: list[str]) -> list[str]:
+    """The keys of some counters that must exist."""
     keys: list[str] = []
-    projects = await project_ids(connection, both.found)
-    yield Finding("ok", both.server.address, f"{len(projects):,} projects")
     for project in projects[:SAMPLE]:
         method = await method_of(connection, both.found, project)
         for holding in (await held(connection, both.found, project, method)).tasks:
             names = both.found.names.keys_of(holding.task)
             some = list(holding.rows)[:SAMPLE]
             keys += [names.pointer] if method == "single" and some else [names.of_source(each) for each in some]
+    return keys
+
+
+async def _counters(both: Sides, keys: list[str]) -> Finding:
+    """Whether some counters are found under the names that the settings give them."""
     values = await both.counters.values(keys)
     there = [key for key, value in values.items() if value is not None]
     address = both.counters.address
     if there or not keys:
-        yield Finding("ok", address, f"{len(there):,} of {len(keys):,} counters that were looked for exist")
-        return
+        return Finding("ok", address, f"{len(there):,} of {len(keys):,} counters that were looked for exist")
     advice = "Check resync.key_prefix, [resync.keys], and the database's number in resync.redis"
     similar = await both.counters.similar(both.found.names.stems)
     if similar:
         message = f"none of {len(keys):,} counters exists, such as {keys[0]}, but similar keys do: {', '.join(similar)}"
-        yield Finding("error", address, message, advice)
-        return
+        return Finding("error", address, message, advice)
     others = await other_databases(both.counters.client)
     hint = f"; databases {', '.join(others)} hold keys" if others else ""
-    yield Finding("warning", address, f"none of {len(keys):,} counters exists, such as {keys[0]}{hint}", advice)
+    return Finding("warning", address, f"none of {len(keys):,} counters exists, such as {keys[0]}{hint}", advice)

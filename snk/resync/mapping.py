@@ -118,7 +118,7 @@ class Mapping(Names):
         """For keys of sources and of workers: finds the task and the number in a key's name."""
         found: dict[str, re.Pattern[str]] = {}
         for name in ("source", "worker"):
-            pattern = re.escape(self.written(name)).replace(re.escape("{task}"), r"(?P<task>\d+)", 1)
+            pattern = re.escape(self.written(name)).replace(re.escape("{task}"), "(?P<task>0|[1-9][0-9]*)", 1)
             found[name] = re.compile(pattern.replace(re.escape("\0"), "(?P<number>.*)", 1), re.DOTALL)
         return found
 

@@ -40,6 +40,8 @@ class InsertRows:
     Attributes:
         rows: how many.
         before: how many rows of that source there were when the plan was made.
+        key: the counter that says that they are missing.
+        counted: its value when the plan was made.
     """
 
     task: int
@@ -47,12 +49,15 @@ class InsertRows:
     worker: int
     rows: int
     before: int
+    key: str
+    counted: int
 
     @property
     def as_json(self) -> dict[str, Any]:
         """As `snk.core.plan.Action` says."""
         place = {"task": self.task, "source": self.source, "worker": self.worker}
-        return {"action": "insert", **place, "rows": self.rows, "before": self.before}
+        counter = {"key": self.key, "counted": self.counted}
+        return {"action": "insert", **place, "rows": self.rows, "before": self.before, **counter}
 
     def __str__(self) -> str:
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
@@ -206,7 +211,7 @@ def _of_pointer(task: Task, limits: Limits) -> Iterator[Difference]:
     elif missing:
         for source in range(1, target + 1):
             if source not in task.rows:
-                insert = InsertRows(task.id, source, limits.unassigned, 1, 0)
+                insert = InsertRows(task.id, source, limits.unassigned, 1, 0, key, pointer or 0)
                 yield Difference("missing", "pointer", task.id, key, told, 0, source, actions=(insert,))
     if pointer is None or pointer < target:
         yield _behind("pointer", task.id, key, pointer, target)
@@ -224,7 +229,7 @@ def of_sources(task: Task, limits: Limits) -> Iterator[Difference]:
         elif count - held > room:
             yield Difference("too_many", "sources", task.id, key, count, held, source)
         elif count > held:
-            insert = InsertRows(task.id, source, limits.unassigned, count - held, held)
+            insert = InsertRows(task.id, source, limits.unassigned, count - held, held, key, count)
             room -= insert.rows
             yield Difference("missing", "sources", task.id, key, count, held, source, actions=(insert,))
 
@@ -247,7 +252,7 @@ def of_workers(task: Task, limits: Limits) -> Iterator[Difference]:
             if complete(task, greatest, before):
                 continue
             rows[greatest] = before + 1
-            insert = InsertRows(task.id, greatest, worker, 1, before)
+            insert = InsertRows(task.id, greatest, worker, 1, before, key, greatest)
             yield Difference("missing", "workers", task.id, key, greatest, held or 0, greatest, worker, (insert,))
     for source, count in sorted(rows.items()):
         counted = _counted(task, source)

@@ -9,7 +9,8 @@ from typing import Literal
 from snk.resync.counters import Counters
 from snk.resync.database import Holding
 from snk.resync.mapping import Mapping as Names
-from snk.resync.model import Counter, Keys, Task, Unreadable
+from snk.resync.model import MOST, Counter, Keys, Task, Unreadable
+from snk.resync.tables import Tables, most
 
 Kind = Literal["source", "worker"]
 KINDS: tuple[Kind, ...] = ("source", "worker")
@@ -78,13 +79,15 @@ class Expected:
         """The keys that the database knows."""
         return chain(self._sources.keys, self._workers.keys)
 
-    async def read(self, counters: Counters, names: Names, scan: Scan) -> Reading:
+    async def read(self, counters: Counters, found: Tables, scan: Scan) -> Reading:
         """Read the counters."""
+        source, worker = found.column("row", "source"), found.column("row", "worker")
         both, task = (self._sources, self._workers), self._holding.task
         bad: dict[str, str] = {}
-        for each in both:
-            bad |= each.take_up(scan.unknown(each.kind, task, each.keys), names)
-        counts, greatest = [await each.read(counters, bad) for each in both]
+        for each, column in zip(both, (source, worker), strict=True):
+            bad |= each.take_up(scan.unknown(each.kind, task, each.keys), found.names, most(column))
+        counts = await self._sources.read(counters, MOST, bad)
+        greatest = await self._workers.read(counters, most(source), bad)
         read = Task(task, self.keys, self._holding.rows, counts=counts, last=self._holding.last, greatest=greatest)
         return Reading(read, bad, await counters.expiring([*self.known()]))
 
@@ -96,37 +99,46 @@ class Expectation:
     kind: Kind
     keys: list[str]
     numbers: list[int]
-    values: list[int]
+    values: list[int | None]
 
     @classmethod
     def of(cls, kind: Kind, keys: list[str], told: Mapping[int, int]) -> "Expectation":
         """What the database tells."""
         return cls(kind, keys, list(told), list(told.values()))
 
-    def take_up(self, unknown: set[str], names: Names) -> dict[str, str]:
+    def take_up(self, unknown: set[str], names: Names, most: int) -> dict[str, str]:
         """Add the counters that only Redis knows; return those whose names end in no number."""
         bad: dict[str, str] = {}
         for key in sorted(unknown):
             match = names.parsers[self.kind].fullmatch(key)
             number = match["number"] if match else ""
-            if _NUMBER.fullmatch(number):
+            if _NUMBER.fullmatch(number) and int(number) <= most:
                 self.keys.append(key)
                 self.numbers.append(int(number))
-                self.values.append(0)
+                self.values.append(None)  # whatever it holds, it is looked at
             elif self.kind == "source" or number != str(names.row.unassigned):
-                bad[key] = f"{number!r} is not the number of a {self.kind}"
+                bad[key] = f"{number!r} is not the number of a {self.kind}, or too great for its column"
         return bad
 
-    async def read(self, counters: Counters, bad: dict[str, str]) -> dict[int, Counter]:
+    async def read(self, counters: Counters, most: int, bad: dict[str, str]) -> dict[int, Counter]:
         """The counters that hold anything else than expected, by their numbers; add the unreadable ones to ``bad``."""
-        found = await counters.unlike(self.keys, self.values)
+        held = await counters.unlike(self.keys, self.values)
+        found = {at: within(value, most) for at, value in held.items()}
         bad |= {self.keys[at]: value.why for at, value in found.items() if isinstance(value, Unreadable)}
         return {self.numbers[at]: value for at, value in found.items()}
 
 
-async def read_pointer(holding: Holding, keys: Keys, counters: Counters) -> Reading:
+def within(value: Counter, most: int) -> Counter:
+    """A counter of sources; one that is greater than its column can hold is unreadable."""
+    if isinstance(value, int) and value > most:
+        return Unreadable(f"it is {value}, and the column of sources holds at most {most}")
+    return value
+
+
+async def read_pointer(holding: Holding, keys: Keys, counters: Counters, found_in: Tables) -> Reading:
     """Read the pointer of one task of single assignment."""
-    found = await counters.values([keys.pointer])
+    limit = most(found_in.column("row", "source"))
+    found = {key: within(value, limit) for key, value in (await counters.values([keys.pointer])).items()}
     task = Task(holding.task, keys, holding.rows, pointer=found[keys.pointer])
     bad = {key: value.why for key, value in found.items() if isinstance(value, Unreadable)}
     return Reading(task, bad, await counters.expiring([keys.pointer]))

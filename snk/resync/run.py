@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from snk.core.plan import Plan
 from snk.db.journal import prepare
 from snk.db.locks import key_of, try_lock
+from snk.db.pooler import refuse_shared_sessions
 from snk.db.server import Server
 from snk.errors import ProjectUnfit
 from snk.resync.apply import Applier
@@ -82,6 +83,8 @@ async def sides(place: Place) -> AsyncIterator[Sides]:
     server = Server(
         "database", place.database, command_seconds=place.statement_seconds, connect_seconds=place.timeout_seconds
     )
+    async with understood(server):
+        await refuse_shared_sessions(server)
     async with connected(place.redis, place.timeout_seconds) as client:
         counters = Counters(client, address_of(place.redis))
         async with snapshot(server) as connection:

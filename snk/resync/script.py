@@ -1,12 +1,12 @@
 """A plan as SQL and commands of Redis, to be read, or run by hand."""
 
-import shlex
 from collections.abc import Iterator
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from snk.core.plan import Plan
+from snk.resync.counters import ABSENT, RAISE
 from snk.resync.database import snapshot
 from snk.resync.insert import first_new_key, parameters, statement_for, used_indexes
 from snk.resync.model import InsertRows, RaiseCounter, Repair
@@ -33,7 +33,14 @@ def _transaction(statements: Iterator[sa.Insert]) -> Iterator[str]:
 
 
 def _commands(plan: Plan[Repair]) -> Iterator[str]:
+    """One line for redis-cli for each counter: it raises the counter only from its before-value."""
     for action in plan.actions:
         if isinstance(action, RaiseCounter):
-            before = "it does not exist" if action.before is None else f"it is {action.before}"
-            yield f"SET {shlex.quote(action.key)} {action.after} KEEPTTL  # only if {before}\n"
+            before = ABSENT if action.before is None else str(action.before)
+            words = ("EVAL", " ".join(RAISE.split()), "1", action.key, before, str(action.after))
+            yield " ".join(word if word.isalnum() else _quoted(word) for word in words) + "\n"
+
+
+def _quoted(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

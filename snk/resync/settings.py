@@ -5,9 +5,9 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from snk.errors import SettingsError
@@ -19,12 +19,34 @@ CONFIG_NAME = "SNK_CONFIG"
 LEAST_TOKEN = 16
 
 
+def fetched(given: Any) -> Any:
+    """A secret: as it is written, or from where ``env:NAME`` or ``file:PATH`` say.
+
+    Raises:
+        ValueError: there is no such variable or file.
+    """
+    kind, _, place = given.partition(":") if isinstance(given, str) else ("", "", "")
+    if kind == "env":
+        if place not in os.environ:
+            raise ValueError(f"the environment has no variable {place!r}")
+        return os.environ[place]
+    if kind == "file":
+        try:
+            return Path(place).read_text().strip()
+        except OSError as error:
+            raise ValueError(f"{place!r} cannot be read: {error.strerror}") from None
+    return given
+
+
+Secret = Annotated[SecretStr, BeforeValidator(fetched)]
+
+
 class HttpSettings(Names):
     """Where `snk resync watch` serves its pages."""
 
     host: str = "127.0.0.1"
     port: int = Field(8090, ge=0, le=65535)
-    token: SecretStr | None = None
+    token: Secret | None = None
 
 
 class Resync(Mapping):
@@ -39,18 +61,13 @@ class Resync(Mapping):
         most_rows: how many rows one repair may insert for one task.
     """
 
-    database: SecretStr
-    redis: SecretStr
+    database: Secret
+    redis: Secret
     grace_seconds: float = Field(2.0, ge=0, le=600)
     timeout_seconds: float = Field(10.0, gt=0, le=600)
     statement_seconds: float = Field(120.0, gt=0, le=86400)
     most_rows: int = Field(1_000_000, ge=1, le=10_000_000)
     http: HttpSettings = HttpSettings()
-
-    @field_validator("database", "redis", mode="before")
-    @classmethod
-    def _fetched(cls, given: Any) -> Any:
-        return fetched(given) if isinstance(given, str) else given
 
     @property
     def database_dsn(self) -> str:
@@ -108,25 +125,6 @@ def _read(path: Path) -> Resync | None:
             return (TomlConfigSettingsSource(settings_cls, path),)
 
     return File().resync
-
-
-def fetched(given: str) -> str:
-    """A secret: as it is written, or from where ``env:NAME`` or ``file:PATH`` say.
-
-    Raises:
-        ValueError: there is no such variable or file.
-    """
-    kind, _, place = given.partition(":")
-    if kind == "env":
-        if place not in os.environ:
-            raise ValueError(f"the environment has no variable {place!r}")
-        return os.environ[place]
-    if kind == "file":
-        try:
-            return Path(place).read_text().strip()
-        except OSError as error:
-            raise ValueError(f"{place!r} cannot be read: {error.strerror}") from None
-    return given
 
 
 def _check(settings: Resync) -> None:

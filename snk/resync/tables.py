@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.names import split_name
 from snk.errors import DatabaseUnfit, SettingsError
 from snk.resync.mapping import LabelNames, Mapping, ProjectNames, RowNames, TaskNames
+from snk.resync.model import MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,13 @@ def fitting(column: sa.Column[Any], value: str | int) -> Any:
         raise SettingsError(
             f"{value!r} is not a value of {column.table}.{column.name}", hint=f"It is {column.type}"
         ) from None
+
+
+def most(column: sa.Column[Any]) -> int:
+    """The greatest number that a column can hold."""
+    if isinstance(column.type, sa.SmallInteger):
+        return 2**15 - 1
+    return 2**31 - 1 if type(column.type) in (sa.Integer, sa.INTEGER) else MOST
 
 
 def now(column: sa.Column[Any]) -> sa.ColumnElement[Any]:

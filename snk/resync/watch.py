@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from snk.core.backoff import Backoff
-from snk.errors import SnkError
+from snk.errors import ProjectUnfit, SnkError
 from snk.log import Reminder
 from snk.resync.check import Checked
 from snk.resync.report import conclusion
@@ -107,10 +107,17 @@ class Watch:
         before = {each.project: each for each in self._status.projects}
         found: list[Verdict] = []
         async with sides(self.place) as both:
+            unfit: list[str] = []
             async for checked in both.checker.check_all():
+                if isinstance(checked, ProjectUnfit):
+                    unfit.append(str(checked))
+                    continue
                 found.append(_verdict(checked))
                 _tell(found[-1], before.get(checked.held.project))
-        self._status = WatchStatus(tuple(found), "", self._status.rounds + 1, time.monotonic() - began)
+        trouble = "; ".join(unfit)
+        if trouble and trouble != self._status.trouble:
+            log.warning("projects_unfit", error=trouble, effect="the others are checked")
+        self._status = WatchStatus(tuple(found), trouble, self._status.rounds + 1, time.monotonic() - began)
 
 
 def _verdict(checked: Checked) -> Verdict:

@@ -10,7 +10,10 @@ from snk.core.plan import Plan, confirmed, restored
 from snk.resync.model import InsertRows, RaiseCounter, Repair, repair_of
 
 PLAN: Plan[Repair] = Plan(
-    "resync", "P", "2026-11-26T00:00:00+00:00", (InsertRows(7, 3, -1, 2, 1), RaiseCounter("sasp_7", None, 4))
+    "resync",
+    "P",
+    "2026-11-26T00:00:00+00:00",
+    (InsertRows(7, 3, -1, 2, 1, "sasp_7", 4), RaiseCounter("sasp_7", None, 4)),
 )
 
 

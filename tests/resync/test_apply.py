@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from snk.core.plan import restored
+from snk.db.locks import key_of, try_lock_in_transaction
 from snk.errors import PlanUnfit, ProjectUnfit
 from snk.resync.demo import ROW
 from snk.resync.model import Limits, Part, repair_of
@@ -195,7 +196,7 @@ async def test_a_written_plan_is_applied_once(world: World) -> None:
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("moved", ["row", "counter", "absent counter"])
+@pytest.mark.parametrize("moved", ["row", "counter", "counter behind rows"])
 async def test_a_written_plan_out_of_date_writes_nothing(world: World, moved: str) -> None:
     await world.project("P", "1", 7)
     await world.rows("P", 7, (1, 5), (1, 6), (3, 5))
@@ -204,9 +205,9 @@ async def test_a_written_plan_out_of_date_writes_nothing(world: World, moved: st
     if moved == "row":
         await world.rows("P", 7, (2, 5))
     else:
-        await world.counters(**{"maic_7_1" if moved == "counter" else "maic_7_3": 7})
+        await world.counters(**{"maic_7_1" if moved == "counter" else "maic_7_2": 7})
     before = await world.held(7), await counters(world)
-    with pytest.raises(PlanUnfit, match="the plan expects"):
+    with pytest.raises(PlanUnfit, match="plan expects"):
         await apply(world, plan)
     assert (await world.held(7), await counters(world)) == before
     assert not await world.journal("P")
@@ -278,3 +279,22 @@ async def test_the_service_assigns_meanwhile(world: World) -> None:
         stop.set()
     held = [source for source, _ in await world.held(7)]
     assert held == list(range(1, 6 + serving.result() + 1))
+
+
+async def test_a_source_counter_of_zero_is_raised_from_zero(world: World) -> None:
+    await world.project("P", "1", 7)
+    await world.counters(maic_7_6=0, mapc_7_5=6)
+    await apply(world, await written(world))
+    assert (await world.check()).equal
+    assert await world.redis.get("maic_7_6") == b"1"
+
+
+async def test_a_second_run_whose_lock_was_lost_does_not_write(world: World) -> None:
+    """The session that holds the lock may die while a person thinks; the transaction has a lock of its own."""
+    await single(world, [1], 3)
+    key = key_of("snk resync rows P")
+    async with world.server.begin() as connection:
+        await connection.execute(sa.select(try_lock_in_transaction(key)))
+        with pytest.raises(ProjectUnfit, match="Another run"):
+            await world.repair()
+    assert await world.held(7) == [(1, 1)]

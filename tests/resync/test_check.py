@@ -8,6 +8,7 @@ import pytest
 from snk.errors import ProjectUnfit
 from snk.resync.check import Checked
 from snk.resync.report import as_json
+from snk.resync.run import sides
 from tests.kit.assignments import World, assign
 
 
@@ -274,3 +275,36 @@ async def test_a_check_only_reads_and_never_asks_for_keys(world: World, method: 
     assert not (await world.check()).equal
     used = {name.removeprefix("cmdstat_").partition("|")[0] for name in await world.redis.info("commandstats")}
     assert used <= {"ping", "info", "mget", "type", "scan", "ttl", "client", "hello", "select", "config"}
+
+
+async def test_a_name_that_is_written_otherwise_is_no_counter(world: World) -> None:
+    checked = await multiple(world, (1, 5), maic_7_1=1, mapc_7_5=1, maic_007_1=5)
+    assert checked.equal
+
+
+@pytest.mark.parametrize("column", ["bigint", "integer", "smallint"])
+async def test_numbers_that_the_columns_cannot_hold_are_unreadable_and_the_rest_is_repaired(
+    world: World, column: str
+) -> None:
+    await world.do(f"alter table tb_prj_data alter src_idx type {column}, alter work_user type {column}")
+    most = {"bigint": 2**63 - 1, "integer": 2**31 - 1, "smallint": 2**15 - 1}[column]
+    beyond = {f"maic_7_{most + 1}": 1, f"mapc_7_{most + 1}": 1}
+    if column != "bigint":
+        beyond["mapc_7_6"] = most + 1
+    await multiple(world, (1, 5), maic_7_1=2, mapc_7_5=1, **beyond)
+    _, checked = await world.repair()
+    assert sorted(checked.unreadable) == sorted(beyond)
+    assert not checked.differences
+    assert await world.held(7) == [(1, -1), (1, 5)]
+
+
+async def test_an_unfit_project_does_not_keep_the_others_from_being_checked(world: World) -> None:
+    await world.do("alter table cw_project drop constraint cw_project_pkey")
+    await world.project("A", "0", 1)
+    await world.project("A", "1", 2)
+    await world.project("B", "0", 3)
+    async with sides(world.place()) as both:
+        found = [each async for each in both.checker.check_all()]
+    assert isinstance(found[0], ProjectUnfit)
+    assert isinstance(found[-1], Checked)
+    assert found[-1].held.project == "B"

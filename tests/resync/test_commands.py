@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -156,8 +157,9 @@ async def test_what_is_printed_does_what_would_be_done(world: World, snk: Run) -
         for statement in re.findall(r"^WITH .*?;$", printed, re.MULTILINE | re.DOTALL):
             await world.do(statement.replace(":", r"\:"))
         for line in printed.splitlines():
-            if line.startswith("SET "):
-                await world.redis.execute_command(*line.partition("#")[0].split())
+            if line.startswith("EVAL "):
+                assert await world.redis.execute_command(*shlex.split(line)) == 1
+                assert await world.redis.execute_command(*shlex.split(line)) == 0  # it holds another value by now
         assert snk("check", project).returncode == 0, printed
     assert (await world.labels(7), await world.labels(8)) == ([(1, 0), (2, 0), (3, 0)], [(1, 0), (1, 1), (2, 0)])
 

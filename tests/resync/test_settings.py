@@ -73,9 +73,13 @@ def test_what_is_wrong_is_named_and_no_secret_is(tmp_path: Path, text: str, why:
 def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_DATABASE", "postgresql://host/db")
     (tmp_path / "redis").write_text("rediss://host:6380/1\n")
+    monkeypatch.setenv("THE_TOKEN", "a-token-of-enough-letters")
     text = f'[resync]\ndatabase = "env:THE_DATABASE"\nredis = "file:{tmp_path}/redis"\n'
+    text += '[resync.http]\ntoken = "env:THE_TOKEN"\n'
     settings = load_settings(_file(tmp_path, text))
     assert (settings.database_dsn, settings.redis_dsn) == ("postgresql://host/db", "rediss://host:6380/1")
+    assert settings.http.token
+    assert settings.http.token.get_secret_value() == "a-token-of-enough-letters"
     assert "host/" not in repr(settings)
 
 

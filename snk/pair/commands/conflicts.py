@@ -66,13 +66,13 @@ def resolve(
     if not (yes or confirmed("replace?", answer, lambda: print(action), print)):
         raise typer.Exit(1)
     plan = Plan(KIND, name, datetime.now(UTC).isoformat(), (action,))
-    uvloop.run(replace(pair.first, pair.second, plan))
+    uvloop.run(replace(pair.first, pair.second, plan, undoing=undo))
     print(f"replaced; `snk conflicts resolve {name} --undo` takes it back")
 
 
 async def _planned(pair: Pair, uuid: str, table: str | None, keep: Literal["first", "second"] | None) -> ReplaceRow:
     if keep is None:
-        return (await last_replacement(pair.first, pair.second, uuid)).undone
+        return (await last_replacement(pair.first, pair.second, uuid, table)).undone
     tables = {each.table for each in await recorded(pair.first, pair.second) if each.uuid == uuid}
     if table is None and len(tables) > 1:
         raise SettingsError(f"{uuid} is in conflict in {', '.join(sorted(tables))}", hint="Name one with --table")

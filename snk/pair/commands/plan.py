@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from snk.db.pooler import refuse_shared_sessions
 from snk.pair.commands.common import checked_settings, pair_of
 from snk.pair.repair.survey import Survey, survey
 from snk.pair.sync.pair import Pair
@@ -32,6 +33,8 @@ def plan(
 
 
 async def _survey(pair: Pair) -> list[Survey]:
+    for server in (pair.first, pair.second):
+        await refuse_shared_sessions(server)
     return [await survey(pair.first, pair.second, table, _tell) for table in pair.tables]
 
 

@@ -26,7 +26,7 @@ SAY_SECONDS = 2.0
 
 def verify(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for each step.")] = False,
     settle: Annotated[float, typer.Option(min=0, help="Seconds that a difference must last.")] = 5.0,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list of each kind.")] = 20,
     repair: Annotated[bool, typer.Option("--repair", help="Ask, copy the missing rows, and compare again.")] = False,
@@ -41,19 +41,21 @@ def verify(
     """
     if (dry_run or yes or out) and not repair:
         raise SettingsError("--dry-run, --yes and --out belong to --repair", hint="Add --repair")
+    if repair and as_json and not (yes or dry_run or out):
+        raise SettingsError("--json cannot ask questions", hint="Add --yes, --dry-run or --out")
     pair = pair_of(checked_settings())
     results = uvloop.run(compare_all(pair, settle))
-    if report:
-        from snk.pair.repair.page import write_page  # noqa: PLC0415 - a plain comparison starts faster without it
-
-        write_page(report, results)
     show(results, limit, as_json=as_json)
     if repair and any(result.only_in_first or result.only_in_second for result in results):
-        from snk.pair.commands.repairs import Repairs  # noqa: PLC0415 - as above
+        from snk.pair.commands.repairs import Repairs  # noqa: PLC0415 - a plain comparison starts faster without it
 
         if uvloop.run(Repairs(pair, as_json=as_json, yes=yes).repair(results, out, dry_run=dry_run)):
             results = uvloop.run(compare_all(pair, settle))
             show(results, limit, as_json=as_json)
+    if report:
+        from snk.pair.repair.page import write_page  # noqa: PLC0415 - as above
+
+        write_page(report, results)
     raise typer.Exit(0 if all(result.equal for result in results) else 1)
 
 

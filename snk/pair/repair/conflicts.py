@@ -1,9 +1,9 @@
 """The recorded conflicts: listed side by side, and settled by the word of a person."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from snk.core.plan import Plan
 from snk.db import journal
@@ -75,12 +75,15 @@ async def replacement(first: Server, second: Server, table: str, uuid: str, keep
     kept, lost = (rows[0], rows[1]) if keep == "first" else (rows[1], rows[0])
     assert kept is not None and lost is not None  # noqa: S101, PT018 - see above
     if kept == lost:
-        raise SettingsError(f"The rows {uuid} of {name} are equal", hint="There is nothing to resolve")
+        await _forget(first, second, name, uuid)
+        raise SettingsError(f"The rows {uuid} of {name} are equal by now", hint="Nothing is left to resolve")
     return ReplaceRow(name, uuid, OTHER[keep], lost, kept)
 
 
-async def replace(first: Server, second: Server, plan: Plan[ReplaceRow]) -> None:
+async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undoing: bool) -> None:
     """Replace one row, and forget the conflict; the journal is in the database whose row is replaced.
+
+    If it takes a replacement back (``undoing``), the rows differ again, so the conflict is recorded again.
 
     Raises:
         PlanUnfit: the row is no longer what the plan says. Nothing was written.
@@ -88,7 +91,7 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow]) -> None
     """
     (action,) = plan.actions
     async with sides_of(first, second, action.table, lambda *given: Side(*given[:3])) as (_, sides):
-        side = sides[0] if action.on == "first" else sides[1]
+        side, other = sides if action.on == "first" else sides[::-1]
         await journal.prepare(side.server, JOURNAL_HINT)
         await side.connection.commit()
         connection = await side.connection.execution_options(isolation_level="READ COMMITTED")
@@ -98,25 +101,29 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow]) -> None
             async with connection.begin():
                 await commit_durably(connection)
                 await connection.execute(sa.select(side.table.uuid).where(_named(side, action.uuid)).with_for_update())
-                if await _read(reader, side, action.uuid) != action.before:
+                changed = await _read(reader, side, action.uuid) != action.before
+                if changed or (not undoing and await _row(other, action.uuid) != action.after):
                     raise PlanUnfit(f"{action.uuid} is no longer what it was", hint="Look at it again")
                 await connection.execute(_update(side, action))
                 if await _read(reader, side, action.uuid) != action.after:
                     raise PlanUnfit(f"{side.server.address} does not keep these values", hint="Is there a trigger?")
-                await journal.enter(connection, plan)
+                await journal.enter(connection, journal.entry_of(plan))
                 await journal.finish(connection, plan, ())
         except sa.exc.DBAPIError as error:
             if getattr(error.orig, "sqlstate", "") == "42501":
                 raise DatabaseUnfit(f"{side.server.address}: UPDATE is refused", hint=RIGHTS_HINT) from error
             raise
-    await _forget(first, second, action)
+    if undoing:
+        await _record(second if action.on == "second" else first, action)
+    else:
+        await _forget(first, second, action.table, action.uuid)
 
 
-async def last_replacement(first: Server, second: Server, uuid: str) -> ReplaceRow:
+async def last_replacement(first: Server, second: Server, uuid: str, table: str | None) -> ReplaceRow:
     """The last replacement of a row that can be taken back.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is none, or there are some in several tables and none is named.
     """
     found: list[journal.Entry] = []
     for server in (first, second):
@@ -124,7 +131,11 @@ async def last_replacement(first: Server, second: Server, uuid: str) -> ReplaceR
             found += await journal.entries(connection, KIND, uuid)
     if not found:
         raise SettingsError(f"No conflict about {uuid} was resolved here", hint="`snk conflicts` lists the open ones")
-    return replacement_of(max(found, key=lambda entry: entry.applied_at).actions[0])
+    by_table = {entry.actions[0]["table"]: entry for entry in sorted(found, key=lambda entry: entry.applied_at)}
+    chosen = [name for name in by_table if table in (None, name, name.removeprefix("public."))]
+    if len(chosen) != 1:
+        raise SettingsError(f"{uuid} was resolved in {', '.join(by_table)}", hint="Name one of them with --table")
+    return replacement_of(by_table[chosen[0]].actions[0])
 
 
 def _named(side: Side, uuid: str) -> sa.ColumnElement[bool]:
@@ -150,9 +161,20 @@ def _update(side: Side, action: ReplaceRow) -> sa.Update:
     return sa.update(side.table.table).where(_named(side, action.uuid)).values(values)
 
 
-async def _forget(first: Server, second: Server, action: ReplaceRow) -> None:
+async def _forget(first: Server, second: Server, table: str, uuid: str) -> None:
     """Delete the record of a conflict that is settled, on both sides."""
     for server in (first, second):
         async with server.begin() as connection:
-            ours: Sequence[sa.ColumnElement[bool]] = (Conflict.uuid == action.uuid, Conflict.table_name == action.table)
-            await connection.execute(sa.delete(Conflict).where(*ours))
+            await connection.execute(sa.delete(Conflict).where(Conflict.uuid == uuid, Conflict.table_name == table))
+
+
+async def _record(server: Server, action: ReplaceRow) -> None:
+    """Record a conflict in the database whose row was given back: the other side has what was replaced."""
+    values = {
+        "table_name": action.table,
+        "uuid": action.uuid,
+        "source_row": action.before,
+        "destination_row": action.after,
+    }
+    async with server.begin() as connection:
+        await connection.execute(insert(Conflict).values(values).on_conflict_do_nothing())

@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.plan import Plan
 from snk.db import journal
 from snk.db.catalog import server_facts
+from snk.db.errors import FOREIGN_KEY_VIOLATION
 from snk.db.functions import commit_durably
 from snk.db.server import Server
 from snk.errors import PlanUnfit
 from snk.pair.core.portion import Portion
 from snk.pair.repair.actions import OTHER, CopyRow, Label
 from snk.pair.table.deliveries import insert_missing
-from snk.pair.table.narrow import insert_narrowly
+from snk.pair.table.narrow import MOST_REFUSED, insert_narrowly
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.statement import Statement
@@ -27,7 +28,8 @@ from snk.pair.table.synced import Rows, SyncedTable
 from snk.pair.verify.sides import sides_of
 
 KIND = "verify"
-BATCH_ROWS = 1000
+BATCH_ROWS = MOST_REFUSED
+"""So many rows of a batch may be refused at most, and each may be."""
 BATCH_BYTES = 8 * 2**20
 JOURNAL_HINT = "Ask its owner to run what `snk init --print` shows"
 
@@ -79,20 +81,30 @@ async def apply(first: Server, second: Server, plan: Plan[CopyRow], tell: Tell) 
         raise PlanUnfit("The plan was made for other databases", hint="Make a new plan")
     await journal.prepare(first, JOURNAL_HINT)
     async with first.begin() as connection:
-        await journal.enter(connection, plan)
-    outcome, done = Outcome(), 0
-    for table, actions in groupby(plan.actions, key=lambda action: action.table):
-        async with sides_of(first, second, table, lambda *given: Side(*given[:3])) as (_, sides):
-            by_label: dict[Label, Side] = {"first": sides[0], "second": sides[1]}
-            for some in _batches(list(actions)):
-                to = some[0].to
-                await _copy(by_label[OTHER[to]], by_label[to], some, outcome)
-                done += len(some)
-                tell(done, len(plan.actions))
+        await journal.enter(connection, journal.entry_of(plan))
+    outcome = Outcome()
+    await _copy_all(first, second, plan.actions, outcome, tell)
+    orphans = {uuid for uuid, why in outcome.refused.items() if why.sqlstate == FOREIGN_KEY_VIOLATION}
+    if orphans:  # their parents may have been copied since
+        outcome.refused = {uuid: why for uuid, why in outcome.refused.items() if uuid not in orphans}
+        again = [action for action in plan.actions if action.uuid in orphans]
+        await _copy_all(first, second, again, outcome, tell)
     async with first.begin() as connection:
         refused = [action for action in plan.actions if action.uuid in outcome.refused]
         await journal.finish(connection, plan, [*outcome.overtaken, *refused])
     return outcome
+
+
+async def _copy_all(first: Server, second: Server, actions: Sequence[CopyRow], outcome: Outcome, tell: Tell) -> None:
+    done = 0
+    for table, of_table in groupby(actions, key=lambda action: action.table):
+        async with sides_of(first, second, table, lambda *given: Side(*given[:3])) as (_, sides):
+            by_label: dict[Label, Side] = {"first": sides[0], "second": sides[1]}
+            for some in _batches(list(of_table)):
+                to = some[0].to
+                await _copy(by_label[OTHER[to]], by_label[to], some, outcome)
+                done += len(some)
+                tell(done, len(actions))
 
 
 def _batches(actions: Sequence[CopyRow]) -> Iterator[list[CopyRow]]:

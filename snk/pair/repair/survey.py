@@ -5,7 +5,7 @@ range by range of uuids, and keeps none.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snk.db.server import Server
 from snk.pair.verify.digest import TableSide
@@ -50,6 +50,8 @@ async def survey(first: Server, second: Server, table: str, tell: Progress) -> S
         Unavailable, DatabaseUnfit, TableUnfit: a server cannot be reached, or the table cannot be compared.
     """
     began = time.monotonic()
+    # A pass over a large table may take any time; SNK checks that the server is still working on it.
+    first, second = (replace(server, command_seconds=None) for server in (first, second))
     async with sides_of(first, second, table, TableSide) as (name, sides):
         counting = _Counting(sides, tell)
         whole = await both(side.whole() for side in sides)

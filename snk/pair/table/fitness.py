@@ -70,7 +70,7 @@ async def missing(connection: AsyncConnection) -> list[str]:
 
 async def _schema_faults(connection: AsyncConnection, address: str) -> list[DatabaseUnfit]:
     """Missing objects and rights in SNK's schema. What the daemon can do without is no fault."""
-    refused = await catalog.rights_lacking(connection, SCHEMA)
+    refused = await catalog.rights_lacking(connection, SCHEMA, besides=creation.OPTIONAL)
     # Without USAGE, the contents of the schema are unknown.
     hidden = any(right.startswith("USAGE on schema") for right in refused)
     lacking = [] if hidden else [name for name in await missing(connection) if name not in creation.OPTIONAL]

@@ -9,12 +9,12 @@ import pytest
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, until
 
-RUNS = 10
+RUNS = 5
 
 
 @pytest.mark.long
 async def test_rows_in_flight_are_no_damage(pair: Any, run: int) -> None:
-    """``--runs 5`` makes it fifty."""
+    """``--runs 10`` makes it fifty."""
     first, second = Database(pair.first), Database(pair.second)
     with DaemonProcess(pair) as daemon:
         await daemon.until_flowing()

@@ -71,6 +71,7 @@ async def test_the_kept_row_is_on_both_sides_and_undo_takes_it_back(pair: Any, k
     done = run_snk(settings(pair), "conflicts", "resolve", UUID, "--undo", "--yes")
     assert done.returncode == 0, done.stderr
     assert (await rows(first), await rows(second)) == before
+    assert run_snk(settings(pair), "conflicts").returncode == 1  # it is open again
     changed = second if keep == "first" else first
     assert await changed.value("select count(*) from snk.journal where kind = 'conflicts'") == 2
 
