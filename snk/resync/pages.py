@@ -1,51 +1,17 @@
-"""The endpoints of `snk resync watch`: ``/health``, ``/status`` and ``/metrics``."""
+"""What the endpoints of `snk resync watch` show."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from snk.http.pages import Pages
 from snk.resync.watch import WatchStatus
 
 
-def application(status: Callable[[], WatchStatus]) -> FastAPI:
-    """The three endpoints; each response is built from a fresh status."""
-    app = FastAPI(title="SNK re-sync", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-
-    @app.get("/health")
-    async def health(request: Request) -> JSONResponse:
-        now = status()
-        if now.healthy:
-            return JSONResponse({"status": "ok"})
-        # A client that is not trusted gets the verdict, but no names or addresses.
-        reasons = {"reasons": now.troubles} if request.state.trusted else {}
-        return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
-
-    @app.get("/status")
-    async def whole() -> JSONResponse:
-        now = status()
-        return JSONResponse({"healthy": now.healthy, **asdict(now)})
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(exposition(status()), media_type=CONTENT_TYPE_LATEST)
-
-    return app
-
-
-def exposition(status: WatchStatus) -> bytes:
-    """All current metrics in the Prometheus text format."""
-    registry = CollectorRegistry()
-    registry.register(_StatusCollector(status))
-    ProcessCollector(registry=registry)
-    return generate_latest(registry)
-
-
-class _StatusCollector(Collector):
+class StatusCollector(Collector):
     """Converts one status to metrics."""
 
     def __init__(self, status: WatchStatus) -> None:
@@ -72,3 +38,11 @@ class _StatusCollector(Collector):
             for kind, count in each.differences.items():
                 differing.add_metric([each.project, kind], count)
         return [up, took, equal, differing, unreadable, checked]
+
+
+def as_json(status: WatchStatus) -> dict[str, Any]:
+    """The status as ``/status`` shows it."""
+    return {"healthy": status.healthy, **asdict(status)}
+
+
+PAGES: Pages[WatchStatus] = Pages(lambda status: status.troubles, as_json, StatusCollector)

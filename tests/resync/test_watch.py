@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from snk.http.guard import Door
+from snk.http.pages import application
 from snk.http.service import listening, serve
 from snk.pair.servers import EmbeddedPair
-from snk.resync.pages import application
+from snk.resync.pages import PAGES
 from snk.resync.watch import Watch
 from tests.kit.assignments import World
 from tests.kit.assignments import world as made
@@ -24,7 +25,7 @@ async def watched(world: World) -> AsyncIterator[tuple[Watch, int]]:
     with listening("127.0.0.1", 0, guarded=False) as bound:
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(stop))
-            group.create_task(serve(application(watch.status), bound, stop, Door()))
+            group.create_task(serve(application(watch.status, PAGES), bound, stop, Door()))
             try:
                 yield watch, bound.getsockname()[1]
             finally:

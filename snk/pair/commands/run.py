@@ -10,11 +10,12 @@ import uvloop
 
 from snk.http.guard import Door
 from snk.http.notify import Notifier
+from snk.http.pages import application
 from snk.http.service import listening, serve
 from snk.pair.commands.common import pair_of, start
 from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
-from snk.pair.status.pages import application
+from snk.pair.status.pages import PAGES
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.pause import pause
@@ -46,7 +47,7 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     daemon = Daemon(
         pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
     )
-    serving = serve(application(daemon.status), bound, stop, Door(settings.http_token, settings.snk_http_host))
+    serving = serve(application(daemon.status, PAGES), bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):
             group.create_task(_to_the_end(part, stop))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -47,15 +46,7 @@ GAUGES: dict[str, tuple[str, Value]] = {
 }
 
 
-def exposition(status: DaemonStatus) -> bytes:
-    """All current metrics in the Prometheus text format."""
-    registry = CollectorRegistry()
-    registry.register(_StatusCollector(status))
-    ProcessCollector(registry=registry)
-    return generate_latest(registry)
-
-
-class _StatusCollector(Collector):
+class StatusCollector(Collector):
     """Converts one status to metrics."""
 
     def __init__(self, status: DaemonStatus) -> None:

@@ -8,10 +8,11 @@ import typer
 import uvloop
 
 from snk.http.guard import Door
+from snk.http.pages import application
 from snk.http.service import listening, serve
 from snk.log import configure_log
 from snk.resync.commands.common import Config, Grace, place_of
-from snk.resync.pages import application
+from snk.resync.pages import PAGES
 from snk.resync.run import Place
 from snk.resync.settings import HttpSettings, load_settings
 from snk.resync.watch import Watch
@@ -40,4 +41,4 @@ async def _watch(where: Place, every: float, http: HttpSettings, bound: socket.s
     token = http.token.get_secret_value() if http.token else None
     async with asyncio.TaskGroup() as group:
         group.create_task(watching.run(stop))
-        group.create_task(serve(application(watching.status), bound, stop, Door(token, http.host)))
+        group.create_task(serve(application(watching.status, PAGES), bound, stop, Door(token, http.host)))

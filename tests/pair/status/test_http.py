@@ -10,9 +10,10 @@ import pytest
 from snk.errors import SettingsError
 from snk.http import guard
 from snk.http.guard import Door, is_loopback
+from snk.http.pages import application
 from snk.http.service import listening, serve
 from snk.pair.core.report import DaemonStatus, DedupStatus
-from snk.pair.status.pages import application
+from snk.pair.status.pages import PAGES
 from tests.kit.databases import DEADLINE_SECONDS, until
 
 TOKEN = "a-token-for-tests"
@@ -45,7 +46,7 @@ def serving() -> Serving:
         stop = asyncio.Event()
         with listening("127.0.0.1", 0, guarded=token is not None) as bound:
             async with asyncio.TaskGroup() as group:
-                group.create_task(serve(application(status), bound, stop, Door(token)))
+                group.create_task(serve(application(status, PAGES), bound, stop, Door(token)))
                 try:
                     yield bound.getsockname()[1]
                 finally:
