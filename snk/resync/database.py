@@ -53,8 +53,7 @@ class Held:
 async def understood(server: Server) -> AsyncIterator[None]:
     """Give errors of the database inside the block a hint that fits this command."""
     try:
-        with server.translated():
-            yield
+        yield
     except DatabaseUnfit as error:
         if error.__cause__ is None:
             raise

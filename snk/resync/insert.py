@@ -18,7 +18,7 @@ Place = tuple[int, int]
 
 
 async def rows_of(connection: AsyncConnection, found: Tables, inserts: Sequence[InsertRows]) -> dict[Place, int]:
-    """How many rows each source has for which rows are to be inserted."""
+    """The present number of rows of each source that gets rows."""
     task, source = found.column("row", "task"), as_number(found.column("row", "source"))
     rows: dict[Place, int] = {}
     for each, sources in _sources(inserts).items():
@@ -101,7 +101,7 @@ def _free(used: set[int], first: int) -> Iterator[int]:
 async def used_indexes(
     connection: AsyncConnection, found: Tables, inserts: Sequence[InsertRows]
 ) -> dict[Place, set[int]]:
-    """The label indexes that are in use, of each source for which rows are to be inserted."""
+    """The label indexes in use, for each source that gets rows."""
     task, source = found.column("label", "task"), as_number(found.column("label", "source"))
     index = as_number(found.column("label", "index"))
     used: dict[Place, set[int]] = {}

@@ -174,7 +174,7 @@ async def test_a_row_that_appeared_since_the_check_is_not_inserted_again(world: 
 
 
 async def written(world: World) -> str:
-    """A plan of everything that is to be done, as its file holds it."""
+    """A plan that repairs every difference, as its file holds it."""
     async with sides(world.place()) as both:
         return planned(await both.checker.check("P")).written()
 

@@ -59,7 +59,7 @@ class State:
         )
 
     def apply(self, found: list[Difference]) -> None:
-        """Do what is to be done, as the servers would, and check that it only adds."""
+        """Apply the actions as the servers would, and check that they only add."""
         for action in (action for difference in found for action in difference.actions):
             if isinstance(action, InsertRows):
                 assert sum(source == action.source for source, _ in self.rows) == action.before

@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.core.plan import Plan, restored
-from snk.errors import PlanUnfit
+from snk.files.plans import read_plan
 from snk.pair.commands.common import checked_settings, pair_of
 from snk.pair.commands.repairs import Repairs
 from snk.pair.commands.verify import compare_all, show
-from snk.pair.repair.actions import CopyRow, copy_of
+from snk.pair.repair.actions import copy_of
 from snk.pair.repair.copy import KIND
 
 
@@ -25,18 +24,9 @@ def apply(
 
     Exit code 0 if both sides are equal then, 1 if not, 2 if the plan is refused.
     """
-    plan = _read(file)
+    plan = read_plan(file, KIND, copy_of)
     pair = pair_of(checked_settings())
     uvloop.run(Repairs(pair, as_json=as_json).apply(plan))
     results = uvloop.run(compare_all(pair, settle))
     show(results, limit=20, as_json=as_json)
     raise typer.Exit(0 if all(result.equal for result in results) else 1)
-
-
-def _read(file: Path) -> Plan[CopyRow]:
-    try:
-        return restored(file.read_text(), KIND, copy_of)
-    except OSError as error:
-        raise PlanUnfit(f"{str(file)!r} cannot be read: {error.strerror}", hint="Name a plan") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise PlanUnfit(f"{str(file)!r} cannot be applied: {error}", hint="Make a new plan") from None

@@ -81,9 +81,10 @@ async def _planned(pair: Pair, uuid: str, table: str | None, keep: Literal["firs
 
 
 def _lines(action: ReplaceRow) -> list[str]:
-    changed = [name for name in action.before if action.before[name] != action.after[name]]
-    width = max(map(len, changed), default=0)
-    told = [f"  {name:{width}} : {_value(action.before[name])} -> {_value(action.after[name])}" for name in changed]
+    width = max(map(len, action.changed), default=0)
+    told = [
+        f"  {name:{width}} : {_value(action.before[name])} -> {_value(action.after[name])}" for name in action.changed
+    ]
     return [f"{action.table} {action.uuid} on {action.on}", *told]
 
 

@@ -27,7 +27,7 @@ def why(
     """
     name = uuid_of(uuid)
     stories = uvloop.run(_stories(pair_of(checked_settings()), name, table))
-    # A table in which nobody has heard of the row says nothing.
+    # Tables without the row are left out, unless no table has it.
     known = [story for story in stories if story.first.row is not None or story.second.row is not None] or stories
     if as_json:
         print(

@@ -54,9 +54,13 @@ class ReplaceRow:
         """The replacement that takes this one back."""
         return ReplaceRow(self.table, self.uuid, self.on, self.after, self.before)
 
+    @property
+    def changed(self) -> list[str]:
+        """The columns whose values are replaced."""
+        return [name for name in self.before if self.before[name] != self.after[name]]
+
     def __str__(self) -> str:
-        changed = [name for name in self.before if self.before[name] != self.after[name]]
-        return f"{self.table} {self.uuid} : replace {', '.join(changed)} on {self.on}"
+        return f"{self.table} {self.uuid} : replace {', '.join(self.changed)} on {self.on}"
 
 
 def copy_of(given: dict[str, Any]) -> CopyRow:

@@ -156,8 +156,7 @@ async def _read(reader: Reader, side: Side, uuid: str) -> dict[str, str | None] 
 def _update(side: Side, action: ReplaceRow) -> sa.Update:
     """Set the columns that change, each from its text form."""
     types = {column.name: column.type_name for column in side.table.columns}
-    changed = [name for name, value in action.after.items() if value != action.before[name]]
-    values = {name: sa.cast(sa.literal(action.after[name], sa.Text), NamedType(types[name])) for name in changed}
+    values = {name: sa.cast(sa.literal(action.after[name], sa.Text), NamedType(types[name])) for name in action.changed}
     return sa.update(side.table.table).where(_named(side, action.uuid)).values(values)
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.core.plan import Plan, restored
-from snk.errors import PlanUnfit
+from snk.core.plan import Plan
+from snk.files.plans import read_plan
 from snk.resync.commands.common import Config, Grace, Json, Live, place, show
 from snk.resync.model import Repair, repair_of
 from snk.resync.report import applied_as_json, as_json, done
@@ -27,7 +27,13 @@ def apply(
 ) -> None:
     """Apply a plan, and check again. Refused with exit code 2 if it was applied before or is out of date."""
     equal = uvloop.run(
-        _apply(place(config, grace), _read(file), printing=printing, json_wanted=as_json, while_live=while_live)
+        _apply(
+            place(config, grace),
+            read_plan(file, KIND, repair_of),
+            printing=printing,
+            json_wanted=as_json,
+            while_live=while_live,
+        )
     )
     raise typer.Exit(0 if equal else 1)
 
@@ -49,12 +55,3 @@ async def _apply(where: Place, plan: Plan[Repair], *, printing: bool, json_wante
     print("second check:")
     show(after)
     return after.equal
-
-
-def _read(file: Path) -> Plan[Repair]:
-    try:
-        return restored(file.read_text(), KIND, repair_of)
-    except OSError as error:
-        raise PlanUnfit(f"{str(file)!r} cannot be read: {error.strerror}", hint="Name a plan") from None
-    except (ValueError, TypeError) as error:
-        raise PlanUnfit(f"{str(file)!r} cannot be applied: {error}", hint="Make a new plan") from None
