@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import structlog
 import uvicorn
@@ -15,18 +16,29 @@ from snk.http.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopb
 log = structlog.get_logger()
 
 
-def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen, and the names of the settings that say so."""
+
+    host: str
+    port: int
+    host_name: str = "host"
+    port_name: str = "port"
+    token_name: str = "token"  # noqa: S105 - the name of a setting
+
+
+def listening(address: Address, *, guarded: bool) -> socket.socket:
     """A socket bound to this address; port 0 selects any free port.
 
     Args:
-        host: its name or address.
-        port: its number.
+        address: its host may be a name or a number.
         guarded: whether clients must send a token.
 
     Raises:
         ServiceUnfit: the address cannot be bound.
         SettingsError: other machines could connect there, and no token is set.
     """
+    host, port = address.host, address.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family)
     try:
@@ -34,12 +46,13 @@ def listening(host: str, port: int, *, guarded: bool) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        hint = "Set SNK_HTTP_HOST and SNK_HTTP_PORT to a free address of this machine"
+        hint = f"Set {address.host_name} and {address.port_name} to a free address of this machine"
         raise ServiceUnfit(f"Cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
     if not guarded and not is_loopback(bound.getsockname()[0]):
         bound.close()
-        hint = "Set SNK_HTTP_TOKEN, such as to the output of `openssl rand -hex 32`, or SNK_HTTP_HOST to 127.0.0.1"
-        raise SettingsError(f"SNK_HTTP_HOST is {host!r}, which other machines can reach", hint=hint)
+        to_a_token = f"Set {address.token_name}, such as to the output of `openssl rand -hex 32`"
+        hint = f"{to_a_token}, or {address.host_name} to 127.0.0.1"
+        raise SettingsError(f"{address.host_name} is {host!r}, which other machines can reach", hint=hint)
     return bound
 
 

@@ -18,12 +18,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from snk.core.names import split_list
 from snk.errors import SettingsError
+from snk.http.token import check_token
+from snk.settings import CONFIG_NAME
 from snk.urls import check_host, check_postgres_url, check_redis_url
 
 ENV_FILE = Path(".env")
 ENV_FILE_NAME = "SNK_ENV_FILE"
-OF_OTHER_SYSTEMS = ("SNK_CONFIG",)
-LEAST_TOKEN = 16
+OF_OTHER_SYSTEMS = (CONFIG_NAME,)
 # Variables that container platforms set in every environment for a service named first-db, snk or snk-redis.
 _INJECTED = re.compile(r"_SERVICE_HOST|_SERVICE_PORT(_\w+)?|_PORT_\d+_(TCP|UDP)(_\w+)?")
 _OURS = ("SNK_", "FIRST_DB_", "SECOND_DB_")
@@ -125,7 +126,7 @@ def load_settings(env_file: Path | None = None) -> Settings:
     if not tables:
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="List at least one table")
     if settings.http_token:
-        _check_token(settings.http_token)
+        check_token("SNK_HTTP_TOKEN", settings.http_token)
     return settings
 
 
@@ -138,14 +139,6 @@ def _env_file() -> Path:
             f"{ENV_FILE_NAME} is {named!r}, which cannot be read", hint="Name a file of NAME=value lines"
         )
     return Path(named)
-
-
-def _check_token(token: str) -> None:
-    hint = f"Use at least {LEAST_TOKEN} ASCII characters, such as the output of `openssl rand -hex 32`"
-    if len(token) < LEAST_TOKEN:
-        raise SettingsError(f"SNK_HTTP_TOKEN has {len(token)} characters", hint=hint)
-    if not re.fullmatch(r"[!-~]+", token):
-        raise SettingsError("SNK_HTTP_TOKEN has characters that an HTTP header cannot contain", hint=hint)
 
 
 def _refuse_unknown(env_file: Path) -> None:

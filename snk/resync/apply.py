@@ -27,6 +27,17 @@ Rows = Mapping[tuple[int, int], int]
 NOTHING = "Nothing was written. Make a new plan"
 
 
+def held_by_another(project: str) -> ProjectUnfit:
+    """Why a project cannot be written: another run holds it."""
+    return ProjectUnfit(f"Another run is writing to project {project!r}", hint="Wait until it has ended")
+
+
+def in_process(project: str, states: Sequence[str]) -> ProjectUnfit:
+    """Why a project cannot be written: the service works on it."""
+    hint = "Wait until it is done, or write with --while-live"
+    return ProjectUnfit(f"Project {project!r} is in process ({', '.join(states)}), so nothing is written", hint=hint)
+
+
 @dataclass(frozen=True, slots=True)
 class Applier:
     """Applies plans for projects of one database and one Redis.
@@ -88,15 +99,12 @@ class Applier:
         """Lock the project within the transaction, too: the session that holds it may have died meanwhile."""
         lock = sa.select(try_lock_in_transaction(key_of(f"snk resync rows {project}")))
         if not (await connection.execute(lock)).scalar_one():
-            raise ProjectUnfit(f"Another run is writing to project {project!r}", hint="Wait until it has ended")
+            raise held_by_another(project)
 
     async def _allowed(self, connection: AsyncConnection, project: str) -> None:
         states = [] if self.while_live else await held_states(connection, self.found, project)
         if states:
-            hint = "Wait until it is done, or write with --while-live"
-            raise ProjectUnfit(
-                f"Project {project!r} is in process ({', '.join(states)}), so nothing is written", hint=hint
-            )
+            raise in_process(project, states)
 
     async def _refuse_moved(self, plan: Plan[Repair]) -> None:
         """Refuse a plan if a counter that it raises, or that asks for rows, is not what it was."""

@@ -1,11 +1,10 @@
 """Checks what the re-sync needs, and what is likely wrong when nothing fits. Changes nothing."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.core.finding import Finding
 from snk.db.catalog import server_facts
 from snk.db.journal import JOURNAL, exists
 from snk.errors import SnkError
@@ -15,21 +14,6 @@ from snk.resync.run import Place, Sides, sides
 
 SAMPLE = 20
 """Projects whose counters are looked for."""
-Level = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        advice: what to do about it, or an empty string.
-    """
-
-    level: Level
-    subject: str
-    message: str
-    advice: str = ""
 
 
 async def examine(place: Place) -> AsyncIterator[Finding]:

@@ -4,18 +4,13 @@ import re
 from functools import cached_property
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from snk.core.names import split_name
 from snk.resync.model import Keys
+from snk.settings import SettingsTable
 
 KINDS = ("pointer", "source", "worker")
-
-
-class Names(BaseModel):
-    """A group of names; a name that it does not have is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _is_table(name: str) -> str:
@@ -27,7 +22,7 @@ Table = Annotated[str, AfterValidator(_is_table)]
 Column = Annotated[str, Field(min_length=1)]
 
 
-class ProjectNames(Names):
+class ProjectNames(SettingsTable):
     """The table with one row per project, which says how its sources are assigned."""
 
     table: Table = "cw_project"
@@ -36,7 +31,7 @@ class ProjectNames(Names):
     single: str = "0"
 
 
-class TaskNames(Names):
+class TaskNames(SettingsTable):
     """The table of each project's tasks."""
 
     table: Table = "tb_prj_mst"
@@ -44,7 +39,7 @@ class TaskNames(Names):
     project: Column = "project_id"
 
 
-class RowNames(Names):
+class RowNames(SettingsTable):
     """The table of what was handed out, and the values of a row that can be assigned again."""
 
     table: Table = "tb_prj_data"
@@ -61,7 +56,7 @@ class RowNames(Names):
     reset_value: int = 1
 
 
-class LabelNames(Names):
+class LabelNames(SettingsTable):
     """The table of labels: one row for each row of what was handed out."""
 
     table: Table = "tb_tmpl_img_label_data"
@@ -72,7 +67,7 @@ class LabelNames(Names):
     first_index: int = 0
 
 
-class KeyNames(Names):
+class KeyNames(SettingsTable):
     """The names of counters in Redis, after the prefix. ``{task}``, ``{source}`` and ``{worker}`` are numbers."""
 
     pointer: str = "sasp_{task}"
@@ -80,14 +75,14 @@ class KeyNames(Names):
     worker: str = "mapc_{task}_{worker}"
 
 
-class StateNames(Names):
+class StateNames(SettingsTable):
     """Where the state of a project is: in its own row, or in the rows of what was handed out."""
 
     table: Literal["project", "row"] = "row"
     column: Column = "prog_state_cd"
 
 
-class Mapping(Names):
+class Mapping(SettingsTable):
     """All names together."""
 
     key_prefix: str = ""

@@ -12,8 +12,7 @@ from snk.db.journal import prepare
 from snk.db.locks import key_of, try_lock
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.server import Server
-from snk.errors import ProjectUnfit
-from snk.resync.apply import Applier
+from snk.resync.apply import Applier, held_by_another, in_process
 from snk.resync.check import Checked, Checker
 from snk.resync.counters import Counters
 from snk.resync.database import snapshot, understood
@@ -101,7 +100,7 @@ async def locked(server: Server, project: str) -> AsyncIterator[None]:
     """
     async with understood(server), server.connect() as connection:
         if not (await connection.execute(sa.select(try_lock(key_of(f"snk resync {project}"))))).scalar_one():
-            raise ProjectUnfit(f"Another run is writing to project {project!r}", hint="Wait until it has ended")
+            raise held_by_another(project)
         yield
 
 
@@ -128,7 +127,8 @@ class Resync:
             ProjectUnfit: the project is in process.
         """
         project, method = checked.held.project, checked.held.method
-        self._refuse_in_process(checked)
+        if checked.held.in_process and not self.while_live and checked.actions():
+            raise in_process(project, checked.held.in_process)
         for part in PARTS[method]:
             plan = planned(checked, part)
             if not plan.actions:
@@ -156,9 +156,3 @@ class Resync:
         """The same check, its workers' part planned for rows as they are, because the sources' part was declined."""
         limits = self.sides.checker.limits
         return replace(checked, differences=tuple(each for task in checked.tasks for each in of_workers(task, limits)))
-
-    def _refuse_in_process(self, checked: Checked) -> None:
-        if checked.held.in_process and not self.while_live and checked.actions():
-            states = ", ".join(checked.held.in_process)
-            hint = "Wait until it is done, or write with --while-live"
-            raise ProjectUnfit(f"Project {checked.held.project!r} is in process ({states})", hint=hint)

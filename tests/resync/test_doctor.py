@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from snk.resync.doctor import Finding, examine
+from snk.core.finding import Finding
+from snk.resync.doctor import examine
 from tests.kit.assignments import World
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from snk.http.guard import Door
 from snk.http.pages import application
-from snk.http.service import listening, serve
+from snk.http.service import Address, listening, serve
 from snk.pair.servers import EmbeddedPair
 from snk.resync.pages import PAGES
 from snk.resync.watch import Watch
@@ -22,7 +22,7 @@ from tests.kit.proxy import proxied
 async def watched(world: World) -> AsyncIterator[tuple[Watch, int]]:
     """A watch that serves its pages, and their port."""
     stop, watch = asyncio.Event(), Watch(world.place(), 0.05)
-    with listening("127.0.0.1", 0, guarded=False) as bound:
+    with listening(Address("127.0.0.1", 0), guarded=False) as bound:
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(stop))
             group.create_task(serve(application(watch.status, PAGES), bound, stop, Door()))

@@ -1,6 +1,9 @@
 """Code that several commands share: loading the settings and building the pair from them."""
 
+from uuid import UUID
+
 from snk.db.server import Server
+from snk.errors import SettingsError
 from snk.pair.settings import Settings, load_settings
 from snk.pair.sync.pair import Pair
 from snk.urls import check_files
@@ -35,3 +38,17 @@ def pair_of(settings: Settings) -> Pair:
 def waiting(table: str, rows: int, settle_seconds: float) -> str:
     """The message that explains why a comparison takes longer."""
     return f"{table}: {rows:,} rows differ; waiting whether they become equal within {settle_seconds:g} s"
+
+
+def uuid_of(text: str) -> str:
+    """A uuid as PostgreSQL writes it.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return str(UUID(text))
+    except ValueError:
+        raise SettingsError(
+            f"{text!r} is not a uuid", hint="Write it as 00000000-0000-0000-0000-000000000000"
+        ) from None

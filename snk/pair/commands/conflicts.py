@@ -12,8 +12,7 @@ from typer.core import TyperGroup
 
 from snk.core.plan import Plan, confirmed
 from snk.errors import SettingsError
-from snk.pair.commands.common import checked_settings, pair_of
-from snk.pair.commands.why import uuid_of
+from snk.pair.commands.common import checked_settings, pair_of, uuid_of
 from snk.pair.repair.actions import ReplaceRow
 from snk.pair.repair.conflicts import KIND, Recorded, last_replacement, recorded, replace, replacement
 from snk.pair.sync.pair import Pair

@@ -3,14 +3,13 @@
 import json
 from dataclasses import asdict, dataclass
 from typing import Annotated
-from uuid import UUID
 
 import typer
 import uvloop
 
 from snk.db.server import Server
 from snk.errors import SettingsError
-from snk.pair.commands.common import pair_of, start
+from snk.pair.commands.common import pair_of, start, uuid_of
 from snk.pair.sync.pair import Pair
 from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
 
@@ -44,7 +43,7 @@ def retry(
     uuids: Annotated[list[str] | None, typer.Argument(help="Uuids of the rows; without any, all rows.")] = None,
 ) -> None:
     """Make the daemon retry refused rows now. Without this command, it retries each row when its retry time comes."""
-    named = [_uuid(text) for text in uuids or ()]
+    named = [uuid_of(text) for text in uuids or ()]
     counts = uvloop.run(_hasten(pair_of(start()), named))
     if named and not any(count for _, count in counts):
         raise SettingsError("none of these rows has been refused", hint="`snk rejected` lists those that are")
@@ -54,13 +53,6 @@ def retry(
 
 def _rows(count: int) -> str:
     return "1 row is" if count == 1 else f"{count:,} rows are"
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise SettingsError(f"{text!r} is not a uuid", hint="`snk rejected` lists them") from None
 
 
 async def _look(pair: Pair, limit: int) -> list[SetAside]:

@@ -11,7 +11,7 @@ import uvloop
 from snk.http.guard import Door
 from snk.http.notify import Notifier
 from snk.http.pages import application
-from snk.http.service import listening, serve
+from snk.http.service import Address, listening, serve
 from snk.pair.commands.common import pair_of, start
 from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
@@ -34,8 +34,9 @@ def run(
     """Keep the tables equal until stopped. Stops on SIGTERM, on Ctrl-C, or when the terminal closes (without nohup)."""
     hear_ctrl_c()
     settings = start()
-    guarded = settings.http_token is not None
-    with listening(settings.snk_http_host, settings.snk_http_port, guarded=guarded) as bound:
+    names = ("SNK_HTTP_HOST", "SNK_HTTP_PORT", "SNK_HTTP_TOKEN")
+    address = Address(settings.snk_http_host, settings.snk_http_port, *names)
+    with listening(address, guarded=settings.http_token is not None) as bound:
         uvloop.run(_run(settings, bound, init=init))
 
 

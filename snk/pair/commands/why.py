@@ -3,13 +3,11 @@
 import json
 from dataclasses import asdict
 from typing import Annotated
-from uuid import UUID
 
 import typer
 import uvloop
 
-from snk.errors import SettingsError
-from snk.pair.commands.common import checked_settings, pair_of
+from snk.pair.commands.common import checked_settings, pair_of, uuid_of
 from snk.pair.repair.inquiry import story_of
 from snk.pair.repair.story import Story
 from snk.pair.sync.pair import Pair
@@ -41,20 +39,6 @@ def why(
             for sentence in story.told():
                 print(f"  {sentence}")
     raise typer.Exit(0 if all(story.equal for story in known) else 1)
-
-
-def uuid_of(text: str) -> str:
-    """A uuid as PostgreSQL writes it.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    try:
-        return str(UUID(text))
-    except ValueError:
-        raise SettingsError(
-            f"{text!r} is not a uuid", hint="Write it as 00000000-0000-0000-0000-000000000000"
-        ) from None
 
 
 async def _stories(pair: Pair, uuid: str, table: str | None) -> list[Story]:

@@ -6,16 +6,17 @@ and `redis` examines Redis.
 
 from collections.abc import AsyncIterator
 
+from snk.core.finding import Finding
 from snk.errors import SnkError
 from snk.pair.doctor.both import of_both
-from snk.pair.doctor.finding import Finding, Looked, broken_off
+from snk.pair.doctor.looked import Looked, broken_off
 from snk.pair.doctor.redis import of_redis
 from snk.pair.doctor.server import of_server
 from snk.pair.doctor.table import of_tables
 from snk.pair.sync.pair import Pair
 from snk.pair.table.fitness import look_over, server_faults
 
-__all__ = ["Finding", "examine"]
+__all__ = ["examine"]
 
 
 async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:

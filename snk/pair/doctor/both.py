@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+from snk.core.finding import Finding
 from snk.db.identifiers import literal
 from snk.pair.catalog import checkup
 from snk.pair.catalog.checkup import MadeType, Partitions
 from snk.pair.catalog.shape import Shape, differences, faults
-from snk.pair.doctor.finding import Finding, Looked, fatal
+from snk.pair.doctor.looked import Looked, fatal
 from snk.pair.sync.link import twice
 from snk.pair.table.fitness import one_and_the_same
 

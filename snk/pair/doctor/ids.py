@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.core.finding import Finding
 from snk.db.identifiers import identifier, literal
 from snk.pair.catalog import checkup
 from snk.pair.catalog.shape import Sequence, Shape
-from snk.pair.doctor.finding import Finding
 from snk.pair.table.synced import SyncedTable
 
 MOST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}

@@ -15,8 +15,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from snk.core.finding import Finding
 from snk.pair.dedup.probe import COMMANDS, try_out
-from snk.pair.doctor.finding import Finding
 from snk.pair.sync.pair import Pair
 
 WITHOUT = "SNK works without it, but recognises its own rows more slowly after a restart"

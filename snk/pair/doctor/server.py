@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
+from snk.core.finding import Finding
 from snk.db.catalog import ServerFacts
 from snk.db.server import Server
 from snk.errors import DatabaseUnfit
-from snk.pair.doctor.finding import Finding, fatal
+from snk.pair.doctor.looked import fatal
 from snk.pair.schema.own import SCHEMA
 from snk.pair.table.fitness import missing
 from snk.pair.table.rejects import outstanding

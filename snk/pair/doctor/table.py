@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.core.finding import Finding
 from snk.db.identifiers import identifier
 from snk.db.server import Server
 from snk.errors import TableUnfit
 from snk.pair.catalog import activity, checkup, lookup
 from snk.pair.catalog.shape import Shape, faults
-from snk.pair.doctor.finding import Finding, Looked, fatal
 from snk.pair.doctor.ids import of_ids
+from snk.pair.doctor.looked import Looked, fatal
 from snk.pair.doctor.triggers import of_triggers
 
 LONG_SECONDS = 60.0

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.core.finding import Finding
 from snk.db.identifiers import literal
 from snk.pair.catalog import checkup, lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape
-from snk.pair.doctor.finding import Finding
 
 ASKS_WHO = ("CURRENT_USER", "SESSION_USER", "CURRENT_ROLE")
 

@@ -8,9 +8,10 @@ import typer
 
 from snk.resync.check import Checked
 from snk.resync.model import Limits
-from snk.resync.report import as_json, lines
-from snk.resync.run import Place
-from snk.resync.settings import Resync, load_settings
+from snk.resync.report import applied_as_json, as_json, done, lines
+from snk.resync.run import Confirm, Place, Resync, Round
+from snk.resync.settings import Resync as Settings
+from snk.resync.settings import load_settings
 
 Config = Annotated[Path | None, typer.Option(help="File of settings; default: SNK_CONFIG, or snk.toml.")]
 Grace = Annotated[
@@ -21,7 +22,7 @@ Live = Annotated[bool, typer.Option("--while-live", help="Write even if the proj
 Project = Annotated[str, typer.Argument(help="The id of a project; all its tasks are looked at.")]
 
 
-def place_of(settings: Resync, grace: float | None = None) -> Place:
+def place_of(settings: Settings, grace: float | None = None) -> Place:
     """Where the two sides are."""
     return Place(
         settings.database_dsn,
@@ -37,6 +38,28 @@ def place_of(settings: Resync, grace: float | None = None) -> Place:
 def place(config: Path | None, grace: float | None = None) -> Place:
     """Where the two sides are, as the settings say."""
     return place_of(load_settings(config), grace)
+
+
+async def synchronise(resync: Resync, project: str, confirm: Confirm, *, json_wanted: bool = False) -> bool:
+    """Check a project, repair what is confirmed, and check again; print all of it. Whether it is equal at the end."""
+    before = after = await resync.sides.checker.check(project)
+    if not json_wanted:
+        show(before)
+    rounds: list[Round] = []
+    async for each in resync.run(before, confirm):
+        rounds.append(each)
+        if not json_wanted:
+            for line in done(each.plan, each.overtaken):
+                print(line)
+    if rounds:
+        after = await resync.sides.checker.check(project)
+    if json_wanted:
+        applied = [applied_as_json(each) for each in rounds]
+        print(json.dumps({"before": as_json(before), "applied": applied, "after": as_json(after)}))
+    elif rounds:
+        print("second check:")
+        show(after)
+    return after.equal
 
 
 def show(checked: Checked, *, json_wanted: bool = False) -> None:

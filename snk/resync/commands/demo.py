@@ -12,12 +12,12 @@ from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.state import held
 from snk.embedded.valkey import ValkeyServer
-from snk.resync.commands.common import Config, place, show
+from snk.resync.commands.common import Config, place, synchronise
 from snk.resync.demo import PROJECTS, create
 from snk.resync.mapping import Mapping
 from snk.resync.model import Limits, Part, Repair
 from snk.resync.redis import address_of, connected
-from snk.resync.report import PROMPTS, details, done
+from snk.resync.report import PROMPTS, details
 from snk.resync.run import Place, Resync, locked, sides
 from snk.signals import interruptible
 
@@ -66,15 +66,7 @@ async def _demo(where: Place) -> bool:
         for project in PROJECTS:
             print(f"\n$ snk resync {project}")
             async with locked(both.server, project):
-                checked = await both.checker.check(project)
-                show(checked)
-                async for each in Resync(both).run(checked, _as_a_person_would):
-                    for line in done(each.plan, each.overtaken):
-                        print(line)
-                print("second check:")
-                after = await both.checker.check(project)
-                show(after)
-                equal = equal and after.equal
+                equal = await synchronise(Resync(both), project, _as_a_person_would) and equal
     return equal
 
 

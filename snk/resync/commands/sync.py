@@ -10,10 +10,10 @@ import uvloop
 from snk.core.plan import Plan, confirmed
 from snk.errors import SettingsError
 from snk.resync.check import Checked
-from snk.resync.commands.common import Config, Grace, Json, Live, Project, place, show
+from snk.resync.commands.common import Config, Grace, Json, Live, Project, place, show, synchronise
 from snk.resync.model import Part, Repair
-from snk.resync.report import PROMPTS, applied_as_json, as_json, details, done
-from snk.resync.run import Place, Resync, Round, Sides, locked, planned, sides
+from snk.resync.report import PROMPTS, as_json, details
+from snk.resync.run import Place, Resync, Sides, locked, planned, sides
 from snk.resync.script import script
 from snk.terminal import answer
 
@@ -59,7 +59,10 @@ async def _sync(where: Place, how: _How) -> bool:
             await _show_plan(both, checked, how)
             return checked.equal
         async with locked(both.server, how.project):
-            return await _apply(Resync(both, how.while_live), how)
+            resync = Resync(both, how.while_live)
+            return await synchronise(
+                resync, how.project, lambda part, plan: _confirmed(part, plan, how), json_wanted=how.json_wanted
+            )
 
 
 async def _show_plan(both: Sides, checked: Checked, how: _How) -> None:
@@ -72,27 +75,6 @@ async def _show_plan(both: Sides, checked: Checked, how: _How) -> None:
         show(checked)
         for line in details(plan):
             print(line)
-
-
-async def _apply(resync: Resync, how: _How) -> bool:
-    before = after = await resync.sides.checker.check(how.project)
-    if not how.json_wanted:
-        show(before)
-    rounds: list[Round] = []
-    async for each in resync.run(before, lambda part, plan: _confirmed(part, plan, how)):
-        rounds.append(each)
-        if not how.json_wanted:
-            for line in done(each.plan, each.overtaken):
-                print(line)
-    if rounds:
-        after = await resync.sides.checker.check(how.project)
-    if how.json_wanted:
-        applied = [applied_as_json(each) for each in rounds]
-        print(json.dumps({"before": as_json(before), "applied": applied, "after": as_json(after)}))
-    elif rounds:
-        print("second check:")
-        show(after)
-    return after.equal
 
 
 def _confirmed(part: Part, plan: Plan[Repair], how: _How) -> bool:

@@ -9,7 +9,7 @@ import uvloop
 
 from snk.http.guard import Door
 from snk.http.pages import application
-from snk.http.service import listening, serve
+from snk.http.service import Address, listening, serve
 from snk.log import configure_log
 from snk.resync.commands.common import Config, Grace, place_of
 from snk.resync.pages import PAGES
@@ -30,7 +30,8 @@ def watch(
     settings = load_settings(config)
     configure_log("console", "info")
     http = settings.http
-    with listening(http.host, http.port, guarded=http.token is not None) as bound:
+    address = Address(http.host, http.port, "resync.http.host", "resync.http.port", "resync.http.token")
+    with listening(address, guarded=http.token is not None) as bound:
         uvloop.run(_watch(place_of(settings, grace), every, http, bound))
 
 

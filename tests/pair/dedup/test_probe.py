@@ -12,13 +12,13 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from snk.core.finding import Finding
 from snk.db.server import Server
 from snk.embedded.binaries import valkey_folder
 from snk.embedded.process import free_port
 from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.dedup.probe import COMMANDS, LEFT_SECONDS
 from snk.pair.dedup.redis_store import RedisStore
-from snk.pair.doctor.finding import Finding
 from snk.pair.doctor.redis import WITHOUT, of_redis
 from snk.pair.sync.pair import Pair
 from tests.kit.databases import until

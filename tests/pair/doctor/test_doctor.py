@@ -4,8 +4,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from snk.core.finding import Finding
 from snk.db.server import Server
-from snk.pair.doctor import Finding, examine
+from snk.pair.doctor import examine
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare

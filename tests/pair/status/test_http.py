@@ -11,7 +11,7 @@ from snk.errors import SettingsError
 from snk.http import guard
 from snk.http.guard import Door, is_loopback
 from snk.http.pages import application
-from snk.http.service import listening, serve
+from snk.http.service import Address, listening, serve
 from snk.pair.core.report import DaemonStatus, DedupStatus
 from snk.pair.status.pages import PAGES
 from tests.kit.databases import DEADLINE_SECONDS, until
@@ -44,7 +44,7 @@ def serving() -> Serving:
     @asynccontextmanager
     async def run(token: str | None = None) -> AsyncIterator[int]:
         stop = asyncio.Event()
-        with listening("127.0.0.1", 0, guarded=token is not None) as bound:
+        with listening(Address("127.0.0.1", 0), guarded=token is not None) as bound:
             async with asyncio.TaskGroup() as group:
                 group.create_task(serve(application(status, PAGES), bound, stop, Door(token)))
                 try:
@@ -163,10 +163,10 @@ def test_a_token_is_asked_for_wherever_others_can_reach() -> None:
     for host in ("0.0.0.0", "::"):
         if host == "::" and not socket.has_ipv6:
             continue
-        with pytest.raises(SettingsError, match=r"SNK_HTTP_HOST is '.*Set SNK_HTTP_TOKEN"):
-            listening(host, 0, guarded=False)
-    listening("0.0.0.0", 0, guarded=True).close()
-    listening("localhost", 0, guarded=False).close()
+        with pytest.raises(SettingsError, match=r"here\.host is '.*Set here\.token, .* or here\.host to 127"):
+            listening(Address(host, 0, "here.host", "here.port", "here.token"), guarded=False)
+    listening(Address("0.0.0.0", 0), guarded=True).close()
+    listening(Address("localhost", 0), guarded=False).close()
 
 
 def test_what_is_a_loopback() -> None:

@@ -1,31 +1,12 @@
-"""The doctor's findings."""
+"""What the doctor has looked at, and what kept it from looking."""
 
 from dataclasses import dataclass
-from typing import Literal
 
+from snk.core.finding import Finding
 from snk.db.catalog import ServerFacts
 from snk.db.server import Server
 from snk.errors import SnkError, Stop
 from snk.pair.catalog.shape import Shape
-
-Level = Literal["ok", "warning", "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One finding.
-
-    Attributes:
-        level: ``error`` prevents SNK from running; a ``warning`` is something the user should know.
-        subject: what was examined, such as ``first`` or ``public.records``.
-        message: what was found.
-        advice: what to do about it, or an empty string.
-    """
-
-    level: Level
-    subject: str
-    message: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
