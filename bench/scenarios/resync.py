@@ -1,7 +1,8 @@
 """How long it takes to check a project of multiple assignment, and how long other clients of Redis wait meanwhile.
 
-Measures `snk resync check` as a process from start to end, and the original's way: one round trip for each key. While
-either runs, another client sends one GET after another and measures the longest wait; *nobody* is that client alone.
+Measures `snk resync check` as a process from start to end, and the original's way: one round trip for each key. Each
+runs twice: once alone, for its time, and once while another client sends one GET after another and measures the longest
+wait; *nobody* is that client alone.
 """
 
 import asyncio
@@ -50,11 +51,12 @@ async def prepare(ground: Ground, sources: int, workers: int) -> None:
 
 async def measure(ground: Ground, way: Way, sources: int, workers: int) -> dict[str, float]:
     """Return the seconds of one check, the longest and the 99.9th percentile wait of another client, and errors."""
-    ended = asyncio.Event()
-    probing = asyncio.create_task(_probe(ground.pair.redis.dsn, ended))
     began = time.perf_counter()
     equal = await way(ground, sources, workers)
     seconds = time.perf_counter() - began
+    ended = asyncio.Event()
+    probing = asyncio.create_task(_probe(ground.pair.redis.dsn, ended))
+    equal = await way(ground, sources, workers) and equal
     ended.set()
     waits = sorted(await probing)
     return {

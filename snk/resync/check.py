@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from snk.db.server import Server
 from snk.errors import ProjectUnfit
@@ -106,8 +107,7 @@ class Checker:
         if found.method == "single":
             return [await read_pointer(holding, keys, self.counters, self.found) for holding, keys in tasks]
         expected = [Expected(holding, keys) for holding, keys in tasks]
-        for each in expected:
-            scan.leave_out(each.known())
+        scan.leave_out(chain.from_iterable(each.known() for each in expected))
         return [await each.read(self.counters, self.found, scan) for each in expected]
 
     @staticmethod

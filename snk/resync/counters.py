@@ -47,8 +47,8 @@ class Counters:
     client: Client
     address: str
 
-    async def names(self, pattern: str) -> set[str]:
-        """The names of all keys that match a pattern, each once."""
+    async def names(self, pattern: str) -> set[bytes]:
+        """The names of all keys that match a pattern, each once, as Redis has them."""
         found: set[Any] = set()
         with translated(self.address):
             if isinstance(self.client, RedisCluster):
@@ -60,19 +60,16 @@ class Counters:
                 while cursor:
                     cursor, names = await self.client.scan(cursor, match=pattern, count=SCAN_COUNT)
                     found.update(names)
-        try:
-            return set(map(bytes.decode, found))
-        except UnicodeDecodeError:
-            return {_text(name) for name in found}
+        return found
 
     async def similar(self, stems: Sequence[str], most: int = 3) -> list[str]:
         """Some keys in whose names one of these texts occurs."""
         found: list[str] = []
         with translated(self.address):
             async for name in self.client.scan_iter(match="*", count=SCAN_COUNT):
-                text = _text(name)
-                if any(stem in text for stem in stems):
-                    found.append(text)
+                shown = text(name)
+                if any(stem in shown for stem in stems):
+                    found.append(shown)
                     if len(found) == most:
                         break
         return found
@@ -120,8 +117,8 @@ class Counters:
         lacking = [key for key, value in found.items() if value is None]
         if lacking:
             for key, kind in zip(lacking, await self._each(lacking, "TYPE"), strict=True):
-                if _text(kind) not in ("none", "string"):  # a string has come since
-                    found[key] = Unreadable(f"it is a {_text(kind)}, not a string")
+                if text(kind) not in ("none", "string"):  # a string has come since
+                    found[key] = Unreadable(f"it is a {text(kind)}, not a string")
         return found
 
     async def _each(self, keys: Sequence[str], command: str) -> list[Any]:
@@ -162,7 +159,7 @@ def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     return (keys[at : at + BATCH] for at in range(0, len(keys), BATCH))
 
 
-def _text(name: bytes | str) -> str:
+def text(name: bytes | str) -> str:
     """A key's name; bytes that are not UTF-8 are escaped, so it is told as a key that is no counter."""
     return name if isinstance(name, str) else name.decode(errors="backslashreplace")
 
