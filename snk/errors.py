@@ -39,7 +39,7 @@ class SnkError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"{message}. {self.hint}" if self.hint else message
+        return f"{message.removesuffix('.')}. {self.hint}" if self.hint else message
 
 
 class Wait(SnkError):  # noqa: N818 - the families are named after what the caller does

@@ -22,6 +22,8 @@ class SettingsTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_PLAIN = {"model_type": "write it as a table", "tuple_type": 'write a list, such as ["one", "two"]'}
+"""What is right, where pydantic's own words are about Python."""
 T = TypeVar("T", bound=SettingsTable)
 
 
@@ -105,7 +107,7 @@ def _explain(error: ValidationError, table: str, model: type[SettingsTable]) -> 
             yield f"{name} is missing"
         else:
             value = "" if _is_secret(place, model) else f" is {fault['input']!r}"
-            message = fault["msg"].removeprefix("Value error, ")
+            message = _PLAIN.get(fault["type"], fault["msg"].removeprefix("Value error, "))
             yield f"{name}{value}: {message[:1].lower()}{message[1:]}"
 
 

@@ -91,6 +91,21 @@ def entry_of(plan: Plan[Any]) -> dict[str, Any]:
     }
 
 
+async def refuse_applied(connection: AsyncConnection, plan: Plan[Any]) -> None:
+    """Refuse a plan that has an entry.
+
+    Raises:
+        PlanUnfit: it was applied before.
+    """
+    asked = sa.select(JOURNAL.c.plan).where(JOURNAL.c.plan == plan.id)
+    if await exists(connection) and (await connection.execute(asked)).first():
+        raise _applied(plan.id)
+
+
+def _applied(plan: str) -> PlanUnfit:
+    return PlanUnfit(f"Plan {plan} was applied before", hint="Make a new plan")
+
+
 async def enter(connection: AsyncConnection, entry: dict[str, Any]) -> None:
     """Make an entry, in the caller's transaction.
 
@@ -100,7 +115,7 @@ async def enter(connection: AsyncConnection, entry: dict[str, Any]) -> None:
     try:
         await connection.execute(sa.insert(JOURNAL).values(entry))
     except IntegrityError as error:
-        raise PlanUnfit(f"Plan {entry['plan']} was applied before", hint="Make a new plan") from error
+        raise _applied(entry["plan"]) from error
 
 
 async def finish(connection: AsyncConnection, plan: Plan[Any], overtaken: Sequence[Action]) -> None:

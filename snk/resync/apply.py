@@ -66,6 +66,8 @@ class Applier:
         """
         raises = [action for action in plan.actions if isinstance(action, RaiseCounter)]
         if strictly:
+            async with understood(self.server), self.server.connect() as connection:
+                await journal.refuse_applied(connection, plan)
             await self._refuse_moved(plan)
         overtaken: list[Repair] = [*await self._insert(plan, strictly=strictly)]
         outcomes = await self.counters.raised(raises)

@@ -16,7 +16,7 @@ from snk.db.server import Server
 from snk.errors import ProjectUnfit
 from snk.resync.counters import Counters
 from snk.resync.database import Held, held, method_of, project_ids, snapshot
-from snk.resync.model import Difference, Limits, Part, Repair, Task, differences, settled, skipped
+from snk.resync.model import Difference, Limits, Method, Part, Repair, Task, differences, settled, skipped
 from snk.resync.reading import Expected, Reading, Scan, read_pointer
 from snk.resync.tables import Tables
 from snk.resync.together import two
@@ -47,10 +47,23 @@ class Checked:
         """Whether both sides say the same."""
         return not self.differences and not self.unreadable
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether there are rows and not one counter: then the counters are probably elsewhere."""
+        with_rows = [task for task in self.tasks if task.rows]
+        return bool(with_rows) and all(_uncounted(task, self.held.method) for task in with_rows)
+
     def actions(self, part: Part | None = None) -> tuple[Repair, ...]:
         """What repairs the differences of one part, or of all."""
         wanted = [each for each in self.differences if part in (None, each.part)]
         return tuple(action for difference in wanted for action in difference.actions)
+
+
+def _uncounted(task: Task, method: Method) -> bool:
+    if method == "single":
+        return task.pointer is None
+    counters = [*task.counts.values(), *task.greatest.values()]
+    return len(task.counts) >= len(task.rows) and all(each is None for each in counters)
 
 
 @dataclass(frozen=True, slots=True)

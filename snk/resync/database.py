@@ -14,7 +14,7 @@ from snk.errors import DatabaseUnfit, ProjectUnfit
 from snk.resync.model import Method
 from snk.resync.tables import Tables, fitting
 
-HINT = "Check the rights of its user, and the names in [resync]; `snk resync doctor` tries them"
+HINT = "Check the rights of its user and the names in [resync]; docs/resync.md lists what is needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def understood(server: Server) -> AsyncIterator[None]:
     except DatabaseUnfit as error:
         if error.__cause__ is None:
             raise
-        raise DatabaseUnfit(f"{server.address}: {plain(error.__cause__)}", hint=HINT) from error
+        raise DatabaseUnfit(f"{server.address}: {plain(error.__cause__)}", hint=HINT) from error.__cause__
 
 
 @asynccontextmanager
@@ -165,7 +165,12 @@ async def held_states(connection: AsyncConnection, found: Tables, project: str) 
         of_project = key == fitting(key, project)
     else:
         task, owner = found.column("task", "task"), found.column("task", "project")
-        of_project = found.column("row", "task").in_(sa.select(task).where(owner == fitting(owner, project)))
+        worker = found.column("row", "worker")
+        of_project = sa.and_(
+            found.column("row", "task").in_(sa.select(task).where(owner == fitting(owner, project))),
+            # Nobody works on a row that waits to be assigned again, such as one that a repair inserted.
+            worker.is_distinct_from(fitting(worker, found.names.row.unassigned)),
+        )
     asked = sa.select(state).where(state.in_(found.names.in_process), of_project).distinct().order_by(state)
     return list((await connection.execute(asked)).scalars())
 

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.finding import Finding
-from snk.db.catalog import server_facts
-from snk.db.journal import JOURNAL, exists
+from snk.db.catalog import as_identifier, server_facts
+from snk.db.journal import JOURNAL, SCHEMA, exists
 from snk.errors import SnkError
 from snk.resync.database import held, method_of, project_ids, snapshot
 from snk.resync.redis import other_databases
@@ -14,10 +15,11 @@ from snk.resync.run import Place, Sides, sides
 
 SAMPLE = 20
 """Projects whose counters are looked for."""
+ONLY_REPAIRS = "A repair needs it, and a check does not"
 
 
 async def examine(place: Place) -> AsyncIterator[Finding]:
-    """Look at both sides, the names of tables, columns and keys, and the rights."""
+    """Look at both sides, the names of tables, columns and keys, and the rights of the database's role."""
     try:
         async with sides(place) as both:
             yield Finding("ok", both.counters.address, "it answers")
@@ -39,9 +41,32 @@ async def _database(connection: AsyncConnection, both: Sides) -> AsyncIterator[F
     yield Finding("ok", address, f"PostgreSQL {facts.version}")
     if facts.standby:
         yield Finding("error", address, "it is a standby, which may be behind", "Set resync.database to its primary")
-    if not await exists(connection):
+    async for finding in _rights(connection, both):
+        yield finding
+
+
+async def _rights(connection: AsyncConnection, both: Sides) -> AsyncIterator[Finding]:
+    """The rights that a check needs, and those that only a repair needs."""
+    address, names = both.server.address, both.found.names
+    rows = (names.row.table, names.label.table)
+    for table in (names.project.table, names.task.table, *rows):
+        if not await _may(connection, table, "SELECT"):
+            yield Finding("error", address, f"the role lacks the right SELECT on {table}", "Every check needs it")
+    for table in rows:
+        if not await _may(connection, table, "INSERT"):
+            yield Finding("warning", address, f"the role lacks the right INSERT on {table}", ONLY_REPAIRS)
+    usable = sa.func.has_schema_privilege(sa.func.to_regnamespace(SCHEMA), "USAGE")
+    usage = (await connection.execute(sa.select(usable))).scalar_one()  # None if there is no such schema
+    if usage is False:
+        yield Finding("warning", address, f"the role lacks the right USAGE on the schema {SCHEMA}", ONLY_REPAIRS)
+    elif usage is None or not await exists(connection):
         advice = "The first synchronisation creates it, or `snk resync init`"
         yield Finding("warning", address, f"there is no journal {JOURNAL.fullname}", advice)
+
+
+async def _may(connection: AsyncConnection, table: str, right: str) -> bool:
+    privilege = sa.func.has_table_privilege(sa.literal(as_identifier(table)), right)
+    return bool((await connection.execute(sa.select(privilege))).scalar_one())
 
 
 async def _keys(connection: AsyncConnection, both: Sides, projects: list[str]) -> list[str]:

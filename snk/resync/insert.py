@@ -41,13 +41,16 @@ async def insert(connection: AsyncConnection, found: Tables, project: str, inser
         await connection.execute(statement, some)
 
 
-def statement_for(found: Tables, *, with_key: bool, values: Mapping[str, Any] | None = None) -> sa.Insert:
+def statement_for(
+    found: Tables, *, with_key: bool, values: Mapping[str, Any] | None = None, expected: int | None = None
+) -> sa.Insert:
     """A statement that inserts one row and its label.
 
     Args:
         found: the user's tables.
         with_key: whether it gives the row its key.
         values: the values to be written into the statement; without them, it has parameters.
+        expected: insert only if the source has so many rows.
     """
     names, labels = found.names.row, found.names.label
 
@@ -60,7 +63,15 @@ def statement_for(found: Tables, *, with_key: bool, values: Mapping[str, Any] | 
     columns = [names.task, names.project, names.state, names.source, names.worker, names.reset]
     given = {name: value("row", name) for name in (*([names.key] if with_key else []), *columns)}
     given[names.started] = now(found.row.c[names.started])
-    made = sa.insert(found.row).values(given).returning(found.row.c[names.key]).cte("made")
+    row = sa.insert(found.row)
+    if expected is None:
+        row = row.values(given)
+    else:
+        there = sa.select(sa.func.count()).where(
+            *(found.row.c[name] == given[name] for name in (names.task, names.source))
+        )
+        row = row.from_select(list(given), sa.select(*given.values()).where(there.scalar_subquery() == expected))
+    made = row.returning(found.row.c[names.key]).cte("made")
     told = [labels.task, labels.source, labels.index]
     chosen = sa.select(made.c[names.key], *(value("label", name) for name in told))
     return sa.insert(found.label).from_select([labels.key, *told], chosen)

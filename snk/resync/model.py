@@ -15,7 +15,7 @@ MOST = 2**63 - 1
 Method = Literal["single", "multiple"]
 Part = Literal["pointer", "sources", "workers"]
 """What is confirmed at once: a task's pointer, or in multiple assignment the counts of sources and of workers."""
-Kind = Literal["missing", "behind", "absent", "duplicate", "too_many"]
+Kind = Literal["missing", "behind", "absent", "duplicate", "too_many", "too_far"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,8 @@ class Limits:
 
     Attributes:
         unassigned: the worker of a row that can be assigned again.
-        most_rows: how many rows may be inserted for one task; a damaged counter could ask for billions.
+        most_rows: how many rows may be inserted for one task, and how far beyond all known sources a source may be: a
+            damaged counter could ask for billions.
     """
 
     unassigned: int = -1
@@ -241,6 +242,7 @@ def of_workers(task: Task, limits: Limits) -> Iterator[Difference]:
     again (see `complete`), and nothing differs.
     """
     rows: dict[int, int] = {}
+    farthest = _greatest_source(task) + limits.most_rows if task.greatest else 0
     for worker, greatest in sorted(task.greatest.items()):
         key, held = task.keys.of_worker(worker), task.last.get(worker)
         if worker == limits.unassigned or isinstance(greatest, Unreadable):
@@ -251,6 +253,9 @@ def of_workers(task: Task, limits: Limits) -> Iterator[Difference]:
             before = rows.get(greatest, task.rows.get(greatest, 0))
             if complete(task, greatest, before):
                 continue
+            if greatest > farthest:
+                yield Difference("too_far", "workers", task.id, key, greatest, held or 0, greatest, worker)
+                continue
             rows[greatest] = before + 1
             insert = InsertRows(task.id, greatest, worker, 1, before, key, greatest)
             yield Difference("missing", "workers", task.id, key, greatest, held or 0, greatest, worker, (insert,))
@@ -258,6 +263,12 @@ def of_workers(task: Task, limits: Limits) -> Iterator[Difference]:
         counted = _counted(task, source)
         if counted is None or counted < count:
             yield _behind("workers", task.id, task.keys.of_source(source), counted, count, source=source)
+
+
+def _greatest_source(task: Task) -> int:
+    """The greatest source that has rows or was counted."""
+    counted = (source for source, count in task.counts.items() if count)
+    return max(max(task.rows, default=0), max(counted, default=0))
 
 
 def skipped(task: Task, limits: Limits) -> list[int]:

@@ -1,9 +1,11 @@
 """What a person reads, and what a program reads, about a check and a re-sync."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, assert_never
 
 from snk.core.plan import Plan
+from snk.core.words import counted
 from snk.resync.check import Checked
 from snk.resync.model import Difference, InsertRows, Part, RaiseCounter, Repair
 from snk.resync.run import Round
@@ -11,6 +13,8 @@ from snk.resync.run import Round
 PROMPTS: dict[Part, str] = {"pointer": "sync?", "sources": "sync cnt?", "workers": "sync mx?"}
 SHOWN = 20
 """Differences that a person sees at once; all of them are in the JSON form."""
+MOST_LINES = 100
+"""Actions that a person sees at once."""
 
 
 def as_json(checked: Checked) -> dict[str, Any]:
@@ -66,6 +70,8 @@ def explained(difference: Difference) -> str:
             where = "" if source is None else f" of source {source}"
             why = "more are missing than resync.most_rows allows, so none is inserted"
             return f"{key} is {redis}, and there are {_rows(database)}{where}: {why}"
+        case "too_far":
+            return f"{key} is {redis}, far beyond every source that is known: no row is inserted"
         case "absent":
             return f"{key} does not exist; the database says {database}"
         case "behind":
@@ -84,11 +90,6 @@ def _missing(difference: Difference) -> str:
 
 def _rows(count: int) -> str:
     return counted(count, "row") if count else "no rows"
-
-
-def counted(count: int, noun: str) -> str:
-    """A number with what it counts: ``1 row``, ``2 rows``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def lines(checked: Checked) -> Iterator[str]:
@@ -111,6 +112,8 @@ def lines(checked: Checked) -> Iterator[str]:
 
 
 def _notes(checked: Checked) -> Iterator[str]:
+    if checked.uncounted:
+        yield "  NOT ONE counter of this project exists: does resync.redis name the right database, and key_prefix fit?"
     if checked.expiring:
         key, left = min(checked.expiring.items(), key=lambda each: each[1])
         count = counted(len(checked.expiring), "counter")
@@ -127,7 +130,8 @@ def conclusion(checked: Checked) -> str:
     if checked.equal:
         return "equal"
     found = f"{counted(len(checked.differences), 'difference')}, {len(checked.unreadable):,} unreadable"
-    return f"DIFFERENT: {found}; to synchronise: {totals(checked.actions())}"
+    actions = checked.actions()
+    return f"DIFFERENT: {found}; " + (f"to synchronise: {totals(actions)}" if actions else "a person must settle them")
 
 
 def totals(actions: Sequence[Repair]) -> str:
@@ -138,17 +142,25 @@ def totals(actions: Sequence[Repair]) -> str:
 
 
 def details(plan: Plan[Repair]) -> Iterator[str]:
-    """Every action of a plan."""
-    for action in plan.actions:
-        yield f"  {action}"
+    """The actions of a plan."""
+    yield from some(f"  {action}" for action in plan.actions)
     yield f"  {totals(plan.actions)}"
+
+
+def some(told: Iterable[str]) -> Iterator[str]:
+    """The first lines, and how many more there are."""
+    left = iter(told)
+    yield from islice(left, MOST_LINES)
+    if more := sum(1 for _ in left):
+        yield f"  and {more:,} more; --json shows all"
 
 
 def done(plan: Plan[Repair], overtaken: Sequence[Repair]) -> Iterator[str]:
     """What became of a plan."""
     left = set(overtaken)
-    for action in plan.actions:
-        yield f"  {action}" if action not in left else f"  OVERTAKEN, nothing written: {action}"
+    yield from some(
+        f"  {action}" if action not in left else f"  OVERTAKEN, nothing written: {action}" for action in plan.actions
+    )
     yield f"  done: {totals([action for action in plan.actions if action not in left])}"
     if left:
         yield f"  {counted(len(left), 'action')} overtaken: what it would change had moved"

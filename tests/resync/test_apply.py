@@ -242,6 +242,15 @@ async def test_a_project_in_process_is_written_only_while_live_is_allowed(world:
     assert checked.equal
 
 
+async def test_rows_that_wait_to_be_assigned_again_are_not_in_process(world: World) -> None:
+    """What the first part of a repair inserts must not keep its second part from being written."""
+    await world.project("P", "1", 7)
+    await world.rows("P", 7, (1, 2))
+    await world.counters(maic_7_1=2, mapc_7_2=1, mapc_7_3=4)
+    rounds, checked = await world.repair(in_process=("WORK_ING",), state={})
+    assert (len(rounds), {each.source for each in checked.differences}) == (2, set())
+
+
 async def test_more_rows_than_allowed_are_told_and_not_inserted(world: World) -> None:
     await single(world, [1], 1000)
     _, checked = await world.repair(limits=Limits(most_rows=100))

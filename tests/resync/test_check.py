@@ -7,7 +7,7 @@ import pytest
 
 from snk.errors import ProjectUnfit
 from snk.resync.check import Checked
-from snk.resync.report import as_json
+from snk.resync.report import as_json, lines
 from snk.resync.run import sides
 from tests.kit.assignments import World, assign
 
@@ -197,6 +197,28 @@ async def test_all_tasks_of_a_project_are_looked_at_and_no_others(world: World) 
     await world.counters(maic_7_1=1, maic_8_2=1)
     checked = await world.check()
     assert [(each.task, each.source) for each in checked.differences] == [(7, 1), (8, 2)]
+
+
+async def test_a_worker_far_beyond_all_sources_is_told_and_gets_no_row(world: World) -> None:
+    await world.project("P", "1", 7)
+    await world.rows("P", 7, (3, 2))
+    await world.counters(maic_7_3=1, mapc_7_2=10**11)
+    (found,) = (await world.check()).differences
+    assert (found.kind, found.worker, found.actions) == ("too_far", 2, ())
+    await world.counters(mapc_7_2=1_000_003)
+    assert [each.kind for each in (await world.check()).differences] == ["missing", "absent"]
+
+
+@pytest.mark.parametrize("method", ["0", "1"])
+async def test_a_project_without_one_counter_is_told(world: World, method: str) -> None:
+    """Its counters are probably elsewhere."""
+    await world.project("P", method, 7)
+    await world.rows("P", 7, (1, 1), (2, 1))
+    checked = await world.check()
+    assert checked.uncounted
+    assert any("NOT ONE counter" in line for line in lines(checked))
+    await world.counters(**{"sasp_7" if method == "0" else "maic_7_1": 1})
+    assert not (await world.check()).uncounted
 
 
 async def test_an_unknown_project_is_named(world: World) -> None:

@@ -1,8 +1,10 @@
 """The doctor names what is likely wrong."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from redis.asyncio import Redis
 
 from snk.core.finding import Finding
@@ -28,6 +30,25 @@ async def test_it_finds_nothing_wrong_where_nothing_is(world: World) -> None:
     await filled(world)
     findings = await found(world)
     assert {finding.level for finding in findings if "journal" not in finding.message} == {"ok"}
+
+
+async def test_lacking_rights_are_named(world: World) -> None:
+    await filled(world)
+    await world.do("drop role if exists reader")
+    await world.do(f"create role reader login password '{sa.make_url(world.dsn).password}'")
+    await world.do("grant select on all tables in schema public to reader")
+    reader = sa.make_url(world.dsn).set(username="reader").render_as_string(hide_password=False)
+    findings = [finding async for finding in examine(replace(world.place(), database=reader))]
+    told = [finding.message for finding in findings if finding.level == "warning"]
+    assert told[:2] == [
+        "the role lacks the right INSERT on tb_prj_data",
+        "the role lacks the right INSERT on tb_tmpl_img_label_data",
+    ]
+    await world.do("revoke select on tb_prj_mst from reader")
+    findings = [finding async for finding in examine(replace(world.place(), database=reader))]
+    assert "the role lacks the right SELECT on tb_prj_mst" in [each.message for each in findings]
+    await world.do("drop owned by reader")
+    await world.do("drop role reader")
 
 
 async def test_similar_keys_tell_a_wrong_prefix(world: World) -> None:

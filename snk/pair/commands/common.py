@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from snk.core.words import counted
 from snk.db.server import Server
 from snk.errors import SettingsError
 from snk.pair.settings import Settings, load_settings
@@ -37,7 +38,8 @@ def pair_of(settings: Settings) -> Pair:
 
 def waiting(table: str, rows: int, settle_seconds: float) -> str:
     """The message that explains why a comparison takes longer."""
-    return f"{table}: {rows:,} rows differ; waiting whether they become equal within {settle_seconds:g} s"
+    differ = f"{counted(rows, 'row')} {'differs' if rows == 1 else 'differ'}"
+    return f"{table}: {differ}; waiting whether both sides become equal within {settle_seconds:g} s"
 
 
 def uuid_of(text: str) -> str:

@@ -60,6 +60,9 @@ def resolve(
         raise SettingsError("`snk conflicts resolve` needs --keep first, --keep second or --undo", hint="Name one")
     pair, name = pair_of(checked_settings()), uuid_of(uuid)
     action = uvloop.run(_planned(pair, name, table, keep))
+    if action is None:
+        print("both rows are equal by now, so the record of the conflict was deleted")
+        return
     for line in _lines(action):
         print(line)
     if not (yes or confirmed("replace?", answer, lambda: print(action), print)):
@@ -69,7 +72,9 @@ def resolve(
     print(f"replaced; `snk conflicts resolve {name} --undo` takes it back")
 
 
-async def _planned(pair: Pair, uuid: str, table: str | None, keep: Literal["first", "second"] | None) -> ReplaceRow:
+async def _planned(
+    pair: Pair, uuid: str, table: str | None, keep: Literal["first", "second"] | None
+) -> ReplaceRow | None:
     if keep is None:
         return (await last_replacement(pair.first, pair.second, uuid, table)).undone
     tables = {each.table for each in await recorded(pair.first, pair.second) if each.uuid == uuid}

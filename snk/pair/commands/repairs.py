@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from snk.core.plan import Plan, confirmed
+from snk.core.words import counted
 from snk.files.atomic import write_whole
 from snk.pair.repair.actions import CopyRow
 from snk.pair.repair.copy import KIND, Outcome, apply, identity_of
@@ -73,7 +74,9 @@ class Repairs:
             told = {"copied": outcome.copied, "overtaken": len(outcome.overtaken), "refused": refused}
             print(json.dumps({"plan": plan.id, **told}))
             return outcome
-        print(f"copied {outcome.copied:,} rows; {len(outcome.overtaken):,} were overtaken: they need not be copied now")
+        print(f"copied {counted(outcome.copied, 'row')}")
+        if outcome.overtaken:
+            print(f"  {counted(len(outcome.overtaken), 'row')} need not be copied any more: they came meanwhile")
         for uuid, why in list(outcome.refused.items())[:SHOWN]:
             print(f"  refused: {uuid}: {why.error}")
         if len(outcome.refused) > SHOWN:
@@ -84,7 +87,8 @@ class Repairs:
 def summary(plan: Plan[CopyRow]) -> str:
     """What a plan amounts to."""
     counts = {side: sum(action.to == side for action in plan.actions) for side in ("first", "second")}
-    return f"plan {plan.id}: copy {counts['second']:,} rows to second, {counts['first']:,} rows to first"
+    to = {side: counted(count, "row") for side, count in counts.items()}
+    return f"plan {plan.id}: copy {to['second']} to second, {to['first']} to first"
 
 
 def _copies(results: Sequence[Comparison]) -> Iterator[CopyRow]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,8 @@ def verify(
         raise SettingsError("--dry-run, --yes and --out belong to --repair", hint="Add --repair")
     if repair and as_json and not (yes or dry_run or out):
         raise SettingsError("--json cannot ask questions", hint="Add --yes, --dry-run or --out")
+    if report and not (report.parent.is_dir() and os.access(report.parent, os.W_OK)):
+        raise SettingsError(f"{str(report)!r} cannot be written", hint="Name a file in a folder that you may write to")
     pair = pair_of(checked_settings())
     results = uvloop.run(compare_all(pair, settle))
     show(results, limit, as_json=as_json)

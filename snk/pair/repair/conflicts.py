@@ -60,11 +60,13 @@ async def recorded(first: Server, second: Server) -> list[Recorded]:
     return list(found.values())
 
 
-async def replacement(first: Server, second: Server, table: str, uuid: str, keep: Label) -> ReplaceRow:
+async def replacement(first: Server, second: Server, table: str, uuid: str, keep: Label) -> ReplaceRow | None:
     """What gives both sides the row of one side, as both rows are now.
 
+    If they are equal by now, nothing does, and the conflict is forgotten.
+
     Raises:
-        SettingsError: a side has no such row, or they are equal.
+        SettingsError: a side has no such row.
     """
     async with sides_of(first, second, table, lambda *given: Side(*given[:3])) as (name, sides):
         rows = [await _row(side, uuid) for side in sides]
@@ -76,14 +78,14 @@ async def replacement(first: Server, second: Server, table: str, uuid: str, keep
     assert kept is not None and lost is not None  # noqa: S101, PT018 - see above
     if kept == lost:
         await _forget(first, second, name, uuid)
-        raise SettingsError(f"The rows {uuid} of {name} are equal by now", hint="Nothing is left to resolve")
+        return None
     return ReplaceRow(name, uuid, OTHER[keep], lost, kept)
 
 
 async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undoing: bool) -> None:
     """Replace one row, and forget the conflict; the journal is in the database whose row is replaced.
 
-    If it takes a replacement back (``undoing``), the rows differ again, so the conflict is recorded again.
+    If it takes a replacement back (``undoing``) and the rows differ again, the conflict is recorded again.
 
     Raises:
         PlanUnfit: the row is no longer what the plan says. Nothing was written.
@@ -102,7 +104,8 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undo
                 await commit_durably(connection)
                 await connection.execute(sa.select(side.table.uuid).where(_named(side, action.uuid)).with_for_update())
                 changed = await _read(reader, side, action.uuid) != action.before
-                if changed or (not undoing and await _row(other, action.uuid) != action.after):
+                equal = await _row(other, action.uuid) == action.after
+                if changed or not (undoing or equal):
                     raise PlanUnfit(f"{action.uuid} is no longer what it was", hint="Look at it again")
                 await connection.execute(_update(side, action))
                 if await _read(reader, side, action.uuid) != action.after:
@@ -113,7 +116,7 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undo
             if getattr(error.orig, "sqlstate", "") == "42501":
                 raise DatabaseUnfit(f"{side.server.address}: UPDATE is refused", hint=RIGHTS_HINT) from error
             raise
-    if undoing:
+    if not equal:
         await _record(second if action.on == "second" else first, action)
     else:
         await _forget(first, second, action.table, action.uuid)

@@ -23,7 +23,8 @@ def check(
 ) -> None:
     """Compare both sides; never writes. Exit code 0 if they are equal, 1 if they differ, 2 if that is unknown."""
     if (project is None) != every:
-        raise SettingsError("`snk resync check` needs one project or --all", hint="`snk resync check --all` takes all")
+        what = "needs a project or --all" if project is None else "takes a project or --all, not both"
+        raise SettingsError(f"`snk resync check` {what}", hint="`snk resync check --all` checks all projects")
     raise typer.Exit(uvloop.run(_check(place(config, grace), project, json_wanted=json_wanted)))
 
 

@@ -11,7 +11,7 @@ from snk.db.server import Server
 from snk.resync.commands.common import Config, Json, Project
 from snk.resync.database import snapshot
 from snk.resync.model import repair_of
-from snk.resync.report import totals
+from snk.resync.report import some, totals
 from snk.resync.run import KIND
 from snk.resync.settings import load_settings
 
@@ -37,6 +37,6 @@ def _show(entry: Entry) -> None:
     ended = "" if entry.finished_at else "; the run ended before its counters were raised"
     actions = [repair_of(action) for action in entry.actions]
     print(f"{entry.applied_at:%Y-%m-%d %H:%M:%S} UTC  plan {entry.plan} by {entry.role}: {totals(actions)}{ended}")
-    for action in actions:
-        overtaken = "  OVERTAKEN" if action.as_json in (entry.overtaken or []) else ""
-        print(f"  {action}{overtaken}")
+    overtaken = entry.overtaken or []
+    for line in some(f"  {action}{'  OVERTAKEN' if action.as_json in overtaken else ''}" for action in actions):
+        print(line)

@@ -32,7 +32,7 @@ async def _plan(where: Place, project: str, out: Path | None, *, printing: bool,
     async with sides(where) as both:
         checked = await both.checker.check(project)
         made = planned(checked)
-        if out:
+        if out and made.actions:
             write_whole(out, made.written() + "\n")
         if printing:
             print(await script(both, made), end="")
@@ -42,6 +42,8 @@ async def _plan(where: Place, project: str, out: Path | None, *, printing: bool,
             show(checked)
             for line in details(made):
                 print(line)
-            if out:
+            if out and made.actions:
                 print(f"plan {made.id} is in {out}; `snk resync apply {out}` applies it")
+            elif out:
+                print(f"  nothing can be done, so {out} was not written")
         return checked.equal

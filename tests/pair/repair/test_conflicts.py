@@ -72,8 +72,13 @@ async def test_the_kept_row_is_on_both_sides_and_undo_takes_it_back(pair: Any, k
     assert done.returncode == 0, done.stderr
     assert (await rows(first), await rows(second)) == before
     assert run_snk(settings(pair), "conflicts").returncode == 1  # it is open again
+    again = run_snk(settings(pair), "conflicts", "resolve", UUID, "--undo", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert run_snk(settings(pair), "conflicts").returncode == 0, "both rows are equal, so nothing is open"
+    done = run_snk(settings(pair), "conflicts", "resolve", UUID, "--undo", "--yes")
+    assert (await rows(first), await rows(second)) == before
     changed = second if keep == "first" else first
-    assert await changed.value("select count(*) from snk.journal where kind = 'conflicts'") == 2
+    assert await changed.value("select count(*) from snk.journal where kind = 'conflicts'") == 4
 
 
 @pytest.mark.sampled(1)
