@@ -1,0 +1,1 @@
+"""Hand-off: writes that an HTTP backend missed are replayed from local logs."""

@@ -1,0 +1,39 @@
+"""The names of folders and logs: one folder for each backend, one file for each minute. Pure."""
+
+import re
+from datetime import datetime, timedelta
+
+PATTERN = "%Y-%m-%d-%H-%M.log"
+_LOG = re.compile(r"\d{4}-\d\d-\d\d-\d\d-\d\d\.log", re.ASCII)
+_BACKEND = re.compile(r"(?:[0-9A-Za-z](?:[0-9A-Za-z.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]):([1-9]\d{0,4})", re.ASCII)
+MOST_PORT = 65535
+
+
+def is_log(name: str) -> bool:
+    """Whether a file is a log: its name is a minute."""
+    return bool(_LOG.fullmatch(name)) and minute_of(name) is not None
+
+
+def is_backend(name: str) -> bool:
+    """Whether a folder is that of a backend: its name is a host and a port."""
+    found = _BACKEND.fullmatch(name)
+    return found is not None and int(found[1]) <= MOST_PORT
+
+
+def minute_of(name: str) -> datetime | None:
+    """The local minute of a log; None if there is no such minute."""
+    try:
+        return datetime.strptime(name, PATTERN)  # noqa: DTZ007 - logs are named by local time
+    except ValueError:
+        return None
+
+
+def log_of(minute: datetime) -> str:
+    """The name of the log of a local minute."""
+    return minute.strftime(PATTERN)
+
+
+def is_over(name: str, now: datetime) -> bool:
+    """Whether the minute of a log is over at a local time."""
+    minute = minute_of(name)
+    return minute is not None and minute + timedelta(minutes=1) <= now

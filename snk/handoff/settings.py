@@ -1,0 +1,135 @@
+"""The settings of the hand-off: the table ``[handoff]`` of the file of settings."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from snk.errors import SettingsError
+from snk.handoff.allow import Allowed, allowed
+from snk.handoff.codecs.hustdb import Hustdb
+from snk.handoff.codecs.jsonl import Jsonl
+from snk.handoff.outcome import HTTP, HUSTDB, ORIGINAL, Outcome, Rules
+from snk.settings import Secret, SettingsTable, read_table
+
+_RULES = {"hustdb": HUSTDB, "jsonl": HTTP}
+
+
+class FrontSettings(SettingsTable):
+    """Where `snk handoff front` listens, and the backends that it writes to.
+
+    Attributes:
+        backends: two or more addresses, each a host and a port.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(8091, ge=0, le=65535)
+    backends: tuple[str, ...] = ()
+
+
+class Handoff(SettingsTable):
+    """The table ``[handoff]``.
+
+    Attributes:
+        logs: the folder with one folder for each backend, named HOST:PORT.
+        state: the folder of progress and dead letters.
+        auth_file: a file with one line, user:password, for the backends.
+        threads: how many requests to one backend are under way at once.
+        release_interval_ms: how often finished logs are deleted.
+        checkdb_interval_ms: how often each backend is asked whether it is alive.
+        checklog_interval_ms: how often the folder of logs is scanned.
+        tries: of a line that its backend refuses for a while, before it is a dead letter.
+        outcomes: ``snk``, ``original``, or a table of those answers that mean something else than usual.
+        timeout_ms: for an answer; it grows up to eight times as long while answers come late.
+        retry_first_ms: the first delay before a line is sent again; each further one is twice as long.
+        retry_most_ms: the longest delay.
+        line_bytes_max: a longer line is a dead letter.
+        limit_bytes: the size of one backend's logs at which an alarm is raised, and new writes are refused; 0 is none.
+        limit_age_seconds: the age of one backend's oldest log at which an alarm is raised; 0 is none.
+        tls: whether backends are reached by https.
+    """
+
+    logs: Path = Path("/var/lib/snk/handoff/logs")
+    state: Path = Path("/var/lib/snk/handoff/state")
+    codec: Literal["hustdb", "jsonl"] = "hustdb"
+    key_form: Literal["raw", "wire"] = "raw"
+    auth_file: str = ""
+    threads: int = Field(4, ge=1, le=1000)
+    release_interval_ms: int = Field(5000, ge=10, le=3_600_000)
+    checkdb_interval_ms: int = Field(5000, ge=10, le=3_600_000)
+    checklog_interval_ms: int = Field(60_000, ge=10, le=3_600_000)
+    tries: int = Field(20, ge=1, le=1_000_000)
+    outcomes: Literal["snk", "original"] | dict[str, Outcome] = "snk"
+    timeout_ms: int = Field(10_000, ge=10, le=3_600_000)
+    retry_first_ms: int = Field(100, ge=1, le=600_000)
+    retry_most_ms: int = Field(30_000, ge=1, le=3_600_000)
+    line_bytes_max: int = Field(16 * 2**20, ge=1024, le=2**30)
+    limit_bytes: int = Field(0, ge=0)
+    limit_age_seconds: int = Field(0, ge=0)
+    tls: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(8090, ge=0, le=65535)
+    user: str = "sync"
+    password: Secret = SecretStr("sync")
+    access_allow: str = "127.0.0.1"
+    front: FrontSettings = FrontSettings()
+
+    @property
+    def rules(self) -> Rules:
+        """What the answers of backends mean."""
+        if self.outcomes == "original":
+            return ORIGINAL
+        usual = _RULES[self.codec]
+        if isinstance(self.outcomes, str):
+            return usual
+        return Rules({**usual.table, **self.outcomes}, usual.otherwise)
+
+    @property
+    def coding(self) -> Hustdb | Jsonl:
+        """How the lines of logs are written."""
+        return Hustdb(self.key_form) if self.codec == "hustdb" else Jsonl()
+
+    @property
+    def visitors(self) -> Allowed:
+        """The addresses that may use the status service."""
+        return allowed(self.access_allow)
+
+    def authorization(self) -> str | None:
+        """What every request to a backend carries as user:password; None if nothing.
+
+        Raises:
+            SettingsError: the file cannot be read, or does not hold one line of user:password.
+        """
+        if not self.auth_file:
+            return None
+        try:
+            lines = Path(self.auth_file).read_text().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"handoff.auth_file is {self.auth_file!r}: {error}") from None
+        if len(lines) != 1 or ":" not in lines[0]:
+            hint = "Write one line: user:password"
+            raise SettingsError(f"handoff.auth_file {self.auth_file!r} does not hold user:password", hint=hint)
+        return lines[0]
+
+
+def load_settings(given: Path | None = None) -> Handoff:
+    """Read the settings.
+
+    Args:
+        given: the file that is named on the command line.
+
+    Raises:
+        SettingsError: names each wrong setting, its value unless it is a secret, and what is right.
+    """
+    settings = read_table("handoff", Handoff, given)
+    try:
+        allowed(settings.access_allow)
+    except ValueError as error:
+        raise SettingsError(f"handoff.access_allow is {settings.access_allow!r}: {error}") from None
+    settings.authorization()
+    if settings.logs == settings.state or settings.logs in settings.state.parents:
+        hint = "Use a folder beside it: a folder in there would be taken for a backend"
+        raise SettingsError(f"handoff.state is {str(settings.state)!r}, which is in handoff.logs", hint=hint)
+    if settings.retry_first_ms > settings.retry_most_ms:
+        raise SettingsError(f"handoff.retry_first_ms is {settings.retry_first_ms}, above handoff.retry_most_ms")
+    return settings
