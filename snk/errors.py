@@ -10,7 +10,8 @@
     │   ├── ParentMissing    rows refer to others that are not in the destination, or not yet
     │   ├── MarkMoved        the mark in the destination is not the one last written here
     │   ├── LeaseLost        another daemon has the lease of the table
-    │   └── TableChanged     the table is no longer the one that was looked up
+    │   ├── TableChanged     the table is no longer the one that was looked up
+    │   └── LogFull          a log of missed writes has no room for another one
     ├── RowRefused           the destination refuses rows because of their content
     └── Stop                 a person has to change something first; exit code 2
         ├── SettingsError    a setting is missing, unknown or wrong
@@ -80,6 +81,10 @@ class LeaseLost(Wait):
     def __init__(self, message: str, *, epoch: int) -> None:
         super().__init__(message)
         self.epoch = epoch
+
+
+class LogFull(Wait):
+    """A log of missed writes has no room: the disk is full, or the logs of a backend have reached their limit."""
 
 
 class RowRefused(SnkError):  # noqa: N818 - as Wait
