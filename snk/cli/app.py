@@ -14,14 +14,19 @@ from snk.cli.inherited import settle
 from snk.errors import SnkError
 from snk.pair.commands import COMMANDS
 
-GROUPS = {"conflicts": "snk.pair.commands.conflicts", "resync": "snk.resync.commands.group"}
+GROUPS = {
+    "conflicts": "snk.pair.commands.conflicts",
+    "resync": "snk.resync.commands.group",
+    "handoff": "snk.handoff.commands.group",
+}
 """Commands that have commands of their own: the module, whose function ``group`` makes them."""
 INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C
 
 app = typer.Typer(
     name="snk",
     help="Find what is missing between two places, bring it over exactly once, and prove it: tables in two PostgreSQL"
-    " databases, in real time, and, with `snk resync`, counters in Redis and the rows that they count.",
+    " databases, in real time; with `snk resync`, counters in Redis and the rows that they count; with `snk handoff`,"
+    " the writes that an HTTP backend missed.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -58,8 +58,13 @@ def listening(address: Address, *, guarded: bool) -> socket.socket:
 
 async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
     """Serve these pages on a bound socket to the clients that the door admits, until ``stop`` is set."""
+    await serve_open(Guard(pages, door), bound, stop)
+
+
+async def serve_open(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event) -> None:
+    """Serve pages that see to it themselves who may come in."""
     config = uvicorn.Config(
-        Guard(pages, door),
+        pages,
         http=BriefProtocol,
         ws="none",
         log_config=None,

@@ -1,0 +1,249 @@
+"""One backend: its logs, the lines that wait to be sent or are under way, and what is known about it."""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from snk.handoff.breaker import Breaker
+from snk.handoff.logfile import LogFile
+from snk.handoff.request import Write
+
+MOST_LINES = 2000
+MOST_BYTES = 8 * 2**20
+"""Lines and bytes of one backend that are in memory at once."""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A line on its way.
+
+    Attributes:
+        number: of the line in its log; the first is 0.
+        text: the line as it is in the log.
+        tries: how often the backend refused it for a while.
+    """
+
+    log: LogFile
+    number: int
+    text: bytes
+    write: Write
+    tries: int = 0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of lines since the start.
+
+    Attributes:
+        processed: lines that were read from logs.
+        synced: lines that are done.
+        dead: lines that became dead letters.
+        expired: lines that are done because their time to live was over.
+        unknown: requests whose answer was lost.
+        unknown_adds: those of them that may have changed the backend twice.
+        again: lines that were sent again.
+        lost: lines of logs that vanished before they were sent.
+    """
+
+    processed: int = 0
+    synced: int = 0
+    dead: int = 0
+    expired: int = 0
+    unknown: int = 0
+    unknown_adds: int = 0
+    again: int = 0
+    lost: int = 0
+
+
+@dataclass(eq=False)
+class Backend:
+    """One backend.
+
+    Attributes:
+        name: its host and port.
+        logs: its logs, by name.
+        alive: whether it said that it is alive when it was last asked; None before that.
+        held: whether a person has paused it.
+        closing: whether nothing more is to be sent.
+        reading: whether lines of a log are being taken into memory.
+        last_error: the last thing that went wrong.
+        wake_reader: set when there may be something to read, or room for it.
+        wake_checker: set when it should be asked now whether it is alive.
+    """
+
+    name: str
+    breaker: Breaker
+    writable: Callable[[], bool]
+    logs: dict[str, LogFile] = field(default_factory=dict)
+    alive: bool | None = None
+    held: bool = False
+    closing: bool = False
+    reading: bool = False
+    last_error: str = ""
+    counts: Counts = field(default_factory=Counts)
+    dead_letters: int = 0
+    under_way: int = 0
+    wake_reader: asyncio.Event = field(default_factory=asyncio.Event)
+    wake_checker: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self._ready: deque[Item] = deque()
+        self._by_key: dict[bytes, deque[Item]] = {}
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._unread: list[str] = []
+        self._offered: set[str] = set()
+        self._lines = 0
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def sendable(self) -> bool:
+        """Whether anything may be sent, were the breaker closed."""
+        return bool(self.alive) and not (self.held or self.closing) and self.writable()
+
+    @property
+    def state(self) -> str:
+        """Its state in one word."""
+        if self.held:
+            return "held"
+        if not self.writable():
+            return "waiting for the disk"
+        if self.alive is None:
+            return "unknown"
+        if not self.alive:
+            return "down"
+        return "alive" if self.breaker.state == "closed" else self.breaker.state
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing will be settled soon."""
+        if self.alive is None or self.under_way or self.reading:
+            return False
+        if not self.sendable or self.breaker.state != "closed":
+            return True
+        return not self._lines and not self._offered
+
+    @property
+    def left(self) -> bool:
+        """Whether anything is left to be sent."""
+        return any(file.unread or file.pending for file in self.logs.values())
+
+    @property
+    def pending(self) -> int:
+        """How many lines are not settled."""
+        return sum(log.pending for log in self.logs.values())
+
+    @property
+    def roomy(self) -> bool:
+        """Whether more lines may be taken into memory."""
+        return self._lines < MOST_LINES and self._bytes < MOST_BYTES
+
+    def offer(self, name: str) -> None:
+        """There may be something to read in this log."""
+        if name not in self._offered:
+            self._offered.add(name)
+            heappush(self._unread, name)
+        self.wake_reader.set()
+
+    def unread(self) -> LogFile | None:
+        """The first log in the order of names that has something to read; it is offered no more."""
+        while self._unread:
+            name = heappop(self._unread)
+            self._offered.discard(name)
+            if (file := self.logs.get(name)) is not None and file.unread:
+                return file
+        return None
+
+    def take(self, item: Item) -> None:
+        """Take a line into memory; it is sent when those of its key before it are settled."""
+        self._lines += 1
+        self._bytes += len(item.text)
+        item.log.under_way += 1
+        key = item.write.key
+        if key in self._by_key:
+            self._by_key[key].append(item)
+        else:
+            self._by_key[key] = deque()
+            self._ready.append(item)
+            self._wake_one()
+
+    async def next(self) -> Item:
+        """The next line to send; waits until there is one and it may be sent."""
+        while not (self._ready and self.sendable and self.breaker.admits(self.under_way, time.monotonic())):
+            self._wait_for_the_breaker()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(waiter)
+            try:
+                await waiter
+            finally:
+                if not waiter.done():
+                    self._idle.remove(waiter)
+        self.under_way += 1
+        return self._ready.popleft()
+
+    def settled(self, item: Item) -> None:
+        """A line is done, or a dead letter: the next of its key may go."""
+        self.under_way -= 1
+        self._lines -= 1
+        self._bytes -= len(item.text)
+        item.log.under_way -= 1
+        followers = self._by_key[item.write.key]
+        if followers:
+            self._ready.append(followers.popleft())
+        else:
+            del self._by_key[item.write.key]
+        if self._lines < MOST_LINES // 2:
+            self.wake_reader.set()
+        self._wake_one()
+
+    def postpone(self, item: Item, seconds: float) -> None:
+        """Send a line again later; those of its key after it wait."""
+        self.under_way -= 1
+        self.counts.again += 1
+        asyncio.get_running_loop().call_later(seconds, self._again, item)
+        self._wake_one()
+
+    def give_back(self, item: Item) -> None:
+        """Send a line again as soon as anything is sent."""
+        self.under_way -= 1
+        self._again(item)
+
+    def died(self) -> None:
+        """It cannot be reached: ask whether it is alive, and send nothing before it says so."""
+        self.alive = False
+        self.wake_checker.set()
+
+    def wake(self) -> None:
+        """Something changed: whoever waits looks again."""
+        self.wake_reader.set()
+        while self._idle:
+            self._wake_one()
+
+    def chance(self) -> float:
+        """A random number in [0, 1)."""
+        return random.random()  # noqa: S311 - spreads retries in time
+
+    def _again(self, item: Item) -> None:
+        self._ready.appendleft(item)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _wait_for_the_breaker(self) -> None:
+        """If only time keeps the next line back, look again when it has passed."""
+        wait = self.breaker.until - time.monotonic()
+        if self._ready and self.breaker.state != "closed" and wait > 0 and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        self._wake_one()

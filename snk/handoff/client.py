@@ -1,0 +1,132 @@
+"""Sends requests to one backend over kept connections, and says what is known when there is no answer."""
+
+import asyncio
+import email.utils
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from snk.handoff.outcome import VERSION_HEADERS
+from snk.handoff.request import Request
+
+KEEP_SECONDS = 4.0
+"""How long an idle connection is kept: less than servers do, so that it is seldom closed while a request is sent."""
+MOST_ANSWER_BYTES = 64 * 1024
+MOST_RETRY_AFTER = 300.0
+ALIVE = b"ok\n"
+
+
+class NoAnswer(Exception):  # noqa: N818 - what it means is the caller's business
+    """There was no answer.
+
+    Attributes:
+        sent: whether the request may have reached the backend.
+        late: whether the time was over.
+        reachable: whether a connection could be made.
+    """
+
+    def __init__(self, reason: str, *, sent: bool, late: bool = False, reachable: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent
+        self.late = late
+        self.reachable = reachable
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer.
+
+    Attributes:
+        versioned: whether it carries a header of hustdb.
+        retry_after: for how many seconds the backend asked to be left alone.
+        text: the beginning of its body.
+    """
+
+    status: int
+    versioned: bool
+    retry_after: float
+    text: str
+
+
+class Client:
+    """The connections to one backend."""
+
+    def __init__(self, name: str, slots: int, authorization: str | None, *, tls: bool = False) -> None:
+        self._base = f"{'https' if tls else 'http'}://{name}"
+        headers = {"Authorization": "Basic " + b64encode(authorization.encode()).decode()} if authorization else {}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=slots + 1, keepalive_timeout=KEEP_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers=headers,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            auto_decompress=False,
+        )
+
+    async def send(self, request: Request, seconds: float) -> Answered:
+        """Send a request; one that met a connection which the server had closed is sent again at once.
+
+        Args:
+            request: the request.
+            seconds: for the whole answer.
+
+        Raises:
+            NoAnswer: there was none.
+        """
+        url = URL(self._base + request.target, encoded=True)
+        try:
+            async with asyncio.timeout(seconds):
+                try:
+                    return await self._send(request, url)
+                except aiohttp.ServerDisconnectedError:
+                    return await self._send(request, url)
+        except TimeoutError:
+            raise NoAnswer(f"no answer within {seconds:g} s", sent=True, late=True) from None
+        except aiohttp.ClientConnectorError as error:
+            reason = error.os_error.strerror or str(error.os_error)
+            raise NoAnswer(f"it cannot be reached: {reason}", sent=False, reachable=False) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True) from None
+
+    async def alive(self, seconds: float) -> str:
+        """Why the backend is not alive; empty if it is."""
+        try:
+            answer = await self.send(Request("GET", "/status.html"), seconds)
+        except NoAnswer as error:
+            return str(error)
+        if answer.status == 200 and answer.text == ALIVE.decode():  # noqa: PLR2004
+            return ""
+        return f"/status.html answers {answer.status} {answer.text[:40]!r}, not 200 'ok\\n'"
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def _send(self, request: Request, url: URL) -> Answered:
+        async with self._session.request(
+            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+        ) as answer:
+            body = await answer.content.read(MOST_ANSWER_BYTES)
+            while not answer.content.at_eof() and len(body) < MOST_ANSWER_BYTES:
+                body += await answer.content.read(MOST_ANSWER_BYTES)
+            if not answer.content.at_eof():
+                answer.close()
+            headers = answer.headers
+            versioned = any(name in headers for name in VERSION_HEADERS)
+            after = retry_after(headers["Retry-After"], time.time()) if "Retry-After" in headers else 0.0
+            return Answered(answer.status, versioned, after, body[:200].decode("utf-8", "backslashreplace"))
+
+
+def retry_after(text: str, now: float) -> float:
+    """The seconds that a Retry-After header asks for, within bounds: a number, or a date (RFC 9110, 10.2.3)."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now
+        except (TypeError, ValueError):
+            return 0.0
+    return min(max(seconds, 0.0), MOST_RETRY_AFTER) if seconds == seconds else 0.0  # noqa: PLR0124 - not a number

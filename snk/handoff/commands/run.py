@@ -1,0 +1,85 @@
+"""``snk handoff run``: the sync server."""
+
+import asyncio
+import os
+import socket
+from typing import Annotated, Literal
+
+import structlog
+import typer
+import uvloop
+
+from snk.errors import SettingsError
+from snk.handoff.commands.common import Config, plan_of
+from snk.handoff.server import Server
+from snk.handoff.service import Visitors, application
+from snk.handoff.settings import Handoff, load_settings
+from snk.handoff.state import State
+from snk.handoff.status import Limits, Watcher
+from snk.http.notify import Notifier
+from snk.http.service import Address, listening, serve_open
+from snk.log import configure_log
+from snk.signals import hear_ctrl_c, when_told_to_stop
+
+NOTIFY_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+def run(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Send what there is, and end.")] = False,
+    log_format: Annotated[Literal["console", "json"], typer.Option(help="How the log is written.")] = "console",
+    config: Config = None,
+) -> None:
+    """Replay logs until stopped. With --once, exit code 0 if everything was sent, 1 if something is left."""
+    hear_ctrl_c()
+    settings = load_settings(config)
+    configure_log(log_format, "info")
+    if not (settings.logs.is_dir() and os.access(settings.logs, os.R_OK | os.X_OK)):
+        hint = "Create it, with one folder HOST:PORT for each backend, and let this user read it"
+        raise SettingsError(f"handoff.logs is {str(settings.logs)!r}, which is no readable folder", hint=hint)
+    state = State(settings.state)
+    with state.locked():
+        server = Server(plan_of(settings), state)
+        if once:
+            done = uvloop.run(_once(server))
+            raise typer.Exit(0 if done else 1)
+        address = Address(settings.host, settings.port, "handoff.host", "handoff.port")
+        with listening(address, guarded=True) as bound:
+            uvloop.run(_run(server, settings, bound))
+
+
+async def _once(server: Server) -> bool:
+    stop = asyncio.Event()
+    when_told_to_stop(stop.set)
+    return await server.drain(stop)
+
+
+async def _run(server: Server, settings: Handoff, bound: socket.socket) -> None:
+    stop = asyncio.Event()
+    when_told_to_stop(stop.set)
+    watcher = Watcher(server, Limits(settings.limit_bytes, settings.limit_age_seconds))
+    visitors = Visitors(settings.visitors, settings.user, settings.password.get_secret_value())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run(stop))
+        group.create_task(serve_open(application(watcher.status, visitors), bound, stop))
+        group.create_task(_notify(watcher, server, stop))
+
+
+async def _notify(watcher: Watcher, server: Server, stop: asyncio.Event) -> None:
+    """Tell the service manager that the server is ready, its status, that it is alive, and when it stops."""
+    notifier = Notifier.from_environment()
+    if notifier.address is None:
+        return
+    while not (stop.is_set() or server.monitor.looked):  # noqa: ASYNC110 - once, for a moment
+        await asyncio.sleep(0.01)
+    notifier.ready()
+    stopping = asyncio.create_task(stop.wait())
+    while not stop.is_set():
+        status = watcher.status()
+        waiting = sum(backend.pending_lines for backend in status.backends.values())
+        notifier.status("; ".join(status.troubles) or f"{len(status.backends)} backends, {waiting:,} lines wait")
+        notifier.watchdog()
+        await asyncio.wait((stopping,), timeout=min(NOTIFY_SECONDS, (notifier.watchdog_seconds or NOTIFY_SECONDS) / 3))
+    notifier.stopping()

@@ -1,0 +1,35 @@
+"""``snk handoff status``: what the running server knows."""
+
+import json
+from typing import Any
+
+import typer
+
+from snk.handoff.commands.common import Config, Json, asked
+from snk.handoff.settings import load_settings
+
+
+def status(*, as_json: Json = False, config: Config = None) -> None:
+    """Show the state of each backend. Exit code 0 if all is well, 1 if something needs a person."""
+    found = asked(load_settings(config))
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for name, backend in found["backends"].items():
+            print(line(name, backend))
+        for trouble in found["troubles"]:
+            print(f"! {trouble}")
+        for name, why in found["ignored"].items():
+            print(f"ignored: {name}: {why}")
+        if not found["backends"]:
+            print("no backend has a folder yet")
+    raise typer.Exit(1 if found["troubles"] else 0)
+
+
+def line(name: str, backend: dict[str, Any]) -> str:
+    """One backend in one line."""
+    counts = (
+        f"{backend['pending_lines']:,} wait, {backend['synced']:,} synced, {backend['dead']:,} dead,"
+        f" {backend['unknown']:,} unknown, {backend['lines_per_second']:,.0f} lines/s"
+    )
+    return f"{name}  {backend['state']:8}  {counts}"

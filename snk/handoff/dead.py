@@ -1,0 +1,172 @@
+"""Dead letters: lines that can never be sent, or that their backend refuses, each in a file of its own.
+
+A file holds one line of JSON, which says where the line came from and why it is here, and then the line as it was. It
+is named after its log, its number and its content, so that writing it again after a crash changes nothing.
+"""
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snk.errors import SettingsError
+
+SUFFIX = ".dead"
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a log that is too long to be held in memory."""
+
+    path: Path
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What is known of a dead letter.
+
+    Attributes:
+        line: its number in the log; the first is 1.
+        status: the backend's last answer; None if it was never sent.
+        at: when it died, in seconds since the epoch.
+    """
+
+    backend: str
+    log: str
+    line: int
+    reason: str
+    status: int | None
+    tries: int
+    at: float
+    size: int
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class DeadLetters:
+    """The dead letters of all backends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def bury(self, letter: DeadLetter, line: bytes | Region) -> None:
+        """Write a dead letter, and return when it is on disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        folder = self._folder / letter.backend
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{letter.log.removesuffix('.log')}-{letter.line:09d}-{_sum(line):08x}{SUFFIX}"
+        if path.exists():
+            return
+        beside = path.with_suffix(".new")
+        try:
+            with beside.open("wb") as made:
+                made.write(json.dumps(letter.as_json, ensure_ascii=False).encode() + b"\n")
+                for part in _parts(line):
+                    made.write(part)
+                made.flush()
+                os.fsync(made.fileno())
+            beside.rename(path)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink()
+            raise
+        sync_folder(folder)
+
+    def count(self, backend: str) -> int:
+        """How many a backend has."""
+        with suppress(FileNotFoundError):
+            return sum(entry.name.endswith(SUFFIX) for entry in os.scandir(self._folder / backend))
+        return 0
+
+    def all(self, backend: str | None = None) -> Iterator[tuple[str, DeadLetter]]:
+        """The names and letters, in the order of backends, logs and lines."""
+        for path in sorted(self._folder.glob(f"*/*{SUFFIX}")):
+            if backend in (None, path.parent.name):
+                yield f"{path.parent.name}/{path.stem}", self._read(path)[0]
+
+    def get(self, name: str) -> tuple[DeadLetter, bytes]:
+        """A letter and its line.
+
+        Raises:
+            SettingsError: there is none of this name.
+        """
+        return self._read(self._path(name))
+
+    def drop(self, name: str) -> None:
+        """Delete a letter."""
+        path = self._path(name)
+        path.unlink()
+        sync_folder(path.parent)
+
+    def _path(self, name: str) -> Path:
+        backend, _, stem = name.partition("/")
+        path = self._folder / backend / f"{stem}{SUFFIX}"
+        if "/" in stem or ".." in backend or not path.is_file():
+            raise SettingsError(f"There is no dead letter {name!r}", hint="`snk handoff dead list` shows them")
+        return path
+
+    @staticmethod
+    def _read(path: Path) -> tuple[DeadLetter, bytes]:
+        head, _, line = path.read_bytes().partition(b"\n")
+        try:
+            return DeadLetter(**json.loads(head)), line
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"{path} is not a dead letter: {error}") from None
+
+
+def letter_of(
+    place: tuple[str, str, int], reason: str, size: int, status: int | None = None, tries: int = 0
+) -> DeadLetter:
+    """A letter that dies now.
+
+    Args:
+        place: the backend, the log, and the number of the line; the first is 0.
+        reason: why.
+        size: of the line, in bytes.
+        status: the last answer.
+        tries: how often it was sent.
+    """
+    backend, log, line = place
+    return DeadLetter(backend, log, line + 1, reason, status, tries, time.time(), size)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parts(line: bytes | Region) -> Iterator[bytes]:
+    if isinstance(line, bytes):
+        yield line
+        return
+    with line.path.open("rb") as log:
+        log.seek(line.start)
+        left = line.size
+        while left and (part := log.read(min(left, _CHUNK))):
+            left -= len(part)
+            yield part
+
+
+def _sum(line: bytes | Region) -> int:
+    total = 0
+    for part in _parts(line):
+        total = zlib.crc32(part, total)
+    return total

@@ -1,0 +1,135 @@
+"""Forces progress to disk in groups, and writes again what a full disk refused."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVarTuple
+
+import structlog
+
+from snk.handoff.progress import Progress
+from snk.log import Reminder
+
+GROUP_SECONDS = 0.2
+"""A file is forced to disk at most once in this time."""
+RETRY_SECONDS = 0.5
+
+P = TypeVarTuple("P")
+
+log = structlog.get_logger()
+
+
+class Durable:
+    """The progress that may not be on disk yet, or that could not even be written.
+
+    Attributes:
+        trouble: why progress cannot be written; nothing is sent meanwhile.
+        writable: set while there is no trouble.
+        wake: what is called when the trouble is over.
+    """
+
+    def __init__(self) -> None:
+        self.trouble = ""
+        self.writable = asyncio.Event()
+        self.writable.set()
+        self._dirty: set[Progress] = set()
+        self._unsaved: set[Progress] = set()
+        self.wake: list[Callable[[], None]] = []
+        self._blocked = 0
+        self._wanted = asyncio.Event()
+        self._reminder = Reminder()
+
+    def note(self, progress: Progress) -> None:
+        """Something was recorded there."""
+        if not progress.saved:
+            self._unsaved.add(progress)
+            self.fail("progress cannot be written")
+        else:
+            self._dirty.add(progress)
+        self._wanted.set()
+
+    async def persist(self, what: str, write: Callable[[*P], None], *given: *P) -> None:
+        """Call something that writes to disk until it succeeds; nothing is sent meanwhile.
+
+        Args:
+            what: what it writes.
+            write: what is called, in a thread.
+            given: what it is called with.
+        """
+        blocked = False
+        while True:
+            try:
+                await asyncio.to_thread(write, *given)
+            except OSError as error:
+                self._blocked += not blocked
+                blocked = True
+                self.fail(f"{what} cannot be written: {error.strerror}")
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._blocked -= blocked
+                self._wanted.set()
+                return
+
+    def fail(self, reason: str) -> None:
+        """Writing failed: nothing is sent until it succeeds."""
+        self.trouble = reason
+        self.writable.clear()
+        self._wanted.set()
+        if self._reminder.due(reason):
+            log.error("state_unwritable", reason=reason, effect="nothing is sent until it can be written")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; then once more."""
+        stopping = asyncio.create_task(stop.wait())
+        while not stop.is_set():
+            wanted = asyncio.create_task(self._wanted.wait())
+            await asyncio.wait((stopping, wanted), return_when=asyncio.FIRST_COMPLETED)
+            wanted.cancel()
+            self._wanted.clear()
+            await self.once()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(stopping), RETRY_SECONDS if self.trouble else GROUP_SECONDS)
+        await self.once()
+
+    async def once(self) -> None:
+        """Write what could not be written, and force everything to disk."""
+        self._save()
+        dirty, self._dirty = self._dirty, set()
+        for progress in dirty:
+            descriptor = self._duplicate(progress)
+            if descriptor is not None:
+                await asyncio.to_thread(_force, descriptor)
+
+    def _save(self) -> None:
+        try:
+            for progress in list(self._unsaved):
+                progress.save()
+                self._unsaved.discard(progress)
+                self._dirty.add(progress)
+        except OSError as error:
+            self.fail(f"progress cannot be written: {error.strerror}")
+            self._wanted.set()
+            return
+        if self.trouble and not self._blocked:
+            self.trouble = ""
+            self._reminder.over()
+            self.writable.set()
+            for wake in self.wake:
+                wake()
+            log.info("state_writable", effect="lines are sent again")
+
+    def _duplicate(self, progress: Progress) -> int | None:
+        try:
+            return progress.duplicate()
+        except OSError as error:
+            self._dirty.add(progress)
+            self.fail(f"progress cannot be written: {error.strerror}")
+            return None
+
+
+def _force(descriptor: int) -> None:
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)

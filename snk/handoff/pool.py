@@ -1,0 +1,178 @@
+"""The pool: for each backend, workers that take a line, compose its request, send it, and record what became of it."""
+
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from snk.core.backoff import Backoff
+from snk.handoff.backend import Backend, Item
+from snk.handoff.client import Answered, Client, NoAnswer
+from snk.handoff.dead import DeadLetter, DeadLetters, Region, letter_of
+from snk.handoff.durable import Durable
+from snk.handoff.logfile import Line, LogFile
+from snk.handoff.outcome import Answer, Rules
+from snk.handoff.request import BadLine, Codec
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How lines are sent.
+
+    Attributes:
+        tries: of a line that its backend refuses for a while.
+        timeout_seconds: for an answer.
+        retry: the delays before a line is sent again.
+    """
+
+    codec: Codec
+    rules: Rules
+    tries: int
+    timeout_seconds: float
+    retry: Backoff
+
+
+class Pool:
+    """The workers of one backend."""
+
+    def __init__(
+        self, backend: Backend, client: Client, sending: Sending, letters: DeadLetters, durable: Durable
+    ) -> None:
+        self._backend = backend
+        self._client = client
+        self._sending = sending
+        self._letters = letters
+        self._durable = durable
+
+    async def take(self, file: LogFile, line: Line) -> None:
+        """Decode a line, and take it into memory; one that can never be sent becomes a dead letter."""
+        self._backend.counts.processed += 1
+        if isinstance(line.text, Region):
+            await self._dead_on_arrival(file, line, f"it has {line.text.size:,} bytes, more than a line may have")
+            return
+        try:
+            write = self._sending.codec.decode(line.text)
+        except BadLine as error:
+            await self._dead_on_arrival(file, line, str(error))
+            return
+        self._backend.take(Item(file, line.number, line.text, write))
+
+    async def torn(self, file: LogFile, rest: bytes | Region) -> None:
+        """What follows the last line end of a log that is whole is a dead letter."""
+        size = rest.size if isinstance(rest, Region) else len(rest)
+        place = (self._backend.name, file.name, file.lines)
+        await self._bury(letter_of(place, "the line has no end", size), rest)
+        file.torn = True
+
+    async def work(self) -> None:
+        """Send one line after another, for ever."""
+        while True:
+            await self._attempt(await self._backend.next())
+
+    async def _attempt(self, item: Item) -> None:
+        """Send a line, and record what became of it."""
+        request = item.write.request(time.time())
+        if request is None:
+            self._backend.counts.expired += 1
+            self._done(item)
+            return
+        breaker = self._backend.breaker
+        try:
+            answer = await self._client.send(request, self._sending.timeout_seconds * breaker.patience)
+        except NoAnswer as error:
+            self._unanswered(item, error)
+            return
+        outcome = self._sending.rules.judge(Answer(answer.status, answer.versioned, item.write.removes))
+        if outcome == "done":
+            self._recovered()
+            self._done(item)
+        elif outcome == "dead":
+            self._recovered()
+            await self._died(item, f"the backend answers {answer.status} {answer.text!r}", answer.status)
+        elif outcome == "pause":
+            self._paused(item, answer)
+        else:
+            await self._refused(item, answer)
+
+    def _recovered(self) -> None:
+        if self._backend.breaker.succeeded():
+            log.info("backend_recovered", backend=self._backend.name)
+
+    def _done(self, item: Item) -> None:
+        self._backend.counts.synced += 1
+        self._settle(item.log, item.number)
+        self._backend.settled(item)
+
+    def _settle(self, file: LogFile, number: int) -> None:
+        file.progress.settle(number)
+        self._durable.note(file.progress)
+
+    async def _died(self, item: Item, reason: str, status: int | None) -> None:
+        place = (self._backend.name, item.log.name, item.number)
+        await self._bury(letter_of(place, reason, len(item.text), status, item.tries), item.text)
+        self._settle(item.log, item.number)
+        self._backend.settled(item)
+
+    async def _dead_on_arrival(self, file: LogFile, line: Line, reason: str) -> None:
+        text = line.text
+        size = text.size if isinstance(text, Region) else len(text)
+        file.under_way += 1
+        try:
+            await self._bury(letter_of((self._backend.name, file.name, line.number), reason, size), text)
+            self._settle(file, line.number)
+        finally:
+            file.under_way -= 1
+
+    async def _bury(self, letter: DeadLetter, line: bytes | Region) -> None:
+        """Write a dead letter, however long it takes to find room for it."""
+        await self._durable.persist("a dead letter", self._letters.bury, letter, line)
+        self._backend.counts.dead += 1
+        self._backend.dead_letters += 1
+        where = {"backend": letter.backend, "log": letter.log, "line": letter.line}
+        log.warning("dead_letter", **where, reason=letter.reason)
+
+    def _unanswered(self, item: Item, error: NoAnswer) -> None:
+        backend, now = self._backend, time.monotonic()
+        backend.last_error = str(error)
+        if error.sent:
+            backend.counts.unknown += 1
+            backend.counts.unknown_adds += item.write.adds
+        if not error.reachable:
+            backend.died()
+            backend.counts.again += 1
+            backend.give_back(item)
+            return
+        if error.late:
+            backend.breaker.late()
+        backend.breaker.failed((item.log, item.number), str(error), now, backend.chance())
+        backend.postpone(item, self._delay(1))
+        backend.wake_checker.set()
+
+    def _paused(self, item: Item, answer: Answered) -> None:
+        """Consume nothing, and say so: a wrong password, or something between us and the backend."""
+        backend = self._backend
+        reason = f"the backend answers {answer.status} {answer.text!r} to {item.log.name}, line {item.number + 1}"
+        if backend.breaker.state != "paused":
+            log.error("backend_paused", backend=backend.name, reason=reason, effect="nothing is sent but probes")
+        backend.last_error = reason
+        backend.breaker.pause(reason, time.monotonic(), backend.chance())
+        backend.give_back(item)
+
+    async def _refused(self, item: Item, answer: Answered) -> None:
+        backend, sending, now = self._backend, self._sending, time.monotonic()
+        item.tries += 1
+        reason = f"the backend answers {answer.status} {answer.text!r}"
+        backend.last_error = reason
+        if item.tries >= sending.tries and not sending.rules.endless:
+            await self._died(item, f"{reason}, {item.tries} times", answer.status)
+            return
+        if answer.retry_after:
+            backend.breaker.wait(answer.retry_after, reason, now)
+        backend.breaker.failed((item.log, item.number), reason, now, backend.chance())
+        backend.postpone(item, max(answer.retry_after, self._delay(item.tries)))
+
+    def _delay(self, tries: int) -> float:
+        retry = self._sending.retry
+        return Backoff(retry.first_seconds, retry.most_seconds, tries - 1).wait_seconds(self._backend.chance())

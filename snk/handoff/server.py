@@ -1,0 +1,259 @@
+"""The sync server: the five parts, joined by the queues of each backend."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from snk.handoff.backend import Backend
+from snk.handoff.breaker import Breaker
+from snk.handoff.check_backend import CheckBackend
+from snk.handoff.client import Client
+from snk.handoff.dead import DeadLetters
+from snk.handoff.durable import Durable
+from snk.handoff.logfile import LogFile
+from snk.handoff.monitor import Monitor, Scan, Seen
+from snk.handoff.pool import Pool, Sending
+from snk.handoff.progress import Handles, Progress
+from snk.handoff.read_log import ReadLog
+from snk.handoff.release_file import ReleaseFile
+from snk.handoff.state import State
+
+log = structlog.get_logger()
+
+HELD_SECONDS = 0.5
+"""How often it is looked whether a person has paused a backend."""
+LAST_ANSWERS_SECONDS = 5.0
+"""How long answers are waited for when the server is stopped; a line without one is sent again by the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the server works.
+
+    Attributes:
+        logs: the folder with one folder for each backend.
+        threads: requests to one backend at once.
+        authorization: user:password for the backends.
+    """
+
+    logs: Path
+    sending: Sending
+    threads: int
+    authorization: str | None
+    tls: bool
+    check_seconds: float
+    scan_seconds: float
+    release_seconds: float
+    most_line: int
+
+
+@dataclass(slots=True)
+class Lane:
+    """One backend with all that works for it."""
+
+    backend: Backend
+    client: Client
+    pool: Pool
+    reader: ReadLog
+    checker: CheckBackend
+    release: ReleaseFile
+
+
+class Server:
+    """The sync server.
+
+    Attributes:
+        lanes: by the names of the backends.
+    """
+
+    def __init__(self, plan: Plan, state: State) -> None:
+        self.plan = plan
+        self.state = state
+        self.durable = Durable()
+        self.letters = DeadLetters(state.dead)
+        self.lanes: dict[str, Lane] = {}
+        self.monitor = Monitor(plan.logs, plan.scan_seconds, self._see)
+        self._handles = Handles()
+        self._work: asyncio.TaskGroup | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._to_count = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop."""
+        try:
+            async with asyncio.TaskGroup() as self._work:
+                self._work.create_task(self.durable.run(stop))
+                await self.monitor.look()
+                for part in (
+                    self.monitor.run(),
+                    self.monitor.watch(stop),
+                    self._release(),
+                    self._count(),
+                    self._hold(),
+                ):
+                    self._start(part)
+                await stop.wait()
+                await self._finish()
+                for task in self._tasks:
+                    task.cancel()
+        finally:
+            self._work = None
+            await self.durable.once()
+            for lane in self.lanes.values():
+                await lane.client.close()
+            self._handles.close_all()
+
+    async def drain(self, stop: asyncio.Event) -> bool:
+        """Work until nothing moves any more; return whether everything is settled."""
+        running = asyncio.create_task(self.run(stop))
+        try:
+            # Whether anything moves is spread over many places, so it is looked at in intervals.
+            while not running.done() and not self._at_rest():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            while not running.done() and any(  # noqa: ASYNC110
+                lane.release.expects for lane in self.lanes.values()
+            ):
+                await asyncio.sleep(0.02)
+        finally:
+            stop.set()
+            await running
+        return not any(lane.backend.left for lane in self.lanes.values()) and not self.monitor.last.unreadable
+
+    async def release(self) -> None:
+        """Release what can be released."""
+        for lane in list(self.lanes.values()):
+            await lane.release.tick()
+
+    def _at_rest(self) -> bool:
+        """Whether no line will be settled soon."""
+        return self.monitor.looked and all(lane.backend.at_rest for lane in self.lanes.values())
+
+    async def _finish(self) -> None:
+        """Send nothing more, and wait for the answers that are under way."""
+        for lane in self.lanes.values():
+            lane.backend.closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ANSWERS_SECONDS):
+                while any(lane.backend.under_way for lane in self.lanes.values()):  # noqa: ASYNC110 - for a moment
+                    await asyncio.sleep(0.01)
+
+    def _start(self, part: Coroutine[None, None, None]) -> None:
+        assert self._work is not None  # noqa: S101 - parts are started while it runs
+        self._tasks.append(self._work.create_task(part))
+
+    async def _release(self) -> None:
+        while True:
+            await asyncio.sleep(self.plan.release_seconds)
+            await self.release()
+
+    async def _hold(self) -> None:
+        """See which backends a person has paused."""
+        while True:
+            held = self.state.held()
+            for name, lane in self.lanes.items():
+                if lane.backend.held != (name in held):
+                    lane.backend.held = name in held
+                    log.info("backend_held" if lane.backend.held else "backend_resumed", backend=name)
+                    lane.backend.wake()
+            await asyncio.sleep(HELD_SECONDS)
+
+    async def _count(self) -> None:
+        """Count the lines of logs that are not read yet, so that it is known how many wait."""
+        while True:
+            await self._to_count.wait()
+            self._to_count.clear()
+            for lane in list(self.lanes.values()):
+                files = [file for file in lane.backend.logs.values() if file.counted_bytes < file.size]
+                await asyncio.to_thread(_count_all, files)
+            await asyncio.sleep(HELD_SECONDS)
+
+    def _see(self, found: Scan) -> None:
+        """Take up what a scan found."""
+        for name, logs in found.logs.items():
+            lane = self.lanes.get(name) or self._add(name)
+            self._take_up(lane, logs)
+        self._to_count.set()
+
+    def _take_up(self, lane: Lane, logs: dict[str, Seen]) -> None:
+        backend = lane.backend
+        gone = {file.place: file for name, file in backend.logs.items() if name not in logs and file.place[1]}
+        for name, seen in logs.items():
+            file = backend.logs.get(name)
+            if file is None and (moved := gone.pop(seen.place, None)) is not None:
+                self._rename(backend, moved, name)
+                file = moved
+            if file is None:
+                file = self._new(backend, seen)
+            elif file.place[1] and (seen.place != file.place or seen.size < file.offset):
+                lane.reader.replace(file, "the log was truncated or replaced")
+                continue
+            file.look(seen.size)
+            if file.unread:
+                backend.offer(name)
+        for name in backend.logs.keys() - logs.keys():
+            self._vanished(backend, backend.logs.pop(name))
+
+    def _new(self, backend: Backend, seen: Seen) -> LogFile:
+        path = self.state.progress_of(backend.name, seen.name, seen.place)
+        file = LogFile(self.plan.logs / backend.name / seen.name, Progress(path, self._handles))
+        backend.logs[seen.name] = file
+        return file
+
+    def _rename(self, backend: Backend, file: LogFile, name: str) -> None:
+        log.info("log_renamed", backend=backend.name, log=file.name, to=name)
+        del backend.logs[file.name]
+        file.path = file.path.with_name(name)
+        file.progress.move(self.state.progress / backend.name / f"{name}.progress")
+        backend.logs[name] = file
+
+    @staticmethod
+    def _vanished(backend: Backend, file: LogFile) -> None:
+        """A log was deleted or moved away by somebody else."""
+        lost = max(0, file.pending - file.under_way)
+        backend.counts.lost += lost
+        if lost:
+            log.error("log_vanished", backend=backend.name, log=file.name, lines_not_sent=lost)
+            file.progress.detach()
+        else:
+            file.progress.delete()
+
+    def _anew(self, path: Path, progress: Progress, why: str) -> Progress:
+        """The progress of a log whose former progress cannot be used."""
+        progress.detach()
+        kept = self.state.quarantine(progress.path)
+        if kept is not None:
+            log.warning("progress_quarantined", log=str(path), reason=why, kept=str(kept), effect="all is sent again")
+        return Progress(progress.path, self._handles)
+
+    def _add(self, name: str) -> Lane:
+        """Take up a backend, and set to work for it."""
+        plan = self.plan
+        retry = plan.sending.retry
+        backend = Backend(name, Breaker(plan.threads, retry), self.durable.writable.is_set)
+        backend.held = name in self.state.held()
+        backend.dead_letters = self.letters.count(name)
+        client = Client(name, plan.threads, plan.authorization, tls=plan.tls)
+        pool = Pool(backend, client, plan.sending, self.letters, self.durable)
+        lane = Lane(
+            backend,
+            client,
+            pool,
+            ReadLog(backend, pool, self._anew, plan.most_line),
+            CheckBackend(backend, client, plan.check_seconds),
+            ReleaseFile(backend, pool, plan.release_seconds),
+        )
+        self.lanes[name] = lane
+        self.durable.wake.append(backend.wake)
+        for part in (lane.checker.run(), lane.reader.run(), *(pool.work() for _ in range(plan.threads))):
+            self._start(part)
+        return lane
+
+
+def _count_all(files: Sequence[LogFile]) -> None:
+    for file in files:
+        with suppress(OSError):
+            file.count()

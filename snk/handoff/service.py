@@ -1,0 +1,121 @@
+"""The status service: hustdb's forms as they were, and beside them /status, /metrics and /health."""
+
+import hmac
+import json
+from base64 import b64decode
+from binascii import Error
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from snk.handoff.allow import Allowed
+from snk.handoff.metrics import Metrics
+from snk.handoff.status import Status
+from snk.http.pages import exposition
+
+ALIVE = "ok\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitors:
+    """Who may use the service.
+
+    Attributes:
+        allowed: the addresses.
+        user: of /sync_status.
+        password: of /sync_status.
+    """
+
+    allowed: Allowed
+    user: str
+    password: str = field(repr=False)
+
+    def knows(self, authorization: str | None) -> bool:
+        """Whether a request carries the user and the password."""
+        scheme, _, given = (authorization or "").partition(" ")
+        try:
+            told = b64decode(given.strip(), validate=True)
+        except (Error, ValueError):
+            return False
+        return scheme.lower() == "basic" and hmac.compare_digest(told, f"{self.user}:{self.password}".encode())
+
+
+def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
+    """The service; each answer is made from a fresh status."""
+    app = FastAPI(title="SNK hand-off", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+
+    @app.get("/status.html")
+    async def alive() -> PlainTextResponse:
+        return PlainTextResponse(ALIVE)
+
+    @app.api_route("/sync_status", methods=["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+    async def sync_status(request: Request) -> Response:
+        if not visitors.knows(request.headers.get("authorization")):
+            return PlainTextResponse("user or password wrong\n", 401, {"WWW-Authenticate": 'Basic realm="sync"'})
+        if request.method != "GET":
+            return PlainTextResponse("only GET\n", 405, {"Allow": "GET"})
+        given = request.query_params.get("backend_count")
+        if given is None:
+            return PlainTextResponse("backend_count is missing\n", 404)
+        return Response(counted(status(), _number(given)), media_type="application/json")
+
+    @app.get("/health")
+    async def health() -> JSONResponse:
+        troubles = status().troubles
+        return JSONResponse(
+            {"status": "not healthy", "reasons": troubles} if troubles else {"status": "ok"}, 503 if troubles else 200
+        )
+
+    @app.get("/status")
+    async def whole() -> JSONResponse:
+        return JSONResponse(as_json(status()))
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(exposition(Metrics(status())), media_type=CONTENT_TYPE_LATEST)
+
+    return _Doorkeeper(app, visitors.allowed)
+
+
+def counted(status: Status, backends: int) -> str:
+    """The frozen form: what was read from logs and what is synced, of all and of the first so many backends."""
+    items = {
+        name: {"processed_items": backend.counts.processed, "synced_items": backend.counts.synced}
+        for name, backend in sorted(status.backends.items())
+    }
+    total = {key: sum(each[key] for each in items.values()) for key in ("processed_items", "synced_items")}
+    first = dict(list(items.items())[: max(0, backends)])
+    return json.dumps({"total_status": total, "status": first}, indent=4)
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """Everything that is known."""
+    return {
+        "backends": {name: backend.as_json for name, backend in status.backends.items()},
+        "troubles": status.troubles,
+        "ignored": status.ignored,
+        "unreadable": status.unreadable,
+    }
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - no such number
+
+
+class _Doorkeeper:
+    """Refuses clients whose addresses are not allowed."""
+
+    def __init__(self, app: ASGIApp, allowed: Allowed) -> None:
+        self._app = app
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        refused = scope["type"] == "http" and not (client and self._allowed.admits(client[0]))
+        app = PlainTextResponse("this address is not allowed\n", 403) if refused else self._app
+        await app(scope, receive, send)

@@ -1,0 +1,112 @@
+"""The folder of state: progress, dead letters, what a person has paused; and that only one server uses it."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from snk.errors import ServiceUnfit, SettingsError
+from snk.handoff.progress import HEADER_BYTES, TornProgress, unpacked
+
+SUFFIX = ".progress"
+
+
+class State:
+    """The folder.
+
+    Attributes:
+        progress: one folder for each backend, one file for each log.
+        dead: one folder for each backend, one file for each dead letter.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.progress = folder / "progress"
+        self.dead = folder / "dead"
+        self._held = folder / "held"
+        self._quarantine = folder / "quarantine"
+        self._orphans: dict[str, dict[tuple[int, int], Path]] = {}
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder as long as the block lasts.
+
+        Raises:
+            ServiceUnfit: another server holds it.
+            SettingsError: it cannot be written.
+        """
+        try:
+            for folder in (self.progress, self.dead, self._held):
+                folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            hint = "Create it, and let this user write to it"
+            raise SettingsError(f"handoff.state is {str(self.folder)!r}: {error.strerror}", hint=hint) from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                hint = "Stop it, or give this one a handoff.state of its own"
+                raise ServiceUnfit(f"Another sync server uses {str(self.folder)!r}", hint=hint) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def progress_of(self, backend: str, name: str, place: tuple[int, int]) -> Path:
+        """The file of a log's progress; that of a log which had another name when it was last read is renamed."""
+        folder = self.progress / backend
+        path = folder / f"{name}{SUFFIX}"
+        if backend not in self._orphans:
+            folder.mkdir(exist_ok=True)
+            self._orphans[backend] = _by_place(folder)
+        known = self._orphans[backend].pop(place, None)
+        if known is not None and known != path and not path.exists():
+            with suppress(OSError):
+                known.rename(path)
+        return path
+
+    def quarantine(self, path: Path) -> Path | None:
+        """Keep a file of progress aside that cannot be used; return its new path, if there was one."""
+        folder = self._quarantine / path.parent.name
+        kept = folder / f"{path.name}.{time.time_ns()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.rename(kept)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            with suppress(OSError):
+                path.unlink()
+            return None
+        return kept
+
+    def held(self) -> set[str]:
+        """The backends that a person has paused."""
+        with suppress(OSError):
+            return {path.name for path in self._held.iterdir()}
+        return set()
+
+    def hold(self, backend: str) -> None:
+        """Pause a backend, also across restarts."""
+        self._held.mkdir(parents=True, exist_ok=True)
+        (self._held / backend).touch()
+
+    def resume(self, backend: str) -> bool:
+        """Take a pause back; return whether there was one."""
+        try:
+            (self._held / backend).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _by_place(folder: Path) -> dict[tuple[int, int], Path]:
+    """The files of progress, by the device and inode of their logs."""
+    found: dict[tuple[int, int], Path] = {}
+    for path in folder.glob(f"*{SUFFIX}"):
+        with suppress(OSError, TornProgress):
+            covered = unpacked(path.read_bytes()[:HEADER_BYTES])
+            found[covered.device, covered.inode] = path
+    return found
