@@ -1,88 +1,69 @@
-"""HTTP backends for the tests of the hand-off: real servers that answer as a test says, and remember what they got."""
+"""Backends of the hand-off: the reference one on a database of its own, and a client that sends what it is told."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from aiohttp import web
+import aiohttp
+from yarl import URL
 
-Answer = web.Response | None
-"""None: the connection is cut without an answer."""
+from snk.handoff.reference import Backend
+from snk.pair.servers import EmbeddedPair
+from tests.conftest import names, psql
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Got:
-    """One request that arrived."""
+    """An answer."""
 
-    method: str
-    target: str
+    status: int
+    headers: Mapping[str, str]
     body: bytes
-    authorization: str | None
-
-
-@dataclass(eq=False)
-class Backend:
-    """A backend on a port of its own.
-
-    Attributes:
-        says: what it answers; changed at any time.
-        alive: whether it says that it is alive.
-        got: all writes that arrived, in their order.
-        under_way: writes that arrived and are not answered yet.
-        most_at_once: the greatest number of these.
-    """
-
-    says: Callable[[Got], Answer | Awaitable[Answer]] = lambda _: web.Response()
-    alive: bool = True
-    got: list[Got] = field(default_factory=list)
-    under_way: int = 0
-    most_at_once: int = 0
-    asked: int = 0
-    port: int = 0
-    _runner: web.AppRunner | None = None
 
     @property
-    def name(self) -> str:
-        """Its address, as its folder is named."""
-        return f"127.0.0.1:{self.port}"
+    def version(self) -> str | None:
+        return self.headers.get("Version")
 
     @property
-    def targets(self) -> list[str]:
-        """The targets of all writes."""
-        return [each.target for each in self.got]
+    def stale(self) -> bool:
+        return self.headers.get("VerError") == "true"
 
-    async def start(self) -> None:
-        """Listen; after a stop, on the same port."""
-        app = web.Application(client_max_size=2**30)
-        app.router.add_route("*", "/{tail:.*}", self._answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
 
-    async def stop(self) -> None:
-        """Close the port and all connections."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+class Asker:
+    """Sends requests to one server, exactly as they are given."""
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if request.path == "/status.html":
-            self.asked += 1
-            return web.Response(text="ok\n" if self.alive else "no\n")
-        got = Got(request.method, request.raw_path, await request.read(), request.headers.get("Authorization"))
-        self.got.append(got)
-        self.under_way += 1
-        self.most_at_once = max(self.most_at_once, self.under_way)
-        try:
-            answer = self.says(got)
-            if isinstance(answer, Awaitable):
-                answer = await answer
-        finally:
-            self.under_way -= 1
-        if answer is None:
-            assert request.transport is not None
-            request.transport.abort()
-            raise asyncio.CancelledError
-        return answer
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self._session = session
+        self._address = address
+
+    async def get(self, target: str, **headers: str) -> Got:
+        return await self.send("GET", target, b"", headers)
+
+    async def post(self, target: str, body: bytes = b"", **headers: str) -> Got:
+        return await self.send("POST", target, body, headers)
+
+    async def send(self, verb: str, target: str, body: bytes, headers: Mapping[str, str]) -> Got:
+        url = URL(f"http://{self._address}{target}", encoded=True)
+        async with self._session.request(verb, url, data=body or None, headers=headers) as answer:
+            return Got(answer.status, answer.headers, await answer.read())
+
+
+@asynccontextmanager
+async def asking(address: str) -> AsyncIterator[Asker]:
+    """A client of one server."""
+    async with aiohttp.ClientSession() as session:
+        yield Asker(session, address)
+
+
+@asynccontextmanager
+async def running(servers: EmbeddedPair, authorization: str | None = None, port: int = 0) -> AsyncIterator[Backend]:
+    """A backend with an empty database."""
+    name = next(names)
+    psql(servers.first, f"create database {name}")
+    backend = Backend(servers.first.dsn.removesuffix("postgres") + name, authorization)
+    try:
+        await backend.start(port)
+        yield backend
+    finally:
+        await backend.stop()
+        psql(servers.first, f"drop database {name} with (force)")
