@@ -2,11 +2,9 @@
 
 import errno
 import fcntl
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from snk.handoff.codecs.hustdb import Hustdb, HustdbWrite
 from snk.handoff.codecs.jsonl import Jsonl, JsonWrite
 from snk.handoff.log import Log
 from snk.handoff.record import Record
+from tests.kit.disk import Disk
 
 BACKEND = "10.0.0.1:9998"
 AT = datetime(2023, 11, 14, 22, 13, 20)  # noqa: DTZ001 - logs are in local time
@@ -58,27 +57,6 @@ except LogFull as error:
     print(error)
 log.append_raw("10.0.0.1:9998", b"third")
 """
-
-
-class Disk:
-    """The calls of fsync, which can be made to wait, and to fail."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.forced: list[str] = []
-        self.entered = threading.Semaphore(0)
-        self.may_go = threading.Event()
-        self.may_go.set()
-        self.fails = False
-        self._really = os.fsync
-        monkeypatch.setattr(os, "fsync", self._fsync)
-
-    def _fsync(self, descriptor: int) -> None:
-        self.forced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-        self.entered.release()
-        self.may_go.wait()
-        if self.fails:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        self._really(descriptor)
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""One backend as the front sees it: what its answers mean, and whether it is worth asking."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from yarl import URL
+
+from snk.handoff.client import Answered, Client, NoAnswer
+from snk.handoff.outcome import HUSTDB, VERSION_HEADERS, Answer
+from snk.handoff.request import Request
+
+SLOTS = 256
+"""Requests to one backend at once."""
+MOST_FAILURES = 3
+"""After so many failures in a row a backend is left alone for a while."""
+_DEFECT = 500
+
+State = Literal["done", "refused", "failed", "unknown"]
+"""The write is there; it was refused for ever; it is not there; or nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Answered):
+    """An answer as a whole.
+
+    Attributes:
+        versions: its headers that are hustdb's own.
+        body: all of it.
+    """
+
+    versions: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class Asker(Client):
+    """A client that returns whole answers."""
+
+    async def ask(self, request: Request, seconds: float) -> Told:
+        """Send a request; otherwise like `send`."""
+        answer = await self.send(request, seconds)
+        assert isinstance(answer, Told)  # noqa: S101 - see _send
+        return answer
+
+    async def _send(self, request: Request, url: URL) -> Told:
+        async with self._session.request(
+            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
+        ) as answer:
+            body = await answer.read()
+            versions = {name: text for name, text in answer.headers.items() if name.lower() in VERSION_HEADERS}
+            text = body[:200].decode("utf-8", "backslashreplace")
+            return Told(answer.status, bool(versions), 0.0, text, versions, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a write at one backend.
+
+    Attributes:
+        status: of the answer; None if there was none.
+        versions: headers of the answer that are hustdb's own.
+    """
+
+    state: State
+    status: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Member:
+    """One backend of a front.
+
+    A backend that fails several times in a row is not asked for a while: its writes go straight to the log, so that it
+    does not slow the answers. Then one write goes out as a probe.
+
+    Args:
+        client: the connections to it.
+        timeout_seconds: for an answer.
+        skip_seconds: how long it is left alone.
+    """
+
+    def __init__(self, client: Asker, timeout_seconds: float, skip_seconds: float) -> None:
+        self._client = client
+        self._timeout_seconds = timeout_seconds
+        self._skip_seconds = skip_seconds
+        self._failures = 0
+        self._skipped_until = 0.0
+
+    async def send(self, request: Request, *, removes: bool) -> Verdict:
+        """Send a write, unless the backend is left alone."""
+        if self._skips():
+            return Verdict("failed")
+        try:
+            verdict = _judged(await self._client.ask(request, self._timeout_seconds), removes=removes)
+        except NoAnswer as error:
+            verdict = Verdict("unknown" if error.sent else "failed")
+        if verdict.state in ("done", "refused"):
+            self._failures = 0
+        else:
+            self._failures += 1
+            self._skipped_until = time.monotonic() + self._skip_seconds
+        return verdict
+
+    def _skips(self) -> bool:
+        now = time.monotonic()
+        if self._failures < MOST_FAILURES:
+            return False
+        if now < self._skipped_until:
+            return True
+        self._skipped_until = now + max(self._skip_seconds, self._timeout_seconds)  # until the probe has an answer
+        return False
+
+
+def _judged(answer: Told, *, removes: bool) -> Verdict:
+    """What an answer means; after a defect on its side, a backend may have taken the write or not."""
+    outcome = HUSTDB.judge(Answer(answer.status, answer.versioned, removes))
+    if outcome == "done":
+        return Verdict("done", answer.status, answer.versions)
+    if outcome == "dead":
+        return Verdict("refused", answer.status)
+    return Verdict("unknown" if answer.status >= _DEFECT else "failed", answer.status)
