@@ -99,7 +99,7 @@ def _file(path: Path, name: str, model: type[T]) -> type[BaseSettings]:
 
 def _explain(error: ValidationError, table: str, model: type[SettingsTable]) -> Iterator[str]:
     for fault in error.errors():
-        place = [part for part in fault["loc"][1:] if isinstance(part, str)]
+        place = _place(fault["loc"][1:], model, unknown=fault["type"] == "extra_forbidden")
         name = ".".join((table, *place))
         if fault["type"] == "extra_forbidden":
             yield f"there is no setting {name}; the nearest one is {_nearest(place, table, model)}"
@@ -109,6 +109,19 @@ def _explain(error: ValidationError, table: str, model: type[SettingsTable]) -> 
             value = "" if _is_secret(place, model) else f" is {fault['input']!r}"
             message = _PLAIN.get(fault["type"], fault["msg"].removeprefix("Value error, "))
             yield f"{name}{value}: {message[:1].lower()}{message[1:]}"
+
+
+def _place(given: tuple[int | str, ...], model: type[BaseModel], *, unknown: bool) -> list[str]:
+    """The names that lead to a setting; what follows them, such as the place in a list, is left out."""
+    place: list[str] = []
+    table: Any = model
+    for part in given:
+        fields = table.model_fields if isinstance(table, type) and issubclass(table, BaseModel) else {}
+        if not isinstance(part, str) or (part not in fields and not (unknown and fields)):
+            break
+        place.append(part)
+        table = fields[part].annotation if part in fields else None
+    return place
 
 
 def _holder(place: list[str], model: type[BaseModel]) -> type[BaseModel]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.backends import Backend
 from tests.kit.handoff import World
+from tests.kit.scripted import Backend
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from snk.handoff.record import Record, packed
-from tests.kit.backends import Backend, Got
 from tests.kit.handoff import HEAD, NEXT, World, backend_of, line, lines, until
+from tests.kit.scripted import Backend, Got
 
 
 def keys(backend: Backend) -> list[str]:

@@ -15,8 +15,8 @@ from aiohttp import web
 from snk.handoff.outcome import ORIGINAL
 from snk.handoff.progress import HEADER_BYTES
 from snk.handoff.record import Record, packed
-from tests.kit.backends import Backend, Got
 from tests.kit.handoff import HEAD, NEXT, OLD, World, backend_of, line, lines, until
+from tests.kit.scripted import Backend, Got
 
 
 async def test_a_torn_tail_of_an_old_log_is_a_dead_letter_and_the_log_is_released(

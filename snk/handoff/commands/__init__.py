@@ -1,4 +1,4 @@
-"""The commands of the hand-off, one file each. A command parses, builds the settings, calls one function, and prints."""
+"""The commands of the hand-off, one file each: a command parses, builds the settings, calls a function, and prints."""
 
 COMMANDS = {
     "run": "snk.handoff.commands.run",

@@ -1,0 +1,72 @@
+"""Looks at the lines that wait in the logs of a backend, without touching anything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snk.handoff.dead import Region
+from snk.handoff.logfile import LogFile
+from snk.handoff.monitor import scan
+from snk.handoff.progress import Handles, Progress, TornProgress
+from snk.handoff.request import BadLine, Codec
+from snk.handoff.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A line that is neither done nor a dead letter.
+
+    Attributes:
+        line: its number; the first is 1.
+        write: what a person reads about it; None if it can never be sent.
+        why: why it can never be sent; empty if it can.
+    """
+
+    log: str
+    line: int
+    write: dict[str, Any] | None
+    why: str = ""
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        told = {"log": self.log, "line": self.line}
+        return told | (self.write if self.write is not None else {"bad": self.why})
+
+
+def waiting(logs: Path, state: State, backend: str, codec: Codec, *, values: bool, most_line: int) -> Iterator[Waiting]:
+    """The lines of a backend that wait, in the order of its logs; half a line at the end of one is left out.
+
+    Raises:
+        OSError: a log cannot be read.
+    """
+    for name in scan(logs, backend).logs.get(backend, {}):
+        file = LogFile(logs / backend / name, _progress(state, backend, name))
+        while True:
+            lines = file.more(most_line)
+            for line in lines:
+                yield _shown(name, line.number + 1, line.text, codec, values=values)
+            if not file.unread:
+                break
+
+
+def _progress(state: State, backend: str, name: str) -> Progress:
+    """The progress of a log, for reading; none if it cannot be relied upon."""
+    path = state.progress / backend / f"{name}.progress"
+    progress = Progress(path, Handles())
+    try:
+        progress.load()
+    except (TornProgress, OSError):
+        progress = Progress(path, Handles())
+    progress.detach()
+    return progress
+
+
+def _shown(log: str, number: int, text: bytes | Region, codec: Codec, *, values: bool) -> Waiting:
+    if isinstance(text, Region):
+        return Waiting(log, number, None, f"it has {text.size:,} bytes")
+    try:
+        return Waiting(log, number, codec.decode(text).shown(values=values))
+    except BadLine as error:
+        return Waiting(log, number, None, str(error))
