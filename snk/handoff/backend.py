@@ -71,6 +71,7 @@ class Backend:
         closing: whether nothing more is to be sent.
         reading: whether lines of a log are being taken into memory.
         last_error: the last thing that went wrong.
+        candidates: the names of logs that may be finished.
         wake_reader: set when there may be something to read, or room for it.
         wake_checker: set when it should be asked now whether it is alive.
     """
@@ -87,6 +88,7 @@ class Backend:
     counts: Counts = field(default_factory=Counts)
     dead_letters: int = 0
     under_way: int = 0
+    candidates: set[str] = field(default_factory=set)
     wake_reader: asyncio.Event = field(default_factory=asyncio.Event)
     wake_checker: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -191,6 +193,8 @@ class Backend:
         self._lines -= 1
         self._bytes -= len(item.text)
         item.log.under_way -= 1
+        if not item.log.under_way:
+            self.candidates.add(item.log.name)
         followers = self._by_key[item.write.key]
         if followers:
             self._ready.append(followers.popleft())

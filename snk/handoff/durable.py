@@ -1,7 +1,6 @@
 """Forces progress to disk in groups, and writes again what a full disk refused."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVarTuple
@@ -96,10 +95,12 @@ class Durable:
         """Write what could not be written, and force everything to disk."""
         self._save()
         dirty, self._dirty = self._dirty, set()
-        for progress in dirty:
-            descriptor = self._duplicate(progress)
-            if descriptor is not None:
-                await asyncio.to_thread(_force, descriptor)
+        if not dirty:
+            return
+        failed = await asyncio.to_thread(_force, dirty)
+        if failed:
+            self._dirty |= dirty
+            self.fail(f"progress cannot be forced to disk: {failed}")
 
     def _save(self) -> None:
         try:
@@ -119,17 +120,12 @@ class Durable:
                 wake()
             log.info("state_writable", effect="lines are sent again")
 
-    def _duplicate(self, progress: Progress) -> int | None:
-        try:
-            return progress.duplicate()
-        except OSError as error:
-            self._dirty.add(progress)
-            self.fail(f"progress cannot be written: {error.strerror}")
-            return None
 
-
-def _force(descriptor: int) -> None:
+def _force(some: set[Progress]) -> str:
+    """Force files to disk; return why that failed, or an empty text."""
     try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
+        for progress in some:
+            progress.force()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

@@ -49,6 +49,7 @@ class LogFile:
         counted_lines: how many lines these are.
         place: the device and the inode of the file that is read.
         torn: whether what follows the last whole line is settled, as a dead letter.
+        suspect: whether it may be another file by now, which only reading can tell.
         verified: whether the progress is known to be about this file.
         unchanged_since: when the present size was first seen, in seconds of the monotonic clock.
         trouble: why it cannot be read now.
@@ -67,6 +68,7 @@ class LogFile:
     counted_lines: int = 0
     place: tuple[int, int] = (0, 0)
     torn: bool = False
+    suspect: bool = False
     verified: bool = False
     unchanged_since: float = 0.0
     trouble: str = ""
@@ -79,7 +81,7 @@ class LogFile:
     @property
     def unread(self) -> bool:
         """Whether there may be something to read."""
-        return self.size > self.looked
+        return self.suspect or self.size > self.looked
 
     @property
     def pending(self) -> int:
@@ -158,6 +160,7 @@ class LogFile:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Replaced
+        self.suspect = False
         self.look(found.st_size)
         place = found.st_dev, found.st_ino
         if not self.offset:

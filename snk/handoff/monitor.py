@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 DEBOUNCE_MS = 50
 """Changes within this time are one hint."""
-SPARE = 5
+SPARE = 20
 """So many times as long as a look took, no other is taken because of a hint."""
 
 

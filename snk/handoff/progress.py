@@ -104,7 +104,6 @@ class Progress:
         covered: what the bitmap is about.
         settled: how many lines are settled.
         saved: whether all of it is in its file; if not, `save` must be called until it succeeds.
-        dirty: whether the file has what may not be on disk yet.
     """
 
     def __init__(self, path: Path, handles: Handles) -> None:
@@ -112,7 +111,6 @@ class Progress:
         self.covered = Covered()
         self.settled = 0
         self.saved = True
-        self.dirty = False
         self._bits = bytearray()
         self._handles: Handles | None = handles
         self._exists = False
@@ -168,7 +166,7 @@ class Progress:
         """
         if self._handles is not None:
             os.pwrite(self._handles.of(self.path), self.covered.packed + self._bits, 0)
-            self._exists = self.saved = self.dirty = True
+            self._exists = self.saved = True
 
     def _write(self, data: bytes | bytearray, at: int) -> None:
         if self._handles is None or not self.saved:
@@ -180,14 +178,20 @@ class Progress:
         if written != len(data):
             self.saved = False
         else:
-            self._exists = self.dirty = True
+            self._exists = True
 
-    def duplicate(self) -> int | None:
-        """A descriptor of its own for forcing the file to disk, which the caller closes; None if there is no file."""
-        if self._handles is None or not self._exists:
-            return None
-        self.dirty = False
-        return os.dup(self._handles.of(self.path))
+    def force(self) -> None:
+        """Force the file to disk, by a descriptor of its own, so that this can run in a thread.
+
+        Raises:
+            OSError: it fails; but not because the file is gone, as it is when its log was released.
+        """
+        with suppress(FileNotFoundError):
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def delete(self) -> None:
         """Delete the file; nothing is recorded from now on."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from snk.handoff.backend import Backend
-from snk.handoff.logfile import LogFile, Replaced
+from snk.handoff.logfile import CHUNK, Line, LogFile, Replaced
 from snk.handoff.pool import Pool
 from snk.handoff.progress import Progress, TornProgress
 
@@ -17,6 +17,11 @@ LOOK_AGAIN_SECONDS = 1.0
 """How long a log that could not be read is left alone."""
 FAIR_LINES = 50
 """After so many lines, others get their turn."""
+MOST_FILES = 64
+"""Logs that are read in one go."""
+
+Found = list[Line] | TornProgress | Replaced | OSError
+"""What reading a log gave: lines, or why there are none."""
 
 
 class ReadLog:
@@ -42,27 +47,54 @@ class ReadLog:
         backend = self._backend
         while True:
             backend.wake_reader.clear()
-            file = backend.unread() if backend.sendable and backend.roomy else None
-            if file is None:
+            files = self._some() if backend.sendable and backend.roomy else []
+            if not files:
                 await backend.wake_reader.wait()
-            else:
-                backend.reading = True
-                await self._read(file)
-                backend.reading = False
+                continue
+            backend.reading = True
+            for file, found in await asyncio.to_thread(self._read, files):
+                await self._take(file, found)
+            backend.reading = False
 
-    async def _read(self, file: LogFile) -> None:
+    def _some(self) -> list[LogFile]:
+        """The next logs: one that is long, or several that are short, because each visit to the disk takes its time."""
+        files: list[LogFile] = []
+        size = 0
+        while len(files) < MOST_FILES and size < CHUNK and (file := self._backend.unread()) is not None:
+            files.append(file)
+            size += max(0, file.size - file.looked)
+        return files
+
+    def _read(self, files: list[LogFile]) -> list[tuple[LogFile, Found]]:
+        """Read from each log; runs in a thread."""
+        return [(file, self._read_one(file)) for file in files]
+
+    def _read_one(self, file: LogFile) -> Found:
         try:
-            if not file.verified:
-                await self._verify(file)
-            lines = await asyncio.to_thread(file.more, self._most_line)
-        except Replaced:
-            self.replace(file, "the log is another file than the one that was read")
-            return
-        except FileNotFoundError:
-            return  # the next scan tells whether it was released or has vanished
-        except OSError as error:
-            self._unreadable(file, error.strerror or str(error))
-            return
+            if not file.verified and (why := _unfit(file)):
+                return TornProgress(why)
+            return file.more(self._most_line)
+        except (Replaced, OSError) as error:
+            return error
+
+    async def _take(self, file: LogFile, found: Found) -> None:
+        """Take up what reading found."""
+        backend = self._backend
+        match found:
+            case TornProgress():
+                file.progress = self._anew(file.path, file.progress, str(found))
+                file.verified = True
+                backend.offer(file.name)
+            case Replaced():
+                self.replace(file, "the log is another file than the one that was read")
+            case FileNotFoundError():
+                pass  # the next scan tells whether it was released or has vanished
+            case OSError():
+                self._unreadable(file, found.strerror or str(found))
+            case _:
+                await self._take_lines(file, found)
+
+    async def _take_lines(self, file: LogFile, lines: list[Line]) -> None:
         if file.trouble:
             log.info("log_readable", backend=self._backend.name, log=file.name)
             file.trouble = ""
@@ -72,18 +104,7 @@ class ReadLog:
             await self._pool.take(file, line)
             if number % FAIR_LINES == 0:
                 await asyncio.sleep(0)
-
-    async def _verify(self, file: LogFile) -> None:
-        """Load the progress of a log, and see whether it is about this file."""
-        why = ""
-        try:
-            if not await asyncio.to_thread(file.verify):
-                why = "it is about a log with another content"
-        except TornProgress as error:
-            why = str(error)
-        if why:
-            file.progress = self._anew(file.path, file.progress, why)
-        file.verified = True
+        self._backend.candidates.add(file.name)
 
     def replace(self, file: LogFile, why: str) -> None:
         """Read a log from its start again, as one that is new."""
@@ -103,3 +124,12 @@ class ReadLog:
         if file.trouble != why:
             file.trouble = why
             log.warning("log_unreadable", backend=self._backend.name, log=file.name, reason=why)
+
+
+def _unfit(file: LogFile) -> str:
+    """Why the progress of a log cannot be used; empty if it can."""
+    try:
+        file.verified = file.verify()
+    except TornProgress as error:
+        return str(error)
+    return "" if file.verified else "it is about a log with another content"

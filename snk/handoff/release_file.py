@@ -5,6 +5,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,37 +41,51 @@ class ReleaseFile:
     @property
     def expects(self) -> bool:
         """Whether a log will be released when it has been unchanged for long enough."""
-        newest = max(self.backend.logs, default="")
-        return any(self._whole(file, newest) for file in self.backend.logs.values())
+        return bool(self._whole())
 
     async def tick(self) -> int:
         """Release what can be released; return how many logs that were."""
-        newest = max(self.backend.logs, default="")
         since = time.monotonic() - self.settle_seconds
-        whole = (file for file in self.backend.logs.values() if self._whole(file, newest))
-        finished = [file for file in whole if file.unchanged_since <= since]
-        for file in finished:
-            if not file.torn and (rest := self._rest(file)) is not None:
-                await self.pool.torn(file, rest)
+        finished = [file for file in self._whole() if file.unchanged_since <= since]
+        if not finished:
+            return 0
+        for file, rest in await asyncio.to_thread(_torn, finished):
+            await self.pool.torn(file, rest)
         released = await asyncio.to_thread(_deleted, finished)
         for file in released:
-            file.progress.delete()
+            file.progress.detach()
             self.backend.logs.pop(file.name, None)
+            self.backend.candidates.discard(file.name)
             log.debug("log_released", backend=self.backend.name, log=file.name, lines=file.lines)
+        await asyncio.to_thread(_forget, released)
         return len(released)
 
-    def _whole(self, file: LogFile, newest: str) -> bool:
-        """Whether all of a log is settled, and nothing more is to come."""
-        if (file.size and not file.verified) or not file.settled or file.trouble or file.unread:
-            return False
-        return file.name < newest or is_over(file.name, self.now() - SURE)
+    def _whole(self) -> list[LogFile]:
+        """The logs of which all is settled, and to which nothing more is to come."""
+        logs, candidates = self.backend.logs, self.backend.candidates
+        newest = max(logs, default="")
+        whole: list[LogFile] = []
+        for name in list(candidates):
+            file = logs.get(name)
+            if file is None or file.under_way:
+                candidates.discard(name)  # it is a candidate again when its last line is settled
+            elif _is_settled(file) and (name < newest or is_over(name, self.now() - SURE)):
+                whole.append(file)
+        return whole
 
-    @staticmethod
-    def _rest(file: LogFile) -> bytes | Region | None:
-        try:
-            return file.rest()
-        except OSError:
-            return None  # it will not be deleted, either
+
+def _is_settled(file: LogFile) -> bool:
+    return file.settled and not (file.trouble or file.unread or (file.size and not file.verified))
+
+
+def _torn(files: Sequence[LogFile]) -> list[tuple[LogFile, bytes | Region]]:
+    """The logs that end in half a line, with that half."""
+    found: list[tuple[LogFile, bytes | Region]] = []
+    for file in files:
+        with suppress(OSError):
+            if not file.torn and (rest := file.rest()) is not None:
+                found.append((file, rest))
+    return found
 
 
 def _deleted(files: Sequence[LogFile]) -> list[LogFile]:
@@ -79,6 +94,12 @@ def _deleted(files: Sequence[LogFile]) -> list[LogFile]:
     if deleted:
         sync_folder(deleted[0].path.parent)
     return deleted
+
+
+def _forget(files: Sequence[LogFile]) -> None:
+    """Delete the progress of logs that are gone for good: a log without its progress would be sent again."""
+    for file in files:
+        file.progress.delete()
 
 
 def _delete(file: LogFile) -> bool:

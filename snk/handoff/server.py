@@ -81,6 +81,7 @@ class Server:
         self._work: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._to_count = asyncio.Event()
+        self._releasing = asyncio.Lock()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop."""
@@ -125,20 +126,23 @@ class Server:
 
     async def release(self) -> None:
         """Release what can be released."""
-        for lane in list(self.lanes.values()):
-            await lane.release.tick()
+        async with self._releasing:
+            for lane in list(self.lanes.values()):
+                await lane.release.tick()
 
     def _at_rest(self) -> bool:
         """Whether no line will be settled soon."""
         return self.monitor.looked and all(lane.backend.at_rest for lane in self.lanes.values())
 
     async def _finish(self) -> None:
-        """Send nothing more, and wait for the answers that are under way."""
+        """Send nothing more, and wait for what is under way: answers, and that a deleted log loses its progress, too."""
         for lane in self.lanes.values():
             lane.backend.closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_ANSWERS_SECONDS):
-                while any(lane.backend.under_way for lane in self.lanes.values()):  # noqa: ASYNC110 - for a moment
+                while self._releasing.locked() or any(  # noqa: ASYNC110 - for a moment
+                    lane.backend.under_way for lane in self.lanes.values()
+                ):
                     await asyncio.sleep(0.01)
 
     def _start(self, part: Coroutine[None, None, None]) -> None:
@@ -188,9 +192,8 @@ class Server:
                 file = moved
             if file is None:
                 file = self._new(backend, seen)
-            elif file.place[1] and (seen.place != file.place or seen.size < file.offset):
-                lane.reader.replace(file, "the log was truncated or replaced")
-                continue
+            # The reader may have seen more than the scan, so only reading on can tell whether it is another file.
+            file.suspect = bool(file.place[1]) and (seen.place != file.place or seen.size < file.offset)
             file.look(seen.size)
             if file.unread:
                 backend.offer(name)
@@ -201,6 +204,7 @@ class Server:
         path = self.state.progress_of(backend.name, seen.name, seen.place)
         file = LogFile(self.plan.logs / backend.name / seen.name, Progress(path, self._handles))
         backend.logs[seen.name] = file
+        backend.candidates.add(seen.name)
         return file
 
     def _rename(self, backend: Backend, file: LogFile, name: str) -> None:
