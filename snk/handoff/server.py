@@ -135,7 +135,7 @@ class Server:
         return self.monitor.looked and all(lane.backend.at_rest for lane in self.lanes.values())
 
     async def _finish(self) -> None:
-        """Send nothing more, and wait for what is under way: answers, and that a deleted log loses its progress, too."""
+        """Send nothing more; wait for answers, and that a log which is being deleted loses its progress, too."""
         for lane in self.lanes.values():
             lane.backend.closing = True
         with suppress(TimeoutError):
