@@ -4,10 +4,9 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from snk.handoff.codecs.hustdb import BY_PATH, METHODS
+from snk.handoff.codecs.hustdb import BY_PATH, METHODS, TABLE
 from snk.handoff.record import Record
 
-_TABLE = re.compile(rb"[0-9A-Za-z_:.]{1,64}")
 _NUMBER = re.compile(rb"-?[0-9]{1,20}")
 _RANGES = {"ver": (0, 2**32 - 1), "ttl": (0, 2**32 - 1), "score": (0, 2**64 - 1), "opt": (-128, 127)}
 _OPTIONAL = ("ttl", "opt")
@@ -93,6 +92,6 @@ def _table(given: dict[str, bytes]) -> bytes:
     table = given.get("tb", b"")
     if not table:
         raise Refused(404, "tb is missing")
-    if not _TABLE.fullmatch(table):
+    if not TABLE.fullmatch(table):
         raise Refused(400, "tb is not 1 to 64 of the characters 0-9 A-Z a-z _ : .")
     return table

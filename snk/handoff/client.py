@@ -4,6 +4,7 @@ import asyncio
 import email.utils
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -15,6 +16,7 @@ from snk.handoff.request import Request
 KEEP_SECONDS = 4.0
 """How long an idle connection is kept: less than servers do, so that it is seldom closed while a request is sent."""
 MOST_ANSWER_BYTES = 64 * 1024
+MOST_TEXT_BYTES = 200
 MOST_RETRY_AFTER = 300.0
 ALIVE = b"ok\n"
 
@@ -40,15 +42,25 @@ class Answered:
     """An answer.
 
     Attributes:
-        versioned: whether it carries a header of hustdb.
+        headers: by their names, whose case does not matter.
+        body: as much of it as is read.
         retry_after: for how many seconds the backend asked to be left alone.
-        text: the beginning of its body.
     """
 
     status: int
-    versioned: bool
+    headers: Mapping[str, str]
+    body: bytes
     retry_after: float
-    text: str
+
+    @property
+    def versioned(self) -> bool:
+        """Whether it carries a header of hustdb."""
+        return any(name in self.headers for name in VERSION_HEADERS)
+
+    @property
+    def text(self) -> str:
+        """The beginning of its body."""
+        return self.body[:MOST_TEXT_BYTES].decode("utf-8", "backslashreplace")
 
 
 class Client:
@@ -97,7 +109,7 @@ class Client:
             answer = await self.send(Request("GET", "/status.html"), seconds)
         except NoAnswer as error:
             return str(error)
-        if answer.status == 200 and answer.text == ALIVE.decode():  # noqa: PLR2004
+        if answer.status == 200 and answer.body == ALIVE:  # noqa: PLR2004
             return ""
         return f"/status.html answers {answer.status} {answer.text[:40]!r}, not 200 'ok\\n'"
 
@@ -115,9 +127,8 @@ class Client:
             if not answer.content.at_eof():
                 answer.close()
             headers = answer.headers
-            versioned = any(name in headers for name in VERSION_HEADERS)
             after = retry_after(headers["Retry-After"], time.time()) if "Retry-After" in headers else 0.0
-            return Answered(answer.status, versioned, after, body[:200].decode("utf-8", "backslashreplace"))
+            return Answered(answer.status, headers, body, after)
 
 
 def retry_after(text: str, now: float) -> float:

@@ -17,10 +17,10 @@ from aiohttp import web
 
 from snk.errors import LogFull
 from snk.handoff.asked import Refused, asked
-from snk.handoff.client import NoAnswer
+from snk.handoff.client import Client, NoAnswer
 from snk.handoff.codecs.hustdb import LOGGED_AS_SENT, HustdbWrite, KeyForm, percent_encoded
 from snk.handoff.log import Log
-from snk.handoff.member import SLOTS, Asker, Member, Verdict
+from snk.handoff.member import SLOTS, Member, Verdict
 from snk.handoff.record import Record
 from snk.handoff.request import Request
 from snk.log import Reminder
@@ -81,16 +81,16 @@ class Front:
         self._threads = ThreadPoolExecutor(LOG_THREADS, "log")
         self._reminder = Reminder()
         self._members: list[Member] = []
-        self._askers: list[Asker] = []
+        self._clients: list[Client] = []
         self._runner: web.AppRunner | None = None
 
     async def start(self, bound: socket.socket) -> None:
         """Listen on a bound socket."""
         given = self._options
-        askers = [Asker(name, SLOTS, given.authorization, tls=given.tls) for name in self._backends]
-        self._members = [Member(asker, given.timeout_seconds, given.skip_seconds) for asker in askers]
-        self._status = Asker(self._sync.address, SLOTS, f"{self._sync.user}:{self._sync.password}")
-        self._askers = [*askers, self._status]
+        clients = [Client(name, SLOTS, given.authorization, tls=given.tls) for name in self._backends]
+        self._members = [Member(client, given.timeout_seconds, given.skip_seconds) for client in clients]
+        self._status = Client(self._sync.address, SLOTS, f"{self._sync.user}:{self._sync.password}")
+        self._clients = [*clients, self._status]
         application = web.Application(client_max_size=given.most_body)
         application.router.add_get("/status.html", _alive)
         application.router.add_get("/sync_alive", self._sync_alive)
@@ -105,8 +105,8 @@ class Front:
         """Finish what is under way, and listen no more."""
         if self._runner is not None:
             await self._runner.cleanup()
-        for asker in self._askers:
-            await asker.close()
+        for client in self._clients:
+            await client.close()
         self._threads.shutdown()
 
     async def _write(self, request: web.Request) -> web.Response:
@@ -172,7 +172,7 @@ class Front:
         """What the sync server has done."""
         wanted = Request("GET", f"/sync_status?backend_count={len(self._backends)}")
         try:
-            answer = await self._status.ask(wanted, self._options.timeout_seconds)
+            answer = await self._status.send(wanted, self._options.timeout_seconds)
         except NoAnswer as error:
             return web.Response(status=404, text=f"{error}\n")
         if answer.status != 200:  # noqa: PLR2004

@@ -4,8 +4,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from yarl import URL
-
 from snk.handoff.client import Answered, Client, NoAnswer
 from snk.handoff.outcome import HUSTDB, VERSION_HEADERS, Answer
 from snk.handoff.request import Request
@@ -18,38 +16,6 @@ _DEFECT = 500
 
 State = Literal["done", "refused", "failed", "unknown"]
 """The write is there; it was refused for ever; it is not there; or nobody knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told(Answered):
-    """An answer as a whole.
-
-    Attributes:
-        versions: its headers that are hustdb's own.
-        body: all of it.
-    """
-
-    versions: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-class Asker(Client):
-    """A client that returns whole answers."""
-
-    async def ask(self, request: Request, seconds: float) -> Told:
-        """Send a request; otherwise like `send`."""
-        answer = await self.send(request, seconds)
-        assert isinstance(answer, Told)  # noqa: S101 - see _send
-        return answer
-
-    async def _send(self, request: Request, url: URL) -> Told:
-        async with self._session.request(
-            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
-        ) as answer:
-            body = await answer.read()
-            versions = {name: text for name, text in answer.headers.items() if name.lower() in VERSION_HEADERS}
-            text = body[:200].decode("utf-8", "backslashreplace")
-            return Told(answer.status, bool(versions), 0.0, text, versions, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +44,7 @@ class Member:
         skip_seconds: how long it is left alone.
     """
 
-    def __init__(self, client: Asker, timeout_seconds: float, skip_seconds: float) -> None:
+    def __init__(self, client: Client, timeout_seconds: float, skip_seconds: float) -> None:
         self._client = client
         self._timeout_seconds = timeout_seconds
         self._skip_seconds = skip_seconds
@@ -90,7 +56,7 @@ class Member:
         if self._skips():
             return Verdict("failed")
         try:
-            verdict = _judged(await self._client.ask(request, self._timeout_seconds), removes=removes)
+            verdict = _judged(await self._client.send(request, self._timeout_seconds), removes=removes)
         except NoAnswer as error:
             verdict = Verdict("unknown" if error.sent else "failed")
         if verdict.state in ("done", "refused"):
@@ -110,11 +76,12 @@ class Member:
         return False
 
 
-def _judged(answer: Told, *, removes: bool) -> Verdict:
+def _judged(answer: Answered, *, removes: bool) -> Verdict:
     """What an answer means; after a defect on its side, a backend may have taken the write or not."""
     outcome = HUSTDB.judge(Answer(answer.status, answer.versioned, removes))
     if outcome == "done":
-        return Verdict("done", answer.status, answer.versions)
+        versions = {name: text for name, text in answer.headers.items() if name.lower() in VERSION_HEADERS}
+        return Verdict("done", answer.status, versions)
     if outcome == "dead":
         return Verdict("refused", answer.status)
     return Verdict("unknown" if answer.status >= _DEFECT else "failed", answer.status)

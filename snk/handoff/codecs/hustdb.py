@@ -16,7 +16,7 @@ KeyForm = Literal["raw", "wire"]
 """Whether the keys of methods 1 to 4 are in the log as they are, or percent-encoded already."""
 
 _HEAD = re.compile(rb"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] \[[A-Z ]{5}\] \| ")
-_TABLE = re.compile(rb"[0-9A-Za-z_:.]{1,64}")
+TABLE = re.compile(rb"[0-9A-Za-z_:.]{1,64}")
 _WIRE = re.compile(rb"(?:%[0-9A-Fa-f]{2}|['(),\-.0-9A-Z\[\]_a-z|])+")
 _PLAIN = frozenset(b"'(),-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz|")
 _ENCODED = [chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(256)]
@@ -164,7 +164,7 @@ def _unfit(record: Record, key_form: KeyForm) -> str | None:
     method = METHODS.get(record.method)
     if method is None:
         return f"the method {record.method} is unknown"
-    if "tb" in method.arguments and not _TABLE.fullmatch(record.tb):
+    if "tb" in method.arguments and not TABLE.fullmatch(record.tb):
         return f"the table {record.tb[:80]!r} is not 1 to 64 of the characters 0-9 A-Z a-z _ : ."
     if key_form == "wire" and record.method in LOGGED_AS_SENT and not _WIRE.fullmatch(record.key):
         return "the key is not percent-encoded, and key_form is wire"
