@@ -1,6 +1,8 @@
 """docker-compose.yml as docker-compose reads it: merged, its variables resolved."""
 
+import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from dotenv import dotenv_values
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
+CONFIG = ROOT / "docker" / "snk-handoff.toml"
 INNERMOST = re.compile(r"\$\{(\w+)(?::-([^${}]*))?\}")
 
 
@@ -24,6 +27,13 @@ def services(project: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = resolved(yaml.safe_load(FILE.read_text())["services"], project)
     for service in found.values():
         service["environment"] = environment(service, project)
+    return found
+
+
+def with_path(found: dict[str, Any]) -> dict[str, Any]:
+    """The services, with the programs of this interpreter in their path."""
+    for service in found.values():
+        service["environment"]["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
     return found
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from snk.handoff.settings import load_settings
 from snk.pair.settings import Settings as SnkSettings
-from tests.docker.compose import DOCKERFILE, FILE, dotenv, resolved, services
+from tests.docker.compose import CONFIG, DOCKERFILE, FILE, ROOT, dotenv, resolved, services
 from tst.settings import Settings as TstSettings
 
 SERVERS = ["first_db", "second_db", "snk_redis"]
 PROGRAMS = ["snk_service", "tst_service"]
+HANDOFF = ["handoff_service", "handoff_front"]
 
 
 @pytest.fixture
@@ -31,8 +33,9 @@ def test_compose_file_is_valid() -> None:
 
 
 def test_up_starts_all_five_services(found: dict[str, Any]) -> None:
-    assert sorted(found) == sorted(SERVERS + PROGRAMS)
-    assert not any("profiles" in service for service in found.values())
+    assert sorted(found) == sorted(SERVERS + PROGRAMS + HANDOFF)
+    assert sorted(name for name, service in found.items() if "profiles" not in service) == sorted(SERVERS + PROGRAMS)
+    assert all(found[name]["profiles"] == ["handoff"] for name in HANDOFF)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -44,12 +47,44 @@ def test_servers_are_pinned_and_not_root_and_looked_after(found: dict[str, Any],
     assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_programs_are_built_here_and_looked_after(found: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize("name", PROGRAMS + HANDOFF)
+def test_programs_are_built_here_and_looked_after_and_have_no_rights(found: dict[str, Any], name: str) -> None:
     service = found[name]
     assert f"AS {service['build']['target']}\n" in DOCKERFILE.read_text()
-    assert service["restart"] == "unless-stopped"
-    assert service["depends_on"]["first_db"] == service["depends_on"]["second_db"] == {"condition": "service_healthy"}
+    assert (service["restart"], service["init"], "user" in service) == ("unless-stopped", True, False)
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_pair_waits_for_its_databases(found: dict[str, Any], name: str) -> None:
+    wanted = found[name]["depends_on"]
+    assert wanted["first_db"] == wanted["second_db"] == {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize("name", HANDOFF)
+def test_the_handoff_depends_on_nothing_and_has_a_health_check_of_its_own(found: dict[str, Any], name: str) -> None:
+    assert "depends_on" not in found[name]
+    assert found[name]["healthcheck"]["test"], "that of the image asks the daemon of the pair"
+
+
+def test_the_handoff_shares_a_volume_that_its_user_may_write_to(found: dict[str, Any]) -> None:
+    one, other = (found[name]["volumes"] for name in HANDOFF)
+    assert one == other
+    config, data = one
+    source, target, mode = config.split(":")
+    assert (ROOT / source, mode) == (CONFIG, "ro")
+    assert all(found[name]["environment"]["SNK_CONFIG"] == target for name in HANDOFF)
+    volume, folder = data.split(":")
+    assert volume in yaml.safe_load(FILE.read_text())["volumes"]
+    made = re.search(r"install -d -o (\d+) -g (\d+) -m 700 (.+)", DOCKERFILE.read_text())
+    user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert made
+    assert user
+    assert made.groups()[:2] == user.groups()
+    settings = load_settings(CONFIG)
+    assert made[3].split() == [folder, str(settings.logs), str(settings.state)]
+    assert {settings.logs.parent, settings.state.parent} == {Path(folder)}
 
 
 def test_load_knows_the_databases_only(found: dict[str, Any]) -> None:
@@ -72,9 +107,13 @@ def test_a_port_in_the_environment_moves_server_and_clients_alike() -> None:
     assert (client["DB_PORT"], client["SECOND_DB_PORT"], client["REDIS_PORT"]) == ("5555", "6666", "7777")
 
 
-def test_only_the_status_is_published_and_on_this_machine_only(found: dict[str, Any]) -> None:
-    published = [port for service in found.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:8089:8089"]
+def test_only_status_and_front_are_published_and_on_this_machine_only(found: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in found.items() if "ports" in service}
+    assert published == {
+        "snk_service": ["127.0.0.1:8089:8089"],
+        "handoff_service": ["127.0.0.1:8090:8090"],
+        "handoff_front": ["127.0.0.1:8091:8091"],
+    }
 
 
 def test_status_is_for_the_container_only_until_a_token_is_set(found: dict[str, Any]) -> None:

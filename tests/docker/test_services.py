@@ -5,12 +5,9 @@ daemon's own.
 """
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +15,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from snk.embedded.process import free_port
-from tests.docker.compose import DOCKERFILE, dotenv, services
+from tests.docker.compose import DOCKERFILE, dotenv, services, with_path
+from tests.docker.conftest import Launch
 from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.tst.process import Summary
 
-Launch = Callable[[str], "subprocess.Popen[str]"]
 ROWS = 20_000
 
 
@@ -33,37 +30,9 @@ def found(own_pair: Any) -> dict[str, Any]:
     for name, url in (("FIRST_DB", own_pair.first), ("SECOND_DB", own_pair.second), ("REDIS", own_pair.redis)):
         addresses[f"{name}_HOST"], addresses[f"{name}_PORT"] = str(urlsplit(url).hostname), str(urlsplit(url).port)
     project = {**dotenv(), **addresses}
-    result = services(project)
+    result = with_path(services(project))
     result["snk_service"]["environment"]["SNK_HTTP_PORT"] = str(free_port())
-    for service in result.values():
-        service["environment"]["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
     return result
-
-
-@pytest.fixture
-def launch(found: dict[str, Any], tmp_path: Path) -> Iterator[Launch]:
-    """Start a service by its name; what still runs at the end is killed."""
-    started: list[subprocess.Popen[str]] = []
-
-    def run(name: str) -> "subprocess.Popen[str]":
-        service = found[name]
-        with (tmp_path / f"{name}.log").open("w") as log:
-            started.append(
-                subprocess.Popen(
-                    service["command"],
-                    env=service["environment"],
-                    cwd=tmp_path,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                )
-            )
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.long

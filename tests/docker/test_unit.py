@@ -1,37 +1,53 @@
-"""The systemd unit: no complaint of systemd's own checks, and its command says to systemd what the unit promises."""
+"""The systemd units: no complaint of systemd's own checks, and their commands say to systemd what the units promise."""
 
 import configparser
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from snk.embedded.process import free_port
+from snk.handoff.settings import Handoff
 from tests.docker.compose import ROOT
 from tests.kit.databases import DEADLINE_SECONDS
+from tests.kit.handoff import World
 
-UNIT = ROOT / "docker" / "snk.service"
+UNITS = {name: ROOT / "docker" / f"{name}.service" for name in ("snk", "snk-handoff")}
+PROGRAM = "/opt/snk/bin/snk"
+COMMANDS = {"snk": ["run"], "snk-handoff": ["handoff", "run", "--config", "/etc/snk/snk.toml"]}
 ANALYZE = shutil.which("systemd-analyze") or ""
 # Tenths; 10.0 is a service without any protection. What remains is that it may speak to any address.
 MOST_EXPOSED = 13
+OWNER, GUEST = 30_000, 30_001
+"""Users that nobody has."""
 
 needs_systemd = pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not installed here")
+each_unit = pytest.mark.parametrize("name", UNITS)
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit with a program that exists: systemd looks."""
-    path = tmp_path / UNIT.name
-    text = UNIT.read_text()
-    assert "ExecStart=/opt/snk/bin/snk run\n" in text
-    path.write_text(text.replace("/opt/snk/bin/snk", sys.executable))
+def unit(name: str, tmp_path: Path) -> Path:
+    """A unit with a program that exists: systemd looks."""
+    path = tmp_path / UNITS[name].name
+    path.write_text(UNITS[name].read_text().replace(PROGRAM, sys.executable))
     return path
+
+
+def section(name: str, title: str) -> configparser.SectionProxy:
+    """One section of a unit; of a line that is there twice, the last."""
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(UNITS[name])
+    return parser[title]
 
 
 def analyze(*args: str | Path) -> subprocess.CompletedProcess[str]:
@@ -39,48 +55,75 @@ def analyze(*args: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *args], capture_output=True, text=True, check=False, env=environment)
 
 
+@each_unit
 @needs_systemd
 def test_systemd_knows_every_line(unit: Path) -> None:
     done = analyze("verify", "--man=no", unit)
     assert (done.returncode, done.stderr) == (0, "")  # an unknown key only warns
 
 
+@each_unit
 @needs_systemd
 def test_systemd_finds_it_well_protected(unit: Path) -> None:
     done = analyze("security", "--offline=true", f"--threshold={MOST_EXPOSED}", unit)
     assert done.returncode == 0, done.stdout
 
 
-def test_it_is_restarted_except_when_a_person_has_to_act() -> None:
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(UNIT)
-    service = parser["Service"]
-    assert parser["Unit"]["StartLimitIntervalSec"] == "0"
+@each_unit
+def test_it_is_restarted_except_when_a_person_has_to_act(name: str) -> None:
+    service = section(name, "Service")
+    assert section(name, "Unit")["StartLimitIntervalSec"] == "0"
     assert (service["Type"], service["NotifyAccess"], service["Restart"]) == ("notify", "main", "on-failure")
     assert service["RestartPreventExitStatus"] == "2"
     assert int(service["TimeoutStopSec"]) > 5
     assert int(service["WatchdogSec"])
 
 
-def test_its_command_reports_ready_and_alive_and_stopping(pair: Any, tmp_path: Path) -> None:
+@dataclass
+class Started:
+    """What a unit needs to be started here.
+
+    Attributes:
+        words: its command, with files of this test.
+        environment: what its command is told.
+    """
+
+    words: list[str]
+    environment: dict[str, str]
+
+
+@pytest.fixture
+def ready(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Started:
+    """A unit's command, and what it needs."""
+    assert section(name, "Service")["ExecStart"] == " ".join([PROGRAM, *COMMANDS[name]])
+    if name == "snk-handoff":
+        config = World(tmp_path).config()
+        return Started(
+            [word.replace("/etc/snk/snk.toml", str(config)) for word in COMMANDS[name]], {"PATH": os.defpath}
+        )
+    pair = request.getfixturevalue("pair")
+    environment = {
+        "PATH": os.defpath,
+        "FIRST_DB_URL": pair.first,
+        "SECOND_DB_URL": pair.second,
+        "REDIS_URL": pair.redis,
+        "SNK_HTTP_PORT": str(free_port()),
+    }
+    subprocess.run([snk(), "init"], env=environment, cwd=tmp_path, check=True, capture_output=True)
+    return Started(COMMANDS[name], environment)
+
+
+@each_unit
+def test_its_command_reports_ready_and_alive_and_stopping(ready: Started, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(DEADLINE_SECONDS)
-        environment = {
-            "PATH": os.defpath,
-            "FIRST_DB_URL": pair.first,
-            "SECOND_DB_URL": pair.second,
-            "REDIS_URL": pair.redis,
-            "SNK_HTTP_PORT": str(free_port()),
-        }
-        snk = Path(sys.executable).with_name("snk")
-        subprocess.run([snk, "init"], env=environment, cwd=tmp_path, check=True, capture_output=True)
-        environment |= {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "2000000"}
-        with subprocess.Popen([snk, "run"], env=environment, cwd=tmp_path) as daemon:
+        environment = ready.environment | {"NOTIFY_SOCKET": systemd.getsockname(), "WATCHDOG_USEC": "2000000"}
+        with subprocess.Popen([snk(), *ready.words], env=environment, cwd=tmp_path) as daemon:
             try:
-                assert until_message(systemd, "READY=1")
-                assert until_message(systemd, "WATCHDOG=1")
+                told = [*until_message(systemd, "READY=1"), *until_message(systemd, "WATCHDOG=1")]
+                assert any(line.startswith("STATUS=") for line in told)
+                assert "STOPPING=1" not in [*told, *until_message(systemd, "WATCHDOG=1")]
                 daemon.send_signal(signal.SIGTERM)
                 assert until_message(systemd, "STOPPING=1")
                 assert daemon.wait(DEADLINE_SECONDS) == 0
@@ -88,8 +131,73 @@ def test_its_command_reports_ready_and_alive_and_stopping(pair: Any, tmp_path: P
                 daemon.kill()
 
 
-def until_message(systemd: socket.socket, wanted: str) -> bool:
+def until_message(systemd: socket.socket, wanted: str) -> list[str]:
     """Read notifications until this one; the socket's time-out is for the case that it never comes."""
-    while wanted not in systemd.recv(4096).decode().splitlines():
-        pass
-    return True
+    told: list[str] = []
+    while wanted not in told:
+        told += systemd.recv(4096).decode().splitlines()
+    return told
+
+
+def snk() -> Path:
+    return Path(sys.executable).with_name("snk")
+
+
+@pytest.fixture
+def installed() -> Iterator[Path]:
+    """The folder of the hand-off, as the commands at the top of its unit make it, with one backend."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give folders to others")
+    with tempfile.TemporaryDirectory() as root:  # unlike the folder of a test, it can be opened to others
+        Path(root).chmod(0o711)
+        commands = re.findall(r"^#   (install -d .+?)(?:  .*)?$", UNITS["snk-handoff"].read_text(), re.MULTILINE)
+        assert len(commands) == 4
+        for command in commands:
+            here = command.replace("snk-handoff", str(OWNER)).replace("/var/lib", root)
+            subprocess.run(["/bin/sh", "-c", here], check=True)
+        yield Path(root, "snk", "handoff")
+
+
+def as_user(user: int, command: str, folder: Path, umask: int = 0o077) -> bool:
+    """Whether a command of this user, who is in the group of the owner, succeeds."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd="/",
+        env={"PATH": os.defpath, "D": str(folder)},
+        user=user,
+        group=user,
+        extra_groups=[OWNER],
+        umask=umask,
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def test_its_user_may_write_where_the_handoff_keeps_its_files() -> None:
+    service = section("snk-handoff", "Service")
+    settings = Handoff()
+    assert {settings.logs.parent, settings.state.parent} == {Path("/var/lib", service["StateDirectory"])}
+    assert (service["User"], service["Group"], "DynamicUser" in service) == ("snk-handoff", "snk-handoff", False)
+    assert f"-m {service['StateDirectoryMode'].lstrip('0')} /var/lib/snk/handoff\n" in UNITS["snk-handoff"].read_text()
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o007])
+def test_logs_of_another_user_can_be_read_and_deleted(installed: Path, umask: int) -> None:
+    assert as_user(GUEST, 'echo line >> "$D/logs/HOST:PORT/log"', installed, umask)
+    assert as_user(OWNER, 'grep -q line "$D/logs/HOST:PORT/log" && rm -f "$D/logs/HOST:PORT/log"', installed)
+    assert not list((installed / "logs" / "HOST:PORT").iterdir())
+
+
+def test_another_user_may_make_the_folder_of_a_backend(installed: Path) -> None:
+    assert as_user(GUEST, 'mkdir "$D/logs/other:1" && echo line > "$D/logs/other:1/log"', installed, 0o007)
+    assert as_user(OWNER, 'rm -f "$D/logs/other:1/log"', installed)
+    assert not list((installed / "logs" / "other:1").iterdir())
+
+
+def test_another_user_reaches_the_logs_and_nothing_else(installed: Path) -> None:
+    assert as_user(OWNER, 'mkdir "$D/state/dead"', installed)
+    assert not as_user(GUEST, 'ls "$D"', installed)
+    assert not as_user(GUEST, 'ls "$D/state"', installed)
+    assert not as_user(GUEST, 'ls "$D/state/dead"', installed)
+    assert not as_user(GUEST, 'mkdir "$D/more"', installed)
