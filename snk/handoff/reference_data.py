@@ -6,7 +6,7 @@ that arrives late would bring it back. Members of sets and sorted sets are keys 
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,6 +158,11 @@ class Data:
         self._kinds = kinds
         return replies
 
+    async def entries(self) -> dict[Place, Entry]:
+        """What is known of every key, also of those that are not there any more."""
+        async with self._engine.connect() as connection:
+            return _by_place(await connection.execute(sa.select(ENTRY)))
+
     async def digest(self) -> str:
         """A check sum of all that is there, the same wherever the same is there; times to live are left out."""
         total = hashlib.sha256()
@@ -183,7 +188,10 @@ def _apply(entries: dict[Place, Entry], kinds: dict[bytes, str], request: Asked,
 
 async def _entries(connection: AsyncConnection, places: set[Place]) -> dict[Place, Entry]:
     tables, keys = zip(*places, strict=True)
-    rows = await connection.execute(WANTED, {"tables": tables, "keys": keys})
+    return _by_place(await connection.execute(WANTED, {"tables": tables, "keys": keys}))
+
+
+def _by_place(rows: Iterable[Any]) -> dict[Place, Entry]:
     return {(row.tb, row.key): Entry(row.version, row.value, int(row.score), row.ttl) for row in rows}
 
 
