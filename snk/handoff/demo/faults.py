@@ -9,6 +9,7 @@ from snk.handoff.demo.stage import FIRST, SYNC, Stage, until
 from snk.handoff.demo.watch import Watch
 
 NOTICE_SECONDS = 5.0
+SENT_SHARE = 0.2
 
 
 class Faults:
@@ -64,12 +65,12 @@ class Faults:
         self._stage.network.restore()
 
     async def _kill_sync_server(self) -> None:
-        """Kill it in the middle of its work: it has sent some lines, and others wait."""
-        sent = self._watch.count("synced")
+        """Kill it in the middle of its work: it has sent some of the lines, and others wait."""
+        some = self._watch.count("synced") + SENT_SHARE * self.waited["network cut"]
 
         async def works() -> bool:
             waiting = sum((await self._watch.look()).values())
-            return waiting > 0 and self._watch.count("synced") > sent
+            return waiting > 0 and self._watch.count("synced") > some
 
         await until(works, NOTICE_SECONDS)
         self._stage.kill(SYNC)
