@@ -15,6 +15,7 @@ from bench.results import Result
 from bench.scenario import Case, Runnable, Scenario, Shown
 from bench.scenarios import latency, resync, verify
 from bench.scenarios.catch_up import catch_up
+from bench.scenarios.handoff import Replay, Waiting
 from bench.scenarios.limit import limit
 from bench.scenarios.live import live
 from bench.scenarios.scale import grown, spread
@@ -50,6 +51,7 @@ class Sizes:
         verified: rows of the tables compared, and the maximum number of rounds: reladiff takes minutes for large
             tables.
         counted: sources and workers of the project whose counters are checked.
+        missed: lines to replay, and in how many logs; lines that wait, in how many logs, and seconds to watch them.
         warm_rows: as in `ground`.
     """
 
@@ -65,6 +67,7 @@ class Sizes:
     wide: tuple[int, ...] = (32, 1024, 32_768)
     verified: tuple[tuple[int, int], ...] = ((1_000_000, 9), (5_000_000, 5), (20_000_000, 2))
     counted: tuple[int, int] = (1_000_000, 10_000)
+    missed: tuple[int, int, int, int, float] = (200_000, 1_000, 2_000_000, 2_000, 20.0)
     warm_rows: int = WARM_ROWS
 
 
@@ -81,6 +84,7 @@ SMOKE = Sizes(
     wide=(1024,),
     verified=((20_000, 1),),
     counted=(2000, 20),
+    missed=(2_000, 10, 20_000, 10, 2.0),
     warm_rows=1000,
 )
 
@@ -167,6 +171,7 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
         _scale(sizes),
         _verify(sizes),
         _resync(sizes),
+        _handoff(sizes),
         _limit(sizes),
         _cost(),
     )
@@ -279,6 +284,22 @@ def _resync(sizes: Sizes) -> Scenario:
         Shown("wrong", "wrong answers"),
     )
     return Scenario("resync", "Re-sync", about, shown, [Counted(*sizes.counted)])
+
+
+def _handoff(sizes: Sizes) -> Scenario:
+    lines, logs, waiting, waiting_logs, seconds = sizes.missed
+    about = (
+        "Lines of 200 bytes replayed to one backend, 32 at once, per second between the first and the last request that"
+        " arrived. *bare loop*: the same bodies posted with the same library, without logs, order or account. Then what"
+        " the sync server takes while very many lines wait and are sent, and while none is there."
+    )
+    shown = (
+        Shown("lines_per_second", "lines/s", compared=True),
+        Shown("peak_mib", "peak MiB"),
+        Shown("core_percent", "% of a core", 2),
+        Shown("wrong", "wrong"),
+    )
+    return Scenario("handoff", "Hand-off", about, shown, [Replay(lines, logs), Waiting(waiting, waiting_logs, seconds)])
 
 
 def _limit(sizes: Sizes) -> Scenario:

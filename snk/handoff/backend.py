@@ -15,6 +15,7 @@ from snk.handoff.request import Write
 MOST_LINES = 2000
 MOST_BYTES = 8 * 2**20
 """Lines and bytes of one backend that are in memory at once."""
+STUCK_SECONDS = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +72,9 @@ class Backend:
         closing: whether nothing more is to be sent.
         reading: whether lines of a log are being taken into memory.
         last_error: the last thing that went wrong.
+        dead_letters: how many there are.
+        undeletable: finished logs that cannot be deleted, and why.
+        under_way: requests that were sent and are not answered.
         candidates: the names of logs that may be finished.
         wake_reader: set when there may be something to read, or room for it.
         wake_checker: set when it should be asked now whether it is alive.
@@ -87,6 +91,7 @@ class Backend:
     last_error: str = ""
     counts: Counts = field(default_factory=Counts)
     dead_letters: int = 0
+    undeletable: dict[str, str] = field(default_factory=dict)
     under_way: int = 0
     candidates: set[str] = field(default_factory=set)
     wake_reader: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,6 +106,7 @@ class Backend:
         self._lines = 0
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._moved = time.monotonic()
 
     @property
     def sendable(self) -> bool:
@@ -128,6 +134,12 @@ class Backend:
         if not self.sendable or self.breaker.state != "closed":
             return True
         return not self._lines and not self._offered
+
+    @property
+    def stuck(self) -> bool:
+        """Whether lines could be sent, and none was for long: something in here hangs."""
+        could = bool(self._ready) and self.sendable and self.breaker.admits(self.under_way, time.monotonic())
+        return could and time.monotonic() - self._moved > STUCK_SECONDS
 
     @property
     def left(self) -> bool:
@@ -185,6 +197,7 @@ class Backend:
                 if not waiter.done():
                     self._idle.remove(waiter)
         self.under_way += 1
+        self._moved = time.monotonic()
         return self._ready.popleft()
 
     def settled(self, item: Item) -> None:

@@ -53,6 +53,8 @@ class Breaker:
 
     def succeeded(self) -> bool:
         """The backend answered a line as it should; return whether the breaker was open."""
+        if self.state == "closed" and self.slots == self.most and self.patience == 1 and not self._failing:
+            return False  # as nearly always
         was_open = self.state != "closed"
         self.state, self.reason, self.patience = "closed", "", 1
         self.slots = 1 if was_open else min(self.most, self.slots + 1)

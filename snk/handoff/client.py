@@ -1,15 +1,16 @@
 """Sends requests to one backend over kept connections, and says what is known when there is no answer."""
 
-import asyncio
 import email.utils
 import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 
 import aiohttp
 from yarl import URL
 
+from snk.handoff.deadlines import Deadlines
 from snk.handoff.outcome import VERSION_HEADERS
 from snk.handoff.request import Request
 
@@ -44,18 +45,23 @@ class Answered:
     Attributes:
         headers: by their names, whose case does not matter.
         body: as much of it as is read.
-        retry_after: for how many seconds the backend asked to be left alone.
+        resent: whether the request was sent a second time, because the first answer was lost.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    retry_after: float
+    resent: bool = False
 
     @property
     def versioned(self) -> bool:
         """Whether it carries a header of hustdb."""
         return any(name in self.headers for name in VERSION_HEADERS)
+
+    @property
+    def retry_after(self) -> float:
+        """For how many seconds the backend asked to be left alone; 0 if it did not."""
+        return retry_after(self.headers["Retry-After"], time.time()) if "Retry-After" in self.headers else 0.0
 
     @property
     def text(self) -> str:
@@ -67,7 +73,11 @@ class Client:
     """The connections to one backend."""
 
     def __init__(self, name: str, slots: int, authorization: str | None, *, tls: bool = False) -> None:
-        self._base = f"{'https' if tls else 'http'}://{name}"
+        self._scheme = "https" if tls else "http"
+        host, _, port = name.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._deadlines = Deadlines()
+        self._answered_at = float("-inf")
         headers = {"Authorization": "Basic " + b64encode(authorization.encode()).decode()} if authorization else {}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=slots + 1, keepalive_timeout=KEEP_SECONDS),
@@ -88,18 +98,18 @@ class Client:
         Raises:
             NoAnswer: there was none.
         """
-        url = URL(self._base + request.target, encoded=True)
+        path, _, query = request.target.partition("?")
+        url = URL.build(
+            scheme=self._scheme, host=self._host, port=self._port, path=path, query_string=query, encoded=True
+        )
         try:
-            async with asyncio.timeout(seconds):
-                try:
-                    return await self._send(request, url)
-                except aiohttp.ServerDisconnectedError:
-                    return await self._send(request, url)
+            return await self._deadlines.within(seconds, self._send_and_again(request, url))
         except TimeoutError:
             raise NoAnswer(f"no answer within {seconds:g} s", sent=True, late=True) from None
         except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or str(error.os_error)
-            raise NoAnswer(f"it cannot be reached: {reason}", sent=False, reachable=False) from None
+            # aiohttp itself sends a GET again that met a dead connection, and does not tell.
+            sent = request.method == "GET" and monotonic() - self._answered_at < 2 * KEEP_SECONDS
+            raise NoAnswer(_unreachable(error), sent=sent, reachable=False) from None
         except (aiohttp.ClientError, OSError) as error:
             raise NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True) from None
 
@@ -117,7 +127,16 @@ class Client:
         """Close all connections."""
         await self._session.close()
 
-    async def _send(self, request: Request, url: URL) -> Answered:
+    async def _send_and_again(self, request: Request, url: URL) -> Answered:
+        try:
+            return await self._send(request, url)
+        except aiohttp.ServerDisconnectedError:
+            try:
+                return await self._send(request, url, resent=True)
+            except aiohttp.ClientConnectorError as error:
+                raise NoAnswer(_unreachable(error), sent=True, reachable=False) from None
+
+    async def _send(self, request: Request, url: URL, *, resent: bool = False) -> Answered:
         async with self._session.request(
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         ) as answer:
@@ -126,9 +145,12 @@ class Client:
                 body += await answer.content.read(MOST_ANSWER_BYTES)
             if not answer.content.at_eof():
                 answer.close()
-            headers = answer.headers
-            after = retry_after(headers["Retry-After"], time.time()) if "Retry-After" in headers else 0.0
-            return Answered(answer.status, headers, body, after)
+            self._answered_at = monotonic()
+            return Answered(answer.status, answer.headers, body, resent)
+
+
+def _unreachable(error: aiohttp.ClientConnectorError) -> str:
+    return f"it cannot be reached: {error.os_error.strerror or error.os_error}"
 
 
 def retry_after(text: str, now: float) -> float:

@@ -16,12 +16,13 @@ from snk.handoff.state import State
 SAMPLE = 100
 """Lines of each backend that are decoded."""
 FREE_SHARE = 0.1
+DELETES = "Let it: finished logs are deleted there"
 
 
 async def examine(settings: Handoff) -> AsyncIterator[Finding]:
     """Look at the folders, at what lies in them, and at the backends."""
-    for folder in _folders(settings):
-        yield folder
+    for finding in _folders(settings):
+        yield finding
     if not settings.logs.is_dir():
         return
     found = scan(settings.logs)
@@ -29,6 +30,9 @@ async def examine(settings: Handoff) -> AsyncIterator[Finding]:
         yield finding
     for backend in found.logs:
         yield await _alive(settings, backend)
+        folder = settings.logs / backend
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            yield Finding("error", backend, f"this user may not write to {str(folder)!r}", DELETES)
         for finding in _lines(settings, backend):
             yield finding
     if not found.logs:
@@ -44,10 +48,8 @@ def _folders(settings: Handoff) -> Iterator[Finding]:
             yield Finding(
                 "error", name, f"there is no folder {str(folder)!r}", "Create it, and let this user write to it"
             )
-        elif not os.access(folder, rights):
-            yield Finding(
-                "error", name, f"this user may not write to {str(folder)!r}", "Finished logs are deleted there"
-            )
+        elif not os.access(folder, rights, effective_ids=True):
+            yield Finding("error", name, f"this user may not write to {str(folder)!r}", DELETES)
         else:
             disk = os.statvfs(folder)
             free = disk.f_bavail / max(1, disk.f_blocks)

@@ -75,7 +75,7 @@ class Durable:
         self.trouble = reason
         self.writable.clear()
         self._wanted.set()
-        if self._reminder.due(reason):
+        if self._reminder.due("unwritable"):  # one line a minute, whatever it is that fails
             log.error("state_unwritable", reason=reason, effect="nothing is sent until it can be written")
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -251,7 +251,7 @@ def _locked(folder: int) -> Iterator[int]:
 def _opened(path: Path, folder: int) -> int:
     """Open a log with a shared lock; it was not deleted before the lock was there, and its name is on disk."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             if _is_at(descriptor, path):

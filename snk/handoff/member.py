@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from snk.handoff.client import Answered, Client, NoAnswer
-from snk.handoff.outcome import HUSTDB, VERSION_HEADERS, Answer
+from snk.handoff.outcome import HUSTDB, VERSION_HEADERS
 from snk.handoff.request import Request
 
 SLOTS = 256
@@ -78,7 +78,7 @@ class Member:
 
 def _judged(answer: Answered, *, removes: bool) -> Verdict:
     """What an answer means; after a defect on its side, a backend may have taken the write or not."""
-    outcome = HUSTDB.judge(Answer(answer.status, answer.versioned, removes))
+    outcome = HUSTDB.judge(answer.status, versioned=answer.versioned, removes=removes)
     if outcome == "done":
         versions = {name: text for name, text in answer.headers.items() if name.lower() in VERSION_HEADERS}
         return Verdict("done", answer.status, versions)

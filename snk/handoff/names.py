@@ -4,14 +4,14 @@ import re
 from datetime import datetime, timedelta
 
 PATTERN = "%Y-%m-%d-%H-%M.log"
-_LOG = re.compile(r"\d{4}-\d\d-\d\d-\d\d-\d\d\.log", re.ASCII)
+_LOG = re.compile(r"(\d{4})-(\d\d)-(\d\d)-(\d\d)-(\d\d)\.log", re.ASCII)
 _BACKEND = re.compile(r"(?:[0-9A-Za-z](?:[0-9A-Za-z.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]):([1-9]\d{0,4})", re.ASCII)
 MOST_PORT = 65535
 
 
 def is_log(name: str) -> bool:
     """Whether a file is a log: its name is a minute."""
-    return bool(_LOG.fullmatch(name)) and minute_of(name) is not None
+    return minute_of(name) is not None
 
 
 def is_backend(name: str) -> bool:
@@ -21,9 +21,10 @@ def is_backend(name: str) -> bool:
 
 
 def minute_of(name: str) -> datetime | None:
-    """The local minute of a log; None if there is no such minute."""
+    """The local minute of a log; None if the name is not that of a log, or there is no such minute."""
+    found = _LOG.fullmatch(name)
     try:
-        return datetime.strptime(name, PATTERN)  # noqa: DTZ007 - logs are named by local time
+        return datetime(*map(int, found.groups())) if found else None  # type: ignore[arg-type] # noqa: DTZ001 - local time
     except ValueError:
         return None
 

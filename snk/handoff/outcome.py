@@ -12,20 +12,6 @@ VERSION_HEADERS = ("version", "vererror")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer.
-
-    Attributes:
-        versioned: whether it carries a header of hustdb.
-        removes: whether the request was a removal.
-    """
-
-    status: int
-    versioned: bool = False
-    removes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Rules:
     """Which answers mean what.
 
@@ -40,13 +26,18 @@ class Rules:
     otherwise: Outcome = "pause"
     endless: bool = False
 
-    def judge(self, answer: Answer) -> Outcome:
-        """What an answer means."""
-        status = str(answer.status)
-        names = [status, f"{status[0]}xx"]
-        if answer.versioned:
+    def judge(self, status: int, *, versioned: bool, removes: bool) -> Outcome:
+        """What an answer means.
+
+        Args:
+            status: of the answer.
+            versioned: whether it carries a header of hustdb.
+            removes: whether the request was a removal.
+        """
+        names = [str(status), f"{status // 100}xx"]
+        if versioned:
             names.insert(0, f"{status} versioned")
-        if answer.removes:
+        if removes:
             names = [f"{name} removal" for name in names] + names
         return next((self.table[name] for name in names if name in self.table), self.otherwise)
 

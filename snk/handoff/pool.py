@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cache
 
 import structlog
 
@@ -11,10 +12,12 @@ from snk.handoff.client import Answered, Client, NoAnswer
 from snk.handoff.dead import DeadLetter, DeadLetters, Region, letter_of
 from snk.handoff.durable import Durable
 from snk.handoff.logfile import Line, LogFile
-from snk.handoff.outcome import Answer, Rules
+from snk.handoff.outcome import Rules
 from snk.handoff.request import BadLine, Codec
 
 log = structlog.get_logger()
+
+OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Pool:
         self._sending = sending
         self._letters = letters
         self._durable = durable
+        self._judge = cache(sending.rules.judge)
 
     async def take(self, file: LogFile, line: Line) -> None:
         """Decode a line, and take it into memory; one that can never be sent becomes a dead letter."""
@@ -84,7 +88,11 @@ class Pool:
         except NoAnswer as error:
             self._unanswered(item, error)
             return
-        outcome = self._sending.rules.judge(Answer(answer.status, answer.versioned, item.write.removes))
+        if answer.resent:
+            self._unknown(item)
+        # Nearly all answers are 200, whose headers need not be looked at.
+        versioned = answer.status != OK and answer.versioned
+        outcome = self._judge(answer.status, versioned=versioned, removes=item.write.removes)
         if outcome == "done":
             self._recovered()
             self._done(item)
@@ -137,8 +145,7 @@ class Pool:
         backend, now = self._backend, time.monotonic()
         backend.last_error = str(error)
         if error.sent:
-            backend.counts.unknown += 1
-            backend.counts.unknown_adds += item.write.adds
+            self._unknown(item)
         if not error.reachable:
             backend.died()
             backend.counts.again += 1
@@ -149,6 +156,11 @@ class Pool:
         backend.breaker.failed((item.log, item.number), str(error), now, backend.chance())
         backend.postpone(item, self._delay(1))
         backend.wake_checker.set()
+
+    def _unknown(self, item: Item) -> None:
+        """It is not known whether a request that was sent has changed the backend."""
+        self._backend.counts.unknown += 1
+        self._backend.counts.unknown_adds += item.write.adds
 
     def _paused(self, item: Item, answer: Answered) -> None:
         """Consume nothing, and say so: a wrong password, or something between us and the backend."""
@@ -168,10 +180,11 @@ class Pool:
         if item.tries >= sending.tries and not sending.rules.endless:
             await self._died(item, f"{reason}, {item.tries} times", answer.status)
             return
-        if answer.retry_after:
-            backend.breaker.wait(answer.retry_after, reason, now)
+        left_alone = answer.retry_after
+        if left_alone:
+            backend.breaker.wait(left_alone, reason, now)
         backend.breaker.failed((item.log, item.number), reason, now, backend.chance())
-        backend.postpone(item, max(answer.retry_after, self._delay(item.tries)))
+        backend.postpone(item, max(left_alone, self._delay(item.tries)))
 
     def _delay(self, tries: int) -> float:
         retry = self._sending.retry

@@ -165,6 +165,7 @@ class Progress:
             OSError: it fails still.
         """
         if self._handles is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             os.pwrite(self._handles.of(self.path), self.covered.packed + self._bits, 0)
             self._exists = self.saved = True
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -16,6 +16,7 @@ from snk.handoff.dead import Region, sync_folder
 from snk.handoff.logfile import LogFile
 from snk.handoff.names import is_over
 from snk.handoff.pool import Pool
+from snk.log import Reminder
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ class ReleaseFile:
     pool: Pool
     settle_seconds: float
     now: Callable[[], datetime] = datetime.now
+    _reminder: Reminder = field(default_factory=Reminder)
 
     @property
     def expects(self) -> bool:
@@ -48,10 +50,12 @@ class ReleaseFile:
         since = time.monotonic() - self.settle_seconds
         finished = [file for file in self._whole() if file.unchanged_since <= since]
         if not finished:
+            self.backend.undeletable = {}
             return 0
         for file, rest in await asyncio.to_thread(_torn, finished):
             await self.pool.torn(file, rest)
-        released = await asyncio.to_thread(_deleted, finished)
+        released, self.backend.undeletable = await asyncio.to_thread(_deleted, finished)
+        self._tell()
         for file in released:
             file.progress.detach()
             self.backend.logs.pop(file.name, None)
@@ -59,6 +63,14 @@ class ReleaseFile:
             log.debug("log_released", backend=self.backend.name, log=file.name, lines=file.lines)
         await asyncio.to_thread(_forget, released)
         return len(released)
+
+    def _tell(self) -> None:
+        """Say which finished logs cannot be deleted."""
+        for name, why in self.backend.undeletable.items():
+            if self._reminder.due(why):
+                log.error("log_undeletable", backend=self.backend.name, log=name, reason=why, effect="it stays")
+            return
+        self._reminder.over()
 
     def _whole(self) -> list[LogFile]:
         """The logs of which all is settled, and to which nothing more is to come."""
@@ -88,12 +100,19 @@ def _torn(files: Sequence[LogFile]) -> list[tuple[LogFile, bytes | Region]]:
     return found
 
 
-def _deleted(files: Sequence[LogFile]) -> list[LogFile]:
-    """Delete these logs of one folder, and return those that are deleted, also on disk."""
-    deleted = [file for file in files if _delete(file)]
+def _deleted(files: Sequence[LogFile]) -> tuple[list[LogFile], dict[str, str]]:
+    """Delete these logs of one folder; return those that are deleted, also on disk, and why others cannot be."""
+    deleted: list[LogFile] = []
+    faults: dict[str, str] = {}
+    for file in files:
+        try:
+            if _delete(file):
+                deleted.append(file)
+        except OSError as error:
+            faults[file.name] = error.strerror or str(error)
     if deleted:
         sync_folder(deleted[0].path.parent)
-    return deleted
+    return deleted, faults
 
 
 def _forget(files: Sequence[LogFile]) -> None:
@@ -103,10 +122,14 @@ def _forget(files: Sequence[LogFile]) -> None:
 
 
 def _delete(file: LogFile) -> bool:
-    """Delete a log, unless it has grown, is another file, or a writer has it open."""
+    """Delete a log, unless it is gone, has grown, is another file, or a writer has it open.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
     try:
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+    except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +137,7 @@ def _delete(file: LogFile) -> bool:
         if found.st_size != file.size or (file.place[1] and (found.st_dev, found.st_ino) != file.place):
             return False
         file.path.unlink()
-    except OSError:
+    except (BlockingIOError, FileNotFoundError):
         return False
     else:
         return True

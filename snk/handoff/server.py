@@ -178,8 +178,10 @@ class Server:
     def _see(self, found: Scan) -> None:
         """Take up what a scan found."""
         for name, logs in found.logs.items():
-            lane = self.lanes.get(name) or self._add(name)
-            self._take_up(lane, logs)
+            known = self.lanes.get(name)
+            self._take_up(known or self._add(name), logs)
+            if known is None:
+                self.state.forget_released(name, logs)
         self._to_count.set()
 
     def _take_up(self, lane: Lane, logs: dict[str, Seen]) -> None:

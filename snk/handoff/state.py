@@ -3,12 +3,12 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snk.errors import ServiceUnfit, SettingsError
-from snk.handoff.progress import HEADER_BYTES, TornProgress, unpacked
+from snk.handoff.progress import HEADER_BYTES, Handles, Progress, TornProgress, unpacked
 
 SUFFIX = ".progress"
 
@@ -58,14 +58,35 @@ class State:
         """The file of a log's progress; that of a log which had another name when it was last read is renamed."""
         folder = self.progress / backend
         path = folder / f"{name}{SUFFIX}"
-        if backend not in self._orphans:
-            folder.mkdir(exist_ok=True)
-            self._orphans[backend] = _by_place(folder)
-        known = self._orphans[backend].pop(place, None)
+        known = self._known(backend).pop(place, None)
         if known is not None and known != path and not path.exists():
             with suppress(OSError):
                 known.rename(path)
         return path
+
+    def forget_released(self, backend: str, logs: Collection[str]) -> None:
+        """Delete finished progress of logs that are gone: a server was killed between deleting the one and the other.
+
+        Args:
+            backend: whose logs were looked at for the first time.
+            logs: the names of those that exist.
+        """
+        for path in self._known(backend).values():
+            progress = Progress(path, Handles())
+            if path.name.removesuffix(SUFFIX) not in logs:
+                with suppress(OSError, TornProgress):
+                    progress.load()
+                    if progress.settled >= progress.covered.lines:
+                        path.unlink()
+
+    def _known(self, backend: str) -> dict[tuple[int, int], Path]:
+        """The progress that there was at the start, by the places of the logs; what is taken up is taken out."""
+        if backend not in self._orphans:
+            folder = self.progress / backend
+            with suppress(OSError):  # without room, writing progress fails, and is waited for
+                folder.mkdir(exist_ok=True)
+            self._orphans[backend] = _by_place(folder)
+        return self._orphans[backend]
 
     def quarantine(self, path: Path) -> Path | None:
         """Keep a file of progress aside that cannot be used; return its new path, if there was one."""

@@ -30,6 +30,7 @@ class BackendStatus:
         slots: how many may be under way.
         logs: how many logs there are.
         dead: dead letters.
+        undeletable: finished logs that cannot be deleted, and why.
     """
 
     state: str
@@ -43,6 +44,7 @@ class BackendStatus:
     logs: int
     dead: int
     last_error: str
+    undeletable: dict[str, str]
     counts: Counts
 
     @property
@@ -82,6 +84,8 @@ class Status:
                 found.append(f"{name} is paused: {backend.reason}")
             if backend.dead:
                 found.append(f"{name} has {backend.dead:,} dead letters")
+            if backend.undeletable:
+                found.append(f"{name}: finished logs cannot be deleted: {next(iter(backend.undeletable.values()))}")
             if backend.counts.lost:
                 found.append(f"{name}: {backend.counts.lost:,} lines vanished with their logs before they were sent")
         return [*found, *self.limits]
@@ -127,6 +131,7 @@ class Watcher:
             len(backend.logs),
             backend.dead_letters,
             backend.last_error,
+            backend.undeletable,
             backend.counts,
         )
 

@@ -355,3 +355,31 @@ def test_the_command_needs_logs_that_it_can_write(world: World) -> None:
     process = started(path, "front")
     assert "which is no writable folder" in process.communicate()[1].decode()
     assert process.returncode == 2
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_backend_that_dies_between_a_write_and_its_answer_may_have_it(tmp_path: Path, method: str) -> None:
+    """Its kept connection breaks, and a second attempt is refused: the write goes into the logs of all."""
+    taken: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            taken.append(head.split()[1] + await reader.readexactly(1 if method == "POST" else 0))
+            if len(taken) == 2:
+                server.close()
+                writer.transport.abort()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nVersion: 1\r\nContent-Length: 0\r\n\r\n")
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    name = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with front(tmp_path, (name, "127.0.0.1:1"), PATIENT) as ask:
+
+        async def sent(ver: int) -> int:
+            target = f"/hustdb/{'hset' if method == 'POST' else 'hdel'}?key=k&ver={ver}&tb=t"
+            return (await (ask.post(target, b"v") if method == "POST" else ask.get(target))).status
+
+        assert (await sent(7), await sent(8)) == (200, 502)
+    assert len(taken) == 2
+    logged = {path.parent.name: len(path.read_bytes().splitlines()) for path in tmp_path.glob("*/*.log")}
+    assert logged == {name: 1, "127.0.0.1:1": 2}

@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import os
 import resource
 import shutil
 from base64 import b64encode
@@ -240,37 +239,6 @@ async def test_retry_after_is_honoured(world: World, backend: Backend) -> None:
         seen = len(backend.got)
         await asyncio.sleep(0.3)
         assert len(backend.got) == seen <= 4
-
-
-async def test_an_unreadable_folder_is_told_once_and_picked_up_when_it_is_readable(
-    world: World, backend: Backend, capfd: pytest.CaptureFixture[str]
-) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads every folder")
-    folder = world.write(backend.name, line("a")).parent
-    folder.chmod(0)
-    try:
-        async with world.running() as server:
-            await until(lambda: backend.name in server.monitor.last.unreadable, "it is told")
-            await asyncio.sleep(0.5)
-            folder.chmod(0o755)
-            await until(lambda: len(backend.got) == 1, "it is read")
-    finally:
-        folder.chmod(0o755)
-    assert capfd.readouterr().out.count("folder_unreadable") == 1
-
-
-async def test_an_unreadable_log_does_not_stop_the_others(world: World, backend: Backend) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root reads every file")
-    log = world.write(backend.name, line("a"))
-    log.chmod(0)
-    world.write(backend.name, line("b"), NEXT)
-    async with world.running() as server:
-        await until(lambda: len(backend.got) == 1, "the other log")
-        assert backend_of(server, backend.name).logs[OLD].trouble
-        log.chmod(0o644)
-        await until(lambda: len(backend.got) == 2, "it is read")
 
 
 async def test_a_log_that_is_truncated_and_written_anew_is_sent_anew(world: World, backend: Backend) -> None:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -39,6 +38,11 @@ class _Method:
     arguments: tuple[str, ...]
     body: Literal["value", "key"] | None
     removes: bool = False
+
+    @property
+    def in_table(self) -> bool:
+        """Whether it names a table."""
+        return "tb" in self.arguments
 
 
 METHODS: dict[int, _Method] = {
@@ -135,7 +139,7 @@ class Hustdb:
         if not head:
             raise BadLine("it does not begin with a time and a level, such as [2023-11-14 22:13:20] [DEBUG] | ")
         try:
-            data = base64.b64decode(memoryview(line)[head.end() :], validate=True)
+            data = binascii.a2b_base64(line[head.end() :], strict_mode=True)
         except binascii.Error as error:
             raise BadLine(f"it is not base64: {error}") from None
         record = unpacked(data)
@@ -153,19 +157,17 @@ def percent_encoded(key: bytes) -> str:
     return "".join(map(_ENCODED.__getitem__, key))
 
 
-_CHECKS: tuple[tuple[Callable[[Record, _Method], bool], str], ...] = (
-    (lambda record, _: not record.key, "it has no key"),
-    (lambda record, method: method.body == "value" and not record.value, "it has no value"),
-)
-
-
 def _unfit(record: Record, key_form: KeyForm) -> str | None:
     """Why no request can be made of a record; a backend would answer with 404, as if its path were wrong."""
     method = METHODS.get(record.method)
     if method is None:
         return f"the method {record.method} is unknown"
-    if "tb" in method.arguments and not TABLE.fullmatch(record.tb):
+    if method.in_table and not TABLE.fullmatch(record.tb):
         return f"the table {record.tb[:80]!r} is not 1 to 64 of the characters 0-9 A-Z a-z _ : ."
+    if not record.key:
+        return "it has no key"
+    if method.body == "value" and not record.value:
+        return "it has no value"
     if key_form == "wire" and record.method in LOGGED_AS_SENT and not _WIRE.fullmatch(record.key):
         return "the key is not percent-encoded, and key_form is wire"
-    return next((why for fails, why in _CHECKS if fails(record, method)), None)
+    return None

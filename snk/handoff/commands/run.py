@@ -80,6 +80,7 @@ async def _notify(watcher: Watcher, server: Server, stop: asyncio.Event) -> None
         status = watcher.status()
         waiting = sum(backend.pending_lines for backend in status.backends.values())
         notifier.status("; ".join(status.troubles) or f"{len(status.backends)} backends, {waiting:,} lines wait")
-        notifier.watchdog()
+        if not any(lane.backend.stuck for lane in server.lanes.values()):
+            notifier.watchdog()
         await asyncio.wait((stopping,), timeout=min(NOTIFY_SECONDS, (notifier.watchdog_seconds or NOTIFY_SECONDS) / 3))
     notifier.stopping()
