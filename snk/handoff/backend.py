@@ -12,7 +12,7 @@ from snk.handoff.breaker import Breaker
 from snk.handoff.logfile import LogFile
 from snk.handoff.request import Write
 
-MOST_LINES = 2000
+MOST_LINES = 1000
 MOST_BYTES = 8 * 2**20
 """Lines and bytes of one backend that are in memory at once."""
 STUCK_SECONDS = 30.0

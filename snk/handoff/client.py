@@ -4,8 +4,8 @@ import email.utils
 import time
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -38,8 +38,7 @@ class NoAnswer(Exception):  # noqa: N818 - what it means is the caller's busines
         self.reachable = reachable
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """An answer.
 
     Attributes:
@@ -103,15 +102,11 @@ class Client:
             scheme=self._scheme, host=self._host, port=self._port, path=path, query_string=query, encoded=True
         )
         try:
-            return await self._deadlines.within(seconds, self._send_and_again(request, url))
-        except TimeoutError:
-            raise NoAnswer(f"no answer within {seconds:g} s", sent=True, late=True) from None
-        except aiohttp.ClientConnectorError as error:
-            # aiohttp itself sends a GET again that met a dead connection, and does not tell.
-            sent = request.method == "GET" and monotonic() - self._answered_at < 2 * KEEP_SECONDS
-            raise NoAnswer(_unreachable(error), sent=sent, reachable=False) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True) from None
+            return await self._deadlines.within(seconds, self._send(request, url))
+        except aiohttp.ServerDisconnectedError:
+            return await self._send_again(request, url, seconds)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._why(error, request, seconds) from None
 
     async def alive(self, seconds: float) -> str:
         """Why the backend is not alive; empty if it is."""
@@ -127,30 +122,40 @@ class Client:
         """Close all connections."""
         await self._session.close()
 
-    async def _send_and_again(self, request: Request, url: URL) -> Answered:
-        try:
-            return await self._send(request, url)
-        except aiohttp.ServerDisconnectedError:
-            try:
-                return await self._send(request, url, resent=True)
-            except aiohttp.ClientConnectorError as error:
-                raise NoAnswer(_unreachable(error), sent=True, reachable=False) from None
-
-    async def _send(self, request: Request, url: URL, *, resent: bool = False) -> Answered:
+    async def _send(self, request: Request, url: URL) -> Answered:
         async with self._session.request(
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         ) as answer:
-            body = await answer.content.read(MOST_ANSWER_BYTES)
-            while not answer.content.at_eof() and len(body) < MOST_ANSWER_BYTES:
-                body += await answer.content.read(MOST_ANSWER_BYTES)
-            if not answer.content.at_eof():
-                answer.close()
+            content = answer.content
+            body = await content.read(MOST_ANSWER_BYTES)
+            while not content.at_eof():
+                if len(body) >= MOST_ANSWER_BYTES:
+                    answer.close()
+                    break
+                body += await content.read(MOST_ANSWER_BYTES)
             self._answered_at = monotonic()
-            return Answered(answer.status, answer.headers, body, resent)
+            return Answered(answer.status, answer.headers, body)
 
+    async def _send_again(self, request: Request, url: URL, seconds: float) -> Answered:
+        """Send a request again whose connection was found to be dead; the first may have arrived all the same."""
+        try:
+            answer = await self._deadlines.within(seconds, self._send(request, url))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            why = self._why(error, request, seconds)
+            why.sent = True
+            raise why from None
+        return answer._replace(resent=True)
 
-def _unreachable(error: aiohttp.ClientConnectorError) -> str:
-    return f"it cannot be reached: {error.os_error.strerror or error.os_error}"
+    def _why(self, error: Exception, request: Request, seconds: float) -> NoAnswer:
+        """What an error means."""
+        if isinstance(error, TimeoutError):
+            return NoAnswer(f"no answer within {seconds:g} s", sent=True, late=True)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            # aiohttp itself sends a GET again that met a dead connection, and does not tell.
+            sent = request.method == "GET" and monotonic() - self._answered_at < 2 * KEEP_SECONDS
+            reason = error.os_error.strerror or str(error.os_error)
+            return NoAnswer(f"it cannot be reached: {reason}", sent=sent, reachable=False)
+        return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
 
 
 def retry_after(text: str, now: float) -> float:

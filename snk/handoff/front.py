@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
@@ -127,7 +127,7 @@ class Front:
 
     def _write_of(self, record: Record) -> HustdbWrite:
         if self._options.key_form == "wire" and record.method in LOGGED_AS_SENT:
-            record = replace(record, key=percent_encoded(record.key).encode())
+            record = record._replace(key=percent_encoded(record.key).encode())
         return HustdbWrite(record, self._options.key_form)
 
     async def _taken(self, write: HustdbWrite, verdicts: Sequence[Verdict]) -> web.Response:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from snk.handoff.dead import Region
 from snk.handoff.progress import Covered, Progress
@@ -20,8 +21,7 @@ class Replaced(Exception):  # noqa: N818 - it is a finding, not a fault of the p
     """The file is not the one whose lines were read: it was truncated, or another took its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One whole line.
 
     Attributes:

@@ -50,18 +50,17 @@ class Pool:
         self._durable = durable
         self._judge = cache(sending.rules.judge)
 
-    async def take(self, file: LogFile, line: Line) -> None:
-        """Decode a line, and take it into memory; one that can never be sent becomes a dead letter."""
+    def take(self, file: LogFile, line: Line) -> str:
+        """Decode a line, and take it into memory; if it can never be sent, say why."""
         self._backend.counts.processed += 1
         if isinstance(line.text, Region):
-            await self._dead_on_arrival(file, line, f"it has {line.text.size:,} bytes, more than a line may have")
-            return
+            return f"it has {line.text.size:,} bytes, more than a line may have"
         try:
             write = self._sending.codec.decode(line.text)
         except BadLine as error:
-            await self._dead_on_arrival(file, line, str(error))
-            return
+            return str(error)
         self._backend.take(Item(file, line.number, line.text, write))
+        return ""
 
     async def torn(self, file: LogFile, rest: bytes | Region) -> None:
         """What follows the last line end of a log that is whole is a dead letter."""
@@ -123,7 +122,8 @@ class Pool:
         self._settle(item.log, item.number)
         self._backend.settled(item)
 
-    async def _dead_on_arrival(self, file: LogFile, line: Line, reason: str) -> None:
+    async def dead_on_arrival(self, file: LogFile, line: Line, reason: str) -> None:
+        """A line that can never be sent becomes a dead letter."""
         text = line.text
         size = text.size if isinstance(text, Region) else len(text)
         file.under_way += 1

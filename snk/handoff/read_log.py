@@ -101,7 +101,8 @@ class ReadLog:
         if file.unread:
             self._backend.offer(file.name)
         for number, line in enumerate(lines, start=1):
-            await self._pool.take(file, line)
+            if reason := self._pool.take(file, line):
+                await self._pool.dead_on_arrival(file, line, reason)
             if number % FAIR_LINES == 0:
                 await asyncio.sleep(0)
         self._backend.candidates.add(file.name)

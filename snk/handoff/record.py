@@ -4,7 +4,7 @@ Source: the public source code of huststore (hustdb/sync and hustdb/ha).
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from snk.handoff.request import BadLine
 
@@ -17,8 +17,7 @@ _END = struct.Struct("<IQb")  # tb_crc, score, opt
 LEAST_HEAD = _START.size + _MIDDLE.size + _END.size
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One write.
 
     Attributes:

@@ -1,15 +1,13 @@
 """What a line of a log asks for: one HTTP request, and how it may be repeated. Pure."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class BadLine(Exception):  # noqa: N818 - it is a verdict on a line, not a fault of the program
     """A line that can never be sent; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request.
 
     Attributes:

@@ -107,7 +107,7 @@ async def test_the_line_of_a_missed_write_stands_for_the_same_request(tmp_path: 
         up, down = made.backends
         await down.stop()
         record = Record(number, 7, b"k \xff", 0, b"t" if "tb" in METHODS[number].arguments else b"", value=b"v\n")
-        sent = HustdbWrite(replace(record, score=5, opt=-1) if number == 7 else record).request(0)
+        sent = HustdbWrite(record._replace(score=5, opt=-1) if number == 7 else record).request(0)
         assert sent is not None
         answer = await made.ask.send(sent.method, sent.target.removesuffix("&is_dup=true"), sent.body, {})
         assert (answer.status, answer.version, answer.headers["Sync"]) == (200, "7", down.name)

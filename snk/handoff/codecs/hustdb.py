@@ -5,7 +5,8 @@ import binascii
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 from snk.handoff import record as r
 from snk.handoff.record import Record, packed, unpacked
@@ -22,7 +23,7 @@ _ENCODED = [chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in range(25
 _DUP = "&is_dup=true"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Method:
     """How one method is sent.
 
@@ -44,6 +45,17 @@ class _Method:
         """Whether it names a table."""
         return "tb" in self.arguments
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the query has the key."""
+        return self.arguments[0] == "key"
+
+    @cached_property
+    def form(self) -> str:
+        """The target, with places for the arguments."""
+        places = ("{ttl}" if name == "ttl" else f"&{name}={{{name}}}" for name in self.arguments)
+        return f"{self.path}?{''.join(places)[1:]}{_DUP}"
+
 
 METHODS: dict[int, _Method] = {
     r.PUT: _Method("PUT", "/hustdb/put", ("key", "ver", "ttl"), "value"),
@@ -63,8 +75,7 @@ LOGGED_AS_SENT = (r.PUT, r.DEL, r.HSET, r.HDEL)
 """The methods whose keys some writers log percent-encoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class HustdbWrite:
+class HustdbWrite(NamedTuple):
     """One write of hustdb."""
 
     record: Record
@@ -91,23 +102,23 @@ class HustdbWrite:
         left = record.ttl - int(now) if record.ttl and "ttl" in method.arguments else None
         if left is not None and left <= 0:
             return None
-        query = [f"{name}={text}" for name in method.arguments if (text := self._argument(name, left)) is not None]
-        target = f"{method.path}?{'&'.join(query)}{_DUP}"
+        target = method.form.format(
+            key=self._written_key() if method.has_key else "",
+            ver=record.ver,
+            ttl="" if left is None else f"&ttl={left}",
+            tb=record.tb.decode("ascii"),
+            score=record.score,
+            opt=record.opt,
+        )
         if method.body is None:
             return Request("GET", target)
         return Request("POST", target, record.value if method.body == "value" else record.key)
 
-    def _argument(self, name: str, ttl: int | None) -> str | None:
-        record = self.record
-        if name == "key":
-            if self.key_form == "wire" and record.method in LOGGED_AS_SENT:
-                return record.key.decode("ascii")
-            return percent_encoded(record.key)
-        if name == "tb":
-            return record.tb.decode("ascii")
-        if name == "ttl":
-            return None if ttl is None else str(ttl)
-        return str(getattr(record, name))
+    def _written_key(self) -> str:
+        """The key as it stands in the query."""
+        if self.key_form == "wire" and self.record.method in LOGGED_AS_SENT:
+            return self.record.key.decode("ascii")
+        return percent_encoded(self.record.key)
 
     def shown(self, *, values: bool) -> dict[str, Any]:
         """What a person reads."""

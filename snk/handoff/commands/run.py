@@ -1,6 +1,7 @@
 """``snk handoff run``: the sync server."""
 
 import asyncio
+import gc
 import os
 import socket
 from typing import Annotated, Literal
@@ -22,6 +23,8 @@ from snk.log import configure_log
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
 NOTIFY_SECONDS = 10.0
+SELDOM = (20_000, 20, 100)
+"""Garbage is looked for less often than Python does: a line on its way is no garbage, and looking costs a twentieth."""
 
 log = structlog.get_logger()
 
@@ -39,6 +42,7 @@ def run(
     if not (settings.logs.is_dir() and os.access(settings.logs, os.R_OK | os.X_OK)):
         hint = "Create it, with one folder HOST:PORT for each backend, and let this user read it"
         raise SettingsError(f"handoff.logs is {str(settings.logs)!r}, which is no readable folder", hint=hint)
+    gc.set_threshold(*SELDOM)
     state = State(settings.state)
     with state.locked():
         server = Server(plan_of(settings), state)
