@@ -146,9 +146,9 @@ class LogFile:
                 self.counted_bytes = at - len(part) + end if end else self.counted_bytes
 
     def rest(self) -> bytes | Region | None:
-        """Half a line at the end of the file, if there is one."""
-        size = self.path.stat().st_size - self.offset
-        if size <= 0:
+        """Half a line at the end of the file, if there is one, and nothing came since the file was read."""
+        size = self.size - self.offset
+        if size <= 0 or self.path.stat().st_size != self.size:
             return None
         if size > CHUNK:
             return Region(self.path, self.offset, size)
