@@ -14,7 +14,11 @@ from snk.handoff.request import Write
 
 MOST_LINES = 1000
 MOST_BYTES = 8 * 2**20
-"""Lines and bytes of one backend that are in memory at once."""
+"""When one backend has so many lines or bytes in memory, nothing more of its logs is read."""
+LOW_LINES = 100
+"""With fewer lines that can be sent, more are read, if there is room."""
+MOST_LOSSES = 5
+"""A line without an answer so often is not waited for by a server that ends by itself."""
 STUCK_SECONDS = 30.0
 
 
@@ -26,6 +30,8 @@ class Item:
         number: of the line in its log; the first is 0.
         text: the line as it is in the log.
         tries: how often the backend refused it for a while.
+        losses: how often there was no answer.
+        settled: whether it is done, or a dead letter.
     """
 
     log: LogFile
@@ -33,6 +39,8 @@ class Item:
     text: bytes
     write: Write
     tries: int = 0
+    losses: int = 0
+    settled: bool = False
 
 
 @dataclass(slots=True)
@@ -72,9 +80,8 @@ class Backend:
         closing: whether nothing more is to be sent.
         reading: whether lines of a log are being taken into memory.
         last_error: the last thing that went wrong.
-        dead_letters: how many there are.
         undeletable: finished logs that cannot be deleted, and why.
-        under_way: requests that were sent and are not answered.
+        under_way: lines that workers have: sent and not answered, or on their way to a dead letter.
         candidates: the names of logs that may be finished.
         wake_reader: set when there may be something to read, or room for it.
         wake_checker: set when it should be asked now whether it is alive.
@@ -90,7 +97,6 @@ class Backend:
     reading: bool = False
     last_error: str = ""
     counts: Counts = field(default_factory=Counts)
-    dead_letters: int = 0
     undeletable: dict[str, str] = field(default_factory=dict)
     under_way: int = 0
     candidates: set[str] = field(default_factory=set)
@@ -103,6 +109,7 @@ class Backend:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._unread: list[str] = []
         self._offered: set[str] = set()
+        self._postponed: dict[Item, None] = {}
         self._lines = 0
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -129,11 +136,12 @@ class Backend:
     @property
     def at_rest(self) -> bool:
         """Whether nothing will be settled soon."""
-        if self.alive is None or self.under_way or self.reading:
+        if self.alive is None or self.under_way or self.reading or not self.writable():
             return False
         if not self.sendable or self.breaker.state != "closed":
             return True
-        return not self._lines and not self._offered
+        hopeless = all(item.losses >= MOST_LOSSES for item in self._postponed)
+        return not self._ready and not self._offered and hopeless
 
     @property
     def stuck(self) -> bool:
@@ -202,6 +210,7 @@ class Backend:
 
     def settled(self, item: Item) -> None:
         """A line is done, or a dead letter: the next of its key may go."""
+        item.settled = True
         self.under_way -= 1
         self._lines -= 1
         self._bytes -= len(item.text)
@@ -213,7 +222,7 @@ class Backend:
             self._ready.append(followers.popleft())
         else:
             del self._by_key[item.write.key]
-        if self._lines < MOST_LINES // 2:
+        if self._lines < MOST_LINES // 2 or (len(self._ready) < LOW_LINES and self.roomy):
             self.wake_reader.set()
         self._wake_one()
 
@@ -221,6 +230,7 @@ class Backend:
         """Send a line again later; those of its key after it wait."""
         self.under_way -= 1
         self.counts.again += 1
+        self._postponed[item] = None
         asyncio.get_running_loop().call_later(seconds, self._again, item)
         self._wake_one()
 
@@ -245,6 +255,7 @@ class Backend:
         return random.random()  # noqa: S311 - spreads retries in time
 
     def _again(self, item: Item) -> None:
+        self._postponed.pop(item, None)
         self._ready.appendleft(item)
         self._wake_one()
 

@@ -21,6 +21,7 @@ class CheckBackend:
         self._backend = backend
         self._client = client
         self._every = every_seconds
+        self._told: bool | None = None
         self._backoff = Backoff(min(0.1, every_seconds), every_seconds)
 
     async def run(self) -> None:
@@ -39,12 +40,15 @@ class CheckBackend:
         """Ask once; return whether it is alive."""
         backend = self._backend
         why = await self._client.alive(min(MOST_ANSWER_SECONDS, max(1.0, self._every)))
-        was, backend.alive = backend.alive, not why
+        backend.alive = not why
         if why:
             backend.last_error = why
-        if backend.alive and not was:
-            log.info("backend_alive", backend=backend.name, pending_lines=backend.pending)
+        if backend.alive != self._told:
+            self._told = backend.alive
+            if why:
+                log.warning("backend_down", backend=backend.name, reason=why, effect="its lines wait")
+            else:
+                log.info("backend_alive", backend=backend.name, pending_lines=backend.pending)
+        if backend.alive:
             backend.wake()
-        elif why and was is not False:
-            log.warning("backend_down", backend=backend.name, reason=why, effect="its lines wait")
         return backend.alive

@@ -105,7 +105,7 @@ class Client:
             return await self._deadlines.within(seconds, self._send(request, url))
         except aiohttp.ServerDisconnectedError:
             return await self._send_again(request, url, seconds)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise self._why(error, request, seconds) from None
 
     async def alive(self, seconds: float) -> str:
@@ -155,6 +155,8 @@ class Client:
             sent = request.method == "GET" and monotonic() - self._answered_at < 2 * KEEP_SECONDS
             reason = error.os_error.strerror or str(error.os_error)
             return NoAnswer(f"it cannot be reached: {reason}", sent=sent, reachable=False)
+        if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
+            return NoAnswer(f"its address cannot be used: {error}", sent=False, reachable=False)
         return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
 
 
@@ -165,6 +167,6 @@ def retry_after(text: str, now: float) -> float:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(text).timestamp() - now
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return 0.0
     return min(max(seconds, 0.0), MOST_RETRY_AFTER) if seconds == seconds else 0.0  # noqa: PLR0124 - not a number

@@ -20,6 +20,10 @@ SUFFIX = ".dead"
 _CHUNK = 2**20
 
 
+class Gone(Exception):  # noqa: N818 - it is a finding, not a fault of the program
+    """A log that cannot be read any more; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """A part of a log that is too long to be held in memory."""
@@ -65,11 +69,15 @@ class DeadLetters:
 
         Raises:
             OSError: it cannot be written.
+            Gone: the log that holds the line cannot be read any more.
         """
         folder = self._folder / letter.backend
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(self._folder)
         path = folder / f"{letter.log.removesuffix('.log')}-{letter.line:09d}-{_sum(line):08x}{SUFFIX}"
         if path.exists():
+            sync_folder(folder)
             return
         beside = path.with_suffix(".new")
         try:
@@ -157,12 +165,15 @@ def _parts(line: bytes | Region) -> Iterator[bytes]:
     if isinstance(line, bytes):
         yield line
         return
-    with line.path.open("rb") as log:
-        log.seek(line.start)
-        left = line.size
-        while left and (part := log.read(min(left, _CHUNK))):
-            left -= len(part)
-            yield part
+    left = line.size
+    try:
+        with line.path.open("rb") as log:
+            log.seek(line.start)
+            while left and (part := log.read(min(left, _CHUNK))):
+                left -= len(part)
+                yield part
+    except OSError as error:
+        raise Gone(error.strerror or str(error)) from error
 
 
 def _sum(line: bytes | Region) -> int:

@@ -31,12 +31,14 @@ class Deadlines:
         try:
             return await awaited
         except asyncio.CancelledError:
-            if task in self._late and task.uncancel() == 0:
+            if task in self._late and task.cancelling() == 1:
                 raise TimeoutError from None
             raise
         finally:
             del self._ends[task]
-            self._late.discard(task)
+            if task in self._late:
+                self._late.remove(task)
+                task.uncancel()
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

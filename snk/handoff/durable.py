@@ -93,32 +93,30 @@ class Durable:
 
     async def once(self) -> None:
         """Write what could not be written, and force everything to disk."""
-        self._save()
-        dirty, self._dirty = self._dirty, set()
-        if not dirty:
-            return
-        failed = await asyncio.to_thread(_force, dirty)
-        if failed:
-            self._dirty |= dirty
-            self.fail(f"progress cannot be forced to disk: {failed}")
-
-    def _save(self) -> None:
-        try:
-            for progress in list(self._unsaved):
-                progress.save()
-                self._unsaved.discard(progress)
-                self._dirty.add(progress)
-        except OSError as error:
-            self.fail(f"progress cannot be written: {error.strerror}")
-            self._wanted.set()
-            return
-        if self.trouble and not self._blocked:
+        unsaved, self._unsaved = self._unsaved, set()
+        dirty, self._dirty = self._dirty | unsaved, set()
+        if dirty or unsaved:
+            why = self._saved(unsaved) or await asyncio.to_thread(_force, dirty)
+            if why:
+                self._unsaved |= dirty  # after a failure, a later success would say nothing about these bytes
+                self.fail(f"progress cannot be written: {why}")
+        if self.trouble and not (self._blocked or self._unsaved):
             self.trouble = ""
             self._reminder.over()
             self.writable.set()
             for wake in self.wake:
                 wake()
             log.info("state_writable", effect="lines are sent again")
+
+    @staticmethod
+    def _saved(some: set[Progress]) -> str:
+        """Write all of these again; return why that failed, or an empty text."""
+        try:
+            for progress in some:
+                progress.save()
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
 
 
 def _force(some: set[Progress]) -> str:

@@ -48,6 +48,10 @@ class LogFile:
         counted_bytes: how many bytes of whole lines have been counted, whether they were read or not.
         counted_lines: how many lines these are.
         place: the device and the inode of the file that is read.
+        changed_ns: when it was last changed, as it was read.
+        settled_before: how many lines an earlier run had settled, as far as is known before it is read.
+        refusals: how often it could not be deleted although it was finished.
+        releasing: whether it is being deleted.
         torn: whether what follows the last whole line is settled, as a dead letter.
         suspect: whether it may be another file by now, which only reading can tell.
         verified: whether the progress is known to be about this file.
@@ -67,11 +71,16 @@ class LogFile:
     counted_bytes: int = 0
     counted_lines: int = 0
     place: tuple[int, int] = (0, 0)
+    changed_ns: int = 0
+    settled_before: int = 0
+    refusals: int = 0
+    releasing: bool = False
     torn: bool = False
     suspect: bool = False
     verified: bool = False
     unchanged_since: float = 0.0
     trouble: str = ""
+    _reached: Covered | None = None
 
     @property
     def name(self) -> str:
@@ -86,7 +95,8 @@ class LogFile:
     @property
     def pending(self) -> int:
         """How many whole lines are not settled."""
-        return max(0, max(self.counted_lines, self.lines) - self.progress.settled)
+        settled = self.progress.settled if self.verified else self.settled_before
+        return max(0, max(self.counted_lines, self.lines) - settled)
 
     @property
     def settled(self) -> bool:
@@ -107,12 +117,12 @@ class LogFile:
         """
         with open(self.path, "rb", buffering=0, opener=_never_through_a_link) as file:
             self._check(file.fileno())
-            data = os.pread(file.fileno(), CHUNK, self.offset)
+            size, before = self.size, self.offset
+            data = os.pread(file.fileno(), CHUNK, before)
             end = data.rfind(b"\n") + 1
-            reached = self.offset + len(data)
             lines = [*(self._taken(data[:end]) if end or len(data) < CHUNK else self._long(file.fileno(), most_line))]
-            complete = reached >= self.size if end else not lines
-            self.looked = self.size if complete else self.offset
+            complete = before + len(data) >= size if end else self.offset == before
+            self.looked = size if complete else self.offset
             return lines
 
     def verify(self) -> bool:
@@ -160,7 +170,7 @@ class LogFile:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Replaced
-        self.suspect = False
+        self.suspect, self.changed_ns = False, found.st_mtime_ns
         self.look(found.st_size)
         place = found.st_dev, found.st_ino
         if not self.offset:
@@ -183,8 +193,12 @@ class LogFile:
 
     def _advance(self, size: int, lines: int, crc: int, tail: bytes) -> None:
         self.offset, self.lines, self.crc, self.tail = self.offset + size, self.lines + lines, crc, tail
-        if self.offset > self.progress.covered.size:
-            self.progress.cover(Covered(*self.place, self.offset, self.lines, self.crc))
+        self._reached = Covered(*self.place, self.offset, self.lines, self.crc)
+
+    def cover(self) -> None:
+        """Tell the progress what was read; called where lines are settled, and not in the thread that reads."""
+        if self._reached is not None and self._reached.size > self.progress.covered.size:
+            self.progress.cover(self._reached)
 
     def _long(self, descriptor: int, most_line: int) -> Iterator[Line]:
         """A line that is longer than a chunk; nothing while its end is not there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 from watchfiles import awatch
 
-from snk.handoff.names import is_backend, is_log
+from snk.handoff.names import Seen, is_backend, is_log
 
 log = structlog.get_logger()
 
@@ -20,15 +20,6 @@ DEBOUNCE_MS = 50
 """Changes within this time are one hint."""
 SPARE = 20
 """So many times as long as a look took, no other is taken because of a hint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A log as the file system shows it."""
-
-    name: str
-    size: int
-    place: tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -39,11 +30,13 @@ class Scan:
         logs: the logs of each backend.
         ignored: what is not a log of a backend, and why.
         unreadable: folders that could not be read, and why. What is in them is unknown.
+        whole: whether all folders were looked at.
     """
 
     logs: dict[str, dict[str, Seen]] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    whole: bool = False
 
 
 def scan(folder: Path, only: str | None = None) -> Scan:
@@ -58,6 +51,7 @@ def scan(folder: Path, only: str | None = None) -> Scan:
             found.ignored[entry.name] = "not a folder"
         else:
             _look(Path(entry.path), found)
+    found.whole = only is None and "." not in found.unreadable
     return found
 
 

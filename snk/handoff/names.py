@@ -1,12 +1,30 @@
 """The names of folders and logs: one folder for each backend, one file for each minute. Pure."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import AddressValueError, IPv6Address
 
 PATTERN = "%Y-%m-%d-%H-%M.log"
 _LOG = re.compile(r"(\d{4})-(\d\d)-(\d\d)-(\d\d)-(\d\d)\.log", re.ASCII)
-_BACKEND = re.compile(r"(?:[0-9A-Za-z](?:[0-9A-Za-z.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\]):([1-9]\d{0,4})", re.ASCII)
+_LABEL = r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?"
+_BACKEND = re.compile(
+    rf"(?:{_LABEL}(?:\.{_LABEL}){{0,60}}|\[(?P<six>[0-9A-Fa-f:.]{{2,45}})\]):(?P<port>[1-9]\d{{0,4}})", re.ASCII
+)
 MOST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A log as a folder shows it.
+
+    Attributes:
+        place: its device and inode.
+    """
+
+    name: str
+    size: int
+    place: tuple[int, int]
 
 
 def is_log(name: str) -> bool:
@@ -17,7 +35,12 @@ def is_log(name: str) -> bool:
 def is_backend(name: str) -> bool:
     """Whether a folder is that of a backend: its name is a host and a port."""
     found = _BACKEND.fullmatch(name)
-    return found is not None and int(found[1]) <= MOST_PORT
+    if found is None or int(found["port"]) > MOST_PORT:
+        return False
+    try:
+        return found["six"] is None or bool(IPv6Address(found["six"]))
+    except AddressValueError:
+        return False
 
 
 def minute_of(name: str) -> datetime | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from snk.handoff.dead import Region
-from snk.handoff.logfile import LogFile
+from snk.handoff.logfile import LogFile, Replaced
 from snk.handoff.monitor import scan
 from snk.handoff.progress import Handles, Progress, TornProgress
 from snk.handoff.request import BadLine, Codec
@@ -44,7 +44,10 @@ def waiting(logs: Path, state: State, backend: str, codec: Codec, *, values: boo
     for name in scan(logs, backend).logs.get(backend, {}):
         file = LogFile(logs / backend / name, _progress(state, backend, name))
         while True:
-            lines = file.more(most_line)
+            try:
+                lines = file.more(most_line)
+            except (FileNotFoundError, Replaced):
+                break  # it was released or replaced since
             for line in lines:
                 yield _shown(name, line.number + 1, line.text, codec, values=values)
             if not file.unread:

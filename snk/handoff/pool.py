@@ -9,7 +9,7 @@ import structlog
 from snk.core.backoff import Backoff
 from snk.handoff.backend import Backend, Item
 from snk.handoff.client import Answered, Client, NoAnswer
-from snk.handoff.dead import DeadLetter, DeadLetters, Region, letter_of
+from snk.handoff.dead import DeadLetter, DeadLetters, Gone, Region, letter_of
 from snk.handoff.durable import Durable
 from snk.handoff.logfile import Line, LogFile
 from snk.handoff.outcome import Rules
@@ -72,7 +72,16 @@ class Pool:
     async def work(self) -> None:
         """Send one line after another, for ever."""
         while True:
-            await self._attempt(await self._backend.next())
+            item = await self._backend.next()
+            try:
+                await self._attempt(item)
+            except Exception as error:  # a defect of ours must not stop the other backends
+                log.exception("line_failed", backend=self._backend.name, log=item.log.name, line=item.number + 1)
+                if item.settled:
+                    continue
+                why = f"{item.log.name}, line {item.number + 1}: {type(error).__name__}: {error}"
+                self._backend.breaker.pause(why, time.monotonic(), self._backend.chance())
+                self._backend.give_back(item)
 
     async def _attempt(self, item: Item) -> None:
         """Send a line, and record what became of it."""
@@ -135,10 +144,14 @@ class Pool:
 
     async def _bury(self, letter: DeadLetter, line: bytes | Region) -> None:
         """Write a dead letter, however long it takes to find room for it."""
-        await self._durable.persist("a dead letter", self._letters.bury, letter, line)
-        self._backend.counts.dead += 1
-        self._backend.dead_letters += 1
         where = {"backend": letter.backend, "log": letter.log, "line": letter.line}
+        try:
+            await self._durable.persist("a dead letter", self._letters.bury, letter, line)
+        except Gone as error:
+            self._backend.counts.lost += 1
+            log.error("line_lost", **where, reason=f"its log cannot be read any more: {error}")  # noqa: TRY400 - no defect
+            return
+        self._backend.counts.dead += 1
         log.warning("dead_letter", **where, reason=letter.reason)
 
     def _unanswered(self, item: Item, error: NoAnswer) -> None:
@@ -154,7 +167,8 @@ class Pool:
         if error.late:
             backend.breaker.late()
         backend.breaker.failed((item.log, item.number), str(error), now, backend.chance())
-        backend.postpone(item, self._delay(1))
+        item.losses += 1
+        backend.postpone(item, self._delay(item.losses))
         backend.wake_checker.set()
 
     def _unknown(self, item: Item) -> None:

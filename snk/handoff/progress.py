@@ -9,6 +9,7 @@ truncated has another content, so its lines are not taken for those that are set
 u32 CRC-32 of the header so far; then the bitmap, line 0 in the lowest bit of the first byte.
 """
 
+import errno
 import os
 import struct
 import zlib
@@ -49,6 +50,17 @@ class Covered:
         """As it stands in the file."""
         head = _FORM.pack(MAGIC, VERSION, 0, self.crc, self.device, self.inode, self.size, self.lines)
         return head + _SUM.pack(zlib.crc32(head))
+
+
+def settled_in(path: Path) -> int:
+    """How many lines are settled according to a file of progress; 0 if there is none.
+
+    Raises:
+        TornProgress: it cannot be relied upon.
+    """
+    progress = Progress(path, Handles())
+    progress.load()
+    return progress.settled
 
 
 def unpacked(data: bytes) -> Covered:
@@ -166,7 +178,9 @@ class Progress:
         """
         if self._handles is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.pwrite(self._handles.of(self.path), self.covered.packed + self._bits, 0)
+            whole = self.covered.packed + self._bits
+            if os.pwrite(self._handles.of(self.path), whole, 0) != len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._exists = self.saved = True
 
     def _write(self, data: bytes | bytearray, at: int) -> None:
@@ -211,5 +225,8 @@ class Progress:
         if self._handles is not None:
             self._handles.close(self.path)
         if self._exists:
-            self.path.rename(path)
+            try:
+                self.path.rename(path)
+            except OSError:
+                self.saved = False
         self.path = path

@@ -52,7 +52,10 @@ class ReadLog:
                 await backend.wake_reader.wait()
                 continue
             backend.reading = True
-            for file, found in await asyncio.to_thread(self._read, files):
+            results = await asyncio.to_thread(self._read, files)
+            for file in files[len(results) :]:
+                backend.offer(file.name)
+            for file, found in results:
                 await self._take(file, found)
             backend.reading = False
 
@@ -66,8 +69,16 @@ class ReadLog:
         return files
 
     def _read(self, files: list[LogFile]) -> list[tuple[LogFile, Found]]:
-        """Read from each log; runs in a thread."""
-        return [(file, self._read_one(file)) for file in files]
+        """Read from each log, up to one that must be looked at again: later ones wait, for they may have its keys.
+
+        Runs in a thread.
+        """
+        results: list[tuple[LogFile, Found]] = []
+        for file in files:
+            results.append((file, self._read_one(file)))
+            if not isinstance(results[-1][1], list):
+                break
+        return results
 
     def _read_one(self, file: LogFile) -> Found:
         try:
@@ -98,6 +109,7 @@ class ReadLog:
         if file.trouble:
             log.info("log_readable", backend=self._backend.name, log=file.name)
             file.trouble = ""
+        file.cover()
         if file.unread:
             self._backend.offer(file.name)
         for number, line in enumerate(lines, start=1):

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +14,7 @@ import structlog
 from snk.handoff.backend import Backend
 from snk.handoff.dead import Region, sync_folder
 from snk.handoff.logfile import LogFile
-from snk.handoff.names import is_over
+from snk.handoff.names import is_over, minute_of
 from snk.handoff.pool import Pool
 from snk.log import Reminder
 
@@ -23,6 +23,10 @@ log = structlog.get_logger()
 
 SURE = timedelta(minutes=1)
 """So long after its minute, a writer whose clock is a little behind has gone on to another log."""
+TWICE = timedelta(hours=1)
+"""By how much clocks are set back in autumn."""
+MOST_REFUSALS = 3
+"""A finished log that so often could not be deleted is not waited for."""
 
 
 @dataclass(slots=True)
@@ -43,7 +47,7 @@ class ReleaseFile:
     @property
     def expects(self) -> bool:
         """Whether a log will be released when it has been unchanged for long enough."""
-        return bool(self._whole())
+        return any(file.refusals < MOST_REFUSALS for file in self._whole())
 
     async def tick(self) -> int:
         """Release what can be released; return how many logs that were."""
@@ -52,25 +56,33 @@ class ReleaseFile:
         if not finished:
             self.backend.undeletable = {}
             return 0
+        sizes = {file: file.size for file in finished}
         for file, rest in await asyncio.to_thread(_torn, finished):
             await self.pool.torn(file, rest)
-        released, self.backend.undeletable = await asyncio.to_thread(_deleted, finished)
+        finished = [file for file in finished if file.size == sizes[file] and _is_settled(file)]
+        for file in finished:
+            file.releasing = True
+        released, self.backend.undeletable = await asyncio.to_thread(_deleted, finished, sizes)
         self._tell()
+        for file in finished:
+            file.releasing = False
+            file.refusals += 1
         for file in released:
             file.progress.detach()
-            self.backend.logs.pop(file.name, None)
-            self.backend.candidates.discard(file.name)
+            if self.backend.logs.get(file.name) is file:
+                del self.backend.logs[file.name]
+                self.backend.candidates.discard(file.name)
             log.debug("log_released", backend=self.backend.name, log=file.name, lines=file.lines)
         await asyncio.to_thread(_forget, released)
         return len(released)
 
     def _tell(self) -> None:
         """Say which finished logs cannot be deleted."""
-        for name, why in self.backend.undeletable.items():
-            if self._reminder.due(why):
-                log.error("log_undeletable", backend=self.backend.name, log=name, reason=why, effect="it stays")
-            return
-        self._reminder.over()
+        found = next(iter(self.backend.undeletable.items()), None)
+        if found is None:
+            self._reminder.over()
+        elif self._reminder.due(found[1]):
+            log.error("log_undeletable", backend=self.backend.name, log=found[0], reason=found[1], effect="it stays")
 
     def _whole(self) -> list[LogFile]:
         """The logs of which all is settled, and to which nothing more is to come."""
@@ -79,11 +91,20 @@ class ReleaseFile:
         whole: list[LogFile] = []
         for name in list(candidates):
             file = logs.get(name)
-            if file is None or file.under_way:
-                candidates.discard(name)  # it is a candidate again when its last line is settled
-            elif _is_settled(file) and (name < newest or is_over(name, self.now() - SURE)):
+            if file is None or file.under_way or file.unread:
+                candidates.discard(name)  # it is a candidate again when it is read, and when its last line is settled
+            elif _is_settled(file) and self._is_over(name, newest):
                 whole.append(file)
         return whole
+
+    def _is_over(self, name: str, newest: str) -> bool:
+        """Whether a writer has gone on to another log.
+
+        If its clock is far ahead of ours, only a newer log tells. In the hour that comes twice in autumn, logs of that
+        hour are opened again, so a newer one tells nothing then.
+        """
+        now, minute = self.now(), minute_of(name)
+        return is_over(name, now - SURE) or (name < newest and minute is not None and minute > now + TWICE)
 
 
 def _is_settled(file: LogFile) -> bool:
@@ -100,13 +121,13 @@ def _torn(files: Sequence[LogFile]) -> list[tuple[LogFile, bytes | Region]]:
     return found
 
 
-def _deleted(files: Sequence[LogFile]) -> tuple[list[LogFile], dict[str, str]]:
+def _deleted(files: Sequence[LogFile], sizes: Mapping[LogFile, int]) -> tuple[list[LogFile], dict[str, str]]:
     """Delete these logs of one folder; return those that are deleted, also on disk, and why others cannot be."""
     deleted: list[LogFile] = []
     faults: dict[str, str] = {}
     for file in files:
         try:
-            if _delete(file):
+            if _delete(file, sizes[file]):
                 deleted.append(file)
         except OSError as error:
             faults[file.name] = error.strerror or str(error)
@@ -121,8 +142,8 @@ def _forget(files: Sequence[LogFile]) -> None:
         file.progress.delete()
 
 
-def _delete(file: LogFile) -> bool:
-    """Delete a log, unless it is gone, has grown, is another file, or a writer has it open.
+def _delete(file: LogFile, size: int) -> bool:
+    """Delete a log, unless it is gone, has changed since it was read to this size, or a writer has it open.
 
     Raises:
         OSError: it cannot be deleted.
@@ -134,7 +155,8 @@ def _delete(file: LogFile) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         found = os.fstat(descriptor)
-        if found.st_size != file.size or (file.place[1] and (found.st_dev, found.st_ino) != file.place):
+        same = (found.st_dev, found.st_ino) == file.place and file.changed_ns in (0, found.st_mtime_ns)
+        if not same or found.st_size != size:
             return False
         file.path.unlink()
     except (BlockingIOError, FileNotFoundError):

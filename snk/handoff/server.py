@@ -1,7 +1,7 @@
 """The sync server: the five parts, joined by the queues of each backend."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ from snk.handoff.client import Client
 from snk.handoff.dead import DeadLetters
 from snk.handoff.durable import Durable
 from snk.handoff.logfile import LogFile
-from snk.handoff.monitor import Monitor, Scan, Seen
+from snk.handoff.monitor import Monitor, Scan
+from snk.handoff.names import Seen
 from snk.handoff.pool import Pool, Sending
-from snk.handoff.progress import Handles, Progress
+from snk.handoff.progress import Handles, Progress, TornProgress, settled_in
 from snk.handoff.read_log import ReadLog
 from snk.handoff.release_file import ReleaseFile
 from snk.handoff.state import State
@@ -177,7 +178,8 @@ class Server:
 
     def _see(self, found: Scan) -> None:
         """Take up what a scan found."""
-        for name, logs in found.logs.items():
+        gone = self.lanes.keys() - found.logs.keys() - found.unreadable.keys() if found.whole else set()
+        for name, logs in {**found.logs, **{name: {} for name in gone}}.items():
             known = self.lanes.get(name)
             self._take_up(known or self._add(name), logs)
             if known is None:
@@ -186,27 +188,29 @@ class Server:
 
     def _take_up(self, lane: Lane, logs: dict[str, Seen]) -> None:
         backend = lane.backend
-        gone = {file.place: file for name, file in backend.logs.items() if name not in logs and file.place[1]}
+        gone = {file.place: file for name, file in backend.logs.items() if name not in logs and not file.releasing}
         for name, seen in logs.items():
             file = backend.logs.get(name)
             if file is None and (moved := gone.pop(seen.place, None)) is not None:
                 self._rename(backend, moved, name)
                 file = moved
             if file is None:
-                file = self._new(backend, seen)
+                file = self._new(backend, seen, logs)
             # The reader may have seen more than the scan, so only reading on can tell whether it is another file.
-            file.suspect = bool(file.place[1]) and (seen.place != file.place or seen.size < file.offset)
+            file.suspect = seen.place != file.place or seen.size < file.offset
             file.look(seen.size)
             if file.unread:
                 backend.offer(name)
         for name in backend.logs.keys() - logs.keys():
-            self._vanished(backend, backend.logs.pop(name))
+            if not backend.logs[name].releasing:
+                self._vanished(backend, backend.logs.pop(name))
 
-    def _new(self, backend: Backend, seen: Seen) -> LogFile:
-        path = self.state.progress_of(backend.name, seen.name, seen.place)
-        file = LogFile(self.plan.logs / backend.name / seen.name, Progress(path, self._handles))
+    def _new(self, backend: Backend, seen: Seen, present: Collection[str]) -> LogFile:
+        path = self.state.progress_of(backend.name, seen, present)
+        file = LogFile(self.plan.logs / backend.name / seen.name, Progress(path, self._handles), place=seen.place)
         backend.logs[seen.name] = file
-        backend.candidates.add(seen.name)
+        if not seen.size:
+            backend.candidates.add(seen.name)
         return file
 
     def _rename(self, backend: Backend, file: LogFile, name: str) -> None:
@@ -215,6 +219,9 @@ class Server:
         file.path = file.path.with_name(name)
         file.progress.move(self.state.progress / backend.name / f"{name}.progress")
         backend.logs[name] = file
+        backend.candidates.add(name)
+        if not file.progress.saved:
+            self.durable.note(file.progress)
 
     @staticmethod
     def _vanished(backend: Backend, file: LogFile) -> None:
@@ -241,7 +248,6 @@ class Server:
         retry = plan.sending.retry
         backend = Backend(name, Breaker(plan.threads, retry), self.durable.writable.is_set)
         backend.held = name in self.state.held()
-        backend.dead_letters = self.letters.count(name)
         client = Client(name, plan.threads, plan.authorization, tls=plan.tls)
         pool = Pool(backend, client, plan.sending, self.letters, self.durable)
         lane = Lane(
@@ -261,5 +267,6 @@ class Server:
 
 def _count_all(files: Sequence[LogFile]) -> None:
     for file in files:
-        with suppress(OSError):
+        with suppress(OSError, TornProgress):
             file.count()
+            file.settled_before = file.settled_before or settled_in(file.progress.path)

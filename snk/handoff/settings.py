@@ -1,7 +1,7 @@
 """The settings of the hand-off: the table ``[handoff]`` of the file of settings."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -12,6 +12,7 @@ from snk.handoff.codecs.jsonl import Jsonl
 from snk.handoff.outcome import HTTP, HUSTDB, ORIGINAL, Outcome, Rules
 from snk.settings import Secret, SettingsTable, read_table
 
+ANSWER = r"^[1-5](\d\d|xx)( versioned)?( removal)?$"
 _RULES = {"hustdb": HUSTDB, "jsonl": HTTP}
 
 
@@ -59,7 +60,7 @@ class Handoff(SettingsTable):
     checkdb_interval_ms: int = Field(5000, ge=10, le=3_600_000)
     checklog_interval_ms: int = Field(60_000, ge=10, le=3_600_000)
     tries: int = Field(20, ge=1, le=1_000_000)
-    outcomes: Literal["snk", "original"] | dict[str, Outcome] = "snk"
+    outcomes: Literal["snk", "original"] | dict[Annotated[str, Field(pattern=ANSWER)], Outcome] = "snk"
     timeout_ms: int = Field(10_000, ge=10, le=3_600_000)
     retry_first_ms: int = Field(100, ge=1, le=600_000)
     retry_most_ms: int = Field(30_000, ge=1, le=3_600_000)
@@ -127,9 +128,10 @@ def load_settings(given: Path | None = None) -> Handoff:
     except ValueError as error:
         raise SettingsError(f"handoff.access_allow is {settings.access_allow!r}: {error}") from None
     settings.authorization()
-    if settings.logs == settings.state or settings.logs in settings.state.parents:
-        hint = "Use a folder beside it: a folder in there would be taken for a backend"
-        raise SettingsError(f"handoff.state is {str(settings.state)!r}, which is in handoff.logs", hint=hint)
+    logs, state = settings.logs.absolute(), settings.state.absolute()
+    if logs == state or logs in state.parents or state in logs.parents:
+        hint = "Use folders beside each other"
+        raise SettingsError(f"handoff.state is {str(state)!r}, and handoff.logs is {str(logs)!r}", hint=hint)
     if settings.retry_first_ms > settings.retry_most_ms:
         raise SettingsError(f"handoff.retry_first_ms is {settings.retry_first_ms}, above handoff.retry_most_ms")
-    return settings
+    return settings.model_copy(update={"logs": logs, "state": state})

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from snk.errors import ServiceUnfit, SettingsError
+from snk.handoff.names import Seen
 from snk.handoff.progress import HEADER_BYTES, Handles, Progress, TornProgress, unpacked
 
 SUFFIX = ".progress"
@@ -54,12 +55,18 @@ class State:
         finally:
             os.close(descriptor)
 
-    def progress_of(self, backend: str, name: str, place: tuple[int, int]) -> Path:
-        """The file of a log's progress; that of a log which had another name when it was last read is renamed."""
-        folder = self.progress / backend
-        path = folder / f"{name}{SUFFIX}"
-        known = self._known(backend).pop(place, None)
-        if known is not None and known != path and not path.exists():
+    def progress_of(self, backend: str, log: Seen, present: Collection[str]) -> Path:
+        """The file of a log's progress; that of a log which had another name when it was last read is renamed.
+
+        Args:
+            backend: whose log it is.
+            log: the log.
+            present: the names of all logs that are there: their progress is theirs, even if an inode is used again.
+        """
+        path = self.progress / backend / f"{log.name}{SUFFIX}"
+        known = self._known(backend).pop(log.place, None)
+        elsewhere = known is not None and known.name.removesuffix(SUFFIX) not in present
+        if known is not None and elsewhere and not path.exists():
             with suppress(OSError):
                 known.rename(path)
         return path

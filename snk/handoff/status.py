@@ -110,11 +110,14 @@ class Watcher:
     def status(self) -> Status:
         """The status now."""
         server = self._server
-        backends = {name: self._of(name, lane.backend) for name, lane in sorted(server.lanes.items())}
+        backends = {
+            name: self._of(name, lane.backend, server.letters.count(name))
+            for name, lane in sorted(server.lanes.items())
+        }
         found = server.monitor.last
         return Status(backends, server.durable.trouble, found.ignored, found.unreadable, tuple(self._reached(backends)))
 
-    def _of(self, name: str, backend: Backend) -> BackendStatus:
+    def _of(self, name: str, backend: Backend, dead: int) -> BackendStatus:
         waiting = [file for file in backend.logs.values() if file.pending or file.unread]
         minute = minute_of(min((file.name for file in waiting), default=""))
         age = max(0.0, (datetime.now() - minute).total_seconds()) if minute else 0.0  # noqa: DTZ005 - local, as names are
@@ -129,7 +132,7 @@ class Watcher:
             backend.under_way,
             backend.breaker.slots,
             len(backend.logs),
-            backend.dead_letters,
+            dead,
             backend.last_error,
             backend.undeletable,
             backend.counts,

@@ -91,6 +91,7 @@ async def test_a_full_disk_pauses_it_and_it_goes_on_by_itself(
     async with world.running() as server:
         known = backend_of(server, backend.name)
         await until(lambda: known.counts.synced == 100 and len(world.dead()) == 1, "all lines while there is room")
+        await until(lambda: not known.logs, "the log is released, and its progress takes no room any more")
         with filler.open("wb", buffering=0) as full:
             for size in (4096, 1):
                 try:

@@ -116,3 +116,43 @@ async def test_a_line_that_comes_as_its_log_is_released_is_no_torn_one(world: Wo
         assert file.rest() is None
         await until(lambda: lane.backend.counts.synced == 2, "the line that came late")
     assert not world.dead()
+
+
+async def test_what_follows_a_long_line_is_sent_also_after_a_restart(world: World, backend: Backend) -> None:
+    """The long line is settled, and lines behind it are not."""
+    backend.says = lambda got: web.Response(status=503 if "key=later" in got.target else 200)
+    world.change(tries=10**6)
+    world.write(backend.name, line("huge", value=b"x" * 400_000) + line("later") + line("later", 2))
+    async with world.running() as server:
+        await until(lambda: backend_of(server, backend.name).counts.synced == 1, "the long line")
+    backend.says = lambda _: web.Response()
+    backend.got.clear()
+    assert await world.drained()
+    assert [target.partition("ver=")[2][0] for target in backend.targets] == ["1", "2"]
+    assert not world.dead()
+
+
+async def test_a_record_that_breaks_the_code_stops_no_other_backend(world: World, backend: Backend) -> None:
+    world.write(backend.name, HEAD + b64encode(packed(Record(1, 1, b"k", tb=b"\xff", value=b"v"))) + b"\n" + line("b"))
+    world.write("a..b:80", line("never"))
+    assert await world.drained()
+    assert len(backend.got) == 2
+
+
+async def test_a_log_that_is_renamed_before_it_was_read_is_not_lost(world: World, backend: Backend) -> None:
+    await backend.stop()
+    log = world.write(backend.name, lines(range(10)))
+    async with world.running() as server:
+        known = backend_of(server, backend.name)
+        await until(lambda: known.pending == 10, "the lines are counted")
+        log.rename(log.with_name(NEXT))
+        await until(lambda: list(known.logs) == [NEXT], "the new name is seen")
+        assert known.counts.lost == 0
+        await backend.start()
+        await until(lambda: len(backend.got) == 10, "the lines")
+
+
+async def test_once_ends_though_a_line_never_gets_an_answer(world: World, backend: Backend) -> None:
+    backend.says = lambda _: None
+    world.write(backend.name, line("a"))
+    assert not await world.drained()

@@ -106,7 +106,7 @@ class HustdbWrite(NamedTuple):
             key=self._written_key() if method.has_key else "",
             ver=record.ver,
             ttl="" if left is None else f"&ttl={left}",
-            tb=record.tb.decode("ascii"),
+            tb=record.tb.decode("ascii") if method.in_table else "",
             score=record.score,
             opt=record.opt,
         )
@@ -128,7 +128,7 @@ class HustdbWrite(NamedTuple):
             "key": record.key.decode("utf-8", "backslashreplace"),
             "ver": record.ver,
         }
-        told |= {"tb": record.tb.decode("ascii")} if record.tb else {}
+        told |= {"tb": record.tb.decode("ascii", "backslashreplace")} if record.tb else {}
         told |= {name: value for name in ("ttl", "score", "opt") if (value := getattr(record, name))}
         value = record.value.decode("utf-8", "backslashreplace") if values else f"({len(record.value):,} bytes)"
         return told | {"value": value}
