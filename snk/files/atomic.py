@@ -22,3 +22,12 @@ def write_whole(file: Path, text: str) -> None:
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise SettingsError(f"{str(file)!r} cannot be written: {error.strerror}", hint="Name another file") from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

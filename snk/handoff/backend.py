@@ -77,7 +77,7 @@ class Backend:
         logs: its logs, by name.
         alive: whether it said that it is alive when it was last asked; None before that.
         held: whether a person has paused it.
-        closing: whether nothing more is to be sent.
+        closing: whether the server is stopping, so nothing more is sent.
         reading: whether lines of a log are being taken into memory.
         last_error: the last thing that went wrong.
         undeletable: finished logs that cannot be deleted, and why.
@@ -245,7 +245,7 @@ class Backend:
         self.wake_checker.set()
 
     def wake(self) -> None:
-        """Something changed: whoever waits looks again."""
+        """Make the reader and all waiting workers check again whether they can go on."""
         self.wake_reader.set()
         while self._idle:
             self._wake_one()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from snk.errors import SettingsError
+from snk.files.atomic import sync_folder
 
 SUFFIX = ".dead"
 _CHUNK = 2**20
@@ -150,15 +151,6 @@ def letter_of(
     """
     backend, log, line = place
     return DeadLetter(backend, log, line + 1, reason, status, tries, time.time(), size)
-
-
-def sync_folder(folder: Path) -> None:
-    """Force the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parts(line: bytes | Region) -> Iterator[bytes]:

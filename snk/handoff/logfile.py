@@ -1,5 +1,6 @@
 """One log of a backend, read from its start: only whole lines, each once, whatever is done to the file meanwhile."""
 
+import io
 import os
 import stat
 import time
@@ -115,7 +116,7 @@ class LogFile:
             Replaced: the file is another one.
             OSError: it cannot be read.
         """
-        with open(self.path, "rb", buffering=0, opener=_never_through_a_link) as file:
+        with _opened(self.path) as file:
             self._check(file.fileno())
             size, before = self.size, self.offset
             data = os.pread(file.fileno(), CHUNK, before)
@@ -136,7 +137,7 @@ class LogFile:
         covered = self.progress.covered
         if not covered.size:
             return True
-        with open(self.path, "rb", buffering=0, opener=_never_through_a_link) as file:
+        with _opened(self.path) as file:
             crc, left = 0, covered.size
             while left and (part := file.read(min(left, 4 * CHUNK))):
                 crc, left = zlib.crc32(part, crc), left - len(part)
@@ -148,7 +149,7 @@ class LogFile:
         Raises:
             OSError: it cannot be read.
         """
-        with open(self.path, "rb", buffering=0, opener=_never_through_a_link) as file:
+        with _opened(self.path) as file:
             at = file.seek(self.counted_bytes)
             while part := file.read(4 * CHUNK):
                 self.counted_lines += part.count(b"\n")
@@ -217,5 +218,6 @@ class LogFile:
                 return
 
 
-def _never_through_a_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _opened(path: Path) -> io.FileIO:
+    """A log for reading, unless its name is a link by now."""
+    return io.FileIO(path, "r", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC))

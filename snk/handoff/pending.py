@@ -56,7 +56,7 @@ def waiting(logs: Path, state: State, backend: str, codec: Codec, *, values: boo
 
 def _progress(state: State, backend: str, name: str) -> Progress:
     """The progress of a log, for reading; none if it cannot be relied upon."""
-    path = state.progress / backend / f"{name}.progress"
+    path = state.path_of(backend, name)
     progress = Progress(path, Handles())
     try:
         progress.load()

@@ -97,7 +97,7 @@ class ReadLog:
                 file.verified = True
                 backend.offer(file.name)
             case Replaced():
-                self.replace(file, "the log is another file than the one that was read")
+                self._replace(file, "the log is another file than the one that was read")
             case FileNotFoundError():
                 pass  # the next scan tells whether it was released or has vanished
             case OSError():
@@ -119,7 +119,7 @@ class ReadLog:
                 await asyncio.sleep(0)
         self._backend.candidates.add(file.name)
 
-    def replace(self, file: LogFile, why: str) -> None:
+    def _replace(self, file: LogFile, why: str) -> None:
         """Read a log from its start again, as one that is new."""
         if self._backend.logs.get(file.name) is not file:
             return

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from snk.files.atomic import sync_folder
 from snk.handoff.backend import Backend
-from snk.handoff.dead import Region, sync_folder
+from snk.handoff.dead import Region
 from snk.handoff.logfile import LogFile
 from snk.handoff.names import is_over, minute_of
 from snk.handoff.pool import Pool
@@ -85,7 +86,7 @@ class ReleaseFile:
             log.error("log_undeletable", backend=self.backend.name, log=found[0], reason=found[1], effect="it stays")
 
     def _whole(self) -> list[LogFile]:
-        """The logs of which all is settled, and to which nothing more is to come."""
+        """The logs that are settled completely and that no writer appends to any more."""
         logs, candidates = self.backend.logs, self.backend.candidates
         newest = max(logs, default="")
         whole: list[LogFile] = []

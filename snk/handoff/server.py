@@ -217,7 +217,7 @@ class Server:
         log.info("log_renamed", backend=backend.name, log=file.name, to=name)
         del backend.logs[file.name]
         file.path = file.path.with_name(name)
-        file.progress.move(self.state.progress / backend.name / f"{name}.progress")
+        file.progress.move(self.state.path_of(backend.name, name))
         backend.logs[name] = file
         backend.candidates.add(name)
         if not file.progress.saved:

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import Request, Response
+from fastapi.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snk.handoff.allow import Allowed
 from snk.handoff.metrics import Metrics
 from snk.handoff.status import Status
-from snk.http.pages import exposition
+from snk.http.pages import Pages
+from snk.http.pages import application as pages
 
 ALIVE = "ok\n"
 
@@ -47,7 +47,7 @@ class Visitors:
 
 def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
     """The service; each answer is made from a fresh status."""
-    app = FastAPI(title="SNK hand-off", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    app = pages(status, PAGES)
 
     @app.get("/status.html")
     async def alive() -> PlainTextResponse:
@@ -63,21 +63,6 @@ def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
         if given is None:
             return PlainTextResponse("backend_count is missing\n", 404)
         return Response(counted(status(), _number(given)), media_type="application/json")
-
-    @app.get("/health")
-    async def health() -> JSONResponse:
-        troubles = status().troubles
-        return JSONResponse(
-            {"status": "not healthy", "reasons": troubles} if troubles else {"status": "ok"}, 503 if troubles else 200
-        )
-
-    @app.get("/status")
-    async def whole() -> JSONResponse:
-        return JSONResponse(as_json(status()))
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(exposition(Metrics(status())), media_type=CONTENT_TYPE_LATEST)
 
     return _Doorkeeper(app, visitors.allowed)
 
@@ -103,12 +88,15 @@ def as_json(status: Status) -> dict[str, Any]:
     }
 
 
+PAGES: Pages[Status] = Pages(lambda status: status.troubles, as_json, Metrics)
+
+
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0  # noqa: PLR2004 - no such number
 
 
 class _Doorkeeper:
-    """Refuses clients whose addresses are not allowed."""
+    """Refuses clients whose addresses are not allowed, and trusts all others."""
 
     def __init__(self, app: ASGIApp, allowed: Allowed) -> None:
         self._app = app
@@ -117,5 +105,6 @@ class _Doorkeeper:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         refused = scope["type"] == "http" and not (client and self._allowed.admits(client[0]))
+        scope["state"] = {**scope.get("state", {}), "trusted": True}
         app = PlainTextResponse("this address is not allowed\n", 403) if refused else self._app
         await app(scope, receive, send)

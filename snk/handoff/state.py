@@ -55,6 +55,10 @@ class State:
         finally:
             os.close(descriptor)
 
+    def path_of(self, backend: str, name: str) -> Path:
+        """Where the progress of a log of this name is."""
+        return self.progress / backend / f"{name}{SUFFIX}"
+
     def progress_of(self, backend: str, log: Seen, present: Collection[str]) -> Path:
         """The file of a log's progress; that of a log which had another name when it was last read is renamed.
 
@@ -63,7 +67,7 @@ class State:
             log: the log.
             present: the names of all logs that are there: their progress is theirs, even if an inode is used again.
         """
-        path = self.progress / backend / f"{log.name}{SUFFIX}"
+        path = self.path_of(backend, log.name)
         known = self._known(backend).pop(log.place, None)
         elsewhere = known is not None and known.name.removesuffix(SUFFIX) not in present
         if known is not None and elsewhere and not path.exists():

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from snk.errors import SettingsError
-from snk.handoff.dead import sync_folder
+from snk.files.atomic import sync_folder
 from snk.handoff.names import log_of, minute_of
 
 

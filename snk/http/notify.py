@@ -7,16 +7,22 @@ Outside systemd the variable is not set and nothing is sent. A message that cann
 notices a missing READY or watchdog message, and a busy supervisor must not stop the sync.
 """
 
+import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import structlog
 
+from snk.pause import pause
+
 # A message that waits for room in systemd's queue blocks the event loop, so the wait must be short.
 SEND_SECONDS = 0.2
+# Interval between notifications to systemd if it has set no watchdog.
+NOTIFY_SECONDS = 10.0
+FIRST_LOOK_SECONDS = 0.05
 
 log = structlog.get_logger()
 
@@ -77,3 +83,34 @@ def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
         return None
     microseconds = environment.get("WATCHDOG_USEC", "")
     return int(microseconds) / 1e6 if microseconds.isdecimal() and int(microseconds) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the service manager is told at one moment.
+
+    Attributes:
+        summary: one line for ``systemctl status``.
+        progressing: whether there is progress, or none is due; if not, the watchdog is not notified.
+    """
+
+    summary: str
+    progressing: bool
+
+
+async def keep_informed(stop: asyncio.Event, ready: Callable[[], bool], health: Callable[[], Health]) -> None:
+    """Tell the service manager when the daemon is ready, its status, that it is alive, and when it stops."""
+    notifier = Notifier.from_environment()
+    if notifier.address is None:
+        await stop.wait()
+        return
+    while not (stop.is_set() or ready()):
+        await pause(stop, FIRST_LOOK_SECONDS)
+    notifier.ready()
+    while not stop.is_set():
+        now = health()
+        notifier.status(now.summary)
+        if now.progressing:
+            notifier.watchdog()
+        await pause(stop, min(NOTIFY_SECONDS, (notifier.watchdog_seconds or NOTIFY_SECONDS) / 3))
+    notifier.stopping()

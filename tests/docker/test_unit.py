@@ -28,7 +28,7 @@ ANALYZE = shutil.which("systemd-analyze") or ""
 # Tenths; 10.0 is a service without any protection. What remains is that it may speak to any address.
 MOST_EXPOSED = 13
 OWNER, GUEST = 30_000, 30_001
-"""Users that nobody has."""
+"""User ids that do not exist on any machine."""
 
 needs_systemd = pytest.mark.skipif(not ANALYZE, reason="systemd-analyze is not installed here")
 each_unit = pytest.mark.parametrize("name", UNITS)

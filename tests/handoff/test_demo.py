@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from snk.embedded.proxy import Proxy
 from snk.handoff import record as r
 from snk.handoff.asked import Asked
-from snk.handoff.demo.network import Network
 from snk.handoff.demo.run import Result, compare
 from snk.handoff.demo.writer import Known
 from snk.handoff.record import Record
@@ -130,11 +130,11 @@ async def echo() -> AsyncIterator[int]:
 
 
 async def test_a_network_is_silent_and_cut_and_works_again() -> None:
-    async with echo() as port, Network(port) as network:
+    async with echo() as port, Proxy("127.0.0.1", port) as network:
         reader, writer = await asyncio.open_connection("127.0.0.1", network.port)
         writer.write(b"one")
         assert await reader.readexactly(3) == b"one"
-        network.silence()
+        network.hold()
         writer.write(b"two")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.readexactly(3), 0.2)
@@ -142,7 +142,7 @@ async def test_a_network_is_silent_and_cut_and_works_again() -> None:
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(3)
         writer.close()
-        network.restore()
+        network.release()
         reader, writer = await asyncio.open_connection("127.0.0.1", network.port)
         writer.write(b"three")
         assert await reader.readexactly(5) == b"three"

@@ -197,7 +197,7 @@ async def test_a_refusal_beside_another_answer_is_no_refusal(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("status", [400, 412, 401, 403, 404, 405, 429, 500, 503])
-async def test_whoever_does_not_take_it_gets_it_from_the_log(tmp_path: Path, status: int) -> None:
+async def test_a_backend_that_did_not_take_a_write_gets_it_from_its_log(tmp_path: Path, status: int) -> None:
     async with pair(tmp_path) as made:
         made.backends[0].says = says(status)
         answer = await made.ask.post(HSET, b"v")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snk.core.words import counted
 from snk.errors import SettingsError
 from snk.handoff.commands.common import Config, Json, checked_backend
 from snk.handoff.dead import DeadLetter, DeadLetters
@@ -42,7 +43,7 @@ def listed(
     else:
         for name, letter in found:
             print(f"{name}  {_told(letter)}")
-        print("no dead letters" if not found else f"{len(found):,} dead letter{'s' if len(found) > 1 else ''}")
+        print("no dead letters" if not found else counted(len(found), "dead letter"))
     raise typer.Exit(1 if found else 0)
 
 

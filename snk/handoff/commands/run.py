@@ -17,12 +17,11 @@ from snk.handoff.service import Visitors, application
 from snk.handoff.settings import Handoff, load_settings
 from snk.handoff.state import State
 from snk.handoff.status import Limits, Watcher
-from snk.http.notify import Notifier
+from snk.http.notify import Health, keep_informed
 from snk.http.service import Address, listening, serve_open
 from snk.log import configure_log
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
-NOTIFY_SECONDS = 10.0
 SELDOM = (20_000, 20, 100)
 """Garbage is looked for less often than Python does: a line on its way is no garbage, and looking costs a twentieth."""
 
@@ -72,19 +71,12 @@ async def _run(server: Server, settings: Handoff, bound: socket.socket) -> None:
 
 
 async def _notify(watcher: Watcher, server: Server, stop: asyncio.Event) -> None:
-    """Tell the service manager that the server is ready, its status, that it is alive, and when it stops."""
-    notifier = Notifier.from_environment()
-    if notifier.address is None:
-        return
-    while not (stop.is_set() or server.monitor.looked):  # noqa: ASYNC110 - once, for a moment
-        await asyncio.sleep(0.01)
-    notifier.ready()
-    stopping = asyncio.create_task(stop.wait())
-    while not stop.is_set():
+    """Keep the service manager informed, and its watchdog fed while lines that can be sent are sent."""
+
+    def health() -> Health:
         status = watcher.status()
         waiting = sum(backend.pending_lines for backend in status.backends.values())
-        notifier.status("; ".join(status.troubles) or f"{len(status.backends)} backends, {waiting:,} lines wait")
-        if not any(lane.backend.stuck for lane in server.lanes.values()):
-            notifier.watchdog()
-        await asyncio.wait((stopping,), timeout=min(NOTIFY_SECONDS, (notifier.watchdog_seconds or NOTIFY_SECONDS) / 3))
-    notifier.stopping()
+        summary = "; ".join(status.troubles) or f"{len(status.backends)} backends, {waiting:,} lines wait"
+        return Health(summary, not any(lane.backend.stuck for lane in server.lanes.values()))
+
+    await keep_informed(stop, lambda: server.monitor.looked, health)

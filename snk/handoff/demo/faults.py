@@ -53,7 +53,7 @@ class Faults:
 
     async def _silence_network(self) -> None:
         self._say("the network of the second backend is silent: connections stay open, and nothing gets through")
-        self._stage.network.silence()
+        self._stage.network.hold()
 
     async def _cut_network(self) -> None:
         self._say("the network of the second backend is cut: connections are reset")
@@ -62,7 +62,7 @@ class Faults:
     async def _restore_network(self) -> None:
         lines = await self._waiting("network cut", self._stage.backends[1])
         self._say(f"the network of the second backend works again; {lines} for it")
-        self._stage.network.restore()
+        self._stage.network.release()
 
     async def _kill_sync_server(self) -> None:
         """Kill it in the middle of its work: it has sent some of the lines, and others wait."""

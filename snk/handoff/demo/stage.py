@@ -18,12 +18,13 @@ import sqlalchemy as sa
 from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import Child, free_port, spawn
+from snk.embedded.proxy import Proxy
 from snk.embedded.state import held
 from snk.errors import ServersUnfit
 from snk.handoff.client import Client
-from snk.handoff.demo.network import HOST, Network
 from snk.signals import end_undisturbed
 
+HOST = "127.0.0.1"
 DATABASES = ("first", "second")
 FIRST, SECOND, FRONT, SYNC, LAST = "backend-1", "backend-2", "front", "sync-server", "last-run"
 PASSWORD = "demo"  # noqa: S105 - of a server that is gone when the command ends
@@ -55,7 +56,7 @@ class Stage:
         backends: the addresses by which the front and the sync server know them.
     """
 
-    def __init__(self, folder: Path, database: PostgresServer, network: Network, ports: tuple[int, int]) -> None:
+    def __init__(self, folder: Path, database: PostgresServer, network: Proxy, ports: tuple[int, int]) -> None:
         self.folder = folder
         self.logs = folder / "logs"
         self.state = folder / "state"
@@ -191,7 +192,7 @@ async def opened(folder: Path, database: PostgresServer) -> AsyncIterator[Stage]
     """All processes, which end with the block."""
     ports = free_port(), free_port()
     async with AsyncExitStack() as stack:
-        network = await stack.enter_async_context(Network(ports[1]))
+        network = await stack.enter_async_context(Proxy(HOST, ports[1]))
         stage = Stage(folder, database, network, ports)
         stack.callback(stage.end)
         await stage.open(database)

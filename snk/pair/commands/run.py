@@ -9,7 +9,7 @@ import typer
 import uvloop
 
 from snk.http.guard import Door
-from snk.http.notify import Notifier
+from snk.http.notify import Health, keep_informed
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.pair.commands.common import pair_of, start
@@ -18,13 +18,8 @@ from snk.pair.settings import Settings
 from snk.pair.status.pages import PAGES
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
-from snk.pair.sync.pause import pause
 from snk.pair.sync.schedule import SweepSchedule
 from snk.signals import hear_ctrl_c, when_told_to_stop
-
-# Interval between notifications to systemd if it has set no watchdog.
-NOTIFY_SECONDS = 10.0
-FIRST_LOOK_SECONDS = 0.05
 
 
 def run(
@@ -68,24 +63,13 @@ async def _to_the_end(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> N
 
 
 async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
-    """Tell the service manager when the daemon is ready, its status, that it is alive, and when it stops.
+    """Keep the service manager informed, and its watchdog fed while every flow makes progress or waits."""
 
-    The watchdog is notified only while every flow makes progress or waits without being stuck.
-    """
-    notifier = Notifier.from_environment()
-    if notifier.address is None:
-        await stop.wait()
-        return
-    while not stop.is_set() and any(flow.state == "starting" for flow in daemon.status().flows):
-        await pause(stop, FIRST_LOOK_SECONDS)
-    notifier.ready()
-    while not stop.is_set():
+    def health() -> Health:
         status = daemon.status()
-        notifier.status(_summary(status))
-        if not status.stuck:
-            notifier.watchdog()
-        await pause(stop, min(NOTIFY_SECONDS, (notifier.watchdog_seconds or NOTIFY_SECONDS) / 3))
-    notifier.stopping()
+        return Health(_summary(status), not status.stuck)
+
+    await keep_informed(stop, lambda: all(flow.state != "starting" for flow in daemon.status().flows), health)
 
 
 def _summary(status: DaemonStatus) -> str:

@@ -25,10 +25,10 @@ from snk.pair.programs import environment, start_daemon, start_tst
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.settings import load_settings
 from snk.pair.status.ask import ask, daemon_url
-from snk.pair.sync.pause import pause
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import Comparison, compare
 from snk.pair.verify.search import KINDS, LOOK_AGAIN, Progress
+from snk.pause import pause
 from snk.signals import end_undisturbed, interruptible, when_told_to_stop
 
 LOOK_SECONDS = 0.5

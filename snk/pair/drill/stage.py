@@ -1,4 +1,7 @@
-"""What the faults act on: two servers, the network in front of them, and daemons as separate processes."""
+"""What the faults act on: two servers, the network in front of them, and daemons as separate processes.
+
+The drill's writers and books connect to the servers directly, so what they know does not depend on that network.
+"""
 
 import asyncio
 import signal
@@ -13,9 +16,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from snk.db.server import Server
 from snk.embedded.process import Child, free_port
+from snk.embedded.proxy import Proxy
 from snk.pair.core.report import DaemonStatus, FlowState
 from snk.pair.drill.load import Load
-from snk.pair.drill.proxy import Proxy
 from snk.pair.drill.watch import CanaryWatch
 from snk.pair.programs import daemon_logging_to
 from snk.pair.servers import EmbeddedPair

@@ -17,7 +17,7 @@ from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.core.report import CanaryStatus
 from snk.pair.schema.own import Canary
-from snk.pair.sync.pause import pause
+from snk.pause import pause
 
 LOOK_SECONDS = 0.01
 KEPT_SECONDS = 3600.0

@@ -29,12 +29,12 @@ from snk.pair.sync.lineage import Lineage
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.locks import LockWatch
 from snk.pair.sync.pair import Pair
-from snk.pair.sync.pause import pause
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.shared import Shared
 from snk.pair.sync.turns import Turns
 from snk.pair.verify.throttle import throttles_of
+from snk.pause import pause
 
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0

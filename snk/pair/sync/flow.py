@@ -23,7 +23,6 @@ from snk.pair.sync.limits import Limits
 from snk.pair.sync.link import linked
 from snk.pair.sync.meter import Meter
 from snk.pair.sync.parts import Around, Echoes, FlowParts
-from snk.pair.sync.pause import pause
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.referred import Referred, Table
 from snk.pair.sync.requested import RequestedRows
@@ -31,6 +30,7 @@ from snk.pair.sync.route import Route
 from snk.pair.sync.session import Session
 from snk.pair.sync.start import Starter
 from snk.pair.sync.turns import NO_TURN
+from snk.pause import pause
 
 LAG_SECONDS = 2.0
 

@@ -9,7 +9,7 @@ from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.catalog import activity
 from snk.pair.core.report import Locker
-from snk.pair.sync.pause import pause
+from snk.pause import pause
 
 LOOK_SECONDS = 1.0
 

@@ -20,12 +20,12 @@ from snk.pair.core.report import SweepStatus
 from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.schema.sweeps import Owed, Sweeps
 from snk.pair.sync.flow import Flow
-from snk.pair.sync.pause import pause
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.rejects import recorded
 from snk.pair.verify.search import Kind
 from snk.pair.verify.sweep import sweep
 from snk.pair.verify.throttle import Throttles
+from snk.pause import pause
 
 FIRST_SECONDS = 30.0
 AGAIN_SECONDS = 10.0

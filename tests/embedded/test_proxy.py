@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from snk.embedded.process import free_port
-from snk.pair.drill.proxy import Proxy
+from snk.embedded.proxy import Proxy
 from tests.kit.databases import until
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]

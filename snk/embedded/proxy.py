@@ -1,7 +1,4 @@
-"""A network that can be cut and silenced: a TCP proxy between the daemons and one server.
-
-The drill's writers and books connect to the server directly, so what they know does not depend on this proxy.
-"""
+"""A network that can be cut and silenced: a TCP proxy between programs and one server."""
 
 import asyncio
 import contextlib
