@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
-from snk.handoff.breaker import Breaker
+from snk.core.breaker import Breaker
 from snk.handoff.logfile import LogFile
 from snk.handoff.request import Write
 

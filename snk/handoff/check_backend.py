@@ -7,7 +7,7 @@ import structlog
 
 from snk.core.backoff import Backoff
 from snk.handoff.backend import Backend
-from snk.handoff.client import Client
+from snk.handoff.client import BackendClient
 
 log = structlog.get_logger()
 
@@ -17,7 +17,7 @@ MOST_ANSWER_SECONDS = 5.0
 class CheckBackend:
     """The check of one backend."""
 
-    def __init__(self, backend: Backend, client: Client, every_seconds: float) -> None:
+    def __init__(self, backend: Backend, client: BackendClient, every_seconds: float) -> None:
         self._backend = backend
         self._client = client
         self._every = every_seconds

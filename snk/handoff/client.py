@@ -1,112 +1,27 @@
-"""Sends requests to one backend over kept connections, and says what is known when there is no answer."""
+"""The connections to one backend, and whether it is alive."""
 
-import email.utils
-import time
 from base64 import b64encode
-from collections.abc import Mapping
-from time import monotonic
-from typing import NamedTuple
 
-import aiohttp
-from yarl import URL
+from snk.http.client import Client, NoAnswer, Origin, Request
 
-from snk.handoff.deadlines import Deadlines
-from snk.handoff.outcome import VERSION_HEADERS
-from snk.handoff.request import Request
-
-KEEP_SECONDS = 4.0
-"""How long an idle connection is kept: less than servers do, so that it is seldom closed while a request is sent."""
-MOST_ANSWER_BYTES = 64 * 1024
-MOST_TEXT_BYTES = 200
-MOST_RETRY_AFTER = 300.0
 ALIVE = b"ok\n"
 
 
-class NoAnswer(Exception):  # noqa: N818 - what it means is the caller's business
-    """There was no answer.
-
-    Attributes:
-        sent: whether the request may have reached the backend.
-        late: whether the time was over.
-        reachable: whether a connection could be made.
-    """
-
-    def __init__(self, reason: str, *, sent: bool, late: bool = False, reachable: bool = True) -> None:
-        super().__init__(reason)
-        self.sent = sent
-        self.late = late
-        self.reachable = reachable
-
-
-class Answered(NamedTuple):
-    """An answer.
-
-    Attributes:
-        headers: by their names, whose case does not matter.
-        body: as much of it as is read.
-        resent: whether the request was sent a second time, because the first answer was lost.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    resent: bool = False
-
-    @property
-    def versioned(self) -> bool:
-        """Whether it carries a header of hustdb."""
-        return any(name in self.headers for name in VERSION_HEADERS)
-
-    @property
-    def retry_after(self) -> float:
-        """For how many seconds the backend asked to be left alone; 0 if it did not."""
-        return retry_after(self.headers["Retry-After"], time.time()) if "Retry-After" in self.headers else 0.0
-
-    @property
-    def text(self) -> str:
-        """The beginning of its body."""
-        return self.body[:MOST_TEXT_BYTES].decode("utf-8", "backslashreplace")
-
-
-class Client:
-    """The connections to one backend."""
+class BackendClient(Client):
+    """The connections to one backend; one more than it has slots, for the question whether it is alive."""
 
     def __init__(self, name: str, slots: int, authorization: str | None, *, tls: bool = False) -> None:
-        self._scheme = "https" if tls else "http"
-        host, _, port = name.rpartition(":")
-        self._host, self._port = host.strip("[]"), int(port)
-        self._deadlines = Deadlines()
-        self._answered_at = float("-inf")
-        headers = {"Authorization": "Basic " + b64encode(authorization.encode()).decode()} if authorization else {}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=slots + 1, keepalive_timeout=KEEP_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-            headers=headers,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            auto_decompress=False,
-        )
-
-    async def send(self, request: Request, seconds: float) -> Answered:
-        """Send a request; one that met a connection which the server had closed is sent again at once.
+        """Assign.
 
         Args:
-            request: the request.
-            seconds: for the whole answer.
-
-        Raises:
-            NoAnswer: there was none.
+            name: its host and port.
+            slots: requests at once.
+            authorization: user:password, if it needs one.
+            tls: whether it is reached by https.
         """
-        path, _, query = request.target.partition("?")
-        url = URL.build(
-            scheme=self._scheme, host=self._host, port=self._port, path=path, query_string=query, encoded=True
-        )
-        try:
-            return await self._deadlines.within(seconds, self._send(request, url))
-        except aiohttp.ServerDisconnectedError:
-            return await self._send_again(request, url, seconds)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._why(error, request, seconds) from None
+        headers = {"Authorization": "Basic " + b64encode(authorization.encode()).decode()} if authorization else {}
+        host, _, port = name.rpartition(":")
+        super().__init__(Origin("https" if tls else "http", host.strip("[]"), int(port)), slots + 1, headers)
 
     async def alive(self, seconds: float) -> str:
         """Why the backend is not alive; empty if it is."""
@@ -117,56 +32,3 @@ class Client:
         if answer.status == 200 and answer.body == ALIVE:  # noqa: PLR2004
             return ""
         return f"/status.html answers {answer.status} {answer.text[:40]!r}, not 200 'ok\\n'"
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._session.close()
-
-    async def _send(self, request: Request, url: URL) -> Answered:
-        async with self._session.request(
-            request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
-        ) as answer:
-            content = answer.content
-            body = await content.read(MOST_ANSWER_BYTES)
-            while not content.at_eof():
-                if len(body) >= MOST_ANSWER_BYTES:
-                    answer.close()
-                    break
-                body += await content.read(MOST_ANSWER_BYTES)
-            self._answered_at = monotonic()
-            return Answered(answer.status, answer.headers, body)
-
-    async def _send_again(self, request: Request, url: URL, seconds: float) -> Answered:
-        """Send a request again whose connection was found to be dead; the first may have arrived all the same."""
-        try:
-            answer = await self._deadlines.within(seconds, self._send(request, url))
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            why = self._why(error, request, seconds)
-            why.sent = True
-            raise why from None
-        return answer._replace(resent=True)
-
-    def _why(self, error: Exception, request: Request, seconds: float) -> NoAnswer:
-        """What an error means."""
-        if isinstance(error, TimeoutError):
-            return NoAnswer(f"no answer within {seconds:g} s", sent=True, late=True)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            # aiohttp itself sends a GET again that met a dead connection, and does not tell.
-            sent = request.method == "GET" and monotonic() - self._answered_at < 2 * KEEP_SECONDS
-            reason = error.os_error.strerror or str(error.os_error)
-            return NoAnswer(f"it cannot be reached: {reason}", sent=sent, reachable=False)
-        if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
-            return NoAnswer(f"its address cannot be used: {error}", sent=False, reachable=False)
-        return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
-
-
-def retry_after(text: str, now: float) -> float:
-    """The seconds that a Retry-After header asks for, within bounds: a number, or a date (RFC 9110, 10.2.3)."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(text).timestamp() - now
-        except (TypeError, ValueError, OverflowError):
-            return 0.0
-    return min(max(seconds, 0.0), MOST_RETRY_AFTER) if seconds == seconds else 0.0  # noqa: PLR0124 - not a number

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snk.core.finding import Finding
 from snk.core.words import counted
-from snk.handoff.client import Client
+from snk.handoff.client import BackendClient
 from snk.handoff.monitor import Scan, scan
 from snk.handoff.pending import waiting
 from snk.handoff.settings import Handoff
@@ -72,7 +72,7 @@ def _ignored(found: Scan) -> Iterator[Finding]:
 
 
 async def _alive(settings: Handoff, backend: str) -> Finding:
-    client = Client(backend, 1, settings.authorization(), tls=settings.tls)
+    client = BackendClient(backend, 1, settings.authorization(), tls=settings.tls)
     try:
         why = await client.alive(settings.timeout_ms / 1000)
     finally:

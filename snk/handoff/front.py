@@ -17,12 +17,12 @@ from aiohttp import web
 
 from snk.errors import LogFull
 from snk.handoff.asked import Refused, asked
-from snk.handoff.client import Client, NoAnswer
+from snk.handoff.client import BackendClient
 from snk.handoff.codecs.hustdb import LOGGED_AS_SENT, HustdbWrite, KeyForm, percent_encoded
 from snk.handoff.log import Log
 from snk.handoff.member import SLOTS, Member, Verdict
 from snk.handoff.record import Record
-from snk.handoff.request import Request
+from snk.http.client import NoAnswer, Request
 from snk.log import Reminder
 
 LOG_THREADS = 16
@@ -81,15 +81,15 @@ class Front:
         self._threads = ThreadPoolExecutor(LOG_THREADS, "log")
         self._reminder = Reminder()
         self._members: list[Member] = []
-        self._clients: list[Client] = []
+        self._clients: list[BackendClient] = []
         self._runner: web.AppRunner | None = None
 
     async def start(self, bound: socket.socket) -> None:
         """Listen on a bound socket."""
         given = self._options
-        clients = [Client(name, SLOTS, given.authorization, tls=given.tls) for name in self._backends]
+        clients = [BackendClient(name, SLOTS, given.authorization, tls=given.tls) for name in self._backends]
         self._members = [Member(client, given.timeout_seconds, given.skip_seconds) for client in clients]
-        self._status = Client(self._sync.address, SLOTS, f"{self._sync.user}:{self._sync.password}")
+        self._status = BackendClient(self._sync.address, SLOTS, f"{self._sync.user}:{self._sync.password}")
         self._clients = [*clients, self._status]
         application = web.Application(client_max_size=given.most_body)
         application.router.add_get("/status.html", _alive)

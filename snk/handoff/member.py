@@ -4,9 +4,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from snk.handoff.client import Answered, Client, NoAnswer
-from snk.handoff.outcome import HUSTDB, VERSION_HEADERS
-from snk.handoff.request import Request
+from snk.handoff.client import BackendClient
+from snk.handoff.outcome import HUSTDB, VERSION_HEADERS, versioned
+from snk.http.client import Answered, NoAnswer, Request
 
 SLOTS = 256
 """Requests to one backend at once."""
@@ -44,7 +44,7 @@ class Member:
         skip_seconds: how long it is left alone.
     """
 
-    def __init__(self, client: Client, timeout_seconds: float, skip_seconds: float) -> None:
+    def __init__(self, client: BackendClient, timeout_seconds: float, skip_seconds: float) -> None:
         self._client = client
         self._timeout_seconds = timeout_seconds
         self._skip_seconds = skip_seconds
@@ -78,7 +78,7 @@ class Member:
 
 def _judged(answer: Answered, *, removes: bool) -> Verdict:
     """What an answer means; after a defect on its side, a backend may have taken the write or not."""
-    outcome = HUSTDB.judge(answer.status, versioned=answer.versioned, removes=removes)
+    outcome = HUSTDB.judge(answer.status, versioned=versioned(answer.headers), removes=removes)
     if outcome == "done":
         versions = {name: text for name, text in answer.headers.items() if name.lower() in VERSION_HEADERS}
         return Verdict("done", answer.status, versions)

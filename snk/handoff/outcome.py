@@ -11,6 +11,11 @@ VERSION_HEADERS = ("version", "vererror")
 """Headers of an answer that comes from hustdb itself and not from something in front of it."""
 
 
+def versioned(headers: Mapping[str, str]) -> bool:
+    """Whether an answer carries a header of hustdb."""
+    return any(name in headers for name in VERSION_HEADERS)
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Which answers mean what.

@@ -8,12 +8,13 @@ import structlog
 
 from snk.core.backoff import Backoff
 from snk.handoff.backend import Backend, Item
-from snk.handoff.client import Answered, Client, NoAnswer
+from snk.handoff.client import BackendClient
 from snk.handoff.dead import DeadLetter, DeadLetters, Gone, Region, letter_of
 from snk.handoff.durable import Durable
 from snk.handoff.logfile import Line, LogFile
-from snk.handoff.outcome import Rules
+from snk.handoff.outcome import Rules, versioned
 from snk.handoff.request import BadLine, Codec
+from snk.http.client import Answered, NoAnswer
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class Pool:
     """The workers of one backend."""
 
     def __init__(
-        self, backend: Backend, client: Client, sending: Sending, letters: DeadLetters, durable: Durable
+        self, backend: Backend, client: BackendClient, sending: Sending, letters: DeadLetters, durable: Durable
     ) -> None:
         self._backend = backend
         self._client = client
@@ -99,8 +100,8 @@ class Pool:
         if answer.resent:
             self._unknown(item)
         # Nearly all answers are 200, whose headers need not be looked at.
-        versioned = answer.status != OK and answer.versioned
-        outcome = self._judge(answer.status, versioned=versioned, removes=item.write.removes)
+        tells = answer.status != OK and versioned(answer.headers)
+        outcome = self._judge(answer.status, versioned=tells, removes=item.write.removes)
         if outcome == "done":
             self._recovered()
             self._done(item)

@@ -1,25 +1,12 @@
-"""What a line of a log asks for: one HTTP request, and how it may be repeated. Pure."""
+"""What a line of a log asks for: one HTTP request, and how it may be repeated."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+from snk.http.client import Request
 
 
 class BadLine(Exception):  # noqa: N818 - it is a verdict on a line, not a fault of the program
     """A line that can never be sent; the message says why."""
-
-
-class Request(NamedTuple):
-    """One HTTP request.
-
-    Attributes:
-        method: such as ``POST``.
-        target: the path with its query, percent-encoded as it is sent.
-        headers: names and values.
-    """
-
-    method: str
-    target: str
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Write(Protocol):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import structlog
 
+from snk.core.breaker import Breaker
 from snk.handoff.backend import Backend
-from snk.handoff.breaker import Breaker
 from snk.handoff.check_backend import CheckBackend
-from snk.handoff.client import Client
+from snk.handoff.client import BackendClient
 from snk.handoff.dead import DeadLetters
 from snk.handoff.durable import Durable
 from snk.handoff.logfile import LogFile
@@ -57,7 +57,7 @@ class Lane:
     """One backend with all that works for it."""
 
     backend: Backend
-    client: Client
+    client: BackendClient
     pool: Pool
     reader: ReadLog
     checker: CheckBackend
@@ -248,7 +248,7 @@ class Server:
         retry = plan.sending.retry
         backend = Backend(name, Breaker(plan.threads, retry), self.durable.writable.is_set)
         backend.held = name in self.state.held()
-        client = Client(name, plan.threads, plan.authorization, tls=plan.tls)
+        client = BackendClient(name, plan.threads, plan.authorization, tls=plan.tls)
         pool = Pool(backend, client, plan.sending, self.letters, self.durable)
         lane = Lane(
             backend,

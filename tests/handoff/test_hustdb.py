@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from snk.handoff.codecs.hustdb import METHODS, Hustdb, HustdbWrite, KeyForm
 from snk.handoff.record import Record, crc, packed, unpacked
-from snk.handoff.request import BadLine, Request
+from snk.handoff.request import BadLine
+from snk.http.client import Request
 
 NOW = 1_700_000_000
 AT = datetime(2023, 11, 14, 22, 13, 20)  # noqa: DTZ001 - logs are in local time

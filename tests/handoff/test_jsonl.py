@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snk.handoff.codecs.jsonl import Jsonl, JsonWrite
-from snk.handoff.request import BadLine, Request
+from snk.handoff.request import BadLine
+from snk.http.client import Request
 
 
 def decoded(**given: Any) -> JsonWrite:

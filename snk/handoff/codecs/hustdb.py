@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from snk.handoff import record as r
 from snk.handoff.record import Record, packed, unpacked
-from snk.handoff.request import BadLine, Request
+from snk.handoff.request import BadLine
+from snk.http.client import Request
 
 KeyForm = Literal["raw", "wire"]
 """Whether the keys of methods 1 to 4 are in the log as they are, or percent-encoded already."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from snk.handoff.request import BadLine, Request
+from snk.handoff.request import BadLine
+from snk.http.client import Request
 
 NAMES = ("method", "path", "query", "headers", "body", "body_base64", "key", "expires_at")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

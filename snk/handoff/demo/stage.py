@@ -21,7 +21,7 @@ from snk.embedded.process import Child, free_port, spawn
 from snk.embedded.proxy import Proxy
 from snk.embedded.state import held
 from snk.errors import ServersUnfit
-from snk.handoff.client import Client
+from snk.handoff.client import BackendClient
 from snk.signals import end_undisturbed
 
 HOST = "127.0.0.1"
@@ -90,7 +90,7 @@ class Stage:
         Raises:
             ServersUnfit: it does not.
         """
-        client = Client(self.addresses[name], 1, None)
+        client = BackendClient(self.addresses[name], 1, None)
 
         async def answers() -> bool:
             if not self._children[name].running:

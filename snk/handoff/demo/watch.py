@@ -3,8 +3,8 @@
 import json
 from collections import Counter
 
-from snk.handoff.client import Client, NoAnswer
-from snk.handoff.request import Request
+from snk.handoff.client import BackendClient
+from snk.http.client import NoAnswer, Request
 
 ANSWER_SECONDS = 1.0
 COUNTS = ("synced", "unknown", "again")
@@ -19,7 +19,7 @@ class Watch:
 
     def __init__(self, address: str) -> None:
         self.waiting: dict[str, int] | None = None
-        self._client = Client(address, 1, None)
+        self._client = BackendClient(address, 1, None)
         self._before: Counter[str] = Counter()
         self._now: Counter[str] = Counter()
 

@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from snk.handoff import record as r
-from snk.handoff.client import Client, NoAnswer
+from snk.handoff.client import BackendClient
 from snk.handoff.codecs.hustdb import METHODS, HustdbWrite
 from snk.handoff.record import Record
+from snk.http.client import NoAnswer
 
 CLIENTS = 16
 KEYS = 25
@@ -89,7 +90,7 @@ class Writer:
 
     async def run(self) -> None:
         """Write until told to stop."""
-        client = Client(self.front, CLIENTS, None)
+        client = BackendClient(self.front, CLIENTS, None)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(CLIENTS):
@@ -101,7 +102,7 @@ class Writer:
         """Finish the writes that are under way, and begin no others."""
         self._stopped = True
 
-    async def _client(self, client: Client, number: int) -> None:
+    async def _client(self, client: BackendClient, number: int) -> None:
         chance = random.Random(number)  # noqa: S311 - it chooses what to write
         while not self._stopped:
             record = self._next(number, chance)
@@ -134,7 +135,7 @@ class Writer:
             value=chance.randbytes(chance.randrange(1, 200)) if METHODS[method].body == "value" else b"",
         )
 
-    async def _write(self, client: Client, write: HustdbWrite) -> None:
+    async def _write(self, client: BackendClient, write: HustdbWrite) -> None:
         """Send a write until it is taken."""
         end = time.monotonic() + GIVE_UP_SECONDS
         while not await self._taken(client, write):
@@ -143,7 +144,7 @@ class Writer:
             self.again += 1
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _taken(self, client: Client, write: HustdbWrite) -> bool:
+    async def _taken(self, client: BackendClient, write: HustdbWrite) -> bool:
         request = write.request(time.time())
         assert request is not None  # noqa: S101 - it lives for hours
         try:

@@ -1,0 +1,131 @@
+"""One form for records that mean the same, and digests of it.
+
+Two systems write the same record differently: keys in another order, ``1.50`` for ``1.5``, ``+00:00`` for ``Z``. The
+canonical form is JSON without spaces whose keys are sorted and whose values are written by what they mean:
+
+- A number has no zeros at its end: ``1.50`` is ``1.5``, ``1.0`` and ``1e0`` are ``1``.
+- A text that is a date and time with an offset (RFC 3339) is written in UTC, with no zeros at the end of its fraction.
+- All other texts, and the order of lists, stay as they are.
+
+A record's digest is the first half of the SHA-256 of this form in UTF-8. The digest of many records is the sum of
+theirs modulo 2^128: it does not depend on their order, and records can be added to it one by one.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from hashlib import sha256
+from json.encoder import encode_basestring
+from typing import Any
+
+DIGEST_BYTES = 16
+_MODULUS = 2 ** (8 * DIGEST_BYTES)
+_EXACT = Context(prec=200_000)
+"""More digits than PostgreSQL's numeric has."""
+_MOST_WHOLE = 40
+"""Digits up to which a whole number is written without an exponent."""
+_LARGE = 10**_MOST_WHOLE
+_WORDS = {None: "null", True: "true", False: "false"}
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d(:?\d\d)?)", re.ASCII)
+_LEAST_TIME = len("2026-11-25T00:00:00Z")
+
+
+@dataclass(slots=True)
+class Digest:
+    """The digest of many records.
+
+    Attributes:
+        count: how many there are.
+        total: the sum of their digests.
+    """
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, digest: int) -> None:
+        """One more record."""
+        self.count += 1
+        self.total = (self.total + digest) % _MODULUS
+
+    def merge(self, other: "Digest") -> None:
+        """The records of another one."""
+        self.count += other.count
+        self.total = (self.total + other.total) % _MODULUS
+
+    @property
+    def hex(self) -> str:
+        """The sum as 32 hexadecimal digits."""
+        return f"{self.total:032x}"
+
+    @classmethod
+    def of(cls, records: Iterable[Any]) -> "Digest":
+        """The digest of these records."""
+        digest = cls()
+        for record in records:
+            digest.add(record_digest(record))
+        return digest
+
+
+def record_digest(record: Any) -> int:
+    """The digest of one record.
+
+    Args:
+        record: JSON as Python reads it. Its numbers may be ``float`` or ``Decimal``; only the latter keeps all digits.
+    """
+    return int.from_bytes(sha256(canonical(record)).digest()[:DIGEST_BYTES])
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical form of a value.
+
+    Raises:
+        ValueError: it has a number that is not finite.
+        TypeError: it has something that JSON does not have.
+    """
+    return _written(value).encode("utf-8", "surrogatepass")
+
+
+def _written(value: Any) -> str:
+    match value:
+        case str():
+            text = encode_basestring(_instant(value))
+        case None | bool():
+            text = _WORDS[value]
+        case int() if -_LARGE < value < _LARGE:
+            text = str(value)
+        case int() | float() | Decimal():
+            text = _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
+        case dict():
+            text = "{" + ",".join(f"{encode_basestring(key)}:{_written(value[key])}" for key in sorted(value)) + "}"
+        case list() | tuple():
+            text = "[" + ",".join(map(_written, value)) + "]"
+        case _:
+            raise TypeError(f"JSON has no {type(value).__name__}")
+    return text
+
+
+def _number(value: Decimal) -> str:
+    if not value.is_finite():
+        raise ValueError(f"{value} is not a number of JSON")
+    plain = value.normalize(_EXACT)
+    if plain.is_zero():
+        return "0"
+    whole = plain.as_tuple().exponent
+    assert isinstance(whole, int)  # noqa: S101 - it is finite
+    return str(int(plain)) if whole >= 0 and plain.adjusted() < _MOST_WHOLE else str(plain)
+
+
+def _instant(text: str) -> str:
+    """A date and time in UTC; any other text as it is."""
+    if len(text) < _LEAST_TIME or text[4] != "-" or not _TIME.fullmatch(text):
+        return text
+    if text[-1] == "Z" and text[10] == "T" and (len(text) == _LEAST_TIME or text[-2] != "0"):
+        return text  # as it is nearly always
+    try:
+        at = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    fraction = f".{at.microsecond:06}".rstrip("0") if at.microsecond else ""
+    return f"{at.replace(microsecond=0, tzinfo=None).isoformat()}{fraction}Z"
