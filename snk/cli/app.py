@@ -18,6 +18,8 @@ GROUPS = {
     "conflicts": "snk.pair.commands.conflicts",
     "resync": "snk.resync.commands.group",
     "handoff": "snk.handoff.commands.group",
+    "pipeline": "snk.pipeline.commands.group",
+    "serve": "snk.serve.commands.group",
 }
 """Commands that have commands of their own: the module, whose function ``group`` makes them."""
 INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C
@@ -26,7 +28,8 @@ app = typer.Typer(
     name="snk",
     help="Find what is missing between two places, bring it over exactly once, and prove it: tables in two PostgreSQL"
     " databases, in real time; with `snk resync`, counters in Redis and the rows that they count; with `snk handoff`,"
-    " the writes that an HTTP backend missed.",
+    " the writes that an HTTP backend missed; with `snk pipeline`, every minute of records from one server to another;"
+    " with `snk serve`, tables over HTTP.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -1,4 +1,4 @@
-"""Whether a backend may be sent lines, and how many at once. Pure.
+"""Whether a server may be sent requests, and how many at once. Pure.
 
 A circuit breaker (Michael Nygard, "Release It!", 2007): failures open it, and after a delay one line goes out as a
 probe. If the probe succeeds, it closes. The number of requests at once halves when an answer is late and grows by one
@@ -67,6 +67,10 @@ class Breaker:
         self._failing.add(line)
         if self.state != "closed" or len(self._failing) >= MOST_FAILING:
             self._open(self.state if self.state == "paused" else "tripped", reason, now, chance)
+
+    def trip(self, reason: str, now: float, chance: float) -> None:
+        """The server as a whole failed, such as one that cannot be reached."""
+        self._open(self.state if self.state == "paused" else "tripped", reason, now, chance)
 
     def late(self) -> None:
         """No answer came in time: fewer at once, and more patience."""

@@ -51,10 +51,10 @@ class Child:
 
     Attributes:
         name: of the program.
-        log: the file that receives its output.
+        log: the file that receives its output; None if it writes where this process does.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path, last_word: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path | None, last_word: int) -> None:
         self.name = name
         self.log = log
         self._process = process
@@ -103,7 +103,9 @@ class Child:
             time.sleep(POLL_SECONDS)
 
     def last_lines(self) -> str:
-        """The last lines of the program's log."""
+        """The last lines of the program's log, if it has one."""
+        if self.log is None:
+            return ""
         return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
     def send(self, number: int) -> None:
@@ -133,13 +135,14 @@ class Child:
 
     def _fail(self, how: str) -> None:
         self.end(self._last_word, GIVE_UP_SECONDS)
-        raise ServersUnfit(f"{self.name} {how}; {self.log} ends with:\n{self.last_lines()}")
+        said = f"; {self.log} ends with:\n{self.last_lines()}" if self.log else ""
+        raise ServersUnfit(f"{self.name} {how}{said}")
 
 
 def spawn(
     command: Sequence[str],
     folder: Path,
-    log: Path,
+    log: Path | None,
     account: Account | None,
     last_word: int,
     *,
@@ -156,7 +159,8 @@ def spawn(
     Args:
         command: the program, by its full path, and its arguments.
         folder: its working directory.
-        log: the file to which its output is appended; the account need not be able to open it.
+        log: the file to which its output is appended; the account need not be able to open it. None: it writes to
+            standard error, as this process does.
         account: the user it runs as, if not the current one.
         last_word: the signal that ends it when its parent is gone, or gives up on it.
         environment: all its variables.
@@ -186,8 +190,10 @@ def _wait_until_taken_over(process: subprocess.Popen[bytes], program: str) -> No
         raise ServersUnfit(f"{program} cannot be started: {trouble}")
 
 
-def _popen(command: Sequence[str], folder: Path, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with log.open("ab") as output:
+def _popen(
+    command: Sequence[str], folder: Path, log: Path | None, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") if log else contextlib.nullcontext() as output:
         return subprocess.Popen(
             command,
             cwd=folder,

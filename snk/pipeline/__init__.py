@@ -1,0 +1,1 @@
+"""Minute frames pulled from one server, pushed record by record to another, each once, and proven."""

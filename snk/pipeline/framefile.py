@@ -1,0 +1,165 @@
+"""The file of a pulled frame: a line for each record, and a last line with their count and digest.
+
+A record's line is its uid as a JSON text, a tab, and the record as JSON. The last line is a JSON object. A file has its
+name only when it is whole and on disk, so a file without a proper last line is damaged.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+from snk.core.canonical import Digest, record_digest
+from snk.files.atomic import sync_folder
+from snk.pipeline.seen import Damaged, Gathered
+
+Json = Any
+"""What JSON holds; numbers with a fraction are ``Decimal``, so that no digit is lost."""
+_TAB = b"\t"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The last line.
+
+    Attributes:
+        frame: where the frame starts.
+        part: 0 for the frame itself, or the number of the supplement.
+        count: how many records there are.
+        digest: of them, as the source has them; see `snk.core.canonical`.
+        age_seconds: how long the frame had ended when it was pulled.
+    """
+
+    frame: str
+    part: int
+    count: int
+    digest: str
+    age_seconds: float
+
+
+class Making:
+    """A frame that is being written, under a name that nobody reads.
+
+    Attributes:
+        digest: of the records so far.
+        gathered: their uids.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._beside = file.with_name(f".{file.name}")
+        self._opened = self._beside.open("wb")
+        self.digest = Digest()
+        self.gathered = Gathered()
+
+    def add(self, uid: str, record: Json, text: bytes) -> None:
+        """One more record.
+
+        Args:
+            uid: the text that identifies it.
+            record: as JSON.
+            text: the same in one line.
+        """
+        digest = record_digest(record)
+        self.digest.add(digest)
+        self.gathered.add(uid, digest)
+        self._opened.write(_line(uid, text))
+
+    def keep(self, wanted: bytearray) -> None:
+        """Leave out the lines that are not wanted."""
+        self._opened.close()
+        digest = Digest()
+        other = self._beside.with_suffix(".kept")
+        with self._beside.open("rb") as lines, other.open("wb") as kept:
+            for number, line in enumerate(lines):
+                if wanted[number]:
+                    digest.add(record_digest(loads(line.partition(_TAB)[2])))
+                    kept.write(line)
+        other.replace(self._beside)
+        self.digest = digest
+        self._opened = self._beside.open("ab")
+
+    def finish(self, end: End) -> None:
+        """Write the last line, force all to disk, and give the file its name."""
+        self._opened.write(json.dumps(asdict(end)).encode() + b"\n")
+        self._opened.flush()
+        os.fsync(self._opened.fileno())
+        self._opened.close()
+        self._beside.replace(self._file)
+        sync_folder(self._file.parent)
+
+    def discard(self) -> None:
+        """Remove what was written; nothing if it has its name already."""
+        with suppress(OSError):
+            self._opened.close()
+        for file in (self._beside, self._beside.with_suffix(".kept")):
+            with suppress(OSError):
+                file.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One record of a frame.
+
+    Attributes:
+        number: counted from 0.
+        uid: what identifies it.
+        text: the record as JSON.
+    """
+
+    number: int
+    uid: str
+    text: bytes
+
+
+def lines(file: Path) -> Iterator[Line | End]:
+    """The records of a frame, and its end.
+
+    Raises:
+        Damaged: a line is not as it should be, or there is no end.
+        FileNotFoundError: there is no such file.
+    """
+    with file.open("rb") as opened:
+        for number, line in enumerate(opened):
+            if line.startswith(b"{"):
+                yield _end(line, number, opened)
+                return
+            uid, tab, text = line.partition(_TAB)
+            if not (tab and text.endswith(b"\n")):
+                break
+            try:
+                yield Line(number, json.loads(uid), text[:-1])
+            except ValueError:
+                break
+    raise Damaged(f"{file.name} is not whole")
+
+
+def _end(line: bytes, count: int, rest: IO[bytes]) -> End:
+    try:
+        end = End(**json.loads(line))
+    except (ValueError, TypeError):
+        raise Damaged("the last line cannot be read") from None
+    if end.count != count or rest.read(1):
+        raise Damaged(f"it has {count} records, and should have {end.count}")
+    return end
+
+
+def loads(text: bytes | str) -> Json:
+    """Read JSON so that numbers keep all their digits.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+
+
+def _no_number(text: str) -> Json:
+    raise ValueError(f"{text} is not a number of JSON")
+
+
+def _line(uid: str, text: bytes) -> bytes:
+    return json.dumps(uid).encode() + _TAB + text + b"\n"

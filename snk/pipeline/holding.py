@@ -1,0 +1,223 @@
+"""What has been pulled: frames that wait to be pushed, and the uids of those that are looked at again.
+
+All of it follows from the files, so a crash at any moment leaves a state from which the next start goes on:
+
+- A frame file that is newer than the uids of its frame was written just before a crash: its uids are added to them.
+- A frame is pulled if its file is there, or its proof. Uids without either are of no use.
+- A file is removed only when its proof is there, and its uids are on disk.
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from snk.core.canonical import record_digest
+from snk.core.intervals import Intervals
+from snk.pipeline.frame import Portion
+from snk.pipeline.framefile import End, Making, lines, loads
+from snk.pipeline.proof import Proofs
+from snk.pipeline.seen import Damaged, Gathered, Seen, Settled
+from snk.pipeline.space import Space
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Kept:
+    """A frame whose uids are kept.
+
+    Attributes:
+        parts: how many portions of it were pulled.
+        records: how many uids there are.
+        age: at which it was looked at last, in seconds since its end, by the clock of this machine.
+        final: whether it is not looked at any more; then its uids are kept for its neighbours.
+    """
+
+    parts: int
+    records: int
+    age: float
+    final: bool
+
+
+class Holding:
+    """What is in one's own space.
+
+    Attributes:
+        kept: by the number of the frame.
+        pulled: the numbers of all frames that are there or were pushed.
+        proofs: of what was pushed.
+    """
+
+    def __init__(self, space: Space, proofs: Proofs) -> None:
+        self.kept: dict[int, Kept] = {}
+        self.pulled = Intervals()
+        self.proofs = proofs
+        self._space = space
+        self._there: set[Portion] = set()
+
+    def load(self) -> None:
+        """Look at everything, and mend what a crash left."""
+        for folder in (self._space.frames, self._space.seen):
+            for file in folder.path.glob(".*"):
+                file.unlink()
+        self.proofs.refresh()
+        self._there = set(self._space.frames.portions())
+        self._know()
+        for final, folder in ((False, self._space.seen), (True, self._space.final)):
+            for portion in folder.portions():
+                self._load_uids(portion, folder.file(portion), final=final)
+        self.mend()
+
+    def mend(self) -> None:
+        """Keep the uids of files whose uids could not be written, or not before a crash.
+
+        Raises:
+            OSError: they cannot be written now, either.
+        """
+        for portion in sorted(self._there):
+            if not self._is_kept(portion):
+                self._mend(portion)
+
+    def refresh(self) -> bool:
+        """Look at the proofs again; return whether there are new ones."""
+        changed = self.proofs.refresh()
+        if changed:
+            self._know()
+        return changed
+
+    def next_part(self, frame: int) -> int:
+        """The number of the next portion of a frame: 0 if it was never pulled."""
+        if frame not in self.pulled:
+            return 0
+        parts = [portion.part for portion in self._there | self.proofs.supplements if portion.frame == frame]
+        return max([self.kept[frame].parts if frame in self.kept else 1, *(part + 1 for part in parts)])
+
+    def before(self, frame: int) -> list[Seen]:
+        """The uids of a frame and its neighbours, as far as they are kept."""
+        return [Seen(self._uids(each)) for each in (frame, frame - 1, frame + 1) if each in self.kept]
+
+    def store(self, portion: Portion, making: Making, settled: Settled, age: float, *, final: bool) -> int:
+        """Give what was pulled its name, and keep its uids; return how many records are new.
+
+        Args:
+            portion: what was pulled.
+            making: it.
+            settled: which of its lines are new.
+            age: how long the frame had ended when it was asked for.
+            final: whether it is not looked at any more.
+
+        Raises:
+            OSError: it cannot be written. What is on disk then is what a crash would leave.
+        """
+        old = self.kept.get(portion.frame)
+        if settled.new or not portion.part:
+            if settled.new < making.gathered.lines:
+                making.keep(settled.keep)
+            end = End(
+                self._space.grid.iso(portion.frame), portion.part, making.digest.count, making.digest.hex, round(age, 3)
+            )
+            making.finish(end)
+            self._there.add(portion)
+            self.pulled |= Intervals(((portion.frame, portion.frame),))
+            seen = Seen(self._uids(portion.frame)) if old else None
+            making.gathered.write(self._space.seen.file(Portion(portion.frame)), portion.part + 1, settled.keep, seen)
+            old = Kept(portion.part + 1, (old.records if old else 0) + settled.new, age, final=False)
+        else:
+            making.discard()
+        assert old  # noqa: S101 - a frame that is looked at again is kept
+        old.age = age
+        self.kept[portion.frame] = old
+        self._looked(portion.frame, old, final=final)
+        return settled.new
+
+    def forget(self, portion: Portion) -> None:
+        """A portion was looked at in vain for the last time, because it cannot be stored."""
+        kept = self.kept.get(portion.frame)
+        if kept:
+            self._looked(portion.frame, kept, final=True)
+
+    def release(self) -> int:
+        """Remove what was pushed, and uids that nobody needs any more; return how many frames were removed."""
+        pushed = [portion for portion in self._there if portion in self.proofs and self._is_kept(portion)]
+        for portion in pushed:
+            with suppress(FileNotFoundError):
+                self._space.frames.file(portion).unlink()
+            self._there.discard(portion)
+        for frame in [frame for frame, kept in self.kept.items() if kept.final and self._unneeded(frame)]:
+            with suppress(FileNotFoundError):
+                self._space.final.file(Portion(frame)).unlink()
+            del self.kept[frame]
+        return len(pushed)
+
+    def _is_kept(self, portion: Portion) -> bool:
+        return portion.frame in self.kept and portion.part < self.kept[portion.frame].parts
+
+    def _unneeded(self, frame: int) -> bool:
+        """Whether no pull needs the uids of a frame: its neighbours were pulled for the last time."""
+        if any(portion.frame == frame for portion in self._there):
+            return False
+        sides = (frame - 1, frame + 1)
+        return all(
+            each < 0 or (each in self.pulled and (each not in self.kept or self.kept[each].final)) for each in sides
+        )
+
+    def _looked(self, frame: int, kept: Kept, *, final: bool) -> None:
+        """Note that a frame was looked at: by the time of its file, and by its name if that was the last look."""
+        file = self._space.seen.file(Portion(frame))
+        if final and not kept.final:
+            file.replace(self._space.final.file(Portion(frame)))
+            kept.final = True
+        elif not final:
+            at = self._space.grid.start(frame + 1) + kept.age
+            os.utime(file, (at, at))
+
+    def _know(self) -> None:
+        own = Intervals.of((portion.frame, portion.frame) for portion in self._there if not portion.part)
+        self.pulled = own | self.proofs.frames
+
+    def _load_uids(self, portion: Portion, file: Path, *, final: bool) -> None:
+        if portion.frame not in self.pulled:
+            log.warning("uids_removed", file=file.name, reason="there is neither its frame nor its proof")
+            file.unlink()
+            return
+        try:
+            seen = Seen(file)
+        except Damaged as error:
+            log.warning("uids_damaged", file=file.name, reason=str(error), effect="late records may be pushed again")
+            file.unlink()
+            return
+        age = file.stat().st_mtime - self._space.grid.start(portion.frame + 1)
+        self.kept[portion.frame] = Kept(seen.parts, len(seen), age, final)
+
+    def _mend(self, portion: Portion) -> None:
+        """Add the uids of a file that was written just before a crash."""
+        gathered, file = Gathered(), self._space.frames.file(portion)
+        age = 0.0
+        try:
+            for line in lines(file):
+                if isinstance(line, End):
+                    age = line.age_seconds
+                else:
+                    gathered.add(line.uid, record_digest(loads(line.text)))
+        except (Damaged, ValueError) as error:
+            log.warning("frame_damaged", file=file.name, reason=str(error), effect="it is pulled again")
+            file.unlink()
+            self._there.discard(portion)
+            self._know()
+            return
+        old = self.kept.get(portion.frame)
+        seen = Seen(self._uids(portion.frame)) if old else None
+        uids = self._space.seen.file(Portion(portion.frame))
+        gathered.write(uids, portion.part + 1, bytearray(b"\1" * gathered.lines), seen)
+        if old and old.final:
+            self._space.final.file(Portion(portion.frame)).unlink()
+        self.kept[portion.frame] = Kept(
+            portion.part + 1, (old.records if old else 0) + gathered.lines, age, final=False
+        )
+
+    def _uids(self, frame: int) -> Path:
+        folder = self._space.final if self.kept[frame].final else self._space.seen
+        return folder.file(Portion(frame))

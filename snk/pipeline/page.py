@@ -1,0 +1,198 @@
+"""Reads the records of one page of the source: a body that is in a file and known to be whole."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import IO, Literal
+
+import ijson
+import jmespath.exceptions
+
+from snk.core.canonical import Digest
+from snk.pipeline.framefile import Json, loads
+from snk.pipeline.mapping import Lookup, Unfit, compiled, dumps
+
+Format = Literal["json", "jsonl", "csv"]
+Found = tuple[str, Json, bytes]
+"""A record: its uid, itself, and the same as JSON in one line."""
+MOST_WHOLE_BYTES = 8 * 2**20
+"""A larger JSON document is read as a stream, so that it need not fit into memory."""
+SHOWN_CHARACTERS = 80
+END = "$end"
+"""The member of the line by which `snk serve` closes a frame."""
+
+
+class NoPage(Exception):  # noqa: N818 - what it means is the caller's business
+    """A body is not what the settings say."""
+
+
+class Reading:
+    """How pages are read.
+
+    Attributes:
+        form: of the body.
+    """
+
+    def __init__(self, form: Format, records: str, uid: str, cursor: str, count: str) -> None:
+        """Compile the paths; the arguments are settings of the same names, and an empty path looks up nothing."""
+        self.form = form
+        self._records = records
+        self._list = compiled(records)
+        self._uid = compiled(uid)
+        self._uid_path = uid
+        self._cursor = compiled(cursor) if cursor else None
+        self._count = compiled(count) if count else None
+
+    def page(self, body: IO[bytes]) -> "Page":
+        """A page, whose records are read when they are asked for."""
+        return Page(self, body)
+
+    def records(self, body: IO[bytes], told: "Page") -> Iterator[Found]:
+        """The records of a body, and into ``told`` what else it says.
+
+        Raises:
+            NoPage: it is not of this form.
+            Unfit: a record has no uid.
+        """
+        read = {"json": self._json, "jsonl": _jsonl, "csv": _csv}[self.form]
+        for number, (record, text) in enumerate(read(body, told)):
+            yield self._uid_of(record, number), record, text
+
+    def _uid_of(self, record: Json, number: int) -> str:
+        uid = _looked_up(self._uid, record)
+        if isinstance(uid, str) and uid:
+            return uid
+        if isinstance(uid, int) and not isinstance(uid, bool):
+            return str(uid)
+        shown = "nothing" if uid is None else repr(uid)[:SHOWN_CHARACTERS]
+        raise Unfit(f"record {number} has {shown} at {self._uid_path!r}, and not a text or a whole number as its uid")
+
+    def _json(self, body: IO[bytes], told: "Page") -> Iterator[tuple[Json, bytes]]:
+        if _size(body) > MOST_WHOLE_BYTES:
+            yield from self._stream(body)
+            return
+        try:
+            document = loads(body.read().decode())
+        except ValueError as error:
+            raise NoPage(f"it is no JSON: {error}") from None
+        records = _looked_up(self._list, document)
+        if not isinstance(records, list):
+            where = f"at {self._records!r}" if self._records else "in it"
+            raise NoPage(f"there is no list {where}: {dumps(document).decode()[:SHOWN_CHARACTERS]}")
+        cursor = self._cursor and _looked_up(self._cursor, document)
+        told.cursor = str(cursor) if cursor not in (None, "", False) else None
+        told.total = _total(self._count, document)
+        for record in records:
+            yield record, dumps(record)
+
+    def _stream(self, body: IO[bytes]) -> Iterator[tuple[Json, bytes]]:
+        """The records of a large document, whose other members are not looked at."""
+        steps = self._records.split(".") if self._records else []
+        if self._cursor or self._count or not all(step.isidentifier() for step in steps):
+            hint = "only plain paths to records can be used for it, and neither a cursor nor a count"
+            raise NoPage(f"it has more than {MOST_WHOLE_BYTES:,} bytes: {hint}")
+        started = False
+        try:
+            for prefix, event, _ in ijson.parse(body):
+                if prefix == self._records and event == "start_array":
+                    started = True
+                    break
+            body.seek(0)
+            for record in ijson.items(body, ".".join([*steps, "item"])) if started else ():
+                yield record, dumps(record)
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            raise NoPage(f"it is no JSON: {error}") from None
+        if not started:
+            raise NoPage(f"there is no list at {self._records!r}")
+
+
+class Page:
+    """One page.
+
+    Attributes:
+        cursor: of the next page; None if there is none, or before all records were read.
+        total: how many records the whole frame has; None if it does not tell.
+        end: what the line that closes the frame says; None if there is none.
+        count: how many records were read from it.
+    """
+
+    def __init__(self, reading: Reading, body: IO[bytes]) -> None:
+        self._reading = reading
+        self._body = body
+        self.cursor: str | None = None
+        self.total: int | None = None
+        self.end: Digest | None = None
+        self.count = 0
+
+    def records(self) -> Iterator[Found]:
+        """Its records; once.
+
+        Raises:
+            NoPage: the body is not what the settings say.
+            Unfit: a record has no uid.
+        """
+        for found in self._reading.records(self._body, self):
+            self.count += 1
+            yield found
+
+
+def _jsonl(body: IO[bytes], told: Page) -> Iterator[tuple[Json, bytes]]:
+    for number, line in enumerate(body, 1):
+        text = line.strip()
+        if told.end:
+            raise NoPage("something follows the line that closes it")
+        if not text:
+            continue
+        try:
+            record = loads(text.decode())
+        except ValueError as error:
+            raise NoPage(f"line {number} is no JSON: {error}") from None
+        if isinstance(record, dict) and set(record) == {END}:
+            told.end = _closing(record[END])
+        else:
+            yield record, text
+
+
+def _closing(end: Json) -> Digest:
+    try:
+        return Digest(int(end["count"]), int(end["digest"], 16))
+    except (KeyError, TypeError, ValueError):
+        raise NoPage(f"the line that closes it has no count and digest: {str(end)[:SHOWN_CHARACTERS]}") from None
+
+
+def _csv(body: IO[bytes], _: Page) -> Iterator[tuple[Json, bytes]]:
+    rows = csv.reader(io.TextIOWrapper(body, "utf-8-sig", newline=""), strict=True)
+    try:
+        names = next(rows, None)
+        if not names:
+            raise NoPage("it has no line with the names of columns")
+        for row in rows:
+            if row and len(row) != len(names):
+                raise NoPage(f"line {rows.line_num} has {len(row)} fields, and there are {len(names)} columns")
+            if row:
+                record = dict(zip(names, row, strict=True))
+                yield record, dumps(record)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise NoPage(f"line {rows.line_num} is no CSV: {error}") from None
+
+
+def _looked_up(lookup: Lookup, value: Json) -> Json:
+    try:
+        return lookup(value)
+    except jmespath.exceptions.JMESPathError:
+        return None
+
+
+def _total(lookup: Lookup | None, document: Json) -> int | None:
+    if lookup is None:
+        return None
+    total = _looked_up(lookup, document)
+    if isinstance(total, bool) or not isinstance(total, int):
+        raise NoPage(f"it should tell how many records there are, and tells {total!r}")
+    return total
+
+
+def _size(body: IO[bytes]) -> int:
+    size = body.seek(0, io.SEEK_END)
+    body.seek(0)
+    return size

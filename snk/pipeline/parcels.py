@@ -1,0 +1,164 @@
+"""The records of one portion on their way: which are still to be sent, and what is known of those that were."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from time import time
+
+from snk.core.canonical import Digest, record_digest
+from snk.pipeline.frame import Portion, written
+from snk.pipeline.framefile import End, Line, lines, loads
+from snk.pipeline.mapping import Mapper, Unfit, dumps
+from snk.pipeline.proof import Done
+from snk.pipeline.seen import Damaged
+from snk.pipeline.sink import Parcel
+from snk.pipeline.space import Space
+from snk.pipeline.uids import UidFile
+
+SKIPPED_AT_ONCE = 200
+"""So many records that were sent before are passed over until others get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A parcel, and the uids of its records."""
+
+    parcel: Parcel
+    uids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is known of a portion.
+
+    Attributes:
+        mapped: the records as they are sent.
+        source: the records as the source has them.
+        ambiguous: requests without an answer.
+        stored: records that the server had from before.
+    """
+
+    mapped: Digest = field(default_factory=Digest)
+    source: Digest = field(default_factory=Digest)
+    ambiguous: int = 0
+    stored: int = 0
+
+
+class Parcels:
+    """The records of one portion.
+
+    Attributes:
+        portion: which one.
+        resumed: whether some of its records may have been sent by an earlier run.
+        tally: what is known of it.
+        under_way: parcels that were taken and not finished.
+        drained: whether all were taken.
+        trouble: why the portion cannot be pushed now; nothing more is taken then.
+        refused: whether only a person can mend that.
+        uid: of the record that is to blame.
+    """
+
+    def __init__(self, space: Space, portion: Portion, mapper: Mapper, batch: int) -> None:
+        """Open the files.
+
+        Raises:
+            OSError: the UID file cannot be opened.
+        """
+        self.portion = portion
+        self.uids = UidFile(space.uids.file(portion))
+        self.resumed = self.uids.begun
+        self.tally = Tally()
+        self.under_way = 0
+        self.drained = False
+        self.trouble = ""
+        self.refused = False
+        self.uid = ""
+        self._space = space
+        self._mapper = mapper
+        self._batch = batch
+        self._items = self._all()
+
+    def take(self) -> Item | None:
+        """The next parcel; None if others should get their turn first, or nothing is left: see ``drained``."""
+        if self.trouble:
+            self.drained = True
+        try:
+            item = None if self.drained else next(self._items)
+        except StopIteration:
+            self.drained, item = True, None
+        except (Damaged, FileNotFoundError, ValueError) as error:
+            self.fail(f"its file is damaged: {error}", refused=True)
+            self.drained, item = True, None
+        self.under_way += item is not None
+        return item
+
+    def fail(self, reason: str, *, refused: bool = False, uid: str = "") -> None:
+        """The portion cannot be pushed now; the first reason counts, unless a later one is final."""
+        if not self.trouble or (refused and not self.refused):
+            self.trouble, self.refused, self.uid = reason, refused, uid
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is taken any more, nor under way."""
+        return self.drained and not self.under_way
+
+    def done(self) -> Done:
+        """The proof, when all is acknowledged."""
+        tally = self.tally
+        return Done(
+            self._space.grid.iso(self.portion.frame),
+            tally.mapped.count,
+            tally.mapped.hex,
+            self.portion.part,
+            tally.source.hex,
+            tally.ambiguous,
+            tally.stored,
+            done_at=written(time()),
+        )
+
+    def _all(self) -> Iterator[Item | None]:
+        """All parcels, and None now and then between those that are passed over."""
+        number, held = 0, list[tuple[str, bytes, bool]]()
+        for line in lines(self._space.frames.file(self.portion)):
+            if isinstance(line, End):
+                if line.digest != self.tally.source.hex:
+                    raise Damaged("its digest does not fit its records")
+                break
+            body = self._counted(line)
+            if body is None:
+                return
+            held.append((line.uid, body, self.uids.has(line.uid)))
+            if len(held) >= max(1, self._batch):
+                yield from self._parcel(number, held)
+                number, held = number + 1, []
+        if held:
+            yield from self._parcel(number, held)
+
+    def _counted(self, line: Line) -> bytes | None:
+        """A record as it is sent, and counted; None if it does not fit."""
+        record = loads(line.text)
+        digest = record_digest(record)
+        self.tally.source.add(digest)
+        if not self._mapper:
+            self.tally.mapped.add(digest)
+            return line.text
+        try:
+            mapped = self._mapper.map(record)
+        except Unfit as error:
+            self.fail(str(error), refused=True, uid=line.uid)
+            return None
+        self.tally.mapped.add(record_digest(mapped))
+        return dumps(mapped)
+
+    def _parcel(self, number: int, held: list[tuple[str, bytes, bool]]) -> Iterator[Item | None]:
+        if all(sent for _, _, sent in held):
+            if number % SKIPPED_AT_ONCE == 0:
+                yield None
+            return
+        uids, bodies = tuple(uid for uid, _, _ in held), [body for _, body, _ in held]
+        if self._batch:
+            # The key follows from the records, so that other batches after a restart have other keys.
+            key = "batch-" + sha256("\n".join(uids).encode("utf-8", "surrogatepass")).hexdigest()
+            yield Item(Parcel(key, bodies, batch=True), uids)
+        else:
+            yield Item(Parcel(uids[0], bodies), uids)

@@ -1,0 +1,355 @@
+"""Push (RSS): sends what was pulled, record by record, and proves each frame.
+
+A portion that was begun is resumed after the records in its UID file; then come new ones. A record whose answer was
+lost is sent again with the same Idempotency-Key. When all are acknowledged, the Done file is written, and only then the
+UID file is removed; pull removes the frame's file when it sees the Done file.
+
+Requests are sent by as many lanes as may be in flight. A lane takes the next record of the frame that is being read; at
+its end the next frame is opened, while the answers of the last records are still awaited.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+from time import monotonic
+
+import structlog
+
+from snk.core.backoff import Backoff
+from snk.core.breaker import Breaker
+from snk.core.intervals import Intervals
+from snk.http.client import Answered, NoAnswer
+from snk.pause import pause
+from snk.pipeline.frame import Portion
+from snk.pipeline.mapping import Mapper
+from snk.pipeline.outcome import CONFLICT, Outcome
+from snk.pipeline.parcels import Item, Parcels
+from snk.pipeline.proof import Proofs
+from snk.pipeline.quarantine import Quarantine
+from snk.pipeline.schedule import Turns
+from snk.pipeline.sink import Sink
+from snk.pipeline.space import Space
+from snk.pipeline.troubles import Failing
+
+IDLE_SECONDS = 1.0
+LEAST_SECONDS = 0.02
+RETRY_SECONDS = 0.5
+TURNS = 5
+"""After so many tries of a record another frame gets its turn."""
+CONFLICT_TRIES = 4
+"""So often a 409 is asked about again, because the first request may still be running."""
+
+log = structlog.get_logger()
+
+
+class Push:
+    """What was pulled and is not proven, one portion after the other.
+
+    Attributes:
+        proofs: of what was pushed.
+        breaker: whether the server may be sent records.
+        failing: frames that failed.
+        open: portions of which records are taken or under way.
+        waiting: the frames that wait.
+        blocked: why nothing is sent at all, such as a full disk; empty if nothing is wrong.
+        sent: how many records were acknowledged since the start.
+        resent: how many requests were sent again because their answers were lost.
+        more: set when there is something to send.
+        noted: set when something was acknowledged or given up.
+        on_wire: how many requests are under way.
+        grid: the frames.
+    """
+
+    def __init__(self, space: Space, sink: Sink, mapper: Mapper, retry: Backoff, oldest_share: float) -> None:
+        self.proofs = Proofs(space)
+        self.breaker = Breaker(sink.sending.slots, retry)
+        self.failing = Failing()
+        self.open: list[Parcels] = []
+        self.waiting = Intervals()
+        self.blocked = ""
+        self.sent = 0
+        self.resent = 0
+        self.more = asyncio.Event()
+        self.noted = asyncio.Event()
+        self.on_wire = 0
+        self.grid = space.grid
+        self._space = space
+        self._sink = sink
+        self._mapper = mapper
+        self._retry = retry
+        self._turns = Turns(oldest_share)
+        self._refused = Quarantine(space.refused)
+        self._portions: dict[int, list[Portion]] = {}
+        self._begun: list[Portion] = []
+        self._current: Parcels | None = None
+        self._tries: dict[tuple[Portion, str], tuple[int, int]] = {}
+
+    @property
+    def slots(self) -> int:
+        """How many requests may be under way."""
+        return self._sink.sending.slots
+
+    @property
+    def dirty(self) -> int:
+        """How many acknowledged records may not be on disk."""
+        return sum(parcels.uids.dirty for parcels in self.open)
+
+    @property
+    def ending(self) -> bool:
+        """Whether a portion is over and not proven yet."""
+        return any(parcels.over for parcels in self.open)
+
+    @property
+    def stale(self) -> bool:
+        """Whether frames that failed are due again."""
+        until = self.failing.next()
+        return until is not None and until <= monotonic()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is sent now; empty if something is, or nothing waits."""
+        return self.blocked or (self.breaker.reason if self.breaker.state != "closed" else "")
+
+    def load(self) -> None:
+        """See what is there, and remove what a crash left: UID files of portions that are done."""
+        for folder in (self._space.uids, self._space.done, self._space.refused):
+            for file in folder.path.glob(".*"):
+                file.unlink()
+        self.proofs.refresh()
+        for portion in self._space.uids.portions():
+            if portion in self.proofs:
+                self._space.uids.file(portion).unlink()
+        self.refresh()
+
+    async def close(self) -> None:
+        """Close all connections and files."""
+        for parcels in self.open:
+            parcels.uids.close()
+        await self._sink.close()
+
+    def refresh(self) -> None:
+        """See what was pulled, and what a person lets try again."""
+        self.proofs.refresh()
+        there, aside = self._space.frames.portions(), self._refused.portions()
+        begun = set(self._space.uids.portions())
+        busy = {parcels.portion for parcels in self.open}
+        portions: dict[int, list[Portion]] = {}
+        for portion in sorted(there):
+            if portion not in self.proofs and portion not in aside and portion not in busy:
+                portions.setdefault(portion.frame, []).append(portion)
+        self._portions = portions
+        self._begun = sorted(portion for portion in begun if portion in portions.get(portion.frame, ()))
+        self.waiting = Intervals.of((frame, frame) for frame in portions)
+        if portions:
+            self.more.set()
+
+    async def lane(self, stop: asyncio.Event) -> None:
+        """Send one record after the other until told to stop."""
+        while not stop.is_set():
+            if self.blocked or not self.breaker.admits(self.on_wire, monotonic()):
+                await pause(stop, self._closed_seconds())
+                continue
+            found = self._take()
+            if found is None:
+                await self._idle()
+                continue
+            parcels, item = found
+            try:
+                await self._deliver(parcels, item, stop)
+            finally:
+                parcels.under_way -= 1
+                self.noted.set()
+
+    def _take(self) -> tuple[Parcels, Item] | None:
+        """The next record; None if there is none now."""
+        while True:
+            if self._current is None and not self._open_next():
+                return None
+            assert self._current  # noqa: S101 - it was opened
+            parcels = self._current
+            item = parcels.take()
+            if item is not None:
+                return parcels, item
+            if not parcels.drained:
+                return None
+            self._current = None
+            self.noted.set()
+
+    def _open_next(self) -> bool:
+        portion = self._choose()
+        if portion is None:
+            return False
+        try:
+            self._current = Parcels(self._space, portion, self._mapper, self._sink.sending.batch)
+        except OSError as error:
+            self.block(error)
+            return False
+        self.open.append(self._current)
+        return True
+
+    def _choose(self) -> Portion | None:
+        """The portion that is pushed next: one that was begun, or one of the next frame."""
+        held = self.failing.held(monotonic())
+        begun = next((portion for portion in self._begun if portion.frame not in held), None)
+        free = self.waiting - held
+        if begun is None and not free:
+            return None
+        portion = begun or self._portions[self._turns.choose(free)][0]
+        self._begun = [each for each in self._begun if each != portion]
+        rest = [each for each in self._portions[portion.frame] if each != portion]
+        self._portions[portion.frame] = rest
+        if not rest:
+            del self._portions[portion.frame]
+            self.waiting = self.waiting.without([portion.frame])
+        return portion
+
+    async def _deliver(self, parcels: Parcels, item: Item, stop: asyncio.Event) -> None:
+        """Send a record until it is acknowledged, its portion is set aside, or it is time to stop."""
+        backoff, conflicts, perhaps_sent = self._retry, 0, parcels.resumed
+        while not (stop.is_set() or parcels.trouble):
+            if not self.breaker.admits(self.on_wire, monotonic()):
+                await pause(stop, self._closed_seconds())
+                continue
+            answer = await self._answer(parcels, item)
+            if answer is None:
+                perhaps_sent = True
+                continue
+            perhaps_sent |= answer.resent
+            outcome = self._sink.judge(answer, perhaps_sent=perhaps_sent, patient=conflicts < CONFLICT_TRIES)
+            if outcome in ("done", "stored"):
+                self._acknowledged(parcels, item, stored=outcome == "stored")
+                return
+            conflicts += answer.status == CONFLICT
+            self._not_taken(parcels, item, answer, outcome)
+            if not parcels.trouble:
+                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter
+                backoff = backoff.failed()
+
+    async def _answer(self, parcels: Parcels, item: Item) -> Answered | None:
+        """The answer to a record; None if there was none, so that it must be sent again."""
+        self.on_wire += 1
+        try:
+            answer = await self._sink.send(item.parcel, patience=self.breaker.patience)
+        except NoAnswer as error:
+            if error.late:
+                self.breaker.late()
+            self.breaker.trip(str(error), monotonic(), random.random())  # noqa: S311 - jitter
+            if error.sent:
+                self._ambiguous(parcels)
+            return None
+        finally:
+            self.on_wire -= 1
+        if answer.resent:
+            self._ambiguous(parcels)
+        return answer
+
+    def _ambiguous(self, parcels: Parcels) -> None:
+        parcels.tally.ambiguous += 1
+        self.resent += 1
+
+    def _acknowledged(self, parcels: Parcels, item: Item, *, stored: bool) -> None:
+        self.breaker.succeeded()
+        self.sent += len(item.uids)
+        if stored:
+            parcels.tally.stored += len(item.uids)
+        if self._tries:
+            self._tries.pop((parcels.portion, item.uids[0]), None)
+        try:
+            for uid in item.uids:
+                parcels.uids.add(uid)
+        except OSError as error:
+            self.block(error)
+
+    def _not_taken(self, parcels: Parcels, item: Item, answer: Answered, outcome: Outcome) -> None:
+        """Decide what follows from an answer by which a record was not taken."""
+        now, chance = monotonic(), random.random()  # noqa: S311 - jitter
+        reason = f"the receiving server answers {answer.status}: {answer.text}".rstrip(": \n")
+        if outcome == "refused":
+            parcels.fail(reason, refused=True, uid=item.uids[0])
+        elif outcome == "pause":
+            self.breaker.pause(reason, now, chance)
+        elif answer.retry_after:
+            self.breaker.wait(answer.retry_after * (1 + chance / 10), reason, now)
+        elif answer.status != CONFLICT:
+            self.breaker.failed(item.uids[0], reason, now, chance)
+            self._count_try(parcels, item.uids[0], reason)
+
+    def _count_try(self, parcels: Parcels, uid: str, reason: str) -> None:
+        """One more try failed. If others succeed meanwhile, the record is to blame; otherwise the server is."""
+        tries, sent = self._tries.get((parcels.portion, uid), (0, self.sent))
+        self._tries[parcels.portion, uid] = (tries + 1, sent)
+        if tries + 1 >= self._sink.sending.tries and self.sent > sent:
+            parcels.fail(f"{reason}, {tries + 1} times", refused=True, uid=uid)
+        elif (tries + 1) % TURNS == 0 and self.waiting:
+            parcels.fail(reason)
+
+    async def finish(self) -> None:
+        """Prove the portions that are over, set those aside that cannot be pushed, and force UID files to disk."""
+        for parcels in [parcels for parcels in self.open if parcels.over]:
+            try:
+                await self._finish(parcels)
+            except OSError as error:
+                self.block(error)
+                return
+            self.open.remove(parcels)
+            parcels.uids.close()
+        for parcels in self.open:
+            if parcels.uids.dirty:
+                try:
+                    await asyncio.to_thread(parcels.uids.force)
+                except OSError as error:
+                    self.block(error)
+
+    async def _finish(self, parcels: Parcels) -> None:
+        portion, frame = parcels.portion, parcels.portion.frame
+        iso = self._space.grid.iso(frame)
+        await asyncio.to_thread(parcels.uids.save)
+        if not parcels.trouble:
+            done = parcels.done()
+            await asyncio.to_thread(self.proofs.add, portion, done)
+            parcels.uids.remove()
+            self.failing.over(frame)
+            self._tries = {key: tries for key, tries in self._tries.items() if key[0] != portion}
+            log.debug("frame_done", frame=iso, part=portion.part, records=done.count)
+        elif parcels.refused:
+            await asyncio.to_thread(self._refused.add, portion, iso, parcels.trouble, parcels.uid)
+            log.error("frame_quarantined", frame=iso, part=portion.part, reason=parcels.trouble, uid=parcels.uid)
+        else:
+            self.failing.failed(frame, parcels.trouble, monotonic(), random.random())  # noqa: S311 - jitter
+            log.warning("push_failed", frame=iso, part=portion.part, reason=parcels.trouble)
+
+    def block(self, error: OSError) -> None:
+        """Send nothing until the space can be written again."""
+        if not self.blocked:
+            log.error("space_unwritable", reason=error.strerror, effect="nothing is pushed until it can be written")
+        self.blocked = f"{self._space.rss} cannot be written: {error.strerror}"
+
+    def unblock(self) -> None:
+        """Try to write what could not be written.
+
+        Raises:
+            OSError: it cannot be written now, either.
+        """
+        for parcels in self.open:
+            parcels.uids.save()
+        if self.blocked:
+            log.info("space_writable", effect="records are pushed again")
+        self.blocked = ""
+        self.noted.set()
+
+    async def _idle(self) -> None:
+        """Wait until there is something to send; others had to get their turn if a portion is open."""
+        if self._current is not None:
+            await asyncio.sleep(0)
+            return
+        self.more.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_SECONDS):
+                await self.more.wait()
+
+    def _closed_seconds(self) -> float:
+        """How long nothing may be sent, as far as is known."""
+        if self.blocked:
+            return RETRY_SECONDS
+        wait = self.breaker.until - monotonic() if self.breaker.state != "closed" else 0.0
+        return min(IDLE_SECONDS, max(LEAST_SECONDS, wait))

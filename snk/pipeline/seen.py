@@ -1,0 +1,155 @@
+"""The uids of a frame, kept as long as the frame or a neighbour of it is looked at again.
+
+A file holds a header, then one entry for each uid, sorted: the first 16 bytes of the uid's SHA-256 and the first 8 of
+its record's digest. It is read by buckets, which are the entries with the same first byte, so a frame of a million
+records is never in memory as a whole. Two uids are taken for the same only if 128 bits of their hashes are.
+"""
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from snk.core.canonical import DIGEST_BYTES
+from snk.pipeline.space import replace
+
+MAGIC = b"SNKSEEN1"
+BUCKETS = 256
+_HEADER = struct.Struct(f">8sI{BUCKETS + 1}Q")
+UID_BYTES, CONTENT_BYTES, LINE_BYTES = 16, 8, 4
+ENTRY_BYTES = UID_BYTES + CONTENT_BYTES
+_GATHERED_BYTES = ENTRY_BYTES + LINE_BYTES
+
+
+class Damaged(Exception):  # noqa: N818 - what it means is the caller's business
+    """A file does not hold what it should."""
+
+
+class Seen:
+    """The uids in one file.
+
+    Attributes:
+        parts: how many portions of its frame are in it: the frame itself, and its supplements.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Read the header.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            Damaged: it is not whole.
+        """
+        self._file = file
+        with file.open("rb") as opened:
+            head = opened.read(_HEADER.size)
+            size = os.fstat(opened.fileno()).st_size
+        if len(head) < _HEADER.size or not head.startswith(MAGIC):
+            raise Damaged(f"{file.name} has no header")
+        _, self.parts, *self._offsets = _HEADER.unpack(head)
+        if size != _HEADER.size + self._offsets[-1] * ENTRY_BYTES:
+            raise Damaged(f"{file.name} is not whole")
+
+    def __len__(self) -> int:
+        return int(self._offsets[-1])
+
+    def bucket(self, number: int) -> bytes:
+        """The entries whose uids' hashes start with this byte."""
+        low, high = self._offsets[number], self._offsets[number + 1]
+        if low == high:
+            return b""
+        with self._file.open("rb") as opened:
+            opened.seek(_HEADER.size + low * ENTRY_BYTES)
+            return opened.read((high - low) * ENTRY_BYTES)
+
+
+@dataclass(slots=True)
+class Settled:
+    """What became of the records of one pull.
+
+    Attributes:
+        keep: for each line, 1 if it is new.
+        new: how many are.
+        doubled: records that were there before, in this frame or a neighbour, as they are.
+        changed: records whose uid was there before with other content.
+        twice: the line of a record whose uid is in the same pull with other content; None if there is none.
+    """
+
+    keep: bytearray
+    new: int = 0
+    doubled: int = 0
+    changed: int = 0
+    twice: int | None = None
+
+
+class Gathered:
+    """The uids of one pull, in the order of its lines."""
+
+    def __init__(self) -> None:
+        self._buckets = [bytearray() for _ in range(BUCKETS)]
+        self.lines = 0
+
+    def add(self, uid: str, digest: int) -> None:
+        """The record of the next line."""
+        key = sha256(uid.encode("utf-8", "surrogatepass")).digest()[:UID_BYTES]
+        content = digest.to_bytes(DIGEST_BYTES)[:CONTENT_BYTES]
+        self._buckets[key[0]] += key + content + self.lines.to_bytes(LINE_BYTES)
+        self.lines += 1
+
+    def settle(self, before: Sequence[Seen]) -> Settled:
+        """Tell new records from those that were there before.
+
+        Args:
+            before: what was pulled before, of this frame and of its neighbours.
+        """
+        settled = Settled(bytearray(self.lines))
+        for number in range(BUCKETS):
+            known = _contents(seen.bucket(number) for seen in before)
+            here: dict[bytes, bytes] = {}
+            for key, content, line in _entries(self._buckets[number]):
+                if key in known:
+                    settled.doubled += content == known[key]
+                    settled.changed += content != known[key]
+                elif key in here:
+                    settled.doubled += content == here[key]
+                    if content != here[key]:
+                        settled.twice = line
+                else:
+                    here[key] = content
+                    settled.keep[line] = 1
+                    settled.new += 1
+        return settled
+
+    def write(self, file: Path, parts: int, keep: bytearray, before: Seen | None) -> None:
+        """Write the uids of the lines that are kept, and those of the same frame from before.
+
+        Args:
+            file: the frame's.
+            parts: how many of its portions are in it then.
+            keep: for each line, whether it is kept.
+            before: what the file holds now.
+        """
+        offsets, body = [0], bytearray()
+        for number in range(BUCKETS):
+            entries = [key + content for key, content, line in _entries(self._buckets[number]) if keep[line]]
+            old = before.bucket(number) if before else b""
+            entries += [old[at : at + ENTRY_BYTES] for at in range(0, len(old), ENTRY_BYTES)]
+            body += b"".join(sorted(entries))
+            offsets.append(len(body) // ENTRY_BYTES)
+        replace(file, _HEADER.pack(MAGIC, parts, *offsets) + body)
+
+
+def _contents(buckets: Iterable[bytes]) -> dict[bytes, bytes]:
+    known = {}
+    for bucket in buckets:
+        for at in range(0, len(bucket), ENTRY_BYTES):
+            known[bucket[at : at + UID_BYTES]] = bucket[at + UID_BYTES : at + ENTRY_BYTES]
+    return known
+
+
+def _entries(bucket: bytearray) -> Iterator[tuple[bytes, bytes, int]]:
+    held = bytes(bucket)
+    for at in range(0, len(held), _GATHERED_BYTES):
+        content, line = at + UID_BYTES, at + ENTRY_BYTES
+        yield held[at:content], held[content:line], int.from_bytes(held[line : at + _GATHERED_BYTES])

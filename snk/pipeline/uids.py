@@ -1,0 +1,113 @@
+"""The UID file of a portion: a line for each record that the receiving server acknowledged.
+
+A line is written as soon as the answer is there, so that a killed process sends again what was under way and nothing
+else; it is forced to disk in groups, so that a crashed machine sends again the last group at most.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+MOST_AHEAD = 10_000
+"""How many uids are read ahead while one is looked for: records are acknowledged nearly in their order."""
+
+
+class UidFile:
+    """One file, which is created by the first record.
+
+    Attributes:
+        begun: whether it existed before: some of its portion may have been sent.
+        dirty: how many records were written since they were forced to disk.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Open it, and cut off a line that is not whole.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self.begun = file.exists()
+        self.dirty = 0
+        self._file = file
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._end = _whole(self._descriptor)
+        os.ftruncate(self._descriptor, self._end)
+        self._unsaved = b""
+        self._known = self._read(self._end)
+        self._ahead: Counter[str] = Counter()
+
+    def has(self, uid: str) -> bool:
+        """Whether a record was acknowledged before the file was opened; to be asked in the order of records."""
+        while not self._ahead[uid]:
+            known = next(self._known, None) if len(self._ahead) <= MOST_AHEAD else None
+            if known is None:
+                del self._ahead[uid]
+                return False
+            self._ahead[known] += 1
+        self._ahead[uid] -= 1
+        if not self._ahead[uid]:
+            del self._ahead[uid]
+        return True
+
+    def add(self, uid: str) -> None:
+        """Note that a record was acknowledged.
+
+        Raises:
+            OSError: it cannot be written. It is not forgotten: see `save`.
+        """
+        self._unsaved += json.dumps(uid).encode() + b"\n"
+        self.dirty += 1
+        self.save()
+
+    def save(self) -> None:
+        """Write what could not be written.
+
+        Raises:
+            OSError: it cannot be written now, either.
+        """
+        while self._unsaved:
+            count = os.pwrite(self._descriptor, self._unsaved, self._end)
+            self._end += count
+            self._unsaved = self._unsaved[count:]
+
+    def force(self) -> None:
+        """Force all to disk.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.dirty = 0
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def remove(self) -> None:
+        """Remove the file, whose portion is done."""
+        with suppress(FileNotFoundError):
+            self._file.unlink()
+
+    def _read(self, end: int) -> Iterator[str]:
+        with self._file.open("rb") as opened:
+            read = 0
+            for line in opened:
+                read += len(line)
+                if read > end:
+                    return
+                yield json.loads(line)
+
+
+def _whole(descriptor: int) -> int:
+    """How many bytes belong to whole lines."""
+    at = os.fstat(descriptor).st_size
+    while at > 0:
+        low = max(0, at - 4096)
+        found = os.pread(descriptor, at - low, low).rfind(b"\n")
+        if found >= 0:
+            return low + found + 1
+        at = low
+    return 0
