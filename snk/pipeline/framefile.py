@@ -20,6 +20,7 @@ from snk.pipeline.seen import Damaged, Gathered
 Json = Any
 """What JSON holds; numbers with a fraction are ``Decimal``, so that no digit is lost."""
 _TAB = b"\t"
+MOST_END_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,22 @@ def lines(file: Path) -> Iterator[Line | End]:
             except ValueError:
                 break
     raise Damaged(f"{file.name} is not whole")
+
+
+def last_line(file: Path) -> End:
+    """The end of a frame, without its records.
+
+    Raises:
+        Damaged: there is none.
+        OSError: the file cannot be read.
+    """
+    with file.open("rb") as opened:
+        opened.seek(max(0, file.stat().st_size - MOST_END_BYTES))
+        last = opened.read().splitlines()[-1:]
+    try:
+        return End(**json.loads(last[0]))
+    except (IndexError, ValueError, TypeError):
+        raise Damaged(f"{file.name} is not whole") from None
 
 
 def _end(line: bytes, count: int, rest: IO[bytes]) -> End:

@@ -195,7 +195,9 @@ class Proofs:
             self.refresh()
 
     def remove_below(self, frame: int) -> int:
-        """Remove the files of days that lie below this frame as a whole; return how many there were."""
+        """Remove the files of days that lie below this frame, and below the first that is not done; return how many."""
+        undone = Intervals.of([(self.floor, frame - 1)]) - self.frames
+        frame = undone.pairs[0][0] if undone else frame
         below = [name for name, day in self._days.items() if all(last < frame for _, last in day.frames.pairs)]
         below = [name for name in below if all(each.frame < frame for each in self._days[name].supplements)]
         if below:

@@ -4,12 +4,17 @@ import json
 import os
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypedDict
 
 NAME = "status.json"
 FRESH_SECONDS = 5.0
+FILE_BYTES = 16 * 1024
+SHOWN = 20
+SHOWN_CHARACTERS = 200
+READS = 3
+"""A file that is being written may be read in part: then it is read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +58,32 @@ class Report:
 
 
 def tell(own: Path, report: Report) -> None:
-    """Write the file; on a full disk the old one stays."""
-    beside = own / f".{NAME}"
+    """Write the file over the old one, whose blocks it keeps: a full disk is worth telling, too."""
+    text = json.dumps(asdict(report)).encode()
+    if len(text) > FILE_BYTES:
+        text = json.dumps(
+            asdict(replace(report, failing=_some(report.failing), unequal=_some(report.unequal)))
+        ).encode()
     with suppress(OSError):
-        beside.write_text(json.dumps(asdict(report)))
-        beside.replace(own / NAME)
+        descriptor = os.open(own / NAME, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.pwrite(descriptor, text[:FILE_BYTES].ljust(FILE_BYTES), 0)
+        finally:
+            os.close(descriptor)
 
 
 def told(own: Path) -> Report:
     """What the process told last."""
-    try:
-        found = json.loads((own / NAME).read_text())
-        return Report(**{**found, "pushing": tuple(found["pushing"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        return Report()
+    for _ in range(READS):
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            found = json.loads((own / NAME).read_text())
+            return Report(**{**found, "pushing": tuple(found["pushing"])})
+    return Report()
+
+
+def _some(reasons: dict[str, str]) -> dict[str, str]:
+    """The oldest of many reasons, cut short."""
+    return {frame: reason[:SHOWN_CHARACTERS] for frame, reason in sorted(reasons.items())[:SHOWN]}
 
 
 class Me(TypedDict):

@@ -13,6 +13,7 @@ from snk.pipeline.settings import Pipeline, SinkTable, SourceTable
 from snk.pipeline.sink import Sending
 from snk.pipeline.source import Asking
 from snk.pipeline.space import Space
+from snk.pipeline.status import Known
 
 
 def space_of(settings: Pipeline) -> Space:
@@ -32,6 +33,12 @@ def pulling_of(settings: Pipeline) -> Pulling:
         settings.source.in_flight,
         settings.quota_bytes,
     )
+
+
+def known_of(settings: Pipeline) -> Known:
+    """What the status has to know."""
+    plan = pulling_of(settings)
+    return Known(plan.looking, plan.delay, plan.quota, bool(digest_url_of(settings)))
 
 
 def share_of(settings: Pipeline) -> float:

@@ -225,7 +225,7 @@ class Source:
         return following
 
     async def _my_turn(self) -> None:
-        while wait := self._bucket.take(time.monotonic()):
+        while wait := self._bucket.take(time.monotonic()):  # noqa: ASYNC110 - it waits for time to pass
             await asyncio.sleep(wait)
         self.requests += 1
 

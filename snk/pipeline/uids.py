@@ -52,6 +52,10 @@ class UidFile:
             del self._ahead[uid]
         return True
 
+    def count(self) -> int:
+        """How many records were acknowledged before the file was opened; asked once, and not together with ``has``."""
+        return sum(1 for _ in self._known)
+
     def add(self, uid: str) -> None:
         """Note that a record was acknowledged.
 
