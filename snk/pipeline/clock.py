@@ -26,10 +26,12 @@ class SourceClock:
 
     Attributes:
         ahead: by how many seconds it is ahead of ours, as far as the last answer tells; None before the first.
+        known: whether an answer has come: only then is it known how old a frame is.
     """
 
     def __init__(self) -> None:
         self.ahead: float | None = None
+        self.known = False
         self._least: tuple[float, float] | None = None
 
     def now(self) -> float:
@@ -46,6 +48,7 @@ class SourceClock:
         much earlier when the request was sent.
         """
         told = _seconds(date)
+        self.known = True
         if told is None:
             return sent.wall
         passed = time.monotonic() - sent.steady

@@ -64,7 +64,7 @@ class Holding:
             for file in folder.path.glob(".*"):
                 file.unlink()
         self.proofs.refresh()
-        self._there = set(self._space.frames.portions())
+        self._there = self._space.frames.portions()
         self._know()
         for final, folder in ((False, self._space.seen), (True, self._space.final)):
             for portion in folder.portions():

@@ -26,7 +26,7 @@ from snk.pipeline.space import Space
 from snk.pipeline.troubles import Failing
 
 NAME = "loaded.json"
-MOST_AT_ONCE = 1440
+MOST_AT_ONCE = 60
 EVERY_SECONDS = 1.0
 OK = 200
 

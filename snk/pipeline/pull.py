@@ -172,10 +172,13 @@ class Pull:
         looking, portion = self._plan.looking, Portion(frame, self.holding.next_part(frame))
         making = None
         try:
-            age = looking.age(frame, self.source.clock.now())
+            known, began = self.source.clock.known, monotonic()
             making = Making(self._space.frames.file(portion))
             await self._fetch(frame, making)
-            await self._store(portion, making, age)
+            # The age at which it was asked for. Before the first answer, our own clock may be far off: then this was
+            # not the last look, whatever it says.
+            age = looking.age(frame, self.source.clock.now() - (monotonic() - began))
+            await self._store(portion, making, age, final=known and looking.final(age))
         except NotOver:
             pass  # now the clock of the source is known, and the frame is chosen again when it is due
         except (Failed, NoPage) as error:
@@ -213,9 +216,8 @@ class Pull:
         if closed is not None and closed != making.digest:
             raise Failed("count or digest at its end do not fit its records")
 
-    async def _store(self, portion: Portion, making: Making, age: float) -> None:
+    async def _store(self, portion: Portion, making: Making, age: float, *, final: bool) -> None:
         looking, frame = self._plan.looking, portion.frame
-        final = looking.final(age)
         async with self._storing:
             settled = await asyncio.to_thread(self._settle, frame, making)
             await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final)

@@ -131,7 +131,7 @@ class Push:
         """See what was pulled, and what a person lets try again."""
         self.proofs.refresh()
         there, aside = self._space.frames.portions(), self._refused.portions()
-        begun = set(self._space.uids.portions())
+        begun = self._space.uids.portions()
         busy = {parcels.portion for parcels in self.open}
         portions: dict[int, list[Portion]] = {}
         for portion in sorted(there):

@@ -61,6 +61,7 @@ async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
                 pull.refresh()
                 await pull.release()
                 pull.unblock()
+                look.took(time.monotonic() - now)
         except OSError as error:
             pull.block(error)
         if now - sized >= TELL_SECONDS:

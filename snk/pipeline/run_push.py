@@ -69,6 +69,7 @@ async def _upkeep(push: Push, space: Space, loaded: Loaded | None, stop: asyncio
                 push.unblock()
             if look.due() or push.stale:
                 push.refresh()
+                look.took(time.monotonic() - now)
             if now - compacted >= COMPACT_SECONDS:
                 compacted = now
                 push.proofs.compact(time.time() - DAY_SECONDS)

@@ -29,6 +29,8 @@ ALL_THE_SAME_SECONDS = 10.0
 """Changes of a folder are a hint when to look; what decides is that it is looked at in any case."""
 STEP_NS = 100_000_000
 """A folder may change again within the same step of its clock, so what changed just now is looked at once more."""
+SPARE = 10
+"""So many times as long as a look took, no other is taken."""
 RETRY_SECONDS = 0.1
 WAIT_SECONDS = 10.0
 """A process that was killed, or whose parent was, may hold its space a little longer."""
@@ -51,20 +53,14 @@ class Folder:
         """The file about this portion, whether it exists or not."""
         return self.path / f"{self._grid.name(portion)}{self.suffix}"
 
-    def portions(self) -> dict[Portion, int]:
-        """What there are files about, with their sizes in bytes; whatever else lies there is left out."""
+    def portions(self) -> set[Portion]:
+        """What there are files about; whatever else lies there is left out."""
         try:
-            entries = list(os.scandir(self.path))
+            names = os.listdir(self.path)  # noqa: PTH208 - for thousands
         except FileNotFoundError:
-            return {}
-        found = {}
-        for entry in entries:
-            if entry.name.endswith(self.suffix) and not entry.name.startswith("."):
-                portion = self._grid.portion(entry.name.removesuffix(self.suffix))
-                if portion is not None:
-                    with suppress(FileNotFoundError):
-                        found[portion] = entry.stat().st_size
-        return found
+            return set()
+        ours = (name.removesuffix(self.suffix) for name in names if name.endswith(self.suffix))
+        return {portion for name in ours if (portion := self._grid.portion(name)) is not None}
 
 
 class Space:
@@ -170,10 +166,16 @@ class Look:
     def __init__(self, *folders: Folder) -> None:
         self._folders = folders
         self._seen: tuple[int, ...] = ()
-        self._at = float("-inf")
+        self._at = self._rest_until = float("-inf")
+
+    def took(self, seconds: float) -> None:
+        """Looking took so long: then others are not made because of a hint for a while."""
+        self._rest_until = monotonic() + SPARE * seconds
 
     def due(self) -> bool:
         """Whether to look now; if so, it counts as looked."""
+        if monotonic() < self._rest_until:
+            return False
         seen = tuple(_changed(folder.path) for folder in self._folders)
         if seen == self._seen and monotonic() - self._at < ALL_THE_SAME_SECONDS:
             return False
