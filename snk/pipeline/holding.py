@@ -59,7 +59,7 @@ class Holding:
         self._there: set[Portion] = set()
 
     def load(self) -> None:
-        """Look at everything, and mend what a crash left."""
+        """Look at everything, and remove what a crash left; `mend` does the rest."""
         for folder in (self._space.frames, self._space.seen):
             for file in folder.path.glob(".*"):
                 file.unlink()
@@ -69,7 +69,6 @@ class Holding:
         for final, folder in ((False, self._space.seen), (True, self._space.final)):
             for portion in folder.portions():
                 self._load_uids(portion, folder.file(portion), final=final)
-        self.mend()
 
     def mend(self) -> None:
         """Keep the uids of files whose uids could not be written, or not before a crash.

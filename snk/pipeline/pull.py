@@ -118,6 +118,10 @@ class Pull:
         """See what is there."""
         async with self._storing:
             await asyncio.to_thread(self.holding.load)
+            try:
+                await asyncio.to_thread(self.holding.mend)
+            except OSError as error:
+                self.block(error)
         looking = self._plan.looking
         for frame, kept in self.holding.kept.items():
             if not kept.final:
@@ -188,7 +192,8 @@ class Pull:
         except OSError as error:
             self.block(error)
         else:
-            self.breaker.succeeded()
+            if self.breaker.succeeded():
+                self.failing.hurry()
             self.failing.over(frame)
         finally:
             if making is not None:

@@ -248,7 +248,8 @@ class Push:
         self.resent += 1
 
     def _acknowledged(self, parcels: Parcels, item: Item, *, stored: bool) -> None:
-        self.breaker.succeeded()
+        if self.breaker.succeeded():
+            self.failing.hurry()
         self.sent += len(item.uids)
         if stored:
             parcels.tally.stored += len(item.uids)

@@ -16,7 +16,7 @@ from snk.pause import pause
 LOOK_SECONDS = 0.1
 END_SECONDS = 4.0
 GOOD_SECONDS = 60.0
-"""A process that worked so long is started again at once."""
+"""A process that worked so long is started again at once, whatever ended it: its settings are right."""
 NEEDS_PERSON = 2
 NAMES = ("pull", "push")
 
@@ -59,12 +59,13 @@ class Supervisor:
                 await pause(stop, LOOK_SECONDS)
             if stop.is_set():
                 return
-            if child.exit_code == NEEDS_PERSON:
+            worked = loop.time() - began > GOOD_SECONDS
+            if child.exit_code == NEEDS_PERSON and not worked:
                 self.code = NEEDS_PERSON
                 stop.set()
                 return
             log.error("process_ended", process=name, exit_code=child.exit_code, effect="it is started again")
-            backoff = Backoff(0.2, 30.0) if loop.time() - began > GOOD_SECONDS else backoff.failed()
+            backoff = Backoff(0.2, 30.0) if worked else backoff.failed()
             await pause(stop, backoff.wait_seconds(random.random()) if backoff.tries > 1 else 0.0)  # noqa: S311 - jitter
 
     def _start(self, name: str) -> Child:
