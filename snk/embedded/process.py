@@ -51,10 +51,10 @@ class Child:
 
     Attributes:
         name: of the program.
-        log: the file that receives its output; None if it writes where this process does.
+        log: the file that receives its output; the null device if it writes where this process does.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path | None, last_word: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path, last_word: int) -> None:
         self.name = name
         self.log = log
         self._process = process
@@ -103,9 +103,7 @@ class Child:
             time.sleep(POLL_SECONDS)
 
     def last_lines(self) -> str:
-        """The last lines of the program's log, if it has one."""
-        if self.log is None:
-            return ""
+        """The last lines of the program's log."""
         return "\n".join(self.log.read_text("utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
     def send(self, number: int) -> None:
@@ -135,8 +133,7 @@ class Child:
 
     def _fail(self, how: str) -> None:
         self.end(self._last_word, GIVE_UP_SECONDS)
-        said = f"; {self.log} ends with:\n{self.last_lines()}" if self.log else ""
-        raise ServersUnfit(f"{self.name} {how}{said}")
+        raise ServersUnfit(f"{self.name} {how}; {self.log} ends with:\n{self.last_lines()}")
 
 
 def spawn(
@@ -175,7 +172,7 @@ def spawn(
     except OSError as error:
         raise ServersUnfit(f"{command[0]} cannot be started in {folder}: {error}") from error
     _wait_until_taken_over(process, command[0])
-    return Child(process, Path(command[0]).name, log, last_word)
+    return Child(process, Path(command[0]).name, log or Path(os.devnull), last_word)
 
 
 def _wait_until_taken_over(process: subprocess.Popen[bytes], program: str) -> None:
