@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -99,46 +99,62 @@ def _file(path: Path, name: str, model: type[T]) -> type[BaseSettings]:
 
 def _explain(error: ValidationError, table: str, model: type[SettingsTable]) -> Iterator[str]:
     for fault in error.errors():
-        place = _place(fault["loc"][1:], model, unknown=fault["type"] == "extra_forbidden")
-        name = ".".join((table, *place))
+        place, kinds = _place(fault["loc"][1:], model, unknown=fault["type"] == "extra_forbidden")
+        name = _written(table, place)
         if fault["type"] == "extra_forbidden":
-            yield f"there is no setting {name}; the nearest one is {_nearest(place, table, model)}"
+            nearest = _written(table, [*place[:-1], _nearest(place[-1], kinds[-2])])
+            yield f"there is no setting {name}; the nearest one is {nearest}"
         elif fault["type"] == "missing":
             yield f"{name} is missing"
         else:
-            value = "" if _is_secret(place, model) else f" is {fault['input']!r}"
+            value = "" if _has_secrets(kinds[-1]) else f" is {fault['input']!r}"
             message = _PLAIN.get(fault["type"], fault["msg"].removeprefix("Value error, "))
             yield f"{name}{value}: {message[:1].lower()}{message[1:]}"
 
 
-def _place(given: tuple[int | str, ...], model: type[BaseModel], *, unknown: bool) -> list[str]:
-    """The names that lead to a setting; what follows them, such as the place in a list, is left out."""
-    place: list[str] = []
-    table: Any = model
+def _place(given: tuple[int | str, ...], model: type[BaseModel], *, unknown: bool) -> tuple[list[int | str], list[Any]]:
+    """The names that lead to a setting, and the type at each step; what follows, such as a place in a list of texts,
+    is left out.
+    """
+    place: list[int | str] = []
+    kinds: list[Any] = [model]
     for part in given:
-        fields = table.model_fields if isinstance(table, type) and issubclass(table, BaseModel) else {}
-        if not isinstance(part, str) or (part not in fields and not (unknown and fields)):
+        inner = _inside(kinds[-1], part)
+        if inner is None and not (unknown and _fields(kinds[-1]) and isinstance(part, str)):
             break
         place.append(part)
-        table = fields[part].annotation if part in fields else None
-    return place
+        kinds.append(inner)
+    return place, kinds
 
 
-def _holder(place: list[str], model: type[BaseModel]) -> type[BaseModel]:
-    """The table that has the last name of this place."""
-    for part in place[:-1]:
-        inner = model.model_fields[part].annotation
-        assert isinstance(inner, type)  # noqa: S101 - only tables hold further settings
-        model = inner
-    return model
+def _fields(kind: Any) -> dict[str, Any]:
+    """The settings of a table; none if it is something else."""
+    return dict(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
 
 
-def _is_secret(place: list[str], model: type[SettingsTable]) -> bool:
-    field = _holder(place, model).model_fields.get(place[-1]) if place else None
-    return field is not None and "SecretStr" in str(field.annotation)
+def _inside(kind: Any, part: int | str) -> Any:
+    """The type of a setting in a table, or of a table in a list or a table of tables; None if there is none."""
+    if isinstance(part, str) and part in (fields := _fields(kind)):
+        return fields[part].annotation
+    inner = [each for each in get_args(kind) if each is not Ellipsis]
+    if get_origin(kind) is (tuple if isinstance(part, int) else dict) and _fields(inner[-1]):
+        return inner[-1]
+    return None
 
 
-def _nearest(place: list[str], table: str, model: type[SettingsTable]) -> str:
-    """The setting whose name is most like the given one, in the same table."""
-    near = difflib.get_close_matches(place[-1], _holder(place, model).model_fields, n=1, cutoff=0.0)[0]
-    return ".".join((table, *place[:-1], near))
+def _written(table: str, place: list[int | str]) -> str:
+    return table + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+
+
+def _has_secrets(kind: Any) -> bool:
+    """Whether a setting of this type is a secret, or a table with a secret in it."""
+    if kind is SecretStr:
+        return True
+    inner = [field.annotation for field in _fields(kind).values()] or get_args(kind)
+    return any(_has_secrets(each) for each in inner)
+
+
+def _nearest(name: int | str, kind: Any) -> str:
+    """The setting of a table whose name is most like the given one."""
+    names: list[str] = list(_fields(kind))
+    return difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)[0]

@@ -35,9 +35,10 @@ def try_lock(key: int) -> sa.ColumnElement[bool]:
     return sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
-def try_lock_in_transaction(key: int) -> sa.ColumnElement[bool]:
+def try_lock_in_transaction(key: int | sa.ColumnElement[int]) -> sa.ColumnElement[bool]:
     """Take an advisory lock until the transaction ends, unless another session holds it."""
-    return sa.func.pg_try_advisory_xact_lock(sa.literal(key, sa.BigInteger))
+    given = sa.literal(key, sa.BigInteger) if isinstance(key, int) else key
+    return sa.func.pg_try_advisory_xact_lock(given)
 
 
 def lock(key: int) -> sa.ColumnElement[None]:

@@ -5,6 +5,8 @@ written and read. `tests/pair/sync/test_role_settings.py` gives SNK's role a hos
 server knows, and checks that every type arrives unchanged.
 """
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -64,18 +66,21 @@ READ_ONLY = "default_transaction_read_only"
 _OF_THE_ROLE = ("user", "database user")
 
 
-async def pin(connection: AsyncConnection, statement_seconds: float | None) -> int:
+async def pin(
+    connection: AsyncConnection, statement_seconds: float | None, others: Mapping[str, str] | None = None
+) -> int:
     """Pin the settings of a new session, by a statement, because poolers reject settings at the start of a connection.
 
     Args:
         connection: a connection in autocommit mode.
         statement_seconds: the server's time limit for a statement; None for no limit.
+        others: settings that are different for this session.
 
     Returns:
         The process id of the backend.
     """
     limit = str(int((statement_seconds or 0) * 1000))
-    settings = {**PINNED, "statement_timeout": limit}
+    settings = {**PINNED, "statement_timeout": limit, **(others or {})}
     read_only = sa.func.current_setting(READ_ONLY)
     asked = sa.select(sa.func.pg_backend_pid(), read_only, *(_set(name, value) for name, value in settings.items()))
     pid, prefers_reading, *_ = (await connection.execute(asked)).one()

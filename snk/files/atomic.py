@@ -1,20 +1,27 @@
 """Writes a file so that it never holds a part of its content."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from snk.errors import SettingsError
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str, mode: int = 0o666) -> None:
     """Write a file beside its place, and move it there when it is on disk.
+
+    Args:
+        file: its place.
+        text: its content.
+        mode: who may read and write it; the process's umask takes away from it.
 
     Raises:
         SettingsError: it cannot be written there.
     """
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with beside.open("w", encoding="utf-8") as made:
+        beside.unlink(missing_ok=True)  # left by a crash; its mode would stay
+        with open(beside, "w", encoding="utf-8", opener=partial(os.open, mode=mode)) as made:
             made.write(text)
             made.flush()
             os.fsync(made.fileno())

@@ -75,7 +75,11 @@ class Answered(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a server is reached."""
+    """Where a server is reached.
+
+    Attributes:
+        host: a name or an address; that of IPv6 with brackets or without.
+    """
 
     scheme: str
     host: str
@@ -93,7 +97,8 @@ class Client:
             slots: connections at once.
             headers: of every request.
         """
-        self._origin = origin
+        host = f"[{origin.host}]" if ":" in origin.host and not origin.host.startswith("[") else origin.host
+        self._origin = origin._replace(host=host)
         self._deadlines = Deadlines()
         self._answered_at = float("-inf")
         self._session = aiohttp.ClientSession(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from snk.errors import ServiceUnfit, SettingsError
 from snk.http.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
@@ -56,23 +57,45 @@ def listening(address: Address, *, guarded: bool) -> socket.socket:
     return bound
 
 
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How connections of clients are treated.
+
+    Attributes:
+        protocol: the protocol, with its limits and deadlines.
+        most_head_bytes: of the head of a request.
+        idle_seconds: how long a connection is kept between two requests, if the protocol keeps any.
+        grace_seconds: how long requests that are under way may take when the service stops.
+    """
+
+    protocol: type[H11Protocol] = BriefProtocol
+    most_head_bytes: int = MOST_HEAD_BYTES
+    idle_seconds: int = 5
+    grace_seconds: int = 1
+
+
+BRIEF = Manners()
+
+
 async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
     """Serve these pages on a bound socket to the clients that the door admits, until ``stop`` is set."""
     await serve_open(Guard(pages, door), bound, stop)
 
 
-async def serve_open(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event) -> None:
+async def serve_open(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, manners: Manners = BRIEF) -> None:
     """Serve pages that see to it themselves who may come in."""
     config = uvicorn.Config(
         pages,
-        http=BriefProtocol,
+        http=manners.protocol,
         ws="none",
         log_config=None,
         log_level="error",  # at lower levels, any client could fill the log
         access_log=False,
         server_header=False,
-        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
-        timeout_graceful_shutdown=1,
+        proxy_headers=False,  # anybody could write them
+        h11_max_incomplete_event_size=manners.most_head_bytes,
+        timeout_keep_alive=manners.idle_seconds,
+        timeout_graceful_shutdown=manners.grace_seconds,
         lifespan="off",
     )
     server = _Server(config)

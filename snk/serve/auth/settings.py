@@ -1,0 +1,188 @@
+"""Who may use the service: the table ``[serve.auth]`` of the file of settings."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import SplitResult, urlsplit
+
+from joserfc.jwk import OctKey
+from pydantic import Field, field_validator, model_validator
+
+from snk.http.auth import SCOPE, SECRET_BYTES, Algorithm
+from snk.http.token import check_token
+from snk.settings import Secret, SettingsTable
+
+LEAST_PASSWORD = 8
+"""Characters."""
+Scope = Annotated[str, Field(pattern=f"^{SCOPE}$")]
+Plain = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$", max_length=255)]
+"""What names an issuer or a service: ASCII without spaces, quotes and backslashes, as it gets into headers."""
+Name = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f:]+$", max_length=255)]
+
+
+class IssuerTable(SettingsTable):
+    """Somebody whose JWTs are accepted.
+
+    Attributes:
+        issuer: the claim ``iss`` of its tokens.
+        algorithm: of its signatures; a token that names another one is refused.
+        jwks: the path or http(s) URL of its public keys, a JWK Set (RFC 7517).
+        secret: instead of jwks for HS256: what only the issuer and this service know; at least 32 bytes.
+        scopes: all that its tokens may allow; empty for whatever they say.
+    """
+
+    issuer: Plain
+    algorithm: Algorithm
+    jwks: str = ""
+    secret: Secret | None = None
+    scopes: tuple[Scope, ...] = ()
+
+    @field_validator("jwks")
+    @classmethod
+    def _reachable(cls, jwks: str) -> str:
+        if "://" in jwks:
+            _check_url(jwks)
+        return jwks
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if self.algorithm == "HS256":
+            if self.jwks or self.secret is None:
+                # With a JWKS, whoever reads the public keys could sign with them.
+                raise ValueError("the algorithm HS256 needs a secret, and no jwks")
+            _check_secret(self.secret.get_secret_value().encode())
+        elif self.secret is not None or not self.jwks:
+            raise ValueError(
+                f"the algorithm {self.algorithm} needs jwks, the path or URL of the public keys, and no secret"
+            )
+        return self
+
+
+class TokenTable(SettingsTable):
+    """A bearer token.
+
+    Attributes:
+        name: what the client is called in logs and limits.
+        token: what it sends.
+        scopes: what it may do; ``*`` is everything.
+    """
+
+    name: Name
+    token: Secret
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+
+
+class UserTable(SettingsTable):
+    """A user of HTTP's Basic scheme.
+
+    Attributes:
+        user: the name.
+        password: at least 8 characters.
+        scopes: what the user may do; ``*`` is everything.
+    """
+
+    user: Name
+    password: Secret
+    scopes: tuple[Scope, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if (size := len(self.password.get_secret_value())) < LEAST_PASSWORD:
+            raise ValueError(f"its password has {size} characters; use at least {LEAST_PASSWORD}")
+        return self
+
+
+class AuthSettings(SettingsTable):
+    """The table ``[serve.auth]``. Without any issuer, token, user and folder of keys, every client may do everything.
+
+    Attributes:
+        audience: what tokens have to name as their only ``aud``: this service.
+        issuers: whose JWTs are accepted.
+        tokens: bearer tokens.
+        users: users with passwords.
+        keys: the folder of the service's own signing keys, made by `snk serve keys rotate`; empty for none.
+        issuer: the ``iss`` of tokens that are signed with them.
+        algorithm: of those keys.
+    """
+
+    audience: Plain = "snk-serve"
+    issuers: tuple[IssuerTable, ...] = ()
+    tokens: tuple[TokenTable, ...] = ()
+    users: tuple[UserTable, ...] = ()
+    keys: str = ""
+    issuer: Plain = "snk-serve"
+    algorithm: Literal["ES256", "Ed25519"] = "ES256"
+
+    @property
+    def closed(self) -> bool:
+        """Whether clients have to prove who they are; if not, everyone may do everything."""
+        return bool(self.issuers or self.tokens or self.users or self.keys)
+
+    @property
+    def all_issuers(self) -> tuple[IssuerTable, ...]:
+        """The issuers, with the service itself if it has keys of its own."""
+        if not self.keys:
+            return self.issuers
+        own = IssuerTable(issuer=self.issuer, algorithm=self.algorithm, jwks=str(Path(self.keys) / "jwks.json"))
+        return (*self.issuers, own)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for kind, names in (
+            ("issuers", (each.issuer for each in self.all_issuers)),
+            ("tokens", (each.name for each in self.tokens)),
+            ("users", (each.user for each in self.users)),
+        ):
+            if twice := _repeated(names):
+                raise ValueError(f"its {kind} have {twice!r} twice; each needs a name of its own")
+        for index, each in enumerate(self.tokens):
+            check_token(f"serve.auth.tokens[{index}].token", each.token.get_secret_value())
+        if _repeated(each.token.get_secret_value() for each in self.tokens):
+            raise ValueError("two of its tokens are the same; nobody could tell the clients apart")
+        return self
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def _check_secret(secret: bytes) -> None:
+    """Refuse a secret that is easy to guess, or is none, such as a public key.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if len(secret) < SECRET_BYTES:
+        hint = "`openssl rand -hex 32` makes one"
+        raise ValueError(f"its secret has {len(secret)} bytes; use at least {SECRET_BYTES}: {hint}")
+    if b"-----BEGIN " in secret:
+        raise ValueError(
+            "its secret is a PEM file, and everyone may have a public key; `openssl rand -hex 32` makes one"
+        )
+    try:
+        OctKey.import_key(secret)
+    except ValueError:
+        raise ValueError(
+            "its secret is a public key, which everyone may have; `openssl rand -hex 32` makes one"
+        ) from None
+
+
+def _check_url(url: str) -> SplitResult:
+    """The parts of a URL of keys.
+
+    Raises:
+        ValueError: it cannot be fetched.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write a path, or a URL such as https://issuer.example/jwks.json")
+    if parts.username is not None or parts.fragment or not re.fullmatch(r"[!-~]+", url):
+        raise ValueError("write a URL of ASCII characters, without a user and without a fragment")
+    _ = parts.port  # raises ValueError for what is no port
+    return parts

@@ -1,0 +1,45 @@
+"""The group ``snk serve``: its commands, and what ``snk serve`` alone means."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import typer
+from typer.core import TyperGroup
+
+from snk.serve.commands import COMMANDS, DEFAULT
+
+GROUPS = ("keys",)
+
+
+class _Group(TyperGroup):
+    """A group that runs the service if no command is named."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Put the default command before its options."""
+        if not args or (args[0] not in COMMANDS and args[0] != "--help"):
+            args = [DEFAULT, *args]
+        return list(super().parse_args(ctx, args))
+
+
+def group(words: Sequence[str]) -> typer.Typer:
+    """The group with the command that these words call, or all commands if they ask for help."""
+    app = typer.Typer(
+        cls=_Group,
+        help="Serve tables over HTTP: pages, frames and digests to read, single records and batches to write.",
+        epilog="`snk serve` alone runs the service.",
+        no_args_is_help=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_group)
+    first = words[0] if words else DEFAULT
+    for name in COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT]:
+        module = import_module(COMMANDS[name])
+        if name in GROUPS:
+            app.add_typer(module.group(words[1:]), name=name)
+        else:
+            app.command(name)(getattr(module, name))
+    return app
+
+
+def _group() -> None:
+    """What all commands have in common."""

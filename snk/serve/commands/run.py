@@ -1,0 +1,35 @@
+"""``snk serve``: the service."""
+
+import asyncio
+import socket
+from typing import Annotated, Literal
+
+import typer
+import uvloop
+
+from snk.http.service import Address, listening
+from snk.log import configure_log
+from snk.serve.commands.common import Config
+from snk.serve.service import Service
+from snk.serve.settings import Serve, load_settings
+from snk.signals import hear_ctrl_c, when_told_to_stop
+
+
+def run(
+    *,
+    log_format: Annotated[Literal["console", "json"], typer.Option(help="How the log is written.")] = "console",
+    config: Config = None,
+) -> None:
+    """Serve tables over HTTP until stopped. `snk serve` alone means the same."""
+    hear_ctrl_c()
+    settings = load_settings(config)
+    configure_log(log_format, "info")
+    address = Address(settings.host, settings.port, "serve.host", "serve.port", "[serve.auth]")
+    with listening(address, guarded=settings.auth.closed) as bound:
+        uvloop.run(_run(settings, bound))
+
+
+async def _run(settings: Serve, bound: socket.socket) -> None:
+    stop = asyncio.Event()
+    when_told_to_stop(stop.set)
+    await Service(settings).run(bound, stop)

@@ -1,0 +1,121 @@
+"""What the service tells of itself: /health, /status and /metrics."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from snk.errors import SnkError
+from snk.http.pages import exposition
+from snk.serve.auth.authority import Client
+from snk.serve.counts import Counts
+from snk.serve.database import Database
+from snk.serve.entry import Entry
+from snk.serve.problem import Problem
+
+SCOPE = "status:read"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the service knows of itself.
+
+    Attributes:
+        connections: how many connections to the database there may be.
+        in_use: how many there are in use.
+        datasets: their names.
+    """
+
+    counts: Counts
+    connections: int
+    in_use: int
+    datasets: tuple[str, ...]
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """The status, as ``/status`` shows it."""
+        counts = self.counts
+        return {
+            "datasets": {
+                name: {
+                    "records_read": counts.records_read[name],
+                    "records_written": counts.records_written[name],
+                    "replayed": counts.replayed[name],
+                }
+                for name in self.datasets
+            },
+            "answers": [
+                {"request": kind, "status": status, "count": count}
+                for (kind, status), count in sorted(counts.answers.items())
+            ],
+            "aborted": counts.aborted,
+            "under_way": counts.under_way,
+            "connections": {"most": self.connections, "in_use": self.in_use},
+        }
+
+
+class StatusCollector(Collector):
+    """Converts one status to metrics."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        """Every metric."""
+        counts = self._status.counts
+        answers = CounterMetricFamily("snk_serve_answers", "Answers by kind of request.", labels=["request", "status"])
+        for (kind, status), count in sorted(counts.answers.items()):
+            answers.add_metric([kind, str(status)], count)
+        seconds = CounterMetricFamily("snk_serve_seconds", "How long requests took.", labels=["request"])
+        for kind, took in sorted(counts.seconds.items()):
+            seconds.add_metric([kind], took)
+        yield answers
+        yield seconds
+        for name, words, counter in (
+            ("records_read", "Records in pages and frames.", counts.records_read),
+            ("records_written", "Records that were stored.", counts.records_written),
+            ("replayed", "Answers that were given before.", counts.replayed),
+        ):
+            family = CounterMetricFamily(f"snk_serve_{name}", words, labels=["dataset"])
+            for dataset in self._status.datasets:
+                family.add_metric([dataset], counter[dataset])
+            yield family
+        yield CounterMetricFamily("snk_serve_aborted", "Answers that broke off.", counts.aborted)
+        yield GaugeMetricFamily("snk_serve_under_way", "Requests that are not answered yet.", counts.under_way)
+        yield GaugeMetricFamily("snk_serve_connections", "Most connections to the database.", self._status.connections)
+        yield GaugeMetricFamily("snk_serve_connections_in_use", "Those that are in use.", self._status.in_use)
+
+
+def add_pages(app: FastAPI, database: Database, entry: Entry, status: Callable[[], Status]) -> None:
+    """Add the pages.
+
+    Args:
+        app: where they are added.
+        database: what is to be reachable.
+        entry: lets clients in.
+        status: makes a fresh status.
+    """
+    trusted = Annotated[Client, Depends(entry.to(SCOPE))]
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> Response:
+        try:
+            await database.answers()
+        except SnkError:
+            return JSONResponse({"status": "not healthy"}, 503)
+        except Problem:  # all connections are in use, so it is reachable
+            return JSONResponse({"status": "busy"})
+        return JSONResponse({"status": "ok"})
+
+    @app.get("/status", include_in_schema=False)
+    async def whole(_: trusted) -> Response:
+        return JSONResponse(status().as_json)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics(_: trusted) -> Response:
+        return Response(exposition(StatusCollector(status())), media_type=CONTENT_TYPE_LATEST)
