@@ -10,7 +10,7 @@ ARGS ?=
 SIDE_BY_SIDE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up drill resync handoff test soak bench check format lock clean
+.PHONY: help up drill resync handoff pipeline test soak bench check format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,9 @@ resync: $(INSTALLED)  ## damage counters in Redis and rows in a database, both e
 
 handoff: $(INSTALLED)  ## miss writes of two embedded backends that are killed and cut off, and replay them
 	@$(BIN)/snk handoff demo
+
+pipeline: $(INSTALLED)  ## bring a day of minutes from one embedded server to another while all of it fails (ARGS='--seconds 60')
+	@$(BIN)/snk pipeline demo $(ARGS)
 
 test: $(INSTALLED)  ## the tests, on real embedded servers (ARGS=--long: also those that take long)
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)

@@ -18,6 +18,7 @@ from bench.scenarios.catch_up import catch_up
 from bench.scenarios.handoff import Replay, Waiting
 from bench.scenarios.limit import limit
 from bench.scenarios.live import live
+from bench.scenarios.pipeline import Idle, Large, Pulled, Pushed
 from bench.scenarios.scale import grown, spread
 
 RACERS = (Snk, Native)
@@ -52,6 +53,8 @@ class Sizes:
             tables.
         counted: sources and workers of the project whose counters are checked.
         missed: lines to replay, and in how many logs; lines that wait, in how many logs, and seconds to watch them.
+        framed: records to push, frames of 1,000 records to pull, records of one large frame, and seconds to watch an
+            idle pipeline.
         warm_rows: as in `ground`.
     """
 
@@ -68,6 +71,7 @@ class Sizes:
     verified: tuple[tuple[int, int], ...] = ((1_000_000, 9), (5_000_000, 5), (20_000_000, 2))
     counted: tuple[int, int] = (1_000_000, 10_000)
     missed: tuple[int, int, int, int, float] = (200_000, 1_000, 2_000_000, 2_000, 20.0)
+    framed: tuple[int, int, int, float] = (50_000, 500, 1_000_000, 20.0)
     warm_rows: int = WARM_ROWS
 
 
@@ -85,6 +89,7 @@ SMOKE = Sizes(
     verified=((20_000, 1),),
     counted=(2000, 20),
     missed=(2_000, 10, 20_000, 10, 2.0),
+    framed=(2_000, 10, 10_000, 2.0),
     warm_rows=1000,
 )
 
@@ -172,6 +177,7 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
         _verify(sizes),
         _resync(sizes),
         _handoff(sizes),
+        _pipeline(sizes),
         _limit(sizes),
         _cost(),
     )
@@ -300,6 +306,26 @@ def _handoff(sizes: Sizes) -> Scenario:
         Shown("wrong", "wrong"),
     )
     return Scenario("handoff", "Hand-off", about, shown, [Replay(lines, logs), Waiting(waiting, waiting_logs, seconds)])
+
+
+def _pipeline(sizes: Sizes) -> Scenario:
+    records, frames, large, seconds = sizes.framed
+    about = (
+        "Records of about 130 bytes pushed one by one, and frames of them pulled, per second between the first and the"
+        " last request that arrived. *bare loop*: the same requests by the same library, without files, order or"
+        " account; it does not read what it gets. Then the memory for one large frame, pushed in batches of 100, and"
+        " what it takes to wait for frames."
+    )
+    shown = (
+        Shown("per_second", "records/s or frames/s", compared=True),
+        Shown("peak_mib", "peak MiB"),
+        Shown("core_percent", "% of a core", 2),
+        Shown("wrong", "wrong"),
+    )
+    at_once = (1, 4)
+    pulled = Pulled(frames, 1000, at_once), Pulled(10 * frames, 10, at_once)
+    cases = (Pushed(records, (1, 16)), *pulled, Large(large), Idle(seconds))
+    return Scenario("pipeline", "Pipeline", about, shown, cases)
 
 
 def _limit(sizes: Sizes) -> Scenario:

@@ -84,8 +84,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _sample(variants: list[pytest.Item]) -> list[pytest.Item]:
-    """Of the variants of a test those that are always tried, spread evenly over all."""
-    if variants[0].get_closest_marker("long"):
+    """Of the variants of a test those that are always tried, spread evenly over all but those that take long."""
+    variants = [item for item in variants if not item.get_closest_marker("long")]
+    if not variants:
         return []
     sampled = variants[0].get_closest_marker("sampled")
     count = sampled.args[0] if sampled else len(variants)

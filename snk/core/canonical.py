@@ -15,20 +15,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Context, Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any
 
 DIGEST_BYTES = 16
 _MODULUS = 2 ** (8 * DIGEST_BYTES)
-_EXACT = Context(prec=200_000)
-"""More digits than PostgreSQL's numeric has."""
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+"""No digit is rounded away, and no exponent is too large."""
 _MOST_WHOLE = 40
 """Digits up to which a whole number is written without an exponent."""
 _LARGE = 10**_MOST_WHOLE
 _WORDS = {None: "null", True: "true", False: "false"}
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d(:?\d\d)?)", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6}0*)?([Zz]|[+-]\d\d(:?\d\d)?)", re.ASCII)
 _LEAST_TIME = len("2026-11-25T00:00:00Z")
 
 
@@ -81,10 +81,13 @@ def canonical(value: Any) -> bytes:
     """The canonical form of a value.
 
     Raises:
-        ValueError: it has a number that is not finite.
+        ValueError: it has a number that is not finite, or is nested too deeply for Python.
         TypeError: it has something that JSON does not have.
     """
-    return _written(value).encode("utf-8", "surrogatepass")
+    try:
+        return _written(value).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _written(value: Any) -> str:

@@ -45,16 +45,18 @@ class SourceClock:
         """What it showed at least when a request was sent, whose answer has just come.
 
         ``Date`` is cut to whole seconds and was written some time between the request and now, so it was at least that
-        much earlier when the request was sent.
+        much earlier when the request was sent. What is known better from answers before stays, as long as it fits:
+        otherwise a frame that is due would not be due any more when its answer has come.
         """
         told = _seconds(date)
         self.known = True
         if told is None:
             return sent.wall
         passed = time.monotonic() - sent.steady
-        self._least = (told, time.monotonic())
+        if self._least is None or not told <= self.now() < told + 1.0 + passed:
+            self._least = (told, time.monotonic())
         self.ahead = told + 0.5 - (sent.wall + passed / 2)
-        return told - passed
+        return self.now() - passed
 
     @property
     def warning(self) -> str:

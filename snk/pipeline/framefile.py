@@ -169,9 +169,14 @@ def loads(text: bytes | str) -> Json:
     """Read JSON so that numbers keep all their digits.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is no JSON, or more than Python can hold: nested too deeply, or with too large an exponent.
     """
-    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ArithmeticError:
+        raise ValueError("the exponent of a number is too large") from None
 
 
 def _no_number(text: str) -> Json:

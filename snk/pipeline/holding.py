@@ -16,6 +16,7 @@ import structlog
 
 from snk.core.canonical import record_digest
 from snk.core.intervals import Intervals
+from snk.files.atomic import sync_folder
 from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import End, Making, lines, loads
 from snk.pipeline.proof import Proofs
@@ -76,9 +77,11 @@ class Holding:
         Raises:
             OSError: they cannot be written now, either.
         """
-        for portion in sorted(self._there):
-            if not self._is_kept(portion):
-                self._mend(portion)
+        unkept = [portion for portion in sorted(self._there) if not self._is_kept(portion)]
+        if unkept:  # uids must not outlive a file whose name was not on disk yet
+            sync_folder(self._space.frames.path)
+        for portion in unkept:
+            self._mend(portion)
 
     def refresh(self) -> bool:
         """Look at the proofs again; return whether there are new ones."""
@@ -118,8 +121,7 @@ class Holding:
             end = End(
                 self._space.grid.iso(portion.frame), portion.part, making.digest.count, making.digest.hex, round(age, 3)
             )
-            making.finish(end)
-            self._there.add(portion)
+            self._finish(making, end, portion)
             self.pulled |= Intervals(((portion.frame, portion.frame),))
             seen = Seen(self._uids(portion.frame)) if old else None
             making.gathered.write(self._space.seen.file(Portion(portion.frame)), portion.part + 1, settled.keep, seen)
@@ -141,15 +143,30 @@ class Holding:
     def release(self) -> int:
         """Remove what was pushed, and uids that nobody needs any more; return how many frames were removed."""
         pushed = [portion for portion in self._there if portion in self.proofs and self._is_kept(portion)]
+        if pushed:  # a proof that is seen may not be on disk yet
+            sync_folder(self._space.done.path)
         for portion in pushed:
             with suppress(FileNotFoundError):
                 self._space.frames.file(portion).unlink()
             self._there.discard(portion)
-        for frame in [frame for frame, kept in self.kept.items() if kept.final and self._unneeded(frame)]:
+        unneeded = [frame for frame, kept in self.kept.items() if kept.final and self._unneeded(frame)]
+        if unneeded:  # a file that comes back in a crash would be taken for one whose uids were not kept yet
+            sync_folder(self._space.frames.path)
+        for frame in unneeded:
             with suppress(FileNotFoundError):
                 self._space.final.file(Portion(frame)).unlink()
             del self.kept[frame]
         return len(pushed)
+
+    def _finish(self, making: Making, end: End, portion: Portion) -> None:
+        try:
+            making.finish(end)
+        except OSError:
+            if self._space.frames.file(portion).exists():  # it has its name, and is pushed: its uids have to be kept
+                self._there.add(portion)
+                self._know()
+            raise
+        self._there.add(portion)
 
     def _is_kept(self, portion: Portion) -> bool:
         return portion.frame in self.kept and portion.part < self.kept[portion.frame].parts

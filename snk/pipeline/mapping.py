@@ -3,9 +3,10 @@
 A record that does not fit is never sent in part, and never with a guess: its frame waits for a person.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Literal
 
 import jmespath
@@ -13,14 +14,21 @@ import jmespath.exceptions
 import simplejson
 
 from snk.pipeline.framefile import Json
-from snk.pipeline.times import Unclear, as_utc
+from snk.pipeline.times import as_utc
 
 Cast = Literal["text", "int", "number", "bool", "time"]
 Lookup = Callable[[Json], Json]
+INAPPLICABLE = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What a lookup may raise: errors of JMESPath are ValueErrors, but its functions also let those of Python through."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 class Unfit(Exception):  # noqa: N818 - what it means is the caller's business
     """A record does not fit the mapping, or has no uid."""
+
+
+class NoUids(Unfit):
+    """No record of an answer has a uid, so it may be an error message in place of records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Mapper:
             return field.constant
         try:
             value = self._lookups[name](record)
-        except jmespath.exceptions.JMESPathError as error:
+        except INAPPLICABLE as error:
             raise Unfit(f"{name}: {field.path!r} cannot be applied: {error}") from None
         if value is None:
             if field.optional:
@@ -94,10 +102,16 @@ def compiled(path: str) -> Lookup:
 
 
 def dumps(value: Json) -> bytes:
-    """JSON in one line, with all digits of its numbers."""
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    """JSON in one line, with all digits of its numbers.
+
+    Raises:
+        ValueError: it is nested too deeply for Python.
+    """
+    try:
+        text = simplejson.dumps(value, use_decimal=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return text.encode("utf-8", "backslashreplace")  # half of a pair of surrogates stays an escape of JSON
 
 
 def cast(name: str, value: Json, to: Cast) -> Json:
@@ -108,7 +122,7 @@ def cast(name: str, value: Json, to: Cast) -> Json:
     """
     try:
         return _CASTS[to](value)
-    except (ValueError, TypeError, InvalidOperation, Unclear):
+    except (ValueError, TypeError, ArithmeticError, KeyError):
         shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."  # noqa: PLR2004 - one line
         raise Unfit(f"{name}: {shown} is no {to}") from None
 
@@ -128,7 +142,13 @@ def _number(value: Any) -> Decimal | int:
         raise TypeError
     if isinstance(value, int):
         return value
-    number = Decimal(value.strip()) if isinstance(value, str) else Decimal(value)
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value.strip()):
+            raise ValueError
+        return Decimal(value.strip())
+    if not isinstance(value, Decimal | float):
+        raise TypeError
+    number = Decimal(str(value))
     if not number.is_finite():
         raise ValueError
     return number

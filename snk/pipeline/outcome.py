@@ -56,6 +56,6 @@ def _problem(body: bytes) -> dict[str, object]:
     """The members of a problem (RFC 9457); nothing if it is none."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

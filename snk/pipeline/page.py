@@ -2,15 +2,18 @@
 
 import csv
 import io
+import operator
+import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import IO, Literal
 
 import ijson
-import jmespath.exceptions
+from ijson.backends import python as careful
 
 from snk.core.canonical import Digest
 from snk.pipeline.framefile import Json, loads
-from snk.pipeline.mapping import Lookup, Unfit, compiled, dumps
+from snk.pipeline.mapping import INAPPLICABLE, Lookup, NoUids, Unfit, compiled, dumps
 
 Format = Literal["json", "jsonl", "csv"]
 Found = tuple[str, Json, bytes]
@@ -18,6 +21,15 @@ Found = tuple[str, Json, bytes]
 MOST_WHOLE_BYTES = 8 * 2**20
 """A larger JSON document is read as a stream, so that it need not fit into memory."""
 SHOWN_CHARACTERS = 80
+CHUNK_BYTES = 2**20
+csv.field_size_limit(MOST_WHOLE_BYTES)  # of Python; its default is less than texts may have
+MOST_DIGITS = 4300
+"""Python refuses longer whole numbers."""
+_DIGITS = bytes.maketrans(b"123456789", b"0" * 9)
+_EDGE = 16
+"""Bytes at either end of a piece, where half of a pair may stand for itself alone."""
+_HALF = re.compile(rb"(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]|\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])", re.DOTALL)
+"""An escape that is half of a pair of surrogates."""
 END = "$end"
 """The member of the line by which `snk serve` closes a frame."""
 
@@ -52,11 +64,23 @@ class Reading:
 
         Raises:
             NoPage: it is not of this form.
-            Unfit: a record has no uid.
+            NoUids: no record has a uid.
+            Unfit: a record has none, and others do.
         """
         read = {"json": self._json, "jsonl": _jsonl, "csv": _csv}[self.form]
+        known, unfit = False, None
         for number, (record, text) in enumerate(read(body, told)):
-            yield self._uid_of(record, number), record, text
+            try:
+                uid = self._uid_of(record, number)
+                known = True
+            except Unfit as error:
+                unfit = unfit or error
+            if unfit and known:
+                raise unfit
+            if known:
+                yield uid, record, text
+        if unfit:
+            raise NoUids(str(unfit))
 
     def _uid_of(self, record: Json, number: int) -> str:
         uid = _looked_up(self._uid, record)
@@ -93,14 +117,15 @@ class Reading:
             raise NoPage(f"it has more than {MOST_WHOLE_BYTES:,} bytes: {hint}")
         started = False
         try:
-            for prefix, event, _ in ijson.parse(body):
+            parser = _parser(body)
+            for prefix, event, _ in parser.parse(body):
                 if prefix == self._records and event == "start_array":
                     started = True
                     break
             body.seek(0)
-            for record in ijson.items(body, ".".join([*steps, "item"])) if started else ():
+            for record in parser.items(body, ".".join([*steps, "item"])) if started else ():
                 yield record, dumps(record)
-        except (ijson.JSONError, UnicodeDecodeError) as error:
+        except (ijson.JSONError, ArithmeticError) as error:
             raise NoPage(f"it is no JSON: {error}") from None
         if not started:
             raise NoPage(f"there is no list at {self._records!r}")
@@ -131,9 +156,12 @@ class Page:
             NoPage: the body is not what the settings say.
             Unfit: a record has no uid.
         """
-        for found in self._reading.records(self._body, self):
-            self.count += 1
-            yield found
+        try:
+            for found in self._reading.records(self._body, self):
+                self.count += 1
+                yield found
+        except (ValueError, RecursionError) as error:
+            raise NoPage(f"it cannot be read: {error}") from None
 
 
 def _jsonl(body: IO[bytes], told: Page) -> Iterator[tuple[Json, bytes]]:
@@ -155,7 +183,7 @@ def _jsonl(body: IO[bytes], told: Page) -> Iterator[tuple[Json, bytes]]:
 
 def _closing(end: Json) -> Digest:
     try:
-        return Digest(int(end["count"]), int(end["digest"], 16))
+        return Digest(operator.index(end["count"]), int(end["digest"], 16))
     except (KeyError, TypeError, ValueError):
         raise NoPage(f"the line that closes it has no count and digest: {str(end)[:SHOWN_CHARACTERS]}") from None
 
@@ -166,6 +194,8 @@ def _csv(body: IO[bytes], _: Page) -> Iterator[tuple[Json, bytes]]:
         names = next(rows, None)
         if not names:
             raise NoPage("it has no line with the names of columns")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise NoPage(f"it has two columns {twice!r}")
         for row in rows:
             if row and len(row) != len(names):
                 raise NoPage(f"line {rows.line_num} has {len(row)} fields, and there are {len(names)} columns")
@@ -179,7 +209,7 @@ def _csv(body: IO[bytes], _: Page) -> Iterator[tuple[Json, bytes]]:
 def _looked_up(lookup: Lookup, value: Json) -> Json:
     try:
         return lookup(value)
-    except jmespath.exceptions.JMESPathError:
+    except INAPPLICABLE:
         return None
 
 
@@ -190,6 +220,28 @@ def _total(lookup: Lookup | None, document: Json) -> int | None:
     if isinstance(total, bool) or not isinstance(total, int):
         raise NoPage(f"it should tell how many records there are, and tells {total!r}")
     return total
+
+
+def _parser(body: IO[bytes]) -> ModuleType:
+    """The fast parser; for numbers that end its process, and texts that it changes, the careful one."""
+    parser: ModuleType = careful if _is_odd(body) else ijson
+    body.seek(0)
+    return parser
+
+
+def _is_odd(body: IO[bytes]) -> bool:
+    held, low = b"", 0
+    while True:
+        chunk = body.read(CHUNK_BYTES)
+        held += chunk
+        high = len(held) - (_EDGE if chunk else 0)
+        if any(low <= half.start() < high for half in _HALF.finditer(held)):
+            return True
+        if held.translate(_DIGITS).find(b"0" * (MOST_DIGITS + 1)) >= 0:
+            return True
+        if not chunk:
+            return False
+        held, low = held[-MOST_DIGITS - 2 * _EDGE :], _EDGE
 
 
 def _size(body: IO[bytes]) -> int:

@@ -26,6 +26,11 @@ class Item:
     parcel: Parcel
     uids: tuple[str, ...]
 
+    @property
+    def blamed(self) -> str:
+        """The uid of its record; nothing if it has several, and any of them may be to blame."""
+        return self.uids[0] if len(self.uids) == 1 else ""
+
 
 @dataclass(slots=True)
 class Tally:

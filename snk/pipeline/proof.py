@@ -195,9 +195,14 @@ class Proofs:
             self.refresh()
 
     def remove_below(self, frame: int) -> int:
-        """Remove the files of days that lie below this frame, and below the first that is not done; return how many."""
+        """Remove the files of days that lie below this frame, and below the first that is not done; return how many.
+
+        A frame of which a supplement waits, or which is still looked at, is not done.
+        """
         undone = Intervals.of([(self.floor, frame - 1)]) - self.frames
-        frame = undone.pairs[0][0] if undone else frame
+        waiting = [portion.frame for portion in self._space.frames.portions() if portion not in self]
+        looked_at = [portion.frame for portion in self._space.seen.portions()]
+        frame = min([frame, *(low for low, _ in undone.pairs[:1]), *waiting, *looked_at])
         below = [name for name, day in self._days.items() if all(last < frame for _, last in day.frames.pairs)]
         below = [name for name in below if all(each.frame < frame for each in self._days[name].supplements)]
         if below:

@@ -21,7 +21,7 @@ from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import Making
 from snk.pipeline.holding import Holding
 from snk.pipeline.lateness import Lateness
-from snk.pipeline.mapping import Unfit
+from snk.pipeline.mapping import NoUids, Unfit
 from snk.pipeline.page import NoPage, Page
 from snk.pipeline.proof import Proofs
 from snk.pipeline.quarantine import Quarantine
@@ -35,6 +35,8 @@ IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.05
 PROBE_BYTES = 64 * 1024
 RETRY = Backoff(0.5, 60.0)
+DOUBTS = 3
+"""So often a frame is asked for none of whose records has a uid, before it is set aside."""
 
 log = structlog.get_logger()
 
@@ -97,6 +99,7 @@ class Pull:
         self._storing = asyncio.Lock()
         self._unfit = Quarantine(space.unfit)
         self._set_aside: frozenset[Portion] = frozenset()
+        self._doubts: dict[int, tuple[int, int]] = {}
 
     @property
     def delay(self) -> float:
@@ -187,6 +190,8 @@ class Pull:
             pass  # now the clock of the source is known, and the frame is chosen again when it is due
         except (Failed, NoPage) as error:
             self._failed(frame, error)
+        except NoUids as error:
+            await self._doubt(portion, error)
         except Unfit as error:
             await self._put_aside(portion, str(error))
         except OSError as error:
@@ -195,6 +200,7 @@ class Pull:
             if self.breaker.succeeded():
                 self.failing.hurry()
             self.failing.over(frame)
+            self._doubts.pop(frame, None)
         finally:
             if making is not None:
                 making.discard()
@@ -259,6 +265,15 @@ class Pull:
         if was == "closed" or len(self.failing) == 1:
             log.warning("pull_failed", frame=self.grid.iso(frame), reason=reason)
 
+    async def _doubt(self, portion: Portion, error: NoUids) -> None:
+        """Set a frame aside only if others are well meanwhile: an outage must not leave frames that need a person."""
+        tries, counted = self._doubts.get(portion.frame, (0, self.counted))
+        self._doubts[portion.frame] = (tries + 1, counted)
+        if tries + 1 >= DOUBTS and self.counted > counted:
+            await self._put_aside(portion, str(error))
+        else:
+            self._failed(portion.frame, Failed(str(error)))
+
     async def _put_aside(self, portion: Portion, reason: str) -> None:
         iso = self.grid.iso(portion.frame)
         try:
@@ -312,4 +327,7 @@ class Pull:
 
 def _add_all(page: Page, making: Making) -> None:
     for uid, record, text in page.records():
-        making.add(uid, record, text)
+        try:
+            making.add(uid, record, text)
+        except ValueError as error:
+            raise Unfit(f"record {making.gathered.lines} cannot be stored: {error}") from None

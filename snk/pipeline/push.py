@@ -28,12 +28,14 @@ from snk.pipeline.proof import Proofs
 from snk.pipeline.quarantine import Quarantine
 from snk.pipeline.schedule import Turns
 from snk.pipeline.sink import Sink
-from snk.pipeline.space import Space
+from snk.pipeline.space import Space, replace
 from snk.pipeline.troubles import Failing
 
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.02
 RETRY_SECONDS = 0.5
+PROBE_BYTES = 64 * 1024
+TOO_MANY = 429
 TURNS = 5
 """After so many tries of a record another frame gets its turn."""
 CONFLICT_TRIES = 4
@@ -266,21 +268,23 @@ class Push:
         now, chance = monotonic(), random.random()  # noqa: S311 - jitter
         reason = f"the receiving server answers {answer.status}: {answer.text}".rstrip(": \n")
         if outcome == "refused":
-            parcels.fail(reason, refused=True, uid=item.uids[0])
+            parcels.fail(reason, refused=True, uid=item.blamed)
         elif outcome == "pause":
             self.breaker.pause(reason, now, chance)
         elif answer.retry_after:
             self.breaker.wait(answer.retry_after * (1 + chance / 10), reason, now)
         elif answer.status != CONFLICT:
             self.breaker.failed(item.uids[0], reason, now, chance)
-            self._count_try(parcels, item.uids[0], reason)
+            if answer.status != TOO_MANY:  # which no record is to blame for
+                self._count_try(parcels, item, reason)
 
-    def _count_try(self, parcels: Parcels, uid: str, reason: str) -> None:
+    def _count_try(self, parcels: Parcels, item: Item, reason: str) -> None:
         """One more try failed. If others succeed meanwhile, the record is to blame; otherwise the server is."""
+        uid = item.uids[0]
         tries, sent = self._tries.get((parcels.portion, uid), (0, self.sent))
         self._tries[parcels.portion, uid] = (tries + 1, sent)
         if tries + 1 >= self._sink.sending.tries and self.sent > sent:
-            parcels.fail(f"{reason}, {tries + 1} times", refused=True, uid=uid)
+            parcels.fail(f"{reason}, {tries + 1} times", refused=True, uid=item.blamed)
         elif (tries + 1) % TURNS == 0 and self.waiting:
             parcels.fail(reason)
 
@@ -334,7 +338,10 @@ class Push:
         for parcels in self.open:
             parcels.uids.save()
         if self.blocked:
+            replace(self._space.rss / "probe", bytes(PROBE_BYTES))
+            (self._space.rss / "probe").unlink()
             log.info("space_writable", effect="records are pushed again")
+            self.refresh()  # a portion may be among them that could not be opened
         self.blocked = ""
         self.noted.set()
 

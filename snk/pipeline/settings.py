@@ -6,6 +6,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, SecretStr
+from yarl import URL
 
 from snk.errors import SettingsError
 from snk.http.auth import AuthTable
@@ -176,9 +177,15 @@ def _check_url(name: str, url: str, needed: set[str], known: set[str]) -> None:
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"{name} is {url!r}", hint="Write an address that starts with http:// or https://")
     try:
-        found = {field for _, field, _, _ in Formatter().parse(url) if field is not None}
+        parts = [part for part in Formatter().parse(url) if part[1] is not None]
+        host = URL(url).host
     except ValueError as error:
-        raise SettingsError(f"{name} is {url!r}: {error}") from None
+        raise SettingsError(f"{name} is {url!r}: {error}", hint="Write {{ and }} for braces") from None
+    if not host:
+        raise SettingsError(f"{name} is {url!r}, without a host", hint="Write it such as http://ss.example/records")
+    if any(form or conversion for _, _, form, conversion in parts):
+        raise SettingsError(f"{name} is {url!r}", hint="Write {start} and {end} as they are, without a format")
+    found = {field for _, field, _, _ in parts if field is not None}
     if needed - found:
         missing = " and ".join(f"{{{each}}}" for each in sorted(needed - found, reverse=True))
         raise SettingsError(f"{name} is {url!r}, without {missing}", hint="Put the bounds of a frame where they belong")

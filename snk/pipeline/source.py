@@ -4,7 +4,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from snk.http.auth import Credentials
 from snk.http.client import retry_after
 from snk.pipeline.clock import Sent, SourceClock
 from snk.pipeline.page import Page, Reading
+from snk.pipeline.unpack import Packed, Unpacking
 
 KEEP_SECONDS = 4.0
 MOST_PAGES = 1_000_000
@@ -109,7 +110,8 @@ class Source:
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=self._asking.seconds, sock_read=self._asking.seconds
             ),
-            headers=dict(self._asking.headers),
+            headers={"Accept-Encoding": "gzip", **self._asking.headers},
+            auto_decompress=False,
         )
         return self
 
@@ -168,11 +170,12 @@ class Source:
         with tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=str(self._scratch)) as body:
             try:
                 async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
-                    self._check_time(sent, answer.headers.get("Date"), over_at)
-                    there = await self._is_there(answer)
+                    shown = self.clock.when_sent(sent, answer.headers.get("Date"))
+                    there = await self._is_there(answer, first=over_at is not None)
+                    if over_at is not None and shown < over_at:
+                        raise NotOver("its clock says that the frame is not over")
                     if there:
-                        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                            body.write(chunk)
+                        await _read(answer, body)
             except (TimeoutError, aiohttp.ClientError) as error:
                 raise Failed(_why(error), whole=True) from None
             except ValueError as error:
@@ -180,19 +183,18 @@ class Source:
             body.seek(0)
             yield (answer if there else None), body
 
-    def _check_time(self, sent: Sent, date: str | None, over_at: float | None) -> None:
-        shown = self.clock.when_sent(sent, date)
-        if over_at is not None and shown < over_at:
-            raise NotOver("its clock says that the frame is not over")
+    async def _is_there(self, answer: aiohttp.ClientResponse, *, first: bool) -> bool:
+        """Whether there are records; False if the status says that there are none.
 
-    async def _is_there(self, answer: aiohttp.ClientResponse) -> bool:
-        """Whether there are records; False if the status says that there are none."""
+        A page that the one before it promised has to be there; only numbers are counted up until there is no page.
+        """
         if answer.status == OK:
             self.answered = True
             return True
-        if answer.status in self._asking.empty and (self.answered or answer.status != NOT_FOUND):
+        may_be_empty = first or self._asking.page == "page"
+        if answer.status in self._asking.empty and may_be_empty and (self.answered or answer.status != NOT_FOUND):
             return False
-        words = (await answer.content.read(SHOWN_BYTES)).decode(errors="backslashreplace").strip()
+        words = await _words(answer)
         reason = f"it answers {answer.status}: {words}" if words else f"it answers {answer.status}"
         if "Location" in answer.headers:
             reason += f"; it is moved to {answer.headers['Location']}"
@@ -228,6 +230,21 @@ class Source:
         while wait := self._bucket.take(time.monotonic()):  # noqa: ASYNC110 - it waits for time to pass
             await asyncio.sleep(wait)
         self.requests += 1
+
+
+async def _words(answer: aiohttp.ClientResponse) -> str:
+    """The beginning of the body of an answer that is no page."""
+    told = await answer.content.read(SHOWN_BYTES)
+    with suppress(Packed):
+        told = Unpacking(answer.headers.get("Content-Encoding", "")).piece(told)[:SHOWN_BYTES]
+    return told.decode(errors="backslashreplace").strip()
+
+
+async def _read(answer: aiohttp.ClientResponse, body: IO[bytes]) -> None:
+    unpacking = Unpacking(answer.headers.get("Content-Encoding", ""))
+    async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+        body.write(unpacking.piece(chunk))
+    unpacking.finish()
 
 
 def _why(error: Exception) -> str:

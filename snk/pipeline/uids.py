@@ -102,7 +102,8 @@ class UidFile:
                 read += len(line)
                 if read > end:
                     return
-                yield json.loads(line)
+                with suppress(ValueError):  # a crashed machine may leave a block of zeros before the last lines
+                    yield json.loads(line)
 
 
 def _whole(descriptor: int) -> int:

@@ -4,7 +4,9 @@ A record that the source shows in two neighbouring frames is pushed in one of th
 neighbours are compared as a whole, with each uid counted once.
 """
 
+import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +18,8 @@ from snk.pipeline.proof import Done, Proofs, combined
 from snk.pipeline.source import Source
 
 EQUAL, LESS, MORE, OTHER = "=", "-", "+", "*"
+AHEAD = 4
+"""So many frames are looked at while one is judged: both servers would wait for each other otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +77,29 @@ class Verifier:
             NoDigest: the receiving server does not tell its digest.
         """
         run: list[_Seen] = []
-        for number in frames:
-            seen = await self._look(number)
-            if run and (number != run[-1].number + 1 or (_agree(seen) and _agree(run[-1]))):
+        async for seen in self._looks(frames):
+            if run and (seen.number != run[-1].number + 1 or (_agree(seen) and _agree(run[-1]))):
                 for verdict in self._judged(run):
                     yield verdict
                 run = []
             run.append(seen)
         for verdict in self._judged(run):
             yield verdict
+
+    async def _looks(self, frames: Iterable[int]) -> AsyncIterator[_Seen]:
+        """Look at frames, some of them ahead."""
+        ahead: deque[asyncio.Task[_Seen]] = deque()
+        try:
+            for number in frames:
+                ahead.append(asyncio.create_task(self._look(number)))
+                if len(ahead) > AHEAD:
+                    yield await ahead.popleft()
+            while ahead:
+                yield await ahead.popleft()
+        finally:
+            for task in ahead:
+                task.cancel()
+            await asyncio.gather(*ahead, return_exceptions=True)
 
     async def _look(self, number: int) -> _Seen:
         seen = _Seen(number)

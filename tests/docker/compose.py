@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 CONFIG = ROOT / "docker" / "snk-handoff.toml"
+PIPELINE_CONFIG = ROOT / "docker" / "snk-pipeline.toml"
 INNERMOST = re.compile(r"\$\{(\w+)(?::-([^${}]*))?\}")
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import yaml
 
 from snk.handoff.settings import load_settings
 from snk.pair.settings import Settings as SnkSettings
-from tests.docker.compose import CONFIG, DOCKERFILE, FILE, ROOT, dotenv, resolved, services
+from tests.docker.compose import CONFIG, DOCKERFILE, FILE, PIPELINE_CONFIG, ROOT, dotenv, resolved, services
 from tst.settings import Settings as TstSettings
 
 SERVERS = ["first_db", "second_db", "snk_redis"]
 PROGRAMS = ["snk_service", "tst_service"]
 HANDOFF = ["handoff_service", "handoff_front"]
+PIPELINE = ["pipeline_service", "serve_service"]
 
 
 @pytest.fixture
@@ -33,9 +35,10 @@ def test_compose_file_is_valid() -> None:
 
 
 def test_up_starts_all_five_services(found: dict[str, Any]) -> None:
-    assert sorted(found) == sorted(SERVERS + PROGRAMS + HANDOFF)
+    assert sorted(found) == sorted(SERVERS + PROGRAMS + HANDOFF + PIPELINE)
     assert sorted(name for name, service in found.items() if "profiles" not in service) == sorted(SERVERS + PROGRAMS)
     assert all(found[name]["profiles"] == ["handoff"] for name in HANDOFF)
+    assert all(found[name]["profiles"] == ["pipeline"] for name in PIPELINE)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -47,7 +50,7 @@ def test_servers_are_pinned_and_not_root_and_looked_after(found: dict[str, Any],
     assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", PROGRAMS + HANDOFF)
+@pytest.mark.parametrize("name", PROGRAMS + HANDOFF + PIPELINE)
 def test_programs_are_built_here_and_looked_after_and_have_no_rights(found: dict[str, Any], name: str) -> None:
     service = found[name]
     assert f"AS {service['build']['target']}\n" in DOCKERFILE.read_text()
@@ -62,8 +65,10 @@ def test_the_pair_waits_for_its_databases(found: dict[str, Any], name: str) -> N
     assert wanted["first_db"] == wanted["second_db"] == {"condition": "service_healthy"}
 
 
-@pytest.mark.parametrize("name", HANDOFF)
-def test_the_handoff_depends_on_nothing_and_has_a_health_check_of_its_own(found: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize("name", HANDOFF + PIPELINE)
+def test_what_has_a_profile_depends_on_nothing_and_has_a_health_check_of_its_own(
+    found: dict[str, Any], name: str
+) -> None:
     assert "depends_on" not in found[name]
     assert found[name]["healthcheck"]["test"], "that of the image asks the daemon of the pair"
 
@@ -77,14 +82,32 @@ def test_the_handoff_shares_a_volume_that_its_user_may_write_to(found: dict[str,
     assert all(found[name]["environment"]["SNK_CONFIG"] == target for name in HANDOFF)
     volume, folder = data.split(":")
     assert volume in yaml.safe_load(FILE.read_text())["volumes"]
-    made = re.search(r"install -d -o (\d+) -g (\d+) -m 700 (.+)", DOCKERFILE.read_text())
-    user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE.read_text(), re.MULTILINE)
+    settings = load_settings(CONFIG)
+    assert made_for_the_user(folder) == [folder, str(settings.logs), str(settings.state)]
+    assert {settings.logs.parent, settings.state.parent} == {Path(folder)}
+
+
+def made_for_the_user(folder: str) -> list[str]:
+    """The folders from this one on that an image has for the user as whom its program runs, and for nobody else."""
+    text = DOCKERFILE.read_text()
+    made = re.search(rf"install -d -o (\d+) -g (\d+) -m 700 ({re.escape(folder)}\b[^\\\n]*)", text)
+    user = re.search(r"^USER (\d+):(\d+)$", text, re.MULTILINE)
     assert made
     assert user
     assert made.groups()[:2] == user.groups()
-    settings = load_settings(CONFIG)
-    assert made[3].split() == [folder, str(settings.logs), str(settings.state)]
-    assert {settings.logs.parent, settings.state.parent} == {Path(folder)}
+    return made[3].split()
+
+
+def test_the_pipeline_has_a_volume_that_its_user_may_write_to_and_serve_has_none(found: dict[str, Any]) -> None:
+    config, data = found["pipeline_service"]["volumes"]
+    assert found["serve_service"]["volumes"] == [config]
+    source, target, mode = config.split(":")
+    assert (ROOT / source, mode) == (PIPELINE_CONFIG, "ro")
+    assert all(found[name]["environment"]["SNK_CONFIG"] == target for name in PIPELINE)
+    volume, folder = data.split(":")
+    assert volume in yaml.safe_load(FILE.read_text())["volumes"]
+    assert made_for_the_user(folder) == [folder]
+    assert tomllib.loads(PIPELINE_CONFIG.read_text())["pipeline"]["space"] == folder
 
 
 def test_load_knows_the_databases_only(found: dict[str, Any]) -> None:
@@ -107,12 +130,13 @@ def test_a_port_in_the_environment_moves_server_and_clients_alike() -> None:
     assert (client["DB_PORT"], client["SECOND_DB_PORT"], client["REDIS_PORT"]) == ("5555", "6666", "7777")
 
 
-def test_only_status_and_front_are_published_and_on_this_machine_only(found: dict[str, Any]) -> None:
+def test_only_status_and_front_and_tables_are_published_and_on_this_machine_only(found: dict[str, Any]) -> None:
     published = {name: service["ports"] for name, service in found.items() if "ports" in service}
     assert published == {
         "snk_service": ["127.0.0.1:8089:8089"],
         "handoff_service": ["127.0.0.1:8090:8090"],
         "handoff_front": ["127.0.0.1:8091:8091"],
+        "serve_service": ["127.0.0.1:8092:8092"],
     }
 
 

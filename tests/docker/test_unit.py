@@ -17,13 +17,20 @@ import pytest
 
 from snk.embedded.process import free_port
 from snk.handoff.settings import Handoff
+from snk.pipeline.settings import Pipeline
 from tests.docker.compose import ROOT
 from tests.kit.databases import DEADLINE_SECONDS
 from tests.kit.handoff import World
+from tests.kit.pipeline import Pair, Receiver, Sender, minutes_ago
 
-UNITS = {name: ROOT / "docker" / f"{name}.service" for name in ("snk", "snk-handoff")}
+UNITS = {name: ROOT / "docker" / f"{name}.service" for name in ("snk", "snk-handoff", "snk-pipeline", "snk-serve")}
 PROGRAM = "/opt/snk/bin/snk"
-COMMANDS = {"snk": ["run"], "snk-handoff": ["handoff", "run", "--config", "/etc/snk/snk.toml"]}
+COMMANDS = {
+    "snk": ["run"],
+    "snk-handoff": ["handoff", "run", "--config", "/etc/snk/snk.toml"],
+    "snk-pipeline": ["pipeline", "run", "--config", "/etc/snk/pipeline.toml"],
+    "snk-serve": ["serve", "--config", "/etc/snk/serve.toml"],
+}
 ANALYZE = shutil.which("systemd-analyze") or ""
 # Tenths; 10.0 is a service without any protection. What remains is that it may speak to any address.
 MOST_EXPOSED = 13
@@ -97,11 +104,15 @@ def ready(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Started:
     """A unit's command, and what it needs."""
     assert section(name, "Service")["ExecStart"] == " ".join([PROGRAM, *COMMANDS[name]])
     if name == "snk-handoff":
-        config = World(tmp_path).config()
-        return Started(
-            [word.replace("/etc/snk/snk.toml", str(config)) for word in COMMANDS[name]], {"PATH": os.defpath}
-        )
+        return started(name, World(tmp_path).config())
+    if name == "snk-pipeline":
+        here = Pair(tmp_path, minutes_ago(2), Sender(port=free_port()), Receiver(port=free_port()))
+        return started(name, here.configure())
     pair = request.getfixturevalue("pair")
+    if name == "snk-serve":
+        made = started(name, serve_config(pair.first, tmp_path))
+        subprocess.run([snk(), "serve", "init", *made.words[1:]], env=made.environment, check=True, capture_output=True)
+        return made
     environment = {
         "PATH": os.defpath,
         "FIRST_DB_URL": pair.first,
@@ -111,6 +122,19 @@ def ready(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Started:
     }
     subprocess.run([snk(), "init"], env=environment, cwd=tmp_path, check=True, capture_output=True)
     return Started(COMMANDS[name], environment)
+
+
+def started(name: str, config: Path) -> Started:
+    """A unit's command, with this file of settings in place of its own."""
+    return Started([str(config) if word.startswith("/etc/") else word for word in COMMANDS[name]], {"PATH": os.defpath})
+
+
+def serve_config(database: str, folder: Path) -> Path:
+    """Settings by which a table can be read that every database has."""
+    config = folder / "serve.toml"
+    dataset = '[serve.datasets.settings]\ntable = "pg_catalog.pg_settings"\nkey = "name"\nread = ["setting"]\n'
+    config.write_text(f'[serve]\ndatabase = "{database}"\nport = {free_port()}\n{dataset}')
+    return config
 
 
 @each_unit
@@ -180,6 +204,20 @@ def test_its_user_may_write_where_the_handoff_keeps_its_files() -> None:
     assert {settings.logs.parent, settings.state.parent} == {Path("/var/lib", service["StateDirectory"])}
     assert (service["User"], service["Group"], "DynamicUser" in service) == ("snk-handoff", "snk-handoff", False)
     assert f"-m {service['StateDirectoryMode'].lstrip('0')} /var/lib/snk/handoff\n" in UNITS["snk-handoff"].read_text()
+
+
+@pytest.mark.parametrize("name", ["snk-pipeline", "snk-serve"])
+def test_its_settings_are_readable_for_its_user_alone(name: str) -> None:
+    service, text = section(name, "Service"), UNITS[name].read_text()
+    assert (service["User"], service["Group"], "DynamicUser" in service) == (name, name, False)
+    config = service["ExecStart"].split()[-1]
+    assert re.search(rf"^#   install -D -o {name} -m 400 \S+ {config} ", text, re.MULTILINE)
+
+
+def test_its_user_may_write_where_the_pipeline_keeps_its_files() -> None:
+    service = section("snk-pipeline", "Service")
+    assert Pipeline.model_fields["space"].default == Path("/var/lib", service["StateDirectory"])
+    assert service["StateDirectoryMode"] == "0700"
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o027, 0o007])

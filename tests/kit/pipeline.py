@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from snk.core.canonical import Digest
 
 ROOT = Path(__file__).parent.parent.parent
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -28,6 +32,19 @@ def minutes_ago(minutes: float) -> datetime:
     """The start of a minute."""
     at = datetime.now(UTC) - timedelta(minutes=minutes)
     return at.replace(second=0, microsecond=0)
+
+
+def second_ago(seconds: float) -> datetime:
+    """The start of a second."""
+    return (datetime.now(UTC) - timedelta(seconds=seconds)).replace(microsecond=0)
+
+
+async def raw(request: web.Request, answer: bytes) -> web.StreamResponse:
+    """Send these bytes, and close the connection."""
+    assert request.transport is not None
+    request.transport.write(answer)
+    request.transport.close()
+    raise asyncio.CancelledError
 
 
 def record(uid: str, at: datetime, value: Any = 1) -> dict[str, Any]:
@@ -50,17 +67,30 @@ class Sender:
     ahead: float = 0.0
     asked: list[str] = field(default_factory=list)
     port: int = 0
+    _sorted: list[dict[str, Any]] = field(default_factory=list)
 
     def between(self, start: str, end: str) -> list[dict[str, Any]]:
-        return [each for each in self.records if start <= each["at"] < end]
+        if len(self._sorted) != len(self.records):
+            self._sorted = sorted(self.records, key=_at)
+        low, high = (bisect_left(self._sorted, bound, key=_at) for bound in (start, end))
+        return self._sorted[low:high]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.query.get("from", ""))
         if self.answer and (special := await self.answer(request)):
             return special
         found = self.between(request.query["from"], request.query["to"])
-        date = format_datetime(datetime.now(UTC) + timedelta(seconds=self.ahead), usegmt=True)
-        return web.json_response({"items": found}, headers={"Date": date})
+        return web.json_response({"items": found}, headers={"Date": self.date})
+
+    @property
+    def now(self) -> datetime:
+        """What its clock shows."""
+        return datetime.now(UTC) + timedelta(seconds=self.ahead)
+
+    @property
+    def date(self) -> str:
+        """The same as HTTP has it."""
+        return format_datetime(self.now, usegmt=True)
 
     @property
     def url(self) -> str:
@@ -136,6 +166,7 @@ class Pair:
     base: datetime
     sender: Sender
     receiver: Receiver
+    seconds: int = 60
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def configure(
@@ -151,7 +182,8 @@ class Pair:
             (
                 "pipeline",
                 {
-                    "space": str(self.folder / "space"),
+                    "space": str(self.space),
+                    "frame_seconds": self.seconds,
                     "delay_seconds": 0,
                     "lookback_minutes": 0,
                     "port": 0,
@@ -221,34 +253,116 @@ class Pair:
             for line in file.read_text().splitlines():
                 each = json.loads(line)
                 part = f".{each['part']}" if each["part"] else ""
-                found[each["frame"].replace("-", "").replace(":", "") + part] = each
+                found[_compact(each["frame"]) + part] = each
+        return found
+
+    def finished(self) -> set[str]:
+        """The names of the frames that have a Done file; supplements are left out."""
+        folder = self.space / "rss/done"
+        found = {file.name.removesuffix(".json") for file in folder.glob("[0-9]*Z.json")}
+        for file in folder.glob("[0-9]*.jsonl"):
+            each = map(json.loads, file.read_text().splitlines())
+            found |= {_compact(done["frame"]) for done in each if not done["part"]}
+        return found
+
+    def name(self, frame: int) -> str:
+        """How the files of a frame are named."""
+        return _compact(iso(self.start_of(frame)))
+
+    def start_of(self, frame: int) -> datetime:
+        return self.base + timedelta(seconds=frame * self.seconds)
+
+    def prove(self, frames: int, mapped: Callable[[Any], Any] = lambda each: each) -> None:
+        """Check that the proofs of the first frames fit what the sender has, and nothing is left of them."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name, done in self.done().items():
+            found.setdefault(name.partition(".")[0], []).append(done)
+        for frame in range(frames):
+            window = iso(self.start_of(frame)), iso(self.start_of(frame + 1))
+            expected = Digest.of(map(mapped, self.sender.between(*window)))
+            proven = Digest()
+            for done in found[self.name(frame)]:
+                assert (done["frame"], done["dropped"]) == (window[0], "")
+                proven.merge(Digest(done["count"], int(done["digest"], 16)))
+            assert (window, proven) == (window, expected)
+
+    def waiting(self) -> list[str]:
+        """The pulled frames that are visible, by the names of their files."""
+        return [file.name for file in (self.space / "sss/frames").glob("[0-9]*")]
+
+    async def all_arrived(self, frames: int, seconds: float = 60.0) -> None:
+        """Wait until so many frames are done; each record is with the receiver, and no file of them is left."""
+        names = {self.name(frame) for frame in range(frames)}
+        await self.until(lambda: names <= self.finished(), seconds)
+        await self.until(lambda: not self.leftover(frames), seconds)
+        end = iso(self.start_of(frames))
+        assert {each["uid"] for each in self.sender.records if each["at"] < end} <= set(self.receiver.stored)
+        self.prove(frames)
+
+    def leftover(self, frames: int) -> list[Path]:
+        """Files with data or uids of the first frames."""
+        names = {self.name(frame) for frame in range(frames)}
+        found = [*(self.space / "sss/frames").iterdir(), *(self.space / "rss/uids").iterdir()]
+        return [file for file in found if file.name.lstrip(".").partition(".")[0] in names]
+
+    def set_aside(self) -> dict[str, str]:
+        """The reasons of all frames in quarantine, by their names."""
+        files = [*self.space.glob("sss/quarantine/[0-9]*"), *self.space.glob("rss/quarantine/[0-9]*")]
+        return {file.name.removesuffix(".json"): json.loads(file.read_text())["reason"] for file in files}
+
+    def told(self, own: str) -> dict[str, Any]:
+        """What a process tells: ``sss`` or ``rss``; nothing if it has not told anything yet."""
+        try:
+            found: dict[str, Any] = json.loads((self.space / own / "status.json").read_text())
+        except FileNotFoundError:
+            return {"at": 0.0, "trouble": "", "failing": {}, "ambiguous": 0}
         return found
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
     async def until(self, fact: Callable[[], object], seconds: float = 60.0) -> None:
-        """Wait until something is so."""
-        async with asyncio.timeout(seconds):
-            while not fact():
-                for process in self.processes:
-                    assert process.poll() in (None, 0, -signal.SIGKILL, -signal.SIGTERM), self.logs()
-                await asyncio.sleep(0.02)
+        """Wait until something is so; the limit is for tests that fail."""
+        end = time.monotonic() + seconds
+        while True:
+            began = time.monotonic()
+            if fact():
+                return
+            assert time.monotonic() < end, self.logs()[-5000:]
+            for process in self.processes:
+                assert process.poll() in (None, 0, -signal.SIGKILL), self.logs()[-5000:]
+            await asyncio.sleep(max(0.02, 3 * (time.monotonic() - began)))
 
     def logs(self) -> str:
         return "\n".join(file.read_text() for file in sorted(self.folder.glob("*.log")))
 
-    def end(self) -> None:
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process as a power failure does, but for the disk."""
+        process.kill()
+        process.wait()
+        self.processes.remove(process)
+
+    async def end(self) -> None:
+        """End all processes, while the servers go on to answer them."""
         for process in self.processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
             try:
-                process.wait(10)
+                await asyncio.to_thread(process.wait, 10)
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
                 raise
+
+
+def _compact(at: str) -> str:
+    return at.replace("-", "").replace(":", "")
+
+
+def _at(each: dict[str, Any]) -> str:
+    at: str = each["at"]
+    return at
 
 
 def _toml(value: Any) -> str:

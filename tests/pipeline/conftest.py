@@ -16,4 +16,4 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         try:
             yield pair
         finally:
-            pair.end()
+            await pair.end()

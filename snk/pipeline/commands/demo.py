@@ -1,0 +1,85 @@
+"""``snk pipeline demo``: see the pipeline at work, on embedded databases."""
+
+import asyncio
+import json
+from collections.abc import Coroutine
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from snk.core.words import counted
+from snk.log import configure_log
+from snk.pipeline.commands.common import Json
+from snk.pipeline.demo.board import board
+from snk.pipeline.demo.run import Result, play
+from snk.pipeline.demo.stage import opened, servers
+from snk.signals import interruptible, when_told_to_stop
+
+LINE_WIDTH = 120
+
+
+def demo(
+    *,
+    seconds: Annotated[float, typer.Option(min=10, max=600, help="How long clients write, and faults happen.")] = 30.0,
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How many hours of frames there are.")] = 24,
+    as_json: Json = False,
+) -> None:
+    """Bring a day of minutes over while both ends, the network and the pipeline fail; then compare the databases.
+
+    Starts a database server, two `snk serve`, pull and push, in a temporary folder. Exit code 0 only if `verify` and
+    the digests of both servers find that both databases hold the same.
+    """
+    configure_log("console", "error")
+    console = Console(stderr=as_json, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=as_json, highlight=False, width=LINE_WIDTH)
+    with interruptible():
+        result = _run(console, hours, seconds)
+    if as_json:
+        print(json.dumps(result.document))
+    else:
+        _tell(result)
+    raise typer.Exit(1 if result.amiss else 0)
+
+
+def _run(console: Console, hours: int, seconds: float) -> Result:
+    console.print("a database server, a sending and a receiving server are started")
+    with servers() as (folder, database):
+
+        async def whole() -> Result:
+            async with opened(folder, database) as stage:
+                with board(console) as shown:
+                    return await play(stage, shown, hours, seconds)
+
+        return uvloop.run(_stoppable(whole()))
+
+
+async def _stoppable(run: Coroutine[None, None, Result]) -> Result:
+    """Run to the end; a stop signal ends it early, as Ctrl-C does.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    task = asyncio.create_task(run)
+    when_told_to_stop(task.cancel)
+    await asyncio.wait((task,))
+    if task.cancelled():
+        raise KeyboardInterrupt
+    return task.result()
+
+
+def _tell(result: Result) -> None:
+    for name, digest in result.digests.items():
+        print(f"{name:16} {digest}")
+    print(
+        f"{counted(result.frames, 'frame')} with {counted(result.records, 'record')}, {result.late:,} of them late;"
+        f" {counted(result.doubled, 'record')} sent twice and stored once;"
+        f" {counted(result.ambiguous, 'answer')} lost and asked for again;"
+        f" {counted(result.stored, 'record')} recognised as there before"
+    )
+    for words in result.amiss:
+        print(f"! {words}")
+    if not result.amiss:
+        print(f"equal: {counted(result.verified, 'frame')} verified, and both databases hold the same")

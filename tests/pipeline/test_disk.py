@@ -1,0 +1,140 @@
+"""No room on the disk: both processes pause, say so, and go on by themselves."""
+
+import asyncio
+import os
+import random
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.kit.pipeline import Pair, record, second_ago
+
+KIB = 1024
+
+
+@pytest.fixture
+def small(pair: Pair) -> Iterator[Path]:
+    """The space is a file system with little room."""
+    pair.space.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(pair.space)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a small file system")
+    yield pair.space
+    subprocess.run(["umount", "-l", str(pair.space)], check=True)
+
+
+def _fill(folder: Path, left: int) -> None:
+    """Leave so many bytes."""
+    state = os.statvfs(folder)
+    size = state.f_bavail * state.f_frsize - left
+    with (folder / "filler").open("ab", buffering=0) as filler:
+        try:
+            while size > 0:
+                size -= filler.write(bytes(min(size, 4 * KIB)))
+        except OSError:
+            pass
+
+
+def _records(pair: Pair, frames: int, filler: int = 100) -> None:
+    pair.seconds = 1
+    pair.base = second_ago(frames + 1)
+    pair.sender.records = [
+        record(f"{frame}-{number}", pair.start_of(frame), "x" * filler)
+        for frame in range(frames)
+        for number in range(3)
+    ]
+
+
+@pytest.mark.parametrize(("frames", "times"), [(120, 4), pytest.param(400, 30, marks=pytest.mark.long)])
+async def test_a_disk_that_is_full_again_and_again_loses_nothing(
+    pair: Pair, small: Path, frames: int, times: int
+) -> None:
+    """It is full at any write of either process."""
+    _records(pair, frames)
+
+    async def slow(_: web.Request) -> None:
+        await asyncio.sleep(0.003)
+
+    pair.receiver.answer = slow
+    pair.configure(source={"requests_per_second": 60})
+    pair.start("pull")
+    pair.start("push")
+    for moment in sorted(random.randrange(frames * 3 * 3 // 4) for _ in range(times)):
+        await pair.until(lambda: len(pair.receiver.stored) >= moment, 120)  # noqa: B023 - it is waited for here
+        before = pair.logs().count("space_unwritable")
+        _fill(small, random.choice((0, 4 * KIB, 8 * KIB, 16 * KIB, 40 * KIB)))
+        await pair.until(lambda: pair.logs().count("space_unwritable") > before)  # noqa: B023
+        (small / "filler").unlink()
+    await pair.all_arrived(frames, 120)
+    assert max(Counter(pair.receiver.received).values()) == 1
+    assert not pair.set_aside()
+
+
+async def test_a_full_disk_is_told_once_and_in_the_status(pair: Pair, small: Path) -> None:
+    _records(pair, 600)
+    pair.configure(source={"requests_per_second": 60})
+    pair.start("pull")
+    pair.start("push")
+    await pair.until(lambda: len(pair.receiver.stored) >= 10 and pair.told("rss")["at"])
+    _fill(small, 0)
+    for own in ("sss", "rss"):
+        await pair.until(lambda: "cannot be written: No space left" in pair.told(own)["trouble"])  # noqa: B023
+    told, under = pair.told("rss")["at"], len(pair.receiver.received)
+    await pair.until(lambda: pair.told("rss")["at"] > told + 2)
+    assert len(pair.receiver.received) <= under + 1
+    assert pair.log("pull").count("space_unwritable") == 1
+    assert pair.log("push").count("space_unwritable") == 1
+    status = await asyncio.to_thread(pair.status)
+    assert sum("No space left" in trouble for trouble in status["troubles"]) == 2
+    (small / "filler").unlink()
+    await pair.until(lambda: pair.logs().count("space_writable") == 2)
+    before = len(pair.receiver.received)
+    await pair.until(lambda: len(pair.receiver.received) > before)
+
+
+async def test_an_answer_that_does_not_fit_on_the_disk_waits_for_room(pair: Pair, small: Path) -> None:
+    """A large answer is kept on disk while it is read."""
+    pair.seconds = 3600
+    pair.base = second_ago(5400)
+    pair.sender.records = [record(str(number), pair.base, "x" * 10_000) for number in range(120)]
+    pair.configure()
+    _fill(small, 500 * KIB)
+    pair.start("pull")
+    pair.start("push")
+    await pair.until(lambda: "space_unwritable" in pair.log("pull"))
+    assert not pair.waiting()
+    (small / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small)], check=True)
+    await pair.all_arrived(1)
+
+
+async def test_the_quota_pauses_pull_until_there_is_room(pair: Pair) -> None:
+    """The receiving server is down, so that nothing is pushed; what is pulled is bounded."""
+    _records(pair, 200, 4_000)
+    down = True
+
+    async def gone(_: web.Request) -> web.Response | None:
+        return web.Response(status=503) if down else None
+
+    pair.receiver.answer = gone
+    quota = 800 * KIB
+    pair.configure(quota_bytes=quota, sink={"in_flight": 8}, source={"in_flight": 2})
+    pair.start("pull")
+    pair.start("push")
+    await pair.until(lambda: "(pipeline.quota_bytes)" in pair.told("sss")["trouble"])
+    told = pair.told("sss")["at"]
+    await pair.until(lambda: pair.told("sss")["at"] > told + 2)
+    assert _size(pair.space) < quota + 100 * KIB
+    assert pair.log("pull").count("quota_reached") == 1
+    down = False
+    await pair.until(lambda: len(pair.receiver.stored) > 300)
+    assert not pair.set_aside()
+    assert max(Counter(pair.receiver.received).values()) == 1
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_blocks * 512 for file in folder.rglob("[!.]*"))
