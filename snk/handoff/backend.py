@@ -1,4 +1,8 @@
-"""One backend: its logs, the lines that wait to be sent or are under way, and what is known about it."""
+"""One backend: its logs, the lines that wait to be sent or are under way, and what is known about it.
+
+A line that got no answer is *doubtful*: it may hang again, for as long as an answer is waited for. Doubtful lines have
+a queue and a share of the slots of their own, so that a few that hang for ever do not hold up all others.
+"""
 
 import asyncio
 import random
@@ -18,7 +22,11 @@ MOST_BYTES = 8 * 2**20
 LOW_LINES = 100
 """With fewer lines that can be sent, more are read, if there is room."""
 MOST_LOSSES = 5
-"""A line without an answer so often is not waited for by a server that ends by itself."""
+"""A line without an answer so often in a row is not sent again by a server that ends by itself."""
+TOLD_LOSSES = 3
+"""A line without an answer so often in a row is told as a trouble."""
+DOUBTFUL_SHARE = 4
+"""Doubtful lines may take one slot, or one of so many."""
 STUCK_SECONDS = 30.0
 
 
@@ -30,7 +38,7 @@ class Item:
         number: of the line in its log; the first is 0.
         text: the line as it is in the log.
         tries: how often the backend refused it for a while.
-        losses: how often there was no answer.
+        losses: how often in a row there was no answer.
         settled: whether it is done, or a dead letter.
     """
 
@@ -77,6 +85,8 @@ class Backend:
         logs: its logs, by name.
         alive: whether it said that it is alive when it was last asked; None before that.
         held: whether a person has paused it.
+        held_since: when, in seconds since the epoch.
+        ends: whether the server ends by itself, so that a line is not sent for ever.
         closing: whether the server is stopping, so nothing more is sent.
         reading: whether lines of a log are being taken into memory.
         last_error: the last thing that went wrong.
@@ -93,6 +103,8 @@ class Backend:
     logs: dict[str, LogFile] = field(default_factory=dict)
     alive: bool | None = None
     held: bool = False
+    held_since: float = 0.0
+    ends: bool = False
     closing: bool = False
     reading: bool = False
     last_error: str = ""
@@ -105,6 +117,10 @@ class Backend:
 
     def __post_init__(self) -> None:
         self._ready: deque[Item] = deque()
+        self._doubtful: deque[Item] = deque()
+        self._doubted: set[Item] = set()
+        self._resting: Item | None = None
+        self._unanswered: dict[Item, None] = {}
         self._by_key: dict[bytes, deque[Item]] = {}
         self._idle: deque[asyncio.Future[None]] = deque()
         self._unread: list[str] = []
@@ -141,13 +157,20 @@ class Backend:
         if not self.sendable or self.breaker.state != "closed":
             return True
         hopeless = all(item.losses >= MOST_LOSSES for item in self._postponed)
-        return not self._ready and not self._offered and hopeless
+        return not (self._ready or self._doubtful or self._offered) and hopeless
 
     @property
     def stuck(self) -> bool:
         """Whether lines could be sent, and none was for long: something in here hangs."""
-        could = bool(self._ready) and self.sendable and self.breaker.admits(self.under_way, time.monotonic())
-        return could and time.monotonic() - self._moved > STUCK_SECONDS
+        now = time.monotonic()
+        could = bool(self._ready) and self.sendable and self.breaker.admits(self.under_way - len(self._doubted), now)
+        return could and now - self._moved > STUCK_SECONDS
+
+    @property
+    def unanswered(self) -> list[Item]:
+        """The lines that got no answer several times in a row, in the order of their logs."""
+        found = [item for item in self._unanswered if item.losses >= TOLD_LOSSES]
+        return sorted(found, key=lambda item: (item.log.name, item.number))
 
     @property
     def left(self) -> bool:
@@ -195,7 +218,7 @@ class Backend:
 
     async def next(self) -> Item:
         """The next line to send; waits until there is one and it may be sent."""
-        while not (self._ready and self.sendable and self.breaker.admits(self.under_way, time.monotonic())):
+        while (item := self._choose() if self.sendable else None) is None:
             self._wait_for_the_breaker()
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(waiter)
@@ -206,12 +229,44 @@ class Backend:
                     self._idle.remove(waiter)
         self.under_way += 1
         self._moved = time.monotonic()
-        return self._ready.popleft()
+        return item
+
+    def _choose(self) -> Item | None:
+        """The next line; None if none may be sent now."""
+        now = time.monotonic()
+        if self._doubtful and self._may_doubt(now):
+            item = self._doubtful.popleft()
+            self._doubted.add(item)
+            return item
+        if self._ready and self.breaker.admits(self.under_way - len(self._doubted), now):
+            return self._ready.popleft()
+        return None
+
+    def _may_doubt(self, now: float) -> bool:
+        """Whether a doubtful line may be sent. As a probe, it is one only if there is no other line."""
+        breaker = self.breaker
+        if self._resting is not None or len(self._doubted) >= max(1, breaker.slots // DOUBTFUL_SHARE):
+            return False
+        return breaker.state == "closed" or (not self._ready and breaker.admits(self.under_way, now))
+
+    def lost_answer(self, item: Item) -> None:
+        """There was no answer to a line."""
+        item.losses += 1
+        self._unanswered[item] = None
+        if self.breaker.most == 1:
+            self._resting = item  # while it was waited for, nothing else could be sent: so that is next
+
+    def answered(self, item: Item) -> None:
+        """A line that had got no answer has got one, or needs none any more."""
+        item.losses = 0
+        self._unanswered.pop(item, None)
 
     def settled(self, item: Item) -> None:
         """A line is done, or a dead letter: the next of its key may go."""
         item.settled = True
-        self.under_way -= 1
+        if item.losses:
+            self.answered(item)
+        self._back(item)
         self._lines -= 1
         self._bytes -= len(item.text)
         item.log.under_way -= 1
@@ -227,17 +282,21 @@ class Backend:
         self._wake_one()
 
     def postpone(self, item: Item, seconds: float) -> None:
-        """Send a line again later; those of its key after it wait."""
-        self.under_way -= 1
-        self.counts.again += 1
+        """Send a line again later, behind all that can be sent then; those of its key after it wait."""
+        self._back(item)
         self._postponed[item] = None
-        asyncio.get_running_loop().call_later(seconds, self._again, item)
+        if self.ends and item.losses >= MOST_LOSSES:
+            self._resting = None
+        else:
+            self.counts.again += 1
+            asyncio.get_running_loop().call_later(seconds, self._again, item)
         self._wake_one()
 
     def give_back(self, item: Item) -> None:
-        """Send a line again as soon as anything is sent."""
-        self.under_way -= 1
-        self._again(item)
+        """Send a line again as soon as anything is sent: it keeps its place."""
+        self._back(item)
+        self._queue_of(item).appendleft(item)
+        self._wake_one()
 
     def died(self) -> None:
         """It cannot be reached: ask whether it is alive, and send nothing before it says so."""
@@ -254,9 +313,20 @@ class Backend:
         """A random number in [0, 1)."""
         return random.random()  # noqa: S311 - spreads retries in time
 
+    def _back(self, item: Item) -> None:
+        """A line is no longer under way."""
+        self.under_way -= 1
+        if self._doubted:
+            self._doubted.discard(item)
+
+    def _queue_of(self, item: Item) -> deque[Item]:
+        return self._doubtful if item.losses else self._ready
+
     def _again(self, item: Item) -> None:
         self._postponed.pop(item, None)
-        self._ready.appendleft(item)
+        if self._resting is item:
+            self._resting = None
+        self._queue_of(item).append(item)
         self._wake_one()
 
     def _wake_one(self) -> None:
@@ -269,7 +339,7 @@ class Backend:
     def _wait_for_the_breaker(self) -> None:
         """If only time keeps the next line back, look again when it has passed."""
         wait = self.breaker.until - time.monotonic()
-        if self._ready and self.breaker.state != "closed" and wait > 0 and self._timer is None:
+        if (self._ready or self._doubtful) and self.breaker.state != "closed" and wait > 0 and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(wait, self._time_is_up)
 
     def _time_is_up(self) -> None:

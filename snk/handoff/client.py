@@ -21,7 +21,7 @@ class BackendClient(Client):
         """
         headers = {"Authorization": "Basic " + b64encode(authorization.encode()).decode()} if authorization else {}
         host, _, port = name.rpartition(":")
-        super().__init__(Origin("https" if tls else "http", host.strip("[]"), int(port)), slots + 1, headers)
+        super().__init__(Origin("https" if tls else "http", host, int(port)), slots + 1, headers)
 
     async def alive(self, seconds: float) -> str:
         """Why the backend is not alive; empty if it is."""

@@ -18,6 +18,8 @@ from snk.errors import SettingsError
 from snk.files.atomic import sync_folder
 
 SUFFIX = ".dead"
+FILE_MODE, FOLDER_MODE = 0o640, 0o750
+"""Dead letters hold what was written: their owner and group may read them, whatever the umask says."""
 _CHUNK = 2**20
 
 
@@ -75,6 +77,7 @@ class DeadLetters:
         folder = self._folder / letter.backend
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(FOLDER_MODE)
             sync_folder(self._folder)
         path = folder / f"{letter.log.removesuffix('.log')}-{letter.line:09d}-{_sum(line):08x}{SUFFIX}"
         if path.exists():
@@ -83,6 +86,7 @@ class DeadLetters:
         beside = path.with_suffix(".new")
         try:
             with beside.open("wb") as made:
+                os.fchmod(made.fileno(), FILE_MODE)
                 made.write(json.dumps(letter.as_json, ensure_ascii=False).encode() + b"\n")
                 for part in _parts(line):
                     made.write(part)

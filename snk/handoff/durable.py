@@ -43,7 +43,7 @@ class Durable:
         """Something was recorded there."""
         if not progress.saved:
             self._unsaved.add(progress)
-            self.fail("progress cannot be written")
+            self.fail(f"progress cannot be written: {progress.fault}")
         else:
             self._dirty.add(progress)
         self._wanted.set()

@@ -20,6 +20,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from snk.errors import LogFull
 from snk.handoff.names import is_backend, is_log, log_of
+from snk.handoff.request import BadLine
 
 W_contra = TypeVar("W_contra", contravariant=True)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,7 +31,18 @@ class Encodes(Protocol[W_contra]):
     """How a write becomes a line: a codec, such as `snk.handoff.codecs.hustdb.Hustdb`."""
 
     def encode(self, write: W_contra, at: datetime) -> bytes:
-        """The line of a write that was missed at this local time, without its end."""
+        """The line of a write that was missed at this local time, without its end.
+
+        Raises:
+            ValueError: there is no such line.
+        """
+
+    def decode(self, line: bytes) -> object:
+        """The write of a line.
+
+        Raises:
+            BadLine: no request can be made of it.
+        """
 
 
 class Log(Generic[W_contra]):
@@ -46,9 +58,13 @@ class Log(Generic[W_contra]):
     """
 
     def __init__(
-        self, logs: Path, codec: Encodes[W_contra], limit_bytes: int = 0, now: Callable[[], datetime] = datetime.now
+        self,
+        logs: Path | str,
+        codec: Encodes[W_contra],
+        limit_bytes: int = 0,
+        now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self._logs = logs
+        self._logs = Path(logs)
         self._codec = codec
         self._limit = limit_bytes
         self._now = now
@@ -60,12 +76,18 @@ class Log(Generic[W_contra]):
         """Log a write, and return when it is on disk.
 
         Raises:
-            ValueError: the backend is not a host and a port, or the log is closed.
+            ValueError: the write can never be sent, the backend is not a host and a port, or the log is closed.
+            TypeError: a part of the write is of another type than it must be.
             LogFull: there is no room for it.
             OSError: it cannot be written.
         """
         at = self._now()
-        self._append(backend, self._codec.encode(write, at), at)
+        line = self._codec.encode(write, at)
+        try:
+            self._codec.decode(line)
+        except BadLine as error:
+            raise ValueError(f"this write can never be sent: {error}") from None
+        self._append(backend, line, at)
 
     def append_raw(self, backend: str, line: bytes) -> None:
         """Log a line that is encoded already, without its end; otherwise like `write`."""

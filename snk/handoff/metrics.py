@@ -13,6 +13,7 @@ _GAUGES = {
     "oldest_seconds": "Age of the oldest log that holds some.",
     "in_flight": "Requests under way.",
     "dead": "Dead letters.",
+    "unanswered": "Lines that got no answer several times in a row.",
 }
 _COUNTERS = {
     "processed": "Lines read from logs.",

@@ -30,12 +30,14 @@ class Scan:
         logs: the logs of each backend.
         ignored: what is not a log of a backend, and why.
         unreadable: folders that could not be read, and why. What is in them is unknown.
+        gone: the folder that was asked for, if there is none.
         whole: whether all folders were looked at.
     """
 
     logs: dict[str, dict[str, Seen]] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
     whole: bool = False
 
 
@@ -51,6 +53,8 @@ def scan(folder: Path, only: str | None = None) -> Scan:
             found.ignored[entry.name] = "not a folder"
         else:
             _look(Path(entry.path), found)
+    if only is not None and not (found.logs or found.ignored or found.unreadable):
+        found.gone = {only}
     found.whole = only is None and "." not in found.unreadable
     return found
 

@@ -14,12 +14,12 @@ from snk.handoff.state import State
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A line that is neither done nor a dead letter.
+class Shown:
+    """What a person reads about a line.
 
     Attributes:
         line: its number; the first is 1.
-        write: what a person reads about it; None if it can never be sent.
+        write: what it says; None if it can never be sent.
         why: why it can never be sent; empty if it can.
     """
 
@@ -35,7 +35,30 @@ class Waiting:
         return told | (self.write if self.write is not None else {"bad": self.why})
 
 
-def waiting(logs: Path, state: State, backend: str, codec: Codec, *, values: bool, most_line: int) -> Iterator[Waiting]:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A line that is neither done nor a dead letter.
+
+    Attributes:
+        line: its number; the first is 1.
+        text: the line; a `Region` if it is too long.
+    """
+
+    log: str
+    line: int
+    text: bytes | Region
+
+    def shown(self, codec: Codec, *, values: bool) -> Shown:
+        """What a person reads about it; values only if they are asked for."""
+        if isinstance(self.text, Region):
+            return Shown(self.log, self.line, None, f"it has {self.text.size:,} bytes")
+        try:
+            return Shown(self.log, self.line, codec.decode(self.text).shown(values=values))
+        except BadLine as error:
+            return Shown(self.log, self.line, None, str(error))
+
+
+def waiting(logs: Path, state: State, backend: str, most_line: int) -> Iterator[Waiting]:
     """The lines of a backend that wait, in the order of its logs; half a line at the end of one is left out.
 
     Raises:
@@ -49,7 +72,7 @@ def waiting(logs: Path, state: State, backend: str, codec: Codec, *, values: boo
             except (FileNotFoundError, Replaced):
                 break  # it was released or replaced since
             for line in lines:
-                yield _shown(name, line.number + 1, line.text, codec, values=values)
+                yield Waiting(name, line.number + 1, line.text)
             if not file.unread:
                 break
 
@@ -64,12 +87,3 @@ def _progress(state: State, backend: str, name: str) -> Progress:
         progress = Progress(path, Handles())
     progress.detach()
     return progress
-
-
-def _shown(log: str, number: int, text: bytes | Region, codec: Codec, *, values: bool) -> Waiting:
-    if isinstance(text, Region):
-        return Waiting(log, number, None, f"it has {text.size:,} bytes")
-    try:
-        return Waiting(log, number, codec.decode(text).shown(values=values))
-    except BadLine as error:
-        return Waiting(log, number, None, str(error))

@@ -7,6 +7,7 @@ from functools import cache
 import structlog
 
 from snk.core.backoff import Backoff
+from snk.core.breaker import MOST_TIMES
 from snk.handoff.backend import Backend, Item
 from snk.handoff.client import BackendClient
 from snk.handoff.dead import DeadLetter, DeadLetters, Gone, Region, letter_of
@@ -15,6 +16,7 @@ from snk.handoff.logfile import Line, LogFile
 from snk.handoff.outcome import Rules, versioned
 from snk.handoff.request import BadLine, Codec
 from snk.http.client import Answered, NoAnswer
+from snk.log import Reminder
 
 log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ class Pool:
         self._letters = letters
         self._durable = durable
         self._judge = cache(sending.rules.judge)
+        self._reminder = Reminder()
 
     def take(self, file: LogFile, line: Line) -> str:
         """Decode a line, and take it into memory; if it can never be sent, say why."""
@@ -91,12 +94,14 @@ class Pool:
             self._backend.counts.expired += 1
             self._done(item)
             return
-        breaker = self._backend.breaker
+        seconds = self._seconds(item)
         try:
-            answer = await self._client.send(request, self._sending.timeout_seconds * breaker.patience)
+            answer = await self._client.send(request, seconds)
         except NoAnswer as error:
-            self._unanswered(item, error)
+            self._unanswered(item, error, seconds)
             return
+        if item.losses:
+            self._backend.answered(item)
         if answer.resent:
             self._unknown(item)
         # Nearly all answers are 200, whose headers need not be looked at.
@@ -155,7 +160,14 @@ class Pool:
         self._backend.counts.dead += 1
         log.warning("dead_letter", **where, reason=letter.reason)
 
-    def _unanswered(self, item: Item, error: NoAnswer) -> None:
+    def _seconds(self, item: Item) -> float:
+        """How long an answer is waited for: longer if the backend is slow, or has not answered this line in time."""
+        patience = self._backend.breaker.patience
+        if item.losses:
+            patience = max(patience, min(MOST_TIMES, 2**item.losses))
+        return self._sending.timeout_seconds * patience
+
+    def _unanswered(self, item: Item, error: NoAnswer, seconds: float) -> None:
         backend, now = self._backend, time.monotonic()
         backend.last_error = str(error)
         if error.sent:
@@ -165,12 +177,23 @@ class Pool:
             backend.counts.again += 1
             backend.give_back(item)
             return
-        if error.late:
-            backend.breaker.late()
+        if error.late and not item.losses:
+            backend.breaker.late()  # a line that hangs again says nothing about the backend
         backend.breaker.failed((item.log, item.number), str(error), now, backend.chance())
-        item.losses += 1
-        backend.postpone(item, self._delay(item.losses))
+        backend.lost_answer(item)
+        delay = self._delay(item.losses)
+        alone = error.late and backend.breaker.most == 1
+        backend.postpone(item, max(delay, seconds) if alone else delay)
         backend.wake_checker.set()
+        self._tell_unanswered()
+
+    def _tell_unanswered(self) -> None:
+        """Say, once a minute at most, which lines get no answer."""
+        found = self._backend.unanswered
+        if found and self._reminder.due("unanswered"):
+            place = {"log": found[0].log.name, "line": found[0].number + 1, "times": found[0].losses}
+            effect = "they are sent again and again, beside all others"
+            log.warning("lines_unanswered", backend=self._backend.name, lines=len(found), **place, effect=effect)
 
     def _unknown(self, item: Item) -> None:
         """It is not known whether a request that was sent has changed the backend."""
@@ -180,7 +203,9 @@ class Pool:
     def _paused(self, item: Item, answer: Answered) -> None:
         """Consume nothing, and say so: a wrong password, or something between us and the backend."""
         backend = self._backend
-        reason = f"the backend answers {answer.status} {answer.text!r} to {item.log.name}, line {item.number + 1}"
+        place = f"{item.log.name}, line {item.number + 1}"
+        way_out = f'fix the backend, or set handoff.outcomes "{answer.status}" = "dead"'
+        reason = f"the backend answers {answer.status} {answer.text!r} to {place}; {way_out}"
         if backend.breaker.state != "paused":
             log.error("backend_paused", backend=backend.name, reason=reason, effect="nothing is sent but probes")
         backend.last_error = reason

@@ -116,6 +116,7 @@ class Progress:
         covered: what the bitmap is about.
         settled: how many lines are settled.
         saved: whether all of it is in its file; if not, `save` must be called until it succeeds.
+        fault: why it could not be written.
     """
 
     def __init__(self, path: Path, handles: Handles) -> None:
@@ -123,6 +124,7 @@ class Progress:
         self.covered = Covered()
         self.settled = 0
         self.saved = True
+        self.fault = ""
         self._bits = bytearray()
         self._handles: Handles | None = handles
         self._exists = False
@@ -187,11 +189,10 @@ class Progress:
         if self._handles is None or not self.saved:
             return
         try:
-            written = os.pwrite(self._handles.of(self.path), data, at)
-        except OSError:
-            written = -1
-        if written != len(data):
-            self.saved = False
+            if os.pwrite(self._handles.of(self.path), data, at) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as the system does
+        except OSError as error:
+            self.saved, self.fault = False, error.strerror or str(error)
         else:
             self._exists = True
 
@@ -220,6 +221,12 @@ class Progress:
             self._handles.close(self.path)
             self._handles = None
 
+    def opened_again(self) -> "Progress":
+        """The same file, to be loaded for another file of this name; nothing is recorded here from now on."""
+        handles = self._handles or Handles()
+        self.detach()
+        return Progress(self.path, handles)
+
     def move(self, path: Path) -> None:
         """Give the file another name."""
         if self._handles is not None:
@@ -227,6 +234,6 @@ class Progress:
         if self._exists:
             try:
                 self.path.rename(path)
-            except OSError:
-                self.saved = False
+            except OSError as error:
+                self.saved, self.fault = False, error.strerror or str(error)
         self.path = path

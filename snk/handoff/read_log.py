@@ -120,14 +120,14 @@ class ReadLog:
         self._backend.candidates.add(file.name)
 
     def _replace(self, file: LogFile, why: str) -> None:
-        """Read a log from its start again, as one that is new."""
+        """Read a log from its start again; lines are settled only if it begins with what its progress is about."""
         if self._backend.logs.get(file.name) is not file:
             return
         lost = file.pending - file.under_way
         self._backend.counts.lost += max(0, lost)
         tell = log.warning if lost > 0 else log.info
         tell("log_replaced", backend=self._backend.name, log=file.name, reason=why, lines_not_read=max(0, lost))
-        made = LogFile(file.path, self._anew(file.path, file.progress, why), size=file.size)
+        made = LogFile(file.path, file.progress.opened_again(), size=file.size)
         self._backend.logs[file.name] = made
         self._backend.offer(file.name)
 

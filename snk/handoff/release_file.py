@@ -52,6 +52,7 @@ class ReleaseFile:
 
     async def tick(self) -> int:
         """Release what can be released; return how many logs that were."""
+        self._tidy()
         since = time.monotonic() - self.settle_seconds
         finished = [file for file in self._whole() if file.unchanged_since <= since]
         if not finished:
@@ -85,18 +86,20 @@ class ReleaseFile:
         elif self._reminder.due(found[1]):
             log.error("log_undeletable", backend=self.backend.name, log=found[0], reason=found[1], effect="it stays")
 
-    def _whole(self) -> list[LogFile]:
-        """The logs that are settled completely and that no writer appends to any more."""
+    def _tidy(self) -> None:
+        """Leave out logs that are not finished: they are candidates again when read, or when their last line is."""
         logs, candidates = self.backend.logs, self.backend.candidates
-        newest = max(logs, default="")
-        whole: list[LogFile] = []
         for name in list(candidates):
             file = logs.get(name)
             if file is None or file.under_way or file.unread:
-                candidates.discard(name)  # it is a candidate again when it is read, and when its last line is settled
-            elif _is_settled(file) and self._is_over(name, newest):
-                whole.append(file)
-        return whole
+                candidates.discard(name)
+
+    def _whole(self) -> list[LogFile]:
+        """The logs that are settled completely and that no writer appends to any more."""
+        logs = self.backend.logs
+        newest = max(logs, default="")
+        some = (logs[name] for name in self.backend.candidates if name in logs)
+        return [file for file in some if _is_settled(file) and self._is_over(file.name, newest)]
 
     def _is_over(self, name: str, newest: str) -> bool:
         """Whether a writer has gone on to another log.

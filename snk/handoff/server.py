@@ -1,6 +1,7 @@
 """The sync server: the five parts, joined by the queues of each backend."""
 
 import asyncio
+import time
 from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,12 +28,14 @@ log = structlog.get_logger()
 
 HELD_SECONDS = 0.5
 """How often it is looked whether a person has paused a backend."""
+TIDY_SECONDS = 86_400.0
+"""How often progress of logs that vanished long ago is deleted."""
 LAST_ANSWERS_SECONDS = 5.0
 """How long answers are waited for when the server is stopped; a line without one is sent again by the next."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Serving:
     """How the server works.
 
     Attributes:
@@ -50,6 +53,24 @@ class Plan:
     scan_seconds: float
     release_seconds: float
     most_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the lines of one run.
+
+    Attributes:
+        left: lines that wait still.
+    """
+
+    sent: int
+    dead: int
+    lost: int
+    left: int
+
+    def __str__(self) -> str:
+        lost = f", {self.lost:,} lost" if self.lost else ""
+        return f"{self.sent:,} sent, {self.dead:,} dead, {self.left:,} left{lost}"
 
 
 @dataclass(slots=True)
@@ -71,18 +92,32 @@ class Server:
         lanes: by the names of the backends.
     """
 
-    def __init__(self, plan: Plan, state: State) -> None:
-        self.plan = plan
+    def __init__(self, serving: Serving, state: State) -> None:
+        self.serving = serving
         self.state = state
         self.durable = Durable()
         self.letters = DeadLetters(state.dead)
         self.lanes: dict[str, Lane] = {}
-        self.monitor = Monitor(plan.logs, plan.scan_seconds, self._see)
+        self.monitor = Monitor(serving.logs, serving.scan_seconds, self._see)
         self._handles = Handles()
         self._work: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._to_count = asyncio.Event()
         self._releasing = asyncio.Lock()
+        self._ends = False
+        self._tidied = float("-inf")
+
+    @property
+    def tally(self) -> Tally:
+        """What became of the lines so far."""
+        backends = [lane.backend for lane in self.lanes.values()]
+        counts = [backend.counts for backend in backends]
+        return Tally(
+            sum(each.synced for each in counts),
+            sum(each.dead for each in counts),
+            sum(each.lost for each in counts),
+            sum(backend.pending for backend in backends),
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop."""
@@ -102,6 +137,7 @@ class Server:
                 await self._finish()
                 for task in self._tasks:
                     task.cancel()
+            log.info("server_stopped", tally=str(self.tally))
         finally:
             self._work = None
             await self.durable.once()
@@ -110,7 +146,11 @@ class Server:
             self._handles.close_all()
 
     async def drain(self, stop: asyncio.Event) -> bool:
-        """Work until nothing moves any more; return whether everything is settled."""
+        """Work until nothing moves any more; return whether everything is settled.
+
+        A line that gets no answer is sent `MOST_LOSSES` times.
+        """
+        self._ends = True
         running = asyncio.create_task(self.run(stop))
         try:
             # Whether anything moves is spread over many places, so it is looked at in intervals.
@@ -123,6 +163,8 @@ class Server:
         finally:
             stop.set()
             await running
+        for lane in self.lanes.values():
+            await asyncio.to_thread(_count_all, _uncounted(lane.backend))
         return not any(lane.backend.left for lane in self.lanes.values()) and not self.monitor.last.unreadable
 
     async def release(self) -> None:
@@ -152,7 +194,7 @@ class Server:
 
     async def _release(self) -> None:
         while True:
-            await asyncio.sleep(self.plan.release_seconds)
+            await asyncio.sleep(self.serving.release_seconds)
             await self.release()
 
     async def _hold(self) -> None:
@@ -160,6 +202,7 @@ class Server:
         while True:
             held = self.state.held()
             for name, lane in self.lanes.items():
+                lane.backend.held_since = held.get(name, 0.0)
                 if lane.backend.held != (name in held):
                     lane.backend.held = name in held
                     log.info("backend_held" if lane.backend.held else "backend_resumed", backend=name)
@@ -172,19 +215,22 @@ class Server:
             await self._to_count.wait()
             self._to_count.clear()
             for lane in list(self.lanes.values()):
-                files = [file for file in lane.backend.logs.values() if file.counted_bytes < file.size]
-                await asyncio.to_thread(_count_all, files)
+                await asyncio.to_thread(_count_all, _uncounted(lane.backend))
             await asyncio.sleep(HELD_SECONDS)
 
     def _see(self, found: Scan) -> None:
         """Take up what a scan found."""
-        gone = self.lanes.keys() - found.logs.keys() - found.unreadable.keys() if found.whole else set()
-        for name, logs in {**found.logs, **{name: {} for name in gone}}.items():
+        gone = self.lanes.keys() - found.logs.keys() - found.unreadable.keys() if found.whole else found.gone
+        for name, logs in {**found.logs, **{name: {} for name in gone if name in self.lanes}}.items():
             known = self.lanes.get(name)
             self._take_up(known or self._add(name), logs)
             if known is None:
                 self.state.forget_released(name, logs)
         self._to_count.set()
+        if found.whole and time.monotonic() - self._tidied > TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            for name, logs in found.logs.items():
+                self.state.forget_vanished(name, logs)
 
     def _take_up(self, lane: Lane, logs: dict[str, Seen]) -> None:
         backend = lane.backend
@@ -207,7 +253,7 @@ class Server:
 
     def _new(self, backend: Backend, seen: Seen, present: Collection[str]) -> LogFile:
         path = self.state.progress_of(backend.name, seen, present)
-        file = LogFile(self.plan.logs / backend.name / seen.name, Progress(path, self._handles), place=seen.place)
+        file = LogFile(self.serving.logs / backend.name / seen.name, Progress(path, self._handles), place=seen.place)
         backend.logs[seen.name] = file
         if not seen.size:
             backend.candidates.add(seen.name)
@@ -225,7 +271,7 @@ class Server:
 
     @staticmethod
     def _vanished(backend: Backend, file: LogFile) -> None:
-        """A log was deleted or moved away by somebody else."""
+        """A log was deleted or moved away by somebody else. Its progress stays for a while: the log may come back."""
         lost = max(0, file.pending - file.under_way)
         backend.counts.lost += lost
         if lost:
@@ -244,25 +290,31 @@ class Server:
 
     def _add(self, name: str) -> Lane:
         """Take up a backend, and set to work for it."""
-        plan = self.plan
-        retry = plan.sending.retry
-        backend = Backend(name, Breaker(plan.threads, retry), self.durable.writable.is_set)
-        backend.held = name in self.state.held()
-        client = BackendClient(name, plan.threads, plan.authorization, tls=plan.tls)
-        pool = Pool(backend, client, plan.sending, self.letters, self.durable)
+        serving = self.serving
+        retry = serving.sending.retry
+        backend = Backend(name, Breaker(serving.threads, retry), self.durable.writable.is_set)
+        held = self.state.held()
+        backend.held, backend.held_since, backend.ends = name in held, held.get(name, 0.0), self._ends
+        client = BackendClient(name, serving.threads, serving.authorization, tls=serving.tls)
+        pool = Pool(backend, client, serving.sending, self.letters, self.durable)
         lane = Lane(
             backend,
             client,
             pool,
-            ReadLog(backend, pool, self._anew, plan.most_line),
-            CheckBackend(backend, client, plan.check_seconds),
-            ReleaseFile(backend, pool, plan.release_seconds),
+            ReadLog(backend, pool, self._anew, serving.most_line),
+            CheckBackend(backend, client, serving.check_seconds),
+            ReleaseFile(backend, pool, serving.release_seconds),
         )
         self.lanes[name] = lane
         self.durable.wake.append(backend.wake)
-        for part in (lane.checker.run(), lane.reader.run(), *(pool.work() for _ in range(plan.threads))):
+        for part in (lane.checker.run(), lane.reader.run(), *(pool.work() for _ in range(serving.threads))):
             self._start(part)
         return lane
+
+
+def _uncounted(backend: Backend) -> list[LogFile]:
+    """The logs of a backend that hold lines which were not counted."""
+    return [file for file in backend.logs.values() if file.counted_bytes < file.size]
 
 
 def _count_all(files: Sequence[LogFile]) -> None:

@@ -83,6 +83,7 @@ def as_json(status: Status) -> dict[str, Any]:
     return {
         "backends": {name: backend.as_json for name, backend in status.backends.items()},
         "troubles": status.troubles,
+        "quarantined": status.quarantined,
         "ignored": status.ignored,
         "unreadable": status.unreadable,
     }

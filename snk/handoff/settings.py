@@ -1,19 +1,40 @@
 """The settings of the hand-off: the table ``[handoff]`` of the file of settings."""
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from snk.errors import SettingsError
 from snk.handoff.allow import Allowed, allowed
 from snk.handoff.codecs.hustdb import Hustdb
 from snk.handoff.codecs.jsonl import Jsonl
 from snk.handoff.outcome import HTTP, HUSTDB, ORIGINAL, Outcome, Rules
-from snk.settings import Secret, SettingsTable, read_table
+from snk.settings import Secret, SettingsTable, config_path, read_table
 
-ANSWER = r"^[1-5](\d\d|xx)( versioned)?( removal)?$"
+ANSWER = re.compile(r"[1-5](\d\d|xx)( versioned)?( removal)?")
+WRITE_OUTCOMES = (
+    'write "snk", "original", or a table of answers, such as {"404" = "dead", "4xx" = "again", "412 removal" = "done"};'
+    f" what they may mean is {', '.join(get_args(Outcome))}"
+)
 _RULES = {"hustdb": HUSTDB, "jsonl": HTTP}
+
+
+def _outcomes(given: object) -> object:
+    """What is written for the answers.
+
+    Raises:
+        ValueError: it is not what may be written.
+    """
+    if isinstance(given, dict):
+        for name, mean in given.items():
+            if not ANSWER.fullmatch(name) or mean not in get_args(Outcome):
+                raise ValueError(f"{name!r} = {mean!r} is wrong; {WRITE_OUTCOMES}")
+    elif given not in ("snk", "original"):
+        raise ValueError(WRITE_OUTCOMES)
+    return given
 
 
 class FrontSettings(SettingsTable):
@@ -24,7 +45,7 @@ class FrontSettings(SettingsTable):
     """
 
     host: str = "127.0.0.1"
-    port: int = Field(8091, ge=0, le=65535)
+    port: int = Field(8091, ge=0, le=65535, strict=True)
     backends: tuple[str, ...] = ()
 
 
@@ -55,21 +76,21 @@ class Handoff(SettingsTable):
     codec: Literal["hustdb", "jsonl"] = "hustdb"
     key_form: Literal["raw", "wire"] = "raw"
     auth_file: str = ""
-    threads: int = Field(4, ge=1, le=1000)
-    release_interval_ms: int = Field(5000, ge=10, le=3_600_000)
-    checkdb_interval_ms: int = Field(5000, ge=10, le=3_600_000)
-    checklog_interval_ms: int = Field(60_000, ge=10, le=3_600_000)
-    tries: int = Field(20, ge=1, le=1_000_000)
-    outcomes: Literal["snk", "original"] | dict[Annotated[str, Field(pattern=ANSWER)], Outcome] = "snk"
-    timeout_ms: int = Field(10_000, ge=10, le=3_600_000)
-    retry_first_ms: int = Field(100, ge=1, le=600_000)
-    retry_most_ms: int = Field(30_000, ge=1, le=3_600_000)
-    line_bytes_max: int = Field(16 * 2**20, ge=1024, le=2**30)
-    limit_bytes: int = Field(0, ge=0)
-    limit_age_seconds: int = Field(0, ge=0)
-    tls: bool = False
+    threads: int = Field(4, ge=1, le=1000, strict=True)
+    release_interval_ms: int = Field(5000, ge=10, le=3_600_000, strict=True)
+    checkdb_interval_ms: int = Field(5000, ge=10, le=3_600_000, strict=True)
+    checklog_interval_ms: int = Field(60_000, ge=10, le=3_600_000, strict=True)
+    tries: int = Field(20, ge=1, le=1_000_000, strict=True)
+    outcomes: Annotated[Literal["snk", "original"] | dict[str, Outcome], BeforeValidator(_outcomes)] = "snk"
+    timeout_ms: int = Field(10_000, ge=10, le=3_600_000, strict=True)
+    retry_first_ms: int = Field(100, ge=1, le=600_000, strict=True)
+    retry_most_ms: int = Field(30_000, ge=1, le=3_600_000, strict=True)
+    line_bytes_max: int = Field(16 * 2**20, ge=1024, le=2**30, strict=True)
+    limit_bytes: int = Field(0, ge=0, strict=True)
+    limit_age_seconds: int = Field(0, ge=0, strict=True)
+    tls: bool = Field(default=False, strict=True)
     host: str = "127.0.0.1"
-    port: int = Field(8090, ge=0, le=65535)
+    port: int = Field(8090, ge=0, le=65535, strict=True)
     user: str = "sync"
     password: Secret = SecretStr("sync")
     access_allow: str = "127.0.0.1"
@@ -124,6 +145,35 @@ def load_settings(given: Path | None = None) -> Handoff:
     """
     settings = read_table("handoff", Handoff, given)
     try:
+        _check(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{config_path(given)}: {error.args[0]}", hint=error.hint) from None
+    return settings.model_copy(update={"logs": settings.logs.absolute(), "state": settings.state.absolute()})
+
+
+def load_coding(given: Path | None = None) -> Hustdb | Jsonl:
+    """How lines are written, as the settings say; as hustdb does if there are none of the hand-off.
+
+    Args:
+        given: the file that is named on the command line.
+
+    Raises:
+        SettingsError: as `load_settings`.
+    """
+    path = config_path(given)
+    text = path.read_text(errors="replace") if path.is_file() and os.access(path, os.R_OK) else ""
+    if given is None and not re.search(r"^\s*\[handoff[.\]]", text, re.MULTILINE):
+        return Hustdb()
+    return load_settings(given).coding
+
+
+def _check(settings: Handoff) -> None:
+    """See whether the settings fit each other, and what they name exists.
+
+    Raises:
+        SettingsError: says what does not.
+    """
+    try:
         allowed(settings.access_allow)
     except ValueError as error:
         raise SettingsError(f"handoff.access_allow is {settings.access_allow!r}: {error}") from None
@@ -134,4 +184,8 @@ def load_settings(given: Path | None = None) -> Handoff:
         raise SettingsError(f"handoff.state is {str(state)!r}, and handoff.logs is {str(logs)!r}", hint=hint)
     if settings.retry_first_ms > settings.retry_most_ms:
         raise SettingsError(f"handoff.retry_first_ms is {settings.retry_first_ms}, above handoff.retry_most_ms")
-    return settings.model_copy(update={"logs": logs, "state": state})
+    for name, usual in (("key_form", "raw"), ("outcomes", "snk")):
+        value = getattr(settings, name)
+        if settings.codec == "jsonl" and value in ("wire", "original"):
+            hint = f'Leave it out, or write {name} = "{usual}"'
+            raise SettingsError(f"handoff.{name} is {value!r}, which is for codec hustdb only", hint=hint)

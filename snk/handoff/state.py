@@ -12,6 +12,8 @@ from snk.handoff.names import Seen
 from snk.handoff.progress import HEADER_BYTES, Handles, Progress, TornProgress, unpacked
 
 SUFFIX = ".progress"
+KEEP_SECONDS = 7 * 86_400.0
+"""How long progress is kept whose log has vanished: until then it may come back, such as with a file system."""
 
 
 class State:
@@ -90,6 +92,15 @@ class State:
                     if progress.settled >= progress.covered.lines:
                         path.unlink()
 
+    def forget_vanished(self, backend: str, logs: Collection[str]) -> None:
+        """Delete progress of logs that somebody deleted or moved away a week ago: it was told then."""
+        before = time.time() - KEEP_SECONDS
+        for path in (self.progress / backend).glob(f"*{SUFFIX}"):
+            if path.name.removesuffix(SUFFIX) not in logs:
+                with suppress(OSError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+
     def _known(self, backend: str) -> dict[tuple[int, int], Path]:
         """The progress that there was at the start, by the places of the logs; what is taken up is taken out."""
         if backend not in self._orphans:
@@ -114,11 +125,16 @@ class State:
             return None
         return kept
 
-    def held(self) -> set[str]:
-        """The backends that a person has paused."""
+    @property
+    def quarantined(self) -> int:
+        """How many files of progress were put aside and are there still."""
+        return sum(1 for _ in self._quarantine.glob("*/*"))
+
+    def held(self) -> dict[str, float]:
+        """The backends that a person has paused, and when, in seconds since the epoch."""
         with suppress(OSError):
-            return {path.name for path in self._held.iterdir()}
-        return set()
+            return {path.name: path.stat().st_mtime for path in self._held.iterdir()}
+        return {}
 
     def hold(self, backend: str) -> None:
         """Pause a backend, also across restarts."""

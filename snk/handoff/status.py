@@ -2,14 +2,18 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from snk.core.words import counted
 from snk.handoff.backend import Backend, Counts
 from snk.handoff.names import minute_of
 from snk.handoff.server import Server
 
+HELD_TOO_LONG_SECONDS = 3600.0
+"""A person who paused a backend for so long, while lines wait, has perhaps forgotten it."""
 RATE_SECONDS = 10.0
 """Rates are those of the last so many seconds."""
 
@@ -21,7 +25,10 @@ class BackendStatus:
     Attributes:
         state: ``alive``, ``down``, ``tripped`` by failures, ``paused`` by an answer, ``held`` by a person,
             ``waiting for the disk``, or ``unknown`` before it was asked.
+        breaker: ``closed`` if lines may be sent, ``tripped`` by failures, or ``paused`` by an answer, whatever else
+            keeps lines from being sent.
         reason: why it is not alive.
+        held_seconds: for how long a person has paused it; 0 if nobody has.
         pending_lines: whole lines that are neither done nor dead letters.
         pending_bytes: of the logs that hold them.
         oldest_seconds: the age of the oldest log that holds some; 0 if there is none.
@@ -30,11 +37,16 @@ class BackendStatus:
         slots: how many may be under way.
         logs: how many logs there are.
         dead: dead letters.
+        unanswered: lines that got no answer several times in a row.
+        unanswered_most: how often the one did that got none most often.
+        unanswered_oldest: the log and the number of the oldest one, such as ``2023-11-14-22-13.log:7``.
         undeletable: finished logs that cannot be deleted, and why.
     """
 
     state: str
+    breaker: str
     reason: str
+    held_seconds: float
     pending_lines: int
     pending_bytes: int
     oldest_seconds: float
@@ -43,6 +55,9 @@ class BackendStatus:
     slots: int
     logs: int
     dead: int
+    unanswered: int
+    unanswered_most: int
+    unanswered_oldest: str
     last_error: str
     undeletable: dict[str, str]
     counts: Counts
@@ -55,6 +70,26 @@ class BackendStatus:
         counts["died"] = counts.pop("dead")
         return {**told, **counts}
 
+    def troubles(self, name: str) -> Iterator[str]:
+        """What somebody should see to; ``name`` is that of the backend."""
+        waits = f"{counted(self.pending_lines, 'line')} {'waits' if self.pending_lines == 1 else 'wait'}"
+        if self.state in ("down", "tripped", "paused") and self.pending_lines:
+            yield f"{name} is {self.state}, {waits}: {self.reason}"
+        elif self.state == "paused":
+            yield f"{name} is paused: {self.reason}"
+        elif self.state == "held" and self.pending_lines and self.held_seconds >= HELD_TOO_LONG_SECONDS:
+            held = f"{self.held_seconds / 3600:.0f} h"
+            yield f"{name} is paused by hand for {held}, {waits}; `snk handoff resume {name}` takes the pause back"
+        if self.unanswered:
+            lines, times = counted(self.unanswered, "line"), self.unanswered_most
+            yield f"{name}: {lines} got no answer {times} times; the oldest is {self.unanswered_oldest}"
+        if self.dead:
+            yield f"{name} has {counted(self.dead, 'dead letter')}"
+        if self.undeletable:
+            yield f"{name}: finished logs cannot be deleted: {next(iter(self.undeletable.values()))}"
+        if lost := self.counts.lost:
+            yield f"{name}: {counted(lost, 'line')} vanished with their logs before they were sent"
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -62,6 +97,7 @@ class Status:
 
     Attributes:
         disk: why nothing can be written; empty if it can.
+        quarantined: files of progress that could not be used, and are kept for a person.
         ignored: what lies in the folder of logs and is no log, and why.
         unreadable: folders that cannot be read, and why.
     """
@@ -71,6 +107,7 @@ class Status:
     ignored: dict[str, str]
     unreadable: dict[str, str]
     limits: tuple[str, ...]
+    quarantined: int = 0
 
     @property
     def troubles(self) -> list[str]:
@@ -78,16 +115,7 @@ class Status:
         found = [f"nothing can be written: {self.disk}"] if self.disk else []
         found += [f"{name} cannot be read: {why}" for name, why in self.unreadable.items()]
         for name, backend in self.backends.items():
-            if backend.state in ("down", "tripped", "paused") and backend.pending_lines:
-                found.append(f"{name} is {backend.state}, {backend.pending_lines:,} lines wait: {backend.reason}")
-            elif backend.state == "paused":
-                found.append(f"{name} is paused: {backend.reason}")
-            if backend.dead:
-                found.append(f"{name} has {backend.dead:,} dead letters")
-            if backend.undeletable:
-                found.append(f"{name}: finished logs cannot be deleted: {next(iter(backend.undeletable.values()))}")
-            if backend.counts.lost:
-                found.append(f"{name}: {backend.counts.lost:,} lines vanished with their logs before they were sent")
+            found += backend.troubles(name)
         return [*found, *self.limits]
 
 
@@ -115,16 +143,21 @@ class Watcher:
             for name, lane in sorted(server.lanes.items())
         }
         found = server.monitor.last
-        return Status(backends, server.durable.trouble, found.ignored, found.unreadable, tuple(self._reached(backends)))
+        limits = tuple(self._reached(backends))
+        disk, aside = server.durable.trouble, server.state.quarantined
+        return Status(backends, disk, found.ignored, found.unreadable, limits, aside)
 
     def _of(self, name: str, backend: Backend, dead: int) -> BackendStatus:
         waiting = [file for file in backend.logs.values() if file.pending or file.unread]
         minute = minute_of(min((file.name for file in waiting), default=""))
         age = max(0.0, (datetime.now() - minute).total_seconds()) if minute else 0.0  # noqa: DTZ005 - local, as names are
         reason = backend.breaker.reason or ("" if backend.alive else backend.last_error)
+        unanswered = backend.unanswered
         return BackendStatus(
             backend.state,
+            backend.breaker.state,
             reason,
+            max(0.0, time.time() - backend.held_since) if backend.held else 0.0,
             backend.pending,
             sum(file.size for file in waiting),
             age,
@@ -133,6 +166,9 @@ class Watcher:
             backend.breaker.slots,
             len(backend.logs),
             dead,
+            len(unanswered),
+            max((item.losses for item in unanswered), default=0),
+            f"{unanswered[0].log.name}:{unanswered[0].number + 1}" if unanswered else "",
             backend.last_error,
             backend.undeletable,
             backend.counts,

@@ -1,11 +1,14 @@
 """Backends, and a folder of logs."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.kit.handoff import World
+from tests.kit.handoff import Run, World
 from tests.kit.scripted import Backend
 
 
@@ -35,3 +38,14 @@ async def backends() -> AsyncIterator[Callable[[], Awaitable[Backend]]]:
 async def backend(backends: Callable[[], Awaitable[Backend]]) -> Backend:
     """One backend."""
     return await backends()
+
+
+@pytest.fixture
+def snk(world: World) -> Run:
+    """Run `snk handoff` with these words."""
+
+    async def run(*words: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snk", "handoff", *words, "--config", str(config or world.config())]
+        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+
+    return run

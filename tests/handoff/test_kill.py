@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from snk.handoff.doctor import examine
+from snk.handoff.settings import load_settings
 from tests.kit.handoff import World, backend_of, killed, line, lines, started, until
 from tests.kit.scripted import Backend
 
@@ -104,10 +106,13 @@ async def test_a_full_disk_pauses_it_and_it_goes_on_by_itself(
         under = len(backend.got)
         await asyncio.sleep(0.5)
         assert len(backend.got) <= under + THREADS
+        findings = [each async for each in examine(load_settings(world.config()))]
+        assert [each.subject for each in findings if "is full" in each.message] == ["handoff.state"]
         filler.unlink()
         await until(lambda: known.counts.synced == 1100 and len(world.dead()) == 2, "it goes on")
     told = capfd.readouterr().out
     assert told.count("state_unwritable") == 1
+    assert "cannot be written: No space left on device" in told
     assert len(set(backend.targets)) == len(backend.got)
 
 

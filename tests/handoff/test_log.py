@@ -318,3 +318,46 @@ def test_a_process_that_is_killed_has_logged_whatever_it_said(tmp_path: Path) ->
     log_in(tmp_path).append_raw(BACKEND, b"after 0 0 x")
     assert set(told) <= {line.decode().rpartition(" ")[0] for line in lines(tmp_path)}
     assert lines(tmp_path)[-1] == b"after 0 0 x"
+
+
+@pytest.mark.parametrize(
+    ("write", "why"),
+    [
+        (JsonWrite("FOO", "/a"), "the method 'FOO' is none of"),
+        (JsonWrite("PUT", "a"), "the path 'a'"),
+        (JsonWrite("PUT", ""), "the path ''"),
+        (JsonWrite("PUT", "/\u00e4"), "the path"),
+        (JsonWrite("PUT", "/a?b=c"), "the path '/a.b=c'"),
+        (JsonWrite("PUT", "/a", headers=(("Host", "b"),)), "the header 'Host'"),
+        (JsonWrite("PUT", "/a", headers=(("A", "b\r\nC: d"),)), "the header A has a value that cannot be sent"),
+        (JsonWrite("PUT", "/a", headers=(("A", "b"), ("A", "c"))), "two headers have one name"),
+        (JsonWrite("PUT", "/a", expires_at=float("nan")), "NaN is no JSON"),
+    ],
+)
+def test_a_write_that_can_never_be_sent_is_refused_at_once(tmp_path: Path, write: JsonWrite, why: str) -> None:
+    with log_in(tmp_path) as log, pytest.raises(ValueError, match=why):
+        log.write(BACKEND, write)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (Record(1, 1, b"", value=b"v"), "it has no key"),
+        (Record(1, 1, b"k"), "it has no value"),
+        (Record(9, 1, b"k"), "the method 9 is unknown"),
+        (Record(1, -1, b"k", value=b"v"), "cannot be packed"),
+    ],
+)
+def test_a_record_that_can_never_be_sent_is_refused_at_once(tmp_path: Path, record: Record, why: str) -> None:
+    with Log(tmp_path, Hustdb()) as log, pytest.raises(ValueError, match=why):
+        log.write(BACKEND, HustdbWrite(record))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_body_that_is_text_is_refused_and_a_folder_may_be_text(tmp_path: Path) -> None:
+    with Log(str(tmp_path), Jsonl(), now=lambda: AT) as log:
+        with pytest.raises(TypeError, match="body is a str; give bytes"):
+            log.write(BACKEND, JsonWrite("PUT", "/a", body="text"))  # type: ignore[arg-type]
+        log.write(BACKEND, JsonWrite("PUT", "/a", body=b"text"))
+    assert len(lines(tmp_path)) == 1

@@ -4,6 +4,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
+import pytest
 from aiohttp import web
 
 from snk.handoff.record import Record, packed
@@ -123,3 +124,17 @@ async def test_a_record_whose_time_is_over_counts_as_synced_and_is_not_sent(worl
         await until(lambda: backend_of(server, backend.name).counts.synced == 1, "it counts")
         assert backend_of(server, backend.name).counts.expired == 1
     assert not backend.got
+
+
+async def test_a_backend_with_an_ipv6_address_is_sent_its_lines(world: World) -> None:
+    backend = Backend(host="::1")
+    try:
+        await backend.start()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    try:
+        world.write(backend.name, lines(range(3)))
+        assert await world.drained()
+    finally:
+        await backend.stop()
+    assert sorted(keys(backend)) == ["0", "1", "2"]

@@ -170,7 +170,7 @@ async def test_a_huge_line_keeps_no_other_from_being_sent(world: World, backend:
     world.write(backend.name, line("a") + huge + line("b"))
     assert await world.drained()
     sent = {target.partition("key=")[2].partition("&")[0] for target in backend.targets}
-    if len(huge) <= world.plan.most_line:
+    if len(huge) <= world.serving.most_line:
         assert (sent, world.dead()) == ({"a", "huge", "b"}, [])
     else:
         assert sent == {"a", "b"}

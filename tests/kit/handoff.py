@@ -21,12 +21,14 @@ from snk.handoff.dead import DeadLetters
 from snk.handoff.outcome import HUSTDB
 from snk.handoff.pool import Sending
 from snk.handoff.record import Record, packed
-from snk.handoff.server import Plan, Server
+from snk.handoff.server import Server, Serving
 from snk.handoff.state import State
 
 HEAD = b"[2023-11-14 22:13:20] [DEBUG] | "
 OLD = "2023-11-14-22-13.log"
 NEXT = "2023-11-14-22-14.log"
+Run = Callable[..., Any]
+"""Runs `snk handoff` with the words given, and returns the process that has ended."""
 SENDING = Sending(Hustdb(), HUSTDB, 3, 2.0, Backoff(0.01, 0.05))
 
 
@@ -46,12 +48,12 @@ class World:
     """Folders of logs and of state."""
 
     folder: Path
-    plan: Plan = field(init=False)
+    serving: Serving = field(init=False)
 
     def __post_init__(self) -> None:
         self.logs = self.folder / "logs"
         self.logs.mkdir(exist_ok=True)
-        self.plan = Plan(
+        self.serving = Serving(
             self.logs,
             SENDING,
             4,
@@ -64,10 +66,10 @@ class World:
         )
 
     def change(self, **given: Any) -> None:
-        """Change the plan; what belongs to sending is changed there."""
-        own = {name: value for name, value in given.items() if name in Plan.__slots__}
+        """Change how it works; what belongs to sending is changed there."""
+        own = {name: value for name, value in given.items() if name in Serving.__slots__}
         sending = {name: value for name, value in given.items() if name not in own}
-        self.plan = replace(self.plan, sending=replace(self.plan.sending, **sending), **own)
+        self.serving = replace(self.serving, sending=replace(self.serving.sending, **sending), **own)
 
     def log(self, backend: str, name: str = OLD) -> Path:
         """The path of a log."""
@@ -101,7 +103,7 @@ class World:
         """A sync server in this process."""
         stop = asyncio.Event()
         with self.state.locked():
-            server = Server(self.plan, self.state)
+            server = Server(self.serving, self.state)
             task = asyncio.create_task(server.run(stop))
             try:
                 await until(lambda: server.monitor.looked or task.done(), "it has looked at the logs")
@@ -113,7 +115,7 @@ class World:
     async def drained(self) -> bool:
         """Whether a sync server that ends by itself leaves nothing."""
         with self.state.locked():
-            return await Server(self.plan, self.state).drain(asyncio.Event())
+            return await Server(self.serving, self.state).drain(asyncio.Event())
 
     def config(self, **more: Any) -> Path:
         """A file of settings for commands."""

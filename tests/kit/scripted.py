@@ -35,6 +35,7 @@ class Backend:
     says: Callable[[Got], Answer | Awaitable[Answer]] = lambda _: web.Response()
     alive: bool = True
     got: list[Got] = field(default_factory=list)
+    host: str = "127.0.0.1"
     under_way: int = 0
     most_at_once: int = 0
     asked: int = 0
@@ -44,7 +45,7 @@ class Backend:
     @property
     def name(self) -> str:
         """Its address, as its folder is named."""
-        return f"127.0.0.1:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def targets(self) -> list[str]:
@@ -57,7 +58,7 @@ class Backend:
         app.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
         await site.start()
         self.port = self._runner.addresses[0][1]
 

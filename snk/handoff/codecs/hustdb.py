@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+import struct
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -160,8 +161,16 @@ class Hustdb:
         return HustdbWrite(record, self.key_form)
 
     def encode(self, write: HustdbWrite, at: datetime) -> bytes:
-        """The line of a write that was missed at this local time, without its end."""
-        return f"[{at:%Y-%m-%d %H:%M:%S}] [DEBUG] | ".encode() + base64.b64encode(packed(write.record))
+        """The line of a write that was missed at this local time, without its end.
+
+        Raises:
+            ValueError: a number of the record is out of its range.
+        """
+        try:
+            record = packed(write.record)
+        except struct.error as error:
+            raise ValueError(f"the record cannot be packed: {error}") from None
+        return f"[{at:%Y-%m-%d %H:%M:%S}] [DEBUG] | ".encode() + base64.b64encode(record)
 
 
 def percent_encoded(key: bytes) -> str:

@@ -23,8 +23,11 @@ class JsonWrite:
     """One request.
 
     Attributes:
+        method: GET, POST, PUT, PATCH or DELETE.
+        path: begins with a slash; percent-encoded, without a query.
         query: what follows the question mark, percent-encoded.
-        order: what it changes; without it, the path.
+        headers: names and values, each name once.
+        order: what it changes (the ``key`` of the line); without it, the path.
         expires_at: seconds since the epoch; None means never.
     """
 
@@ -74,7 +77,7 @@ class Jsonl:
             BadLine: it is no JSON object, or no request can be made of it.
         """
         try:
-            given = json.loads(line)
+            given = json.loads(line, parse_constant=_refused)
         except (ValueError, RecursionError) as error:
             raise BadLine(f"it is not JSON: {error}") from None
         if not isinstance(given, dict):
@@ -91,7 +94,16 @@ class Jsonl:
         return JsonWrite(method, path, _query(given), _headers(given), _body(given), order, expires)
 
     def encode(self, write: JsonWrite, at: object = None) -> bytes:  # noqa: ARG002 - the time is not in the line
-        """The line of a request, without its end."""
+        """The line of a request, without its end.
+
+        Raises:
+            TypeError: its body is not bytes.
+            ValueError: two headers have one name.
+        """
+        if not isinstance(write.body, bytes):
+            raise TypeError(f"body is a {type(write.body).__name__}; give bytes, such as text.encode()")
+        if len(dict(write.headers)) < len(write.headers):
+            raise ValueError("two headers have one name, and a line holds each name once")
         told: dict[str, Any] = {"method": write.method, "path": write.path}
         told |= {"query": write.query} if write.query else {}
         told |= {"headers": dict(write.headers)} if write.headers else {}
@@ -103,6 +115,11 @@ class Jsonl:
             except UnicodeDecodeError:
                 told["body_base64"] = base64.b64encode(write.body).decode()
         return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _refused(name: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def _text(given: dict[str, Any], name: str, otherwise: str) -> str:
@@ -120,11 +137,19 @@ def _query(given: dict[str, Any]) -> str:
     """The query: as it is sent, or an object of names and values, of which lists are repeated."""
     query = given.get("query", "")
     if isinstance(query, dict):
+        for name, value in query.items():
+            if not all(map(_is_plain, value if isinstance(value, list) else [value])):
+                raise BadLine(f"query has {name[:80]!r}: {value!r:.80}, not a text, a number, or a list of these")
         try:
             return urlencode(query, doseq=True)
         except UnicodeEncodeError:
             raise BadLine("query holds half of a character") from None
     return quote(_text(given, "query", ""), safe="!$%&'()*+,-./:;=?@[]_|~")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether there is one way to write a value in a query: there is none for true, false and null."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def _headers(given: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,31 +1,33 @@
 """What several commands share: options, settings, and how the running server is asked."""
 
 import json
-import urllib.error
-import urllib.request
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from snk.core.backoff import Backoff
-from snk.errors import ServiceUnfit, SettingsError
+from snk.errors import SettingsError
 from snk.handoff.names import is_backend
 from snk.handoff.pool import Sending
-from snk.handoff.server import Plan
+from snk.handoff.running import running_status
+from snk.handoff.server import Serving
 from snk.handoff.settings import Handoff
 
 Config = Annotated[Path | None, typer.Option(help="File of settings; default: SNK_CONFIG, or snk.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 HostPort = Annotated[str, typer.Argument(metavar="HOST:PORT", help="The address of a backend, as its folder is named.")]
-ASK_SECONDS = 5.0
 
 
-def plan_of(settings: Handoff) -> Plan:
+def serving_of(settings: Handoff) -> Serving:
     """How the server works, as the settings say."""
     retry = Backoff(settings.retry_first_ms / 1000, settings.retry_most_ms / 1000)
     sending = Sending(settings.coding, settings.rules, settings.tries, settings.timeout_ms / 1000, retry)
-    return Plan(
+    return Serving(
         settings.logs,
         sending,
         settings.threads,
@@ -51,20 +53,34 @@ def checked_backend(name: str) -> str:
     return name
 
 
-def asked(settings: Handoff) -> dict[str, Any]:
+def status_of(settings: Handoff) -> dict[str, Any]:
     """The status of the running server.
 
     Raises:
         ServiceUnfit: it does not answer.
     """
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - where it listens on all addresses
-    url = f"http://{host}:{settings.port}/status"
+    return running_status(settings.host, settings.port)
+
+
+def plain(text: str) -> str:
+    """A text that may be shown: what is not printable, such as the codes that terminals obey, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
+def document(told: object, indent: int | None = None) -> str:
+    """A JSON document that may be shown."""
+    return "\n".join(map(plain, json.dumps(told, ensure_ascii=False, indent=indent).split("\n")))
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """End quietly, with exit code 0, if whoever reads what is printed has read enough, such as `head`."""
     try:
-        with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        why = getattr(error, "reason", error)
-        hint = "Is `snk handoff run` running, with the same settings?"
-        raise ServiceUnfit(f"The sync server does not answer at {url}: {why}", hint=hint) from None
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())  # what is left in the buffer is written when Python ends
+        raise typer.Exit from None

@@ -16,6 +16,7 @@ from snk.handoff.names import is_backend
 from snk.handoff.settings import Handoff, load_settings
 from snk.http.service import Address, listening
 from snk.log import configure_log
+from snk.settings import config_path
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
 FEWEST = 2
@@ -29,7 +30,10 @@ def front(*, config: Config = None) -> None:
     """Serve hustdb's writes until stopped; a write that one backend missed is kept for the sync server."""
     hear_ctrl_c()
     settings = load_settings(config)
-    _check(settings)
+    try:
+        _check(settings)
+    except SettingsError as error:
+        raise SettingsError(f"{config_path(config)}: {error.args[0]}", hint=error.hint) from None
     configure_log("console", "info")
     address = Address(settings.front.host, settings.front.port, "handoff.front.host", "handoff.front.port")
     with listening(address, guarded=True) as bound:
@@ -68,5 +72,6 @@ async def _run(settings: Handoff, bound: socket.socket) -> None:
             name, port = bound.getsockname()[:2]
             log.info("front_listening", host=name, port=port, backends=list(settings.front.backends))
             await stop.wait()
+            log.info("front_stopped")
         finally:
             await serving.stop()

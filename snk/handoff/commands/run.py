@@ -10,8 +10,9 @@ import structlog
 import typer
 import uvloop
 
+from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.handoff.commands.common import Config, plan_of
+from snk.handoff.commands.common import Config, serving_of
 from snk.handoff.server import Server
 from snk.handoff.service import Visitors, application
 from snk.handoff.settings import Handoff, load_settings
@@ -20,6 +21,7 @@ from snk.handoff.status import Limits, Watcher
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Address, listening, serve_open
 from snk.log import configure_log
+from snk.settings import config_path
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
 SELDOM = (20_000, 20, 100)
@@ -34,20 +36,26 @@ def run(
     log_format: Annotated[Literal["console", "json"], typer.Option(help="How the log is written.")] = "console",
     config: Config = None,
 ) -> None:
-    """Replay logs until stopped. With --once, exit code 0 if everything was sent, 1 if something is left."""
+    """Replay logs until stopped.
+
+    With --once, exit code 0 if everything was sent, 1 if lines are left, became dead letters, or were lost.
+    """
     hear_ctrl_c()
     settings = load_settings(config)
     configure_log(log_format, "info")
     if not (settings.logs.is_dir() and os.access(settings.logs, os.R_OK | os.X_OK)):
         hint = "Create it, with one folder HOST:PORT for each backend, and let this user read it"
-        raise SettingsError(f"handoff.logs is {str(settings.logs)!r}, which is no readable folder", hint=hint)
+        where = f"{config_path(config)}: handoff.logs is {str(settings.logs)!r}"
+        raise SettingsError(f"{where}, which is no readable folder", hint=hint)
     gc.set_threshold(*SELDOM)
     state = State(settings.state)
     with state.locked():
-        server = Server(plan_of(settings), state)
+        server = Server(serving_of(settings), state)
         if once:
             done = uvloop.run(_once(server))
-            raise typer.Exit(0 if done else 1)
+            tally, unreadable = server.tally, server.monitor.last.unreadable
+            print("; ".join([str(tally), *(f"{name} cannot be read: {why}" for name, why in unreadable.items())]))
+            raise typer.Exit(0 if done and not (tally.dead or tally.lost) else 1)
         address = Address(settings.host, settings.port, "handoff.host", "handoff.port")
         with listening(address, guarded=True) as bound:
             uvloop.run(_run(server, settings, bound))
@@ -76,7 +84,9 @@ async def _notify(watcher: Watcher, server: Server, stop: asyncio.Event) -> None
     def health() -> Health:
         status = watcher.status()
         waiting = sum(backend.pending_lines for backend in status.backends.values())
-        summary = "; ".join(status.troubles) or f"{len(status.backends)} backends, {waiting:,} lines wait"
+        backends = counted(len(status.backends), "backend")
+        waits = f"{counted(waiting, 'line')} {'waits' if waiting == 1 else 'wait'}"
+        summary = "; ".join(status.troubles) or f"{backends}, {waits}"
         return Health(summary, not any(lane.backend.stuck for lane in server.lanes.values()))
 
     await keep_informed(stop, lambda: server.monitor.looked, health)

@@ -5,22 +5,29 @@ from typing import Any
 
 import typer
 
-from snk.handoff.commands.common import Config, Json, asked
+from snk.core.words import counted
+from snk.handoff.commands.common import Config, Json, plain, status_of
 from snk.handoff.settings import load_settings
 
 
 def status(*, as_json: Json = False, config: Config = None) -> None:
     """Show the state of each backend. Exit code 0 if all is well, 1 if something needs a person."""
-    found = asked(load_settings(config))
+    found = status_of(load_settings(config))
     if as_json:
         print(json.dumps(found))
     else:
         for name, backend in found["backends"].items():
             print(line(name, backend))
+        for name, backend in found["backends"].items():
+            if backend["state"] == "held":
+                minutes = backend["held_seconds"] / 60
+                print(f"{name} is paused by hand for {minutes:,.0f} min; `snk handoff resume {name}` takes it back")
         for trouble in found["troubles"]:
-            print(f"! {trouble}")
+            print(plain(f"! {trouble}"))
         for name, why in found["ignored"].items():
-            print(f"ignored: {name}: {why}")
+            print(plain(f"ignored: {name}: {why}"))
+        if found["quarantined"]:
+            print(f"quarantine: {counted(found['quarantined'], 'file')} of progress that could not be used")
         if not found["backends"]:
             print("no backend has a folder yet")
     raise typer.Exit(1 if found["troubles"] else 0)
