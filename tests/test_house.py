@@ -161,6 +161,8 @@ def test_every_test_that_the_table_of_faults_names_is_there() -> None:
         ("snk.pair", "## Within the pair"),
         ("snk.resync", "## Within the re-sync"),
         ("snk.handoff", "## Within the hand-off"),
+        ("snk.pipeline", "## Within the pipeline"),
+        ("snk.serve", "## Within serve"),
     ],
 )
 def test_the_drawing_of_the_imports_is_true(package: str, heading: str) -> None:

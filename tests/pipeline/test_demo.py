@@ -18,12 +18,12 @@ from rich.console import Console
 from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
 from snk.pair.servers import EmbeddedPair
-from snk.pipeline.demo import tables
+from snk.pipeline.demo import faults, tables
 from snk.pipeline.demo.board import Board
 from snk.pipeline.demo.processes import until
 from snk.pipeline.demo.run import Result, prove
 from snk.pipeline.demo.script import HOUR, MINUTE, Script
-from snk.pipeline.demo.stage import DATABASES, PASSWORD, PULL, RS, SS, Stage, opened
+from snk.pipeline.demo.stage import DATABASES, PASSWORD, PULL, PUSH, RS, SS, Stage, opened
 from snk.pipeline.demo.watch import Watch
 from snk.pipeline.frame import Grid, moment
 from tests.conftest import psql
@@ -40,7 +40,7 @@ def test_both_databases_are_proven_equal_after_all_faults() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert (told["equal"], told["amiss"]) == (True, [])
-    assert (told["frames"], told["verified"]) == (360, 360)
+    assert told["frames"] == told["verified"] >= 360
     assert told["late"] >= 20
     assert told["doubled"] > 0
     assert told["ambiguous"] > 0, "answers were lost"
@@ -129,8 +129,8 @@ async def stage(databases: PostgresServer, place: Path, script: Script) -> Async
     async with opened(place, databases) as made:
         await tables.fill(made.ends[SS].url, script.grid, script.frames)
         await made.begin(script)
-        watch = Watch(made.space(script), script)
-        assert await until(lambda: watch.all_done(0), DEADLINE_SECONDS), watch.status
+        watch = Watch(made.space(script))
+        assert await until(lambda: watch.all_done(script.frames, 0), DEADLINE_SECONDS), watch.status
         yield made
 
 
@@ -158,6 +158,23 @@ async def test_a_proof_that_holds_is_found_and_one_that_is_broken_is_found_broke
     ]
     assert result.document["equal"] is False
     assert await stage.processes.stop(PULL) == 0
+
+
+async def test_a_fault_that_had_no_effect_is_amiss(
+    stage: Stage, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "NOTICE_SECONDS", 0.5)
+    board = Board(Console(file=io.StringIO()), None)
+    idle = faults.Faults(stage, Watch(stage.space(script)), board)
+    await idle._kill_worker(PUSH)
+    await idle._start_worker(PUSH)
+    await idle._cut(RS)
+    assert idle.effects == {}
+    assert idle.amiss == [
+        "push had nothing to do when it was killed",
+        "this fault had no effect: push killed",
+        "this fault had no effect: receiving-server network cut",
+    ]
 
 
 ROW = tables.Row(moment(0), None, "é")

@@ -11,7 +11,7 @@ from snk.pipeline.demo.stage import PULL, PUSH, RS, SS, Stage
 from snk.pipeline.demo.watch import Watch
 from snk.pipeline.status import Status
 
-NOTICE_SECONDS = 5.0
+NOTICE_SECONDS = 10.0
 SEES = {SS: PULL, RS: PUSH}
 """Which process of the pipeline notices that a server or its network fails."""
 SILENCED, CUT, KILLED = "network silenced", "network cut", "killed"
@@ -23,20 +23,19 @@ class Faults:
     Attributes:
         effects: what each fault did, in words.
         amiss: faults that had no effect, so that the demo proves nothing.
+        pull_is_safe: set when all is over that keeps pull from its work.
     """
 
     def __init__(self, stage: Stage, watch: Watch, board: Board) -> None:
         self.effects: dict[str, str] = {}
         self.amiss: list[str] = []
+        self.pull_is_safe = asyncio.Event()
         self._stage = stage
         self._watch = watch
         self._say = board.say
 
     async def run(self, seconds: float) -> None:
-        """Let all happen, with so many seconds of pauses.
-
-        First what stops pull, so that nothing keeps it from the last frame when that is over.
-        """
+        """Let all happen, with so many seconds of pauses: first what stops pull, then what stops push."""
         for worker, server in ((PULL, SS), (PUSH, RS)):
             await asyncio.sleep(0.06 * seconds)
             await self._kill_worker(worker)
@@ -51,6 +50,8 @@ class Faults:
             await asyncio.sleep(0.06 * seconds)
             await self._kill_server(server)
             await self._start(server)
+            await self._works(worker)
+            self.pull_is_safe.set()
 
     async def _kill_worker(self, name: str) -> None:
         """Kill pull or push in the middle of its work."""
@@ -97,7 +98,7 @@ class Faults:
 
     async def _works(self, name: str) -> bool:
         """Wait until pull or push works again, and has something to do."""
-        before = self._watch.status.records
+        before = (await self._watch.look()).records
 
         def works(status: Status) -> bool:
             report = status.pull if name == PULL else status.push
@@ -124,11 +125,12 @@ class Faults:
 
     async def _noted(self, name: str, fault: str, effect: Callable[[Status], str]) -> None:
         """Wait for the effect of a fault, and note it."""
+        what = f"{name} {fault}"
         if await self._seen(lambda status: bool(effect(status))):
-            self.effects[f"{name} {fault}"] = words = effect(self._watch.status)
+            self.effects[what] = words = effect(self._watch.status)
             self._say(f"  {words}")
         else:
-            self.amiss.append(f"nothing came of it that the {_words(name)} was {fault}")
+            self.amiss.append(f"this fault had no effect: {what}")
 
     async def _seen(self, true: Callable[[Status], bool]) -> bool:
         async def seen() -> bool:

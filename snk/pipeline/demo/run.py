@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from snk.core.words import counted
@@ -69,17 +69,18 @@ async def play(stage: Stage, board: Board, hours: int, seconds: float) -> Result
     script = Script.of(hours, seconds)
     past = await tables.fill(stage.ends[SS].url, script.grid, script.grid.ended(time.time()))
     board.say(f"the sending server has {counted(past, 'record')} from {script.grid.iso(0)} on")
-    watch, writer = Watch(stage.space(script), script), Writer(stage.ends[SS].port)
+    watch, writer = Watch(stage.space(script)), Writer(stage.ends[SS].port)
     faults = Faults(stage, watch, board)
     showing = asyncio.create_task(board.show(lambda: _numbers(watch, writer)))
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(_write(watch, writer, script, board))
+            writing = group.create_task(_write(watch, writer, script, faults, board))
             await stage.begin(script)
             board.say(f"pull and push work; {counted(script.frames, 'frame')} until {written(script.end)}")
             await faults.run(script.end - time.time())
+        script = writing.result()
         board.say("everything works; what is left is pulled and pushed")
-        amiss = [*writer.amiss, *faults.amiss, *await _settled(watch, board), *await _ended(stage)]
+        amiss = [*writer.amiss, *faults.amiss, *await _settled(watch, script, board), *await _ended(stage)]
     finally:
         showing.cancel()
         await asyncio.gather(showing, return_exceptions=True)
@@ -90,9 +91,17 @@ async def play(stage: Stage, board: Board, hours: int, seconds: float) -> Result
     return result
 
 
-async def _write(watch: Watch, writer: Writer, script: Script, board: Board) -> None:
-    """Let the clients write until the last frame is over, and store records of it when it was pulled."""
+async def _write(watch: Watch, writer: Writer, script: Script, faults: Faults, board: Board) -> Script:
+    """Let the clients write until the last frame is over, and store records of it when it was pulled.
+
+    Returns:
+        The script as it was played: on a slow machine it has another frame if pull could not work when one was over.
+    """
     await writer.run(script.end)
+    while not faults.pull_is_safe.is_set():
+        script = replace(script, frames=script.frames + 1)
+        board.say(f"the faults take longer than a frame: clients write until {written(script.end)}")
+        await writer.run(script.end)
     board.say("the last frame is over, and the clients end")
 
     async def pulled() -> bool:
@@ -103,11 +112,12 @@ async def _write(watch: Watch, writer: Writer, script: Script, board: Board) -> 
         board.say(f"it was pulled; {counted(LATE_RECORDS, 'record')} of its time came late")
     else:
         writer.amiss.append(f"the last frame was not pulled within {LOOKBACK_SECONDS} s, so no record can come late")
+    return script
 
 
-async def _settled(watch: Watch, board: Board) -> list[str]:
+async def _settled(watch: Watch, script: Script, board: Board) -> list[str]:
     """Wait until everything is done; return what is amiss."""
-    if await until(lambda: watch.all_done(LATE_RECORDS), SETTLE_SECONDS):
+    if await until(lambda: watch.all_done(script.frames, LATE_RECORDS), SETTLE_SECONDS):
         board.say("all frames are done, and found in the receiving database")
         return []
     status = watch.status

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -28,6 +28,8 @@ PASSWORD = "demo"  # noqa: S105 - of a server that is gone when the command ends
 OPTIONS = {"fsync": "off"}
 """It is not the database server that fails here, so nobody needs to wait for its disk."""
 HEALTH_SECONDS = 1.0
+UNLIMITED = 100_000.0
+"""Requests per second."""
 OK = 200
 
 
@@ -100,8 +102,7 @@ class Stage:
 
     async def begin(self, script: Script) -> None:
         """Start the pipeline."""
-        root = self.space(script).root
-        self.config.write_text(pipeline_table(script, root, self.ends[SS].dataset, self.ends[RS].dataset))
+        self._configure(script)
         for name in (PULL, PUSH):
             self.start(name)
         for name in (PULL, PUSH):
@@ -128,11 +129,20 @@ class Stage:
         await self.processes.ready(name, self.ends[name].answers if name in self.ends else tells)
 
     async def verify(self, script: Script, seconds: float) -> tuple[int | None, str]:
-        """Run ``snk pipeline verify`` up to the last frame; return its exit code, and the last line that it printed."""
+        """Run ``snk pipeline verify`` up to the last frame; return its exit code, and the last line that it printed.
+
+        Nobody else needs the servers now, so it may ask as often as it can.
+        """
+        self._configure(replace(script, per_second=UNLIMITED))
         end = script.grid.iso(script.frames)
         self.processes.start(VERIFY, ["pipeline", "verify", "--json", "--to", end, "--config", self.config])
         code = await self.processes.ended(VERIFY, seconds)
         return code, self.processes.last_lines(VERIFY).rpartition("\n")[2]
+
+    def _configure(self, script: Script) -> None:
+        """Write the settings of the pipeline."""
+        source, sink = (self.ends[name].dataset for name in (SS, RS))
+        self.config.write_text(pipeline_table(script, self.space(script).root, source, sink))
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.toml"

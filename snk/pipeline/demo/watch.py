@@ -2,7 +2,7 @@
 
 import asyncio
 
-from snk.pipeline.demo.script import DELAY_SECONDS, LOOKBACK_SECONDS, Script
+from snk.pipeline.demo.script import DELAY_SECONDS, LOOKBACK_SECONDS
 from snk.pipeline.frame import Portion
 from snk.pipeline.schedule import Looking
 from snk.pipeline.space import Space
@@ -16,10 +16,9 @@ class Watch:
         status: what was seen last.
     """
 
-    def __init__(self, space: Space, script: Script) -> None:
+    def __init__(self, space: Space) -> None:
         self.status = Status()
         self._space = space
-        self._script = script
         self._watcher = Watcher(space, Known(Looking(space.grid, LOOKBACK_SECONDS), DELAY_SECONDS, 0, digests=True))
         self._looking = asyncio.Lock()
 
@@ -34,8 +33,8 @@ class Watch:
         portion = Portion(frame)
         return self._space.frames.file(portion).exists() or self._space.done.file(portion).exists()
 
-    async def all_done(self, late: int) -> bool:
-        """Whether every frame is done and found in the database, with at least so many records that came late."""
+    async def all_done(self, frames: int, late: int) -> bool:
+        """Whether so many frames are done and found in the database, with at least so many records that came late."""
         status = await self.look()
         left = status.missing + status.pulled + status.pushing + status.accepted + status.quarantined
-        return not left and status.done >= self._script.frames and status.late >= late
+        return not left and status.done >= frames and status.late >= late
