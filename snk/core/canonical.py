@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any
@@ -91,22 +92,30 @@ def canonical(value: Any) -> bytes:
 
 
 def _written(value: Any) -> str:
+    kind = type(value)  # what records are mostly made of; matching patterns takes several times as long
+    if kind is str:
+        return encode_basestring(_instant(value)) if len(value) >= _LEAST_TIME else encode_basestring(value)
+    if kind is dict:
+        return "{" + ",".join([_name(key) + _written(value[key]) for key in sorted(value)]) + "}"
+    if kind is int and -_LARGE < value < _LARGE:
+        return str(value)
+    return _written_otherwise(value)
+
+
+def _written_otherwise(value: Any) -> str:
     match value:
-        case str():
-            text = encode_basestring(_instant(value))
         case None | bool():
-            text = _WORDS[value]
-        case int() if -_LARGE < value < _LARGE:
-            text = str(value)
+            return _WORDS[value]
         case int() | float() | Decimal():
-            text = _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
-        case dict():
-            text = "{" + ",".join(f"{encode_basestring(key)}:{_written(value[key])}" for key in sorted(value)) + "}"
+            return _number(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
         case list() | tuple():
-            text = "[" + ",".join(map(_written, value)) + "]"
-        case _:
-            raise TypeError(f"JSON has no {type(value).__name__}")
-    return text
+            return "[" + ",".join(map(_written, value)) + "]"
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+@lru_cache(maxsize=1024)
+def _name(key: str) -> str:
+    return encode_basestring(key) + ":"
 
 
 def _number(value: Decimal) -> str:
@@ -121,8 +130,8 @@ def _number(value: Decimal) -> str:
 
 
 def _instant(text: str) -> str:
-    """A date and time in UTC; any other text as it is."""
-    if len(text) < _LEAST_TIME or text[4] != "-" or not _TIME.fullmatch(text):
+    """A text that is long enough for a date and time: in UTC if it is one, as it is if not."""
+    if text[4] != "-" or not _TIME.fullmatch(text):
         return text
     if text[-1] == "Z" and text[10] == "T" and (len(text) == _LEAST_TIME or text[-2] != "0"):
         return text  # as it is nearly always

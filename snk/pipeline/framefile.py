@@ -172,7 +172,7 @@ def loads(text: bytes | str) -> Json:
         ValueError: it is no JSON, or more than Python can hold: nested too deeply, or with too large an exponent.
     """
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+        return _DECODER.decode(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ArithmeticError:
@@ -181,6 +181,9 @@ def loads(text: bytes | str) -> Json:
 
 def _no_number(text: str) -> Json:
     raise ValueError(f"{text} is not a number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)  # json.loads makes one for each text
 
 
 def _line(uid: str, text: bytes) -> bytes:

@@ -11,7 +11,7 @@ from yarl import URL
 from snk.errors import SettingsError
 from snk.http.auth import AuthTable
 from snk.http.token import check_token
-from snk.pipeline.mapping import Cast, Mapper, compiled
+from snk.pipeline.mapping import Cast, Mapper, compiled, dumps
 from snk.pipeline.mapping import Field as MappedField
 from snk.pipeline.outcome import Outcome
 from snk.settings import Secret, SettingsTable, read_table
@@ -205,12 +205,22 @@ def _check_paths(settings: Pipeline) -> None:
             raise SettingsError(f"pipeline.mapping.{name} has neither a path nor a constant", hint=hint)
         if table.path and table.constant is not None:
             raise SettingsError(f"pipeline.mapping.{name} has a path and a constant", hint="Keep one of them")
+        _check_constant(name, table.constant)
         paths[f"pipeline.mapping.{name}"] = table.path
     for name, path in paths.items():
         try:
             compiled(path)
         except ValueError as error:
             raise SettingsError(f"{name} is {path!r}, which is no JMESPath: {error}") from None
+
+
+def _check_constant(name: str, constant: Any) -> None:
+    """Refuse what TOML has and JSON has not: dates without quotes, and numbers that are not finite."""
+    try:
+        dumps(constant)
+    except (TypeError, ValueError):
+        hint = "Write a text, a number, true or false, or a list or table of these"
+        raise SettingsError(f"pipeline.mapping.{name} has the constant {constant}", hint=hint) from None
 
 
 def _field(given: str | FieldTable) -> MappedField:

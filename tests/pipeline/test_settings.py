@@ -190,3 +190,14 @@ def test_no_file_and_no_table_are_told(tmp_path: Path) -> None:
     (tmp_path / "none.toml").write_text("[pipeline\n")
     with pytest.raises(SettingsError, match="is not valid TOML"):
         unreadable(tmp_path)
+
+
+@pytest.mark.parametrize("constant", ["2026-11-25T00:00:00Z", "2026-11-25", "nan", "[inf]"])
+def test_a_constant_that_json_does_not_have_is_refused(tmp_path: Path, constant: str) -> None:
+    file = tmp_path / "snk.toml"
+    file.write_text(
+        "[pipeline]\nbase = 2026-11-25T00:00:00Z\n[pipeline.source]\nurl = 'http://a/?f={start}&t={end}'\n"
+        f"[pipeline.mapping]\nfield = {{ constant = {constant} }}\n[pipeline.sink]\nurl = 'http://b/'\n"
+    )
+    with pytest.raises(SettingsError, match=r"pipeline\.mapping\.field has the constant"):
+        load_settings(file)
