@@ -134,6 +134,14 @@ class Holding:
         self._looked(portion.frame, old, final=final)
         return settled.new
 
+    def size(self, portion: Portion) -> int:
+        """Bytes on disk of a portion and of the uids of its frame; 0 if they are gone."""
+        total = 0
+        for file in (self._space.frames.file(portion), self._uids(portion.frame)):
+            with suppress(FileNotFoundError):
+                total += file.stat().st_blocks * 512
+        return total
+
     def forget(self, portion: Portion) -> None:
         """A portion was looked at in vain for the last time, because it cannot be stored."""
         kept = self.kept.get(portion.frame)

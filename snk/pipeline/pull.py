@@ -99,6 +99,7 @@ class Pull:
         self._storing = asyncio.Lock()
         self._unfit = Quarantine(space.unfit)
         self._set_aside: frozenset[Portion] = frozenset()
+        self._size = 0
         self._doubts: dict[int, tuple[int, int]] = {}
 
     @property
@@ -234,6 +235,8 @@ class Pull:
             await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final)
         self.changed += settled.changed
         self.counted += settled.new
+        if settled.new and self._plan.quota:
+            self._keep_to_quota(self._size + self.holding.size(portion))
         if settled.changed:
             log.warning("records_changed", frame=looking.grid.iso(frame), records=settled.changed, effect="not pushed")
         if not portion.part:
@@ -305,8 +308,11 @@ class Pull:
 
     def weigh(self) -> None:
         """See whether both spaces together keep to the quota."""
-        quota = self._plan.quota
-        size = self._space.size() if quota else 0
+        self._keep_to_quota(self._space.size() if self._plan.quota else 0)
+
+    def _keep_to_quota(self, size: int) -> None:
+        """Pull nothing while so many bytes are too many. What is stored is added until all is weighed again."""
+        self._size, quota = size, self._plan.quota
         was, self.full = self.full, f"{size:,} of {quota:,} bytes are used (pipeline.quota_bytes)" * (size >= quota > 0)
         if self.full and not was:
             log.error("quota_reached", bytes=size, quota_bytes=quota, effect="nothing is pulled until there is room")

@@ -65,6 +65,24 @@ async def test_records_of_a_frame_come_in_their_order_one_by_one(loaded: Pair) -
     assert of_frame == [[f"{frame}-{number}" for number in range(10)] for frame in range(FRAMES)]
 
 
+async def test_a_frame_is_not_done_before_its_last_answer_and_others_go_on_meanwhile(loaded: Pair) -> None:
+    may_go = asyncio.Event()
+
+    async def hold(request: web.Request) -> web.StreamResponse | None:
+        if _key(request) == "2-9":
+            await may_go.wait()
+        return None
+
+    loaded.receiver.answer = hold
+    loaded.configure(sink={"in_flight": 4, "timeout_seconds": 600})
+    _start(loaded)
+    await loaded.until(lambda: len(loaded.finished()) == FRAMES - 1)
+    assert loaded.name(2) not in loaded.finished()
+    assert f"{loaded.name(2)}.jsonl" in loaded.waiting()
+    may_go.set()
+    await loaded.all_arrived(FRAMES)
+
+
 async def test_a_batch_that_is_sent_again_has_the_same_key(loaded: Pair) -> None:
     keys: list[str] = []
     bodies: dict[str, Any] = {}
@@ -274,6 +292,7 @@ async def test_a_server_that_does_not_listen_is_waited_for_and_nothing_counts_as
     assert not any(done["ambiguous"] for done in loaded.done().values())
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_what_a_person_must_see_to_pauses_all_and_it_goes_on_afterwards(loaded: Pair, status: int) -> None:
     wrong = True

@@ -214,6 +214,7 @@ CUT = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("how", CUT)
 async def test_an_answer_that_is_cut_short_is_no_frame(pair: Pair, how: str) -> None:
     _ten_records(pair)
