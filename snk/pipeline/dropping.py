@@ -31,6 +31,6 @@ def drop_portion(space: Space, quarantine: Quarantine, portion: Portion, reason:
         done_at=written(time()),
     )
     Proofs(space).add(portion, done)
-    if file.exists():
-        file.unlink()
+    file.unlink(missing_ok=True)
+    space.doubts.file(portion).unlink(missing_ok=True)
     quarantine.remove(portion)

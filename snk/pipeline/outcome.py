@@ -24,6 +24,7 @@ USUAL: Mapping[str, Outcome] = {
 }
 CONFLICT = 409
 ALREADY_STORED = "urn:snk:serve:already-stored"
+CONFLICTING = "urn:snk:serve:conflict"
 RUNNING = "urn:snk:serve:key-running"
 
 
@@ -47,6 +48,8 @@ def judge_conflict(body: bytes, *, perhaps_sent: bool, patient: bool) -> Outcome
     problem = _problem(body)
     if problem.get("type") == ALREADY_STORED:
         return "stored" if problem.get("equal") is True else "refused"
+    if problem.get("type") == CONFLICTING:
+        return "refused"
     if problem.get("type") == RUNNING or patient:
         return "again"
     return "stored" if perhaps_sent else "refused"

@@ -1,17 +1,19 @@
 """The records of one portion on their way: which are still to be sent, and what is known of those that were."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import time
 
 from snk.core.canonical import Digest, record_digest
+from snk.pipeline.doubts import Doubts
 from snk.pipeline.frame import Portion, written
 from snk.pipeline.framefile import End, Line, lines, loads
 from snk.pipeline.mapping import Mapper, Unfit, dumps
 from snk.pipeline.proof import Done
 from snk.pipeline.seen import Damaged
-from snk.pipeline.sink import Parcel
+from snk.pipeline.sink import Parcel, Sending
 from snk.pipeline.space import Space
 from snk.pipeline.uids import UidFile
 
@@ -25,6 +27,12 @@ class Item:
 
     parcel: Parcel
     uids: tuple[str, ...]
+
+    @property
+    def singles(self) -> list["Item"]:
+        """Its records, each in a parcel of its own."""
+        pairs = zip(self.uids, self.parcel.bodies, strict=True)
+        return [Item(Parcel(uid, [body]), (uid,)) for uid, body in pairs]
 
     @property
     def blamed(self) -> str:
@@ -54,33 +62,36 @@ class Parcels:
 
     Attributes:
         portion: which one.
-        resumed: whether some of its records may have been sent by an earlier run.
+        uids: of the records that were acknowledged.
+        doubts: which records may have been stored without an answer.
         tally: what is known of it.
         under_way: parcels that were taken and not finished.
+        left: records that were taken and not acknowledged.
         drained: whether all were taken.
         trouble: why the portion cannot be pushed now; nothing more is taken then.
         refused: whether only a person can mend that.
         uid: of the record that is to blame.
     """
 
-    def __init__(self, space: Space, portion: Portion, mapper: Mapper, batch: int) -> None:
+    def __init__(self, space: Space, portion: Portion, mapper: Mapper, sending: Sending) -> None:
         """Open the files.
 
         Raises:
-            OSError: the UID file cannot be opened.
+            OSError: they cannot be opened.
         """
         self.portion = portion
+        self.doubts = Doubts(space.doubts.file(portion), sending.slots * max(1, sending.batch))
         self.uids = UidFile(space.uids.file(portion))
-        self.resumed = self.uids.begun
         self.tally = Tally()
         self.under_way = 0
+        self.left = 0
         self.drained = False
         self.trouble = ""
         self.refused = False
         self.uid = ""
         self._space = space
         self._mapper = mapper
-        self._batch = batch
+        self._batch = sending.batch
         self._items = self._all()
 
     def take(self) -> Item | None:
@@ -94,8 +105,36 @@ class Parcels:
         except (Damaged, FileNotFoundError, ValueError) as error:
             self.fail(f"its file is damaged: {error}", refused=True)
             self.drained, item = True, None
-        self.under_way += item is not None
+        if item is not None:
+            self.under_way += 1
+            self.left += len(item.uids)
         return item
+
+    def acknowledged(self, item: Item) -> None:
+        """All records of a parcel are acknowledged.
+
+        Raises:
+            OSError: that cannot be written. It is not forgotten: see `UidFile.save`.
+        """
+        self.left -= len(item.uids)
+        self.known(item.uids)
+        self.uids.add(*item.uids)
+
+    def known(self, uids: Iterable[str]) -> None:
+        """An answer tells that these records are not in doubt any more."""
+        for uid in uids:
+            self.doubts.over(uid)
+
+    def close(self) -> None:
+        """Close the files."""
+        with suppress(OSError):  # then everything under way counts as in doubt, as after a crash
+            self.doubts.close()
+        self.uids.close()
+
+    def remove(self) -> None:
+        """Remove the files: the portion is done."""
+        self.uids.remove()
+        self.doubts.remove()
 
     def fail(self, reason: str, *, refused: bool = False, uid: str = "") -> None:
         """The portion cannot be pushed now; the first reason counts, unless a later one is final."""
@@ -161,6 +200,9 @@ class Parcels:
                 yield None
             return
         uids, bodies = tuple(uid for uid, _, _ in held), [body for _, body, _ in held]
+        for uid, _, sent in held:
+            if not sent:
+                self.doubts.meet(uid)
         if self._batch:
             # The key follows from the records, so that other batches after a restart have other keys.
             key = "batch-" + sha256("\n".join(uids).encode("utf-8", "surrogatepass")).hexdigest()

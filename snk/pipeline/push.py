@@ -118,15 +118,16 @@ class Push:
             for file in folder.path.glob(".*"):
                 file.unlink()
         self.proofs.refresh()
-        for portion in self._space.uids.portions():
-            if portion in self.proofs:
-                self._space.uids.file(portion).unlink()
+        for ours in (self._space.uids, self._space.doubts):
+            for portion in ours.portions():
+                if portion in self.proofs:
+                    ours.file(portion).unlink()
         self.refresh()
 
     async def close(self) -> None:
         """Close all connections and files."""
         for parcels in self.open:
-            parcels.uids.close()
+            parcels.close()
         await self._sink.close()
 
     def refresh(self) -> None:
@@ -182,7 +183,7 @@ class Push:
         if portion is None:
             return False
         try:
-            self._current = Parcels(self._space, portion, self._mapper, self._sink.sending.batch)
+            self._current = Parcels(self._space, portion, self._mapper, self._sink.sending)
         except OSError as error:
             self.block(error)
             return False
@@ -207,19 +208,23 @@ class Push:
 
     async def _deliver(self, parcels: Parcels, item: Item, stop: asyncio.Event) -> None:
         """Send a record until it is acknowledged, its portion is set aside, or it is time to stop."""
-        backoff, conflicts, perhaps_sent = self._retry, 0, parcels.resumed
+        backoff, conflicts = self._retry, 0
         while not (stop.is_set() or parcels.trouble):
             if not self.breaker.admits(self.on_wire, monotonic()):
                 await pause(stop, self._closed_seconds())
                 continue
             answer = await self._answer(parcels, item)
             if answer is None:
-                perhaps_sent = True
                 continue
-            perhaps_sent |= answer.resent
+            # A batch may conflict because of one of its records, so no conflict tells that all are stored.
+            perhaps_sent = not item.parcel.batch and parcels.doubts.has(item.uids[0])
             outcome = self._sink.judge(answer, perhaps_sent=perhaps_sent, patient=conflicts < CONFLICT_TRIES)
             if outcome in ("done", "stored"):
                 self._acknowledged(parcels, item, stored=outcome == "stored")
+                return
+            if outcome == "refused" and item.parcel.batch:
+                for single in item.singles:
+                    await self._deliver(parcels, single, stop)
                 return
             conflicts += answer.status == CONFLICT
             self._not_taken(parcels, item, answer, outcome)
@@ -228,8 +233,12 @@ class Push:
                 backoff = backoff.failed()
 
     async def _answer(self, parcels: Parcels, item: Item) -> Answered | None:
-        """The answer to a record; None if there was none, so that it must be sent again."""
+        """The answer to a record; None if there was none, so that it must be sent again.
+
+        Records stay in doubt if there is none, also if the lane is cancelled meanwhile.
+        """
         self.on_wire += 1
+        known = [uid for uid in item.uids if not parcels.doubts.begin(uid)]
         try:
             answer = await self._sink.send(item.parcel, patience=self.breaker.patience)
         except NoAnswer as error:
@@ -238,11 +247,15 @@ class Push:
             self.breaker.trip(str(error), monotonic(), random.random())  # noqa: S311 - jitter
             if error.sent:
                 self._ambiguous(parcels)
+            else:
+                parcels.known(known)
             return None
         finally:
             self.on_wire -= 1
         if answer.resent:
             self._ambiguous(parcels)
+        else:
+            parcels.known(known)
         return answer
 
     def _ambiguous(self, parcels: Parcels) -> None:
@@ -258,8 +271,7 @@ class Push:
         if self._tries:
             self._tries.pop((parcels.portion, item.uids[0]), None)
         try:
-            for uid in item.uids:
-                parcels.uids.add(uid)
+            parcels.acknowledged(item)
         except OSError as error:
             self.block(error)
 
@@ -297,7 +309,6 @@ class Push:
                 self.block(error)
                 return
             self.open.remove(parcels)
-            parcels.uids.close()
         for parcels in self.open:
             if parcels.uids.dirty:
                 try:
@@ -309,19 +320,26 @@ class Push:
         portion, frame = parcels.portion, parcels.portion.frame
         iso = self._space.grid.iso(frame)
         await asyncio.to_thread(parcels.uids.save)
-        if not parcels.trouble:
-            done = parcels.done()
-            await asyncio.to_thread(self.proofs.add, portion, done)
-            parcels.uids.remove()
-            self.failing.over(frame)
-            self._tries = {key: tries for key, tries in self._tries.items() if key[0] != portion}
-            log.debug("frame_done", frame=iso, part=portion.part, records=done.count)
-        elif parcels.refused:
+        if parcels.refused:
             await asyncio.to_thread(self._refused.add, portion, iso, parcels.trouble, parcels.uid)
+            self._forget(portion)
             log.error("frame_quarantined", frame=iso, part=portion.part, reason=parcels.trouble, uid=parcels.uid)
-        else:
+        elif parcels.trouble:
             self.failing.failed(frame, parcels.trouble, monotonic(), random.random())  # noqa: S311 - jitter
             log.warning("push_failed", frame=iso, part=portion.part, reason=parcels.trouble)
+        elif not parcels.left:  # otherwise it was time to stop
+            done = parcels.done()
+            await asyncio.to_thread(self.proofs.add, portion, done)
+            self._forget(portion)
+            log.debug("frame_done", frame=iso, part=portion.part, records=done.count)
+        parcels.close()
+        if portion in self.proofs:
+            parcels.remove()
+
+    def _forget(self, portion: Portion) -> None:
+        """A portion does not fail any more."""
+        self.failing.over(portion.frame)
+        self._tries = {key: tries for key, tries in self._tries.items() if key[0] != portion}
 
     def block(self, error: OSError) -> None:
         """Send nothing until the space can be written again."""

@@ -6,6 +6,7 @@
     sss/seen/20261125T000000Z.seen          the uids of a frame that is looked at again; .final once it is not
     sss/quarantine/20261125T000000Z.json    why a frame cannot be stored
     rss/uids/20261125T000000Z.uids          the uids that the receiving server acknowledged
+    rss/uids/20261125T000000Z.doubts        which others it may have stored, too
     rss/done/20261125T000000Z.json          the proof of a frame; 20261125.jsonl holds those of a day
     rss/quarantine/20261125T000000Z.json    why a frame cannot be pushed
 
@@ -24,7 +25,7 @@ from snk.errors import SettingsError
 from snk.files.atomic import sync_folder
 from snk.pipeline.frame import Grid, Portion
 
-FRAME, SEEN, FINAL, UIDS, DONE, DAY = ".jsonl", ".seen", ".final", ".uids", ".json", ".jsonl"
+FRAME, SEEN, FINAL, UIDS, DOUBTS, DONE, DAY = ".jsonl", ".seen", ".final", ".uids", ".doubts", ".json", ".jsonl"
 ALL_THE_SAME_SECONDS = 10.0
 """Changes of a folder are a hint when to look; what decides is that it is looked at in any case."""
 STEP_NS = 100_000_000
@@ -76,6 +77,7 @@ class Space:
         self.final = Folder(self.sss / "seen", FINAL, grid)
         self.unfit = Folder(self.sss / "quarantine", DONE, grid)
         self.uids = Folder(self.rss / "uids", UIDS, grid)
+        self.doubts = Folder(self.rss / "uids", DOUBTS, grid)
         self.done = Folder(self.rss / "done", DONE, grid)
         self.refused = Folder(self.rss / "quarantine", DONE, grid)
 

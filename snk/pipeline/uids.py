@@ -19,7 +19,6 @@ class UidFile:
     """One file, which is created by the first record.
 
     Attributes:
-        begun: whether it existed before: some of its portion may have been sent.
         dirty: how many records were written since they were forced to disk.
     """
 
@@ -29,7 +28,6 @@ class UidFile:
         Raises:
             OSError: it cannot be opened.
         """
-        self.begun = file.exists()
         self.dirty = 0
         self._file = file
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -56,14 +54,14 @@ class UidFile:
         """How many records were acknowledged before the file was opened; asked once, and not together with ``has``."""
         return sum(1 for _ in self._known)
 
-    def add(self, uid: str) -> None:
-        """Note that a record was acknowledged.
+    def add(self, *uids: str) -> None:
+        """Note that records were acknowledged.
 
         Raises:
             OSError: it cannot be written. It is not forgotten: see `save`.
         """
-        self._unsaved += json.dumps(uid).encode() + b"\n"
-        self.dirty += 1
+        self._unsaved += b"".join(json.dumps(uid).encode() + b"\n" for uid in uids)
+        self.dirty += len(uids)
         self.save()
 
     def save(self) -> None:

@@ -69,6 +69,7 @@ async def test_a_disk_that_is_full_again_and_again_loses_nothing(
         _fill(small, random.choice((0, 4 * KIB, 8 * KIB, 16 * KIB, 40 * KIB)))
         await pair.until(lambda: pair.logs().count("space_unwritable") > before)  # noqa: B023
         (small / "filler").unlink()
+        await pair.until(lambda: pair.logs().count("space_writable") == pair.logs().count("space_unwritable"))
     await pair.all_arrived(frames, 120)
     assert max(Counter(pair.receiver.received).values()) == 1
     assert not pair.set_aside()

@@ -34,7 +34,6 @@ def test_a_file_has_what_earlier_runs_noted_as_often_as_they_did(runs: list[list
             noted(file, run)
         left = Counter(uid for run in runs for uid in run)
         made = UidFile(file)
-        assert made.begun
         for uid in asked:
             assert made.has(uid) == (left[uid] > 0)
             left[uid] -= left[uid] > 0
@@ -69,9 +68,8 @@ def test_what_a_crash_left_before_whole_lines_is_passed_over(tmp_path: Path, hol
     counted.close()
 
 
-def test_a_file_that_did_not_exist_is_not_begun(tmp_path: Path) -> None:
+def test_a_file_that_did_not_exist_has_nothing(tmp_path: Path) -> None:
     made = UidFile(tmp_path / "frame.uids")
-    assert not made.begun
     assert not made.has("a")
     made.close()
     made.remove()
