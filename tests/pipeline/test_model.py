@@ -555,18 +555,16 @@ def test_from_any_state_that_a_crash_can_leave_every_frame_is_done_once(
         made.check()
 
 
-ONE = History(2, (Known("u0", 0, 0.0, 0, twice=False), Known("u1", 0, 10.0, 0, twice=False)), seed=1)
 SEVERAL = History(3, LATE, seed=7)
 
 
 @pytest.mark.parametrize(
     ("history", "place", "first"),
     [
-        (ONE, "snk.pipeline.holding.sync_folder", 80),
         (SEVERAL, "snk.pipeline.framefile.sync_folder", 30),
         (SEVERAL, "snk.pipeline.space.sync_folder", 81),
     ],
-    ids=["a proof that pull believes too soon", "frames", "proofs and uids"],
+    ids=["frames", "proofs and uids"],
 )
 def test_names_that_are_not_forced_to_disk_would_lose_records(history: History, place: str, first: int) -> None:
     def tried() -> None:
