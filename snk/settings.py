@@ -22,7 +22,11 @@ class SettingsTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_PLAIN = {"model_type": "write it as a table", "tuple_type": 'write a list, such as ["one", "two"]'}
+_PLAIN = {
+    "timezone_aware": "write it with a zone, such as 2026-11-25T00:00:00Z",
+    "model_type": "write it as a table",
+    "tuple_type": 'write a list, such as ["one", "two"]',
+}
 """What is right, where pydantic's own words are about Python."""
 T = TypeVar("T", bound=SettingsTable)
 
@@ -107,7 +111,7 @@ def _explain(error: ValidationError, table: str, model: type[SettingsTable]) -> 
         elif fault["type"] == "missing":
             yield f"{name} is missing"
         else:
-            value = "" if _has_secrets(kinds[-1]) else f" is {fault['input']!r}"
+            value = "" if _has_secrets(kinds[-1]) else f" is {_shown(fault['input'])}"
             message = _PLAIN.get(fault["type"], fault["msg"].removeprefix("Value error, "))
             yield f"{name}{value}: {message[:1].lower()}{message[1:]}"
 
@@ -140,6 +144,11 @@ def _inside(kind: Any, part: int | str) -> Any:
     if get_origin(kind) is (tuple if isinstance(part, int) else dict) and _fields(inner[-1]):
         return inner[-1]
     return None
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it, as far as that differs from Python."""
+    return str(value.isoformat()) if hasattr(value, "isoformat") else repr(value)
 
 
 def _written(table: str, place: list[int | str]) -> str:

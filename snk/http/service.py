@@ -19,13 +19,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen, and the names of the settings that say so."""
+    """Where to listen, and the names of the settings that say so.
+
+    Attributes:
+        guard_hint: how clients are made to say who they are, if not by a token.
+    """
 
     host: str
     port: int
     host_name: str = "host"
     port_name: str = "port"
     token_name: str = "token"  # noqa: S105 - the name of a setting
+    guard_hint: str = ""
 
 
 def listening(address: Address, *, guarded: bool) -> socket.socket:
@@ -51,8 +56,8 @@ def listening(address: Address, *, guarded: bool) -> socket.socket:
         raise ServiceUnfit(f"Cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
     if not guarded and not is_loopback(bound.getsockname()[0]):
         bound.close()
-        to_a_token = f"Set {address.token_name}, such as to the output of `openssl rand -hex 32`"
-        hint = f"{to_a_token}, or {address.host_name} to 127.0.0.1"
+        token = f"Set {address.token_name}, such as to the output of `openssl rand -hex 32`"
+        hint = f"{address.guard_hint or token}, or set {address.host_name} to 127.0.0.1"
         raise SettingsError(f"{address.host_name} is {host!r}, which other machines can reach", hint=hint)
     return bound
 

@@ -89,7 +89,7 @@ class Reading:
         if isinstance(uid, int) and not isinstance(uid, bool):
             return str(uid)
         shown = "nothing" if uid is None else repr(uid)[:SHOWN_CHARACTERS]
-        raise Unfit(f"record {number} has {shown} at {self._uid_path!r}, and not a text or a whole number as its uid")
+        raise Unfit(f"record {number} has {shown} at {self._uid_path!r}, where a text or a whole number identifies it")
 
     def _json(self, body: IO[bytes], told: "Page") -> Iterator[tuple[Json, bytes]]:
         if _size(body) > MOST_WHOLE_BYTES:

@@ -11,8 +11,9 @@ import structlog
 from snk.errors import SettingsError
 from snk.pipeline.mapping import Mapper, Unfit
 from snk.pipeline.page import NoPage
+from snk.pipeline.run_pull import ANSWERED
 from snk.pipeline.settings import Pipeline
-from snk.pipeline.setup import asking_of, pulling_of
+from snk.pipeline.setup import asking_of, pulling_of, space_of
 from snk.pipeline.source import Failed, Source
 
 MOST_RECORDS = 100
@@ -58,7 +59,7 @@ async def taken(settings: Pipeline) -> Sample:
     due = looking.due(time.time(), settings.delay_seconds)
     frames = {due.pairs[0][0], due.pairs[-1][1]} if due else set()
     async with Source(asking_of(settings), Path(tempfile.gettempdir())) as source:
-        source.answered = True
+        source.answered = (space_of(settings).sss / ANSWERED).exists()
         for frame in sorted(frames):
             try:
                 async with asyncio.timeout(MOST_SECONDS):

@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep, time_ns
 
+import structlog
+
 from snk.errors import SettingsError
 from snk.files.atomic import sync_folder
 from snk.pipeline.frame import Grid, Portion
@@ -35,6 +37,8 @@ SPARE = 10
 RETRY_SECONDS = 0.1
 WAIT_SECONDS = 10.0
 """A process that was killed, or whose parent was, may hold its space a little longer."""
+
+log = structlog.get_logger()
 
 
 class Folder:
@@ -123,6 +127,8 @@ def held(own: Path, what: str) -> Iterator[None]:
     try:
         deadline = monotonic() + WAIT_SECONDS
         while not _locked(descriptor):
+            if deadline - monotonic() > WAIT_SECONDS - RETRY_SECONDS:
+                log.warning("space_in_use", space=str(own), effect="waits for its process to end")
             if monotonic() > deadline:
                 hint = "End it first, or name another folder"
                 raise SettingsError(f"Another `{what}` works in {str(own)!r}", hint=hint)

@@ -11,6 +11,7 @@ from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from snk import __version__
 from snk.errors import RowRefused, SnkError
@@ -23,6 +24,7 @@ from snk.serve.entry import Entry
 from snk.serve.problem import Problem, invalid, of_database
 
 MINUTE_SECONDS = 60
+WRONG_METHOD = 405
 
 log = structlog.get_logger()
 
@@ -153,6 +155,12 @@ def _add_store(app: FastAPI, endpoints: Endpoints, entry: Entry, *, batch: bool)
         return await endpoints.store(request, client, batch=batch)
 
 
+def _methods(app: FastAPI, path: str) -> set[str]:
+    """The methods that a path knows."""
+    routes = (route for route in app.routes if isinstance(route, Route) and route.path_regex.match(path))
+    return {method for route in routes for method in route.methods or ()}
+
+
 def _answer_errors(app: FastAPI) -> None:
     reminder = Reminder()
 
@@ -172,9 +180,12 @@ def _answer_errors(app: FastAPI) -> None:
         return Problem(500, "defect", "The service failed; its log tells why").response
 
     @app.exception_handler(HTTPException)
-    async def framework(_: Request, error: HTTPException) -> Response:
+    async def framework(request: Request, error: HTTPException) -> Response:
         kind = {404: "not-found", 405: "wrong-method"}.get(error.status_code, "invalid-request")
-        return Problem(error.status_code, kind, str(error.detail), headers=error.headers).response
+        headers = {**(error.headers or {})}
+        if error.status_code == WRONG_METHOD:  # the framework tells those of one route, and a path has several
+            headers["allow"] = ", ".join(sorted(_methods(app, request.url.path)))
+        return Problem(error.status_code, kind, str(error.detail), headers=headers).response
 
     @app.exception_handler(RequestValidationError)
     async def parameters(_: Request, error: RequestValidationError) -> Response:

@@ -185,3 +185,29 @@ def test_a_file_of_doubts_that_is_not_whole_counts_as_a_kill(tmp_path: Path) -> 
     after = Doubts(file, 1)
     after.meet("a")
     assert after.has("a")
+
+
+async def test_verify_tells_whether_the_receiving_database_was_compared(one: Pair) -> None:
+    one.configure()
+    one.start("pull")
+    one.start("push")
+    await one.until(one.finished)
+    assert "database was not compared" in await asyncio.to_thread(one.run, "verify", code=0)
+    told = json.loads(await asyncio.to_thread(one.run, "verify", "--json", code=0))
+    assert (told["equal"], told["database"], told["records"]) == (True, False, RECORDS)
+
+
+async def test_the_doctor_does_not_believe_a_404_that_was_never_a_200(one: Pair) -> None:
+    async def nothing(_: web.Request) -> web.StreamResponse | None:
+        return web.Response(status=404)
+
+    one.sender.answer = nothing
+    one.configure()
+    assert "it answers 404" in await asyncio.to_thread(one.run, "doctor", code=1)
+
+
+async def test_a_second_run_is_told_that_the_pipeline_runs_already(one: Pair) -> None:
+    one.configure()
+    one.start("run")
+    await one.until(one.finished)
+    assert "Another `snk pipeline pull` works in" in await asyncio.to_thread(one.run, "run", code=2)

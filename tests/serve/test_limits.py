@@ -206,3 +206,9 @@ async def test_a_client_that_asks_too_often_is_told_when_to_come_back(records: D
                 return await ask("alice") == 200
 
             await until(again, "the client to be let in again")
+
+
+async def test_a_wrong_method_is_told_all_that_the_path_knows(service: ServeProcess) -> None:
+    async with aiohttp.ClientSession(service.url) as client, client.delete("/v1/records") as answer:
+        assert answer.status == 405
+        assert answer.headers["Allow"] == "GET, POST"

@@ -17,6 +17,7 @@ from snk.pipeline.sample import check_sample
 from snk.pipeline.service import PAGES
 from snk.pipeline.settings import Pipeline, load_settings
 from snk.pipeline.setup import known_of, space_of
+from snk.pipeline.space import held
 from snk.pipeline.status import Status, Watcher
 from snk.pipeline.supervise import Supervisor
 from snk.settings import config_path
@@ -36,6 +37,9 @@ def run(*, log_format: LogFormat = "console", config: Config = None) -> None:
     space = space_of(settings)
     space.make(space.sss)
     space.make(space.rss)
+    for own, name in ((space.sss, "pull"), (space.rss, "push")):
+        with held(own, f"snk pipeline {name}"):
+            pass  # both are free: their processes hold them from now on
     uvloop.run(check_sample(settings))
     supervisor = Supervisor(config_path(config), log_format)
     with listening(address, guarded=token is not None) as bound:

@@ -30,10 +30,12 @@ def _lines(status: Status) -> Iterator[str]:
         yield f"{status.loaded:,} of them found in the database, {status.accepted:,} accepted and not found yet"
     eta = "" if not status.eta_seconds else f", about {_span(status.eta_seconds)} left"
     yield f"{status.missing:,} missing, {status.pulled:,} pulled, {status.pushing:,} being pushed{eta}"
-    rate = f"{status.push.per_second:,.0f} records/s" if status.push.fresh else "push does not run"
-    yield f"{status.quarantined:,} in quarantine; lag {_span(status.lag_seconds)}; {rate}"
-    if status.ambiguous or status.stored:
-        yield f"{status.ambiguous:,} answers were lost and asked for again; {status.stored:,} records were there before"
+    rate = f"; {status.push.per_second:,.0f} records/s" if status.push.fresh else ""
+    yield f"{status.quarantined:,} in quarantine; lag {_span(status.lag_seconds)}{rate}"
+    if status.ambiguous:
+        yield f"{counted(status.ambiguous, 'request')} had no answer, and was sent again"
+    if status.stored:
+        yield f"{counted(status.stored, 'record')} the receiving server had from before"
     quota = f" of {_size(status.quota_bytes)}" if status.quota_bytes else ""
     yield f"{_size(status.disk_bytes)}{quota} on disk"
     for trouble in status.troubles:

@@ -47,10 +47,18 @@ def verify(
     verdicts = uvloop.run(_verify(settings, first, last, share, seed, quiet=as_json))
     different = [verdict for verdict in verdicts if verdict.sign != EQUAL]
     if as_json:
-        document = {"equal": not different, "frames": len(verdicts), "different": [asdict(each) for each in different]}
+        document = {
+            "equal": not different,
+            "frames": len(verdicts),
+            "records": sum(verdict.source for verdict in verdicts),
+            "database": bool(digest_url_of(settings)),
+            "different": [asdict(each) for each in different],
+        }
         print(json.dumps(document))
     else:
         _print(verdicts, different)
+        if not digest_url_of(settings):
+            print("The receiving database was not compared: pipeline.sink.digest_url is not set")
     raise typer.Exit(1 if different else 0)
 
 

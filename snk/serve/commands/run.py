@@ -24,7 +24,8 @@ def run(
     hear_ctrl_c()
     settings = load_settings(config)
     configure_log(log_format, "info")
-    address = Address(settings.host, settings.port, "serve.host", "serve.port", "[serve.auth]")
+    hint = "Name clients in [serve.auth], such as [[serve.auth.tokens]]"
+    address = Address(settings.host, settings.port, "serve.host", "serve.port", guard_hint=hint)
     with listening(address, guarded=settings.auth.closed) as bound:
         uvloop.run(_run(settings, bound))
 
