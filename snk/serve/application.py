@@ -182,9 +182,9 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         kind = {404: "not-found", 405: "wrong-method"}.get(error.status_code, "invalid-request")
-        headers = {**(error.headers or {})}
+        headers = dict(error.headers or {})
         if error.status_code == WRONG_METHOD:  # the framework tells those of one route, and a path has several
-            headers["allow"] = ", ".join(sorted(_methods(app, request.url.path)))
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
         return Problem(error.status_code, kind, str(error.detail), headers=headers).response
 
     @app.exception_handler(RequestValidationError)
