@@ -5,6 +5,7 @@ removes proofs, and then keeps a floor: all frames below it were done.
 """
 
 import json
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -108,6 +109,8 @@ class Proofs:
         self._single: dict[Portion, Done | None] = {}
         self._days: dict[str, _Day] = {}
         self._mark = (0, 0)
+        # A thread may add a proof while another looks at the folder, and has not seen its file.
+        self._changing = threading.Lock()
 
     def __contains__(self, portion: Portion) -> bool:
         if portion.frame < self.floor:
@@ -124,6 +127,11 @@ class Proofs:
         if mark == self._mark:
             return False
         self._mark = mark if time.time_ns() - state.st_mtime_ns > STEP_NS else (0, 0)
+        with self._changing:
+            self._look()
+        return True
+
+    def _look(self) -> None:
         self.floor = read_floor(self._space)
         single = (
             self._space.done.portions()
@@ -139,7 +147,6 @@ class Proofs:
         self.supplements = frozenset(supplements.union(portion for portion in self._single if portion.part))
         own = Intervals.of((portion.frame, portion.frame) for portion in self._single if not portion.part)
         self.frames = union((Intervals.of([(0, self.floor - 1)]), own, frames))
-        return True
 
     def add(self, portion: Portion, done: Done) -> None:
         """Write a proof; it is on disk on return.
@@ -148,11 +155,12 @@ class Proofs:
             OSError: it cannot be written.
         """
         space.replace(self._space.done.file(portion), _text(done))
-        self._single[portion] = done
-        if portion.part:
-            self.supplements |= {portion}
-        else:
-            self.frames |= Intervals(((portion.frame, portion.frame),))
+        with self._changing:
+            self._single[portion] = done
+            if portion.part:
+                self.supplements |= {portion}
+            else:
+                self.frames |= Intervals(((portion.frame, portion.frame),))
 
     def totals(self) -> Totals:
         """The sums over all proofs that are there."""

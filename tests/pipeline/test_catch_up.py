@@ -9,7 +9,7 @@ from tests.kit.pipeline import Pair, minutes_ago, record, second_ago
 HOUR, TWO_DAYS = 60, 2 * 24 * 60
 
 
-@pytest.mark.parametrize("minutes", [10 * HOUR, pytest.param(TWO_DAYS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("minutes", [3 * HOUR, pytest.param(TWO_DAYS, marks=pytest.mark.long)])
 async def test_two_days_of_shutdown_are_caught_up_by_themselves(pair: Pair, minutes: int) -> None:
     pair.base = minutes_ago(minutes)
     pair.sender.records = [record(str(minute), pair.start_of(minute)) for minute in range(minutes)]

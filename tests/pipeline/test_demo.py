@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -88,8 +89,8 @@ def change(server: PostgresServer, port: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_left_when_it_is_stopped(number: int, place: Path) -> None:
+def test_nothing_is_left_when_it_is_stopped(place: Path) -> None:
+    number = random.choice((signal.SIGINT, signal.SIGTERM))
     environment = {**os.environ, "TMPDIR": str(place)}
     with subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout

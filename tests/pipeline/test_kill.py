@@ -33,13 +33,9 @@ async def _kill(pair: Pair, name: str, progress: Callable[[], int], end: int, ki
         process = pair.start(name)
 
 
-@pytest.mark.parametrize("in_flight", [1, 8])
 @pytest.mark.parametrize(
-    ("frames", "kills"),
-    [
-        pytest.param(300, 3, id="short"),
-        pytest.param(5000, 10, id="long", marks=pytest.mark.long),
-    ],
+    ("frames", "kills", "in_flight"),
+    [(300, 3, 1), (300, 3, 8), pytest.param(5000, 10, 8, marks=pytest.mark.long)],
 )
 async def test_killed_at_random_moments_nothing_is_lost_and_only_what_was_under_way_is_sent_twice(
     pair: Pair, frames: int, kills: int, in_flight: int, run: int
