@@ -92,10 +92,9 @@ class Holding:
 
     def next_part(self, frame: int) -> int:
         """The number of the next portion of a frame: 0 if it was never pulled."""
-        if frame not in self.pulled:
-            return 0
         parts = [portion.part for portion in self._there | self.proofs.supplements if portion.frame == frame]
-        return max([self.kept[frame].parts if frame in self.kept else 1, *(part + 1 for part in parts)])
+        kept = self.kept[frame].parts if frame in self.kept else 0
+        return max([kept, int(frame in self.pulled), *(part + 1 for part in parts)])
 
     def before(self, frame: int) -> list[Seen]:
         """The uids of a frame and its neighbours, as far as they are kept."""

@@ -131,11 +131,12 @@ class Pull:
             if not kept.final:
                 age = looking.next_age(kept.age, empty=not kept.records)
                 self._looks[frame] = looking.grid.start(frame + 1) + age
-        self.refresh()
+        await self.refresh()
 
-    def refresh(self) -> None:
+    async def refresh(self) -> None:
         """See what others did: proofs, and frames that a person lets try again."""
-        self.holding.refresh()
+        async with self._storing:  # otherwise a frame that is being stored could be taken for missing
+            self.holding.refresh()
         self._set_aside = self._unfit.portions()
 
     async def release(self) -> None:

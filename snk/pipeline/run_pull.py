@@ -58,7 +58,7 @@ async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
                 (space.sss / ANSWERED).touch()
         try:
             if look.due() or pull.blocked:
-                pull.refresh()
+                await pull.refresh()
                 await pull.release()
                 pull.unblock()
                 look.took(time.monotonic() - now)

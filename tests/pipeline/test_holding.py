@@ -176,3 +176,11 @@ def test_a_proof_is_forced_to_disk_before_its_frame_is_removed(space: Space, mon
     disk = Disk(monkeypatch)
     assert holding.release() == 1
     assert disk.forced[0] == "done"
+
+
+def test_a_frame_that_is_held_is_never_pulled_as_a_new_one(space: Space) -> None:
+    """A pull as a new frame would find its own records known, and store an empty frame over them."""
+    holding = loaded(space)
+    pulled(space, holding, 0, "a", "b")
+    holding.pulled = holding.pulled.without([0])
+    assert holding.next_part(0) == 1

@@ -344,7 +344,7 @@ class World:
         """The upkeep of pull."""
         assert self.pull
         try:
-            self.pull.refresh()
+            await self.pull.refresh()
             await self.pull.release()
             self.pull.unblock()
         except OSError as error:
@@ -353,7 +353,7 @@ class World:
     def release_now(self) -> None:
         """Pull acts at the very moment at which push, or the machine, ends."""
         if self.pull and self.disk.log[-1].startswith("rss"):
-            self.pull.refresh()
+            self.pull.holding.refresh()
             self.pull.holding.release()
 
     def proofs(self) -> Proofs:
