@@ -34,6 +34,7 @@ from snk.pipeline.troubles import Failing
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.02
 RETRY_SECONDS = 0.5
+GROUP_RECORDS = 100
 PROBE_BYTES = 64 * 1024
 TOO_MANY = 429
 TURNS = 5
@@ -57,7 +58,7 @@ class Push:
         sent: how many records were acknowledged since the start.
         resent: how many requests were sent again because their answers were lost.
         more: set when there is something to send.
-        noted: set when something was acknowledged or given up.
+        noted: set when a portion is over, or so many records were acknowledged that they are forced to disk.
         on_wire: how many requests are under way.
         grid: the frames.
     """
@@ -90,16 +91,6 @@ class Push:
     def slots(self) -> int:
         """How many requests may be under way."""
         return self._sink.sending.slots
-
-    @property
-    def dirty(self) -> int:
-        """How many acknowledged records may not be on disk."""
-        return sum(parcels.uids.dirty for parcels in self.open)
-
-    @property
-    def ending(self) -> bool:
-        """Whether a portion is over and not proven yet."""
-        return any(parcels.over for parcels in self.open)
 
     @property
     def stale(self) -> bool:
@@ -161,7 +152,8 @@ class Push:
                 await self._deliver(parcels, item, stop)
             finally:
                 parcels.under_way -= 1
-                self.noted.set()
+                if parcels.over or parcels.uids.dirty >= GROUP_RECORDS:
+                    self.noted.set()
 
     def _take(self) -> tuple[Parcels, Item] | None:
         """The next record; None if there is none now."""

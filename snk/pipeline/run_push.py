@@ -14,10 +14,8 @@ from snk.pipeline.report import Report, me, tell
 from snk.pipeline.space import Look, Space
 
 GROUP_SECONDS = 0.1
-GROUP_RECORDS = 100
 LOOK_SECONDS = 0.2
 TELL_SECONDS = 1.0
-IDLE_SECONDS = 1.0
 COMPACT_SECONDS = 60.0
 DAY_SECONDS = 86_400
 STOP_SECONDS = 3.0
@@ -49,13 +47,9 @@ async def run_push(push: Push, space: Space, loaded: Loaded | None, stop: asynci
 async def _finish(push: Push, stop: asyncio.Event) -> None:
     """Prove what is over, and force UID files to disk in groups: of so many records, or after so long a time."""
     while not stop.is_set():
-        await _wait(push.noted, IDLE_SECONDS)
+        await _wait(push.noted, GROUP_SECONDS)
         push.noted.clear()
         await push.finish()
-        until = time.monotonic() + GROUP_SECONDS
-        while push.dirty < GROUP_RECORDS and not push.ending and (left := until - time.monotonic()) > 0:
-            await _wait(push.noted, left)
-            push.noted.clear()
 
 
 async def _upkeep(push: Push, space: Space, loaded: Loaded | None, stop: asyncio.Event) -> None:
