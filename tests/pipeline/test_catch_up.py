@@ -16,7 +16,7 @@ async def test_two_days_of_shutdown_are_caught_up_by_themselves(pair: Pair, minu
     pair.configure()
     pair.start("pull")
     pair.start("push")
-    await pair.all_arrived(minutes, 300)
+    await pair.all_arrived(minutes, 600)
     assert len(pair.receiver.received) == len(pair.receiver.stored)
     status = await asyncio.to_thread(pair.status)
     assert (status["missing"], status["quarantined"]) == (0, 0)

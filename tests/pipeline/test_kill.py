@@ -28,7 +28,7 @@ async def _kill(pair: Pair, name: str, progress: Callable[[], int], end: int, ki
     """Run a process, kill it at so many random moments of its progress, and start it again each time."""
     process = pair.start(name)
     for moment in sorted(random.randrange(end) for _ in range(kills)):
-        await pair.until(lambda: progress() >= moment, 300)  # noqa: B023 - it is waited for here
+        await pair.until(lambda: progress() >= moment, 600)  # noqa: B023 - it is waited for here
         pair.kill(process)
         process = pair.start(name)
 
@@ -48,7 +48,7 @@ async def test_killed_at_random_moments_nothing_is_lost_and_only_what_was_under_
         _kill(pair, "pull", lambda: len(set(sender.asked)), frames, kills),
         _kill(pair, "push", lambda: len(receiver.stored), len(sender.records), kills),
     )
-    await pair.all_arrived(frames, 300)
+    await pair.all_arrived(frames, 600)
     assert receiver.stored == {each["uid"]: each for each in sender.records}
     assert len(receiver.twice) <= kills * in_flight
     assert set(receiver.twice) <= {key for key, count in Counter(receiver.received).items() if count > 1}

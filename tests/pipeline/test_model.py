@@ -258,6 +258,9 @@ class World:
                 break
         else:
             raise AssertionError(f"it does not end: {self._left()}")
+        self.disk.faults = []
+        if self.pull:
+            await self._release()  # as it is done now and then, whether anything has changed or not
         await self._end()
 
     async def guarded(self) -> None:
