@@ -28,7 +28,7 @@ class BackendStatus:
         breaker: ``closed`` if lines may be sent, ``tripped`` by failures, or ``paused`` by an answer, whatever else
             keeps lines from being sent.
         reason: why it is not alive.
-        held_seconds: for how long a person has paused it; 0 if nobody has.
+        held_seconds: how long `snk handoff pause` has held it; 0 if it does not.
         pending_lines: whole lines that are neither done nor dead letters.
         pending_bytes: of the logs that hold them.
         oldest_seconds: the age of the oldest log that holds some; 0 if there is none.

@@ -2,7 +2,7 @@
 
 A JWT lives for at most five minutes (RFC 7519, RFC 8725). The client keeps it until shortly before it ends, so that a
 signature is made once in four minutes and not once per request. The file of the key is read again for every JWT:
-whoever replaces it changes the key without a restart.
+to change the key, replace the file; no restart is needed.
 """
 
 import base64
@@ -194,7 +194,7 @@ class Credentials:
         self._minted_at = float("-inf")
 
     def header(self) -> str | None:
-        """The header's value for a request that is sent now; None if nothing is to be sent.
+        """The header's value for a request that is sent now; None if there is no such header.
 
         Call it once at the start: only then is a wrong file of the key an error. Later, while the file is replaced
         or missing, the last key is used.

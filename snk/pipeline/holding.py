@@ -141,12 +141,6 @@ class Holding:
                 total += file.stat().st_blocks * 512
         return total
 
-    def forget(self, portion: Portion) -> None:
-        """A portion was looked at in vain for the last time, because it cannot be stored."""
-        kept = self.kept.get(portion.frame)
-        if kept:
-            self._looked(portion.frame, kept, final=True)
-
     def release(self) -> int:
         """Remove what was pushed, and uids that nobody needs any more; return how many frames were removed."""
         pushed = [portion for portion in self._there if portion in self.proofs and self._is_kept(portion)]

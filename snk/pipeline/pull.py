@@ -28,12 +28,11 @@ from snk.pipeline.quarantine import Quarantine
 from snk.pipeline.schedule import Looking, Turns
 from snk.pipeline.seen import Settled
 from snk.pipeline.source import Failed, NotOver, Source
-from snk.pipeline.space import Space, replace
+from snk.pipeline.space import Space, probe
 from snk.pipeline.troubles import Failing
 
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.05
-PROBE_BYTES = 64 * 1024
 RETRY = Backoff(0.5, 60.0)
 DOUBTS = 3
 """So often a frame is asked for none of whose records has a uid, before it is set aside."""
@@ -302,8 +301,7 @@ class Pull:
             OSError: it cannot.
         """
         if self.blocked:
-            replace(self._space.sss / "probe", bytes(PROBE_BYTES))
-            (self._space.sss / "probe").unlink()
+            probe(self._space.sss)
             log.info("space_writable", effect="frames are pulled again")
         self.blocked = ""
 

@@ -10,7 +10,6 @@ its end the next frame is opened, while the answers of the last records are stil
 
 import asyncio
 import random
-from contextlib import suppress
 from time import monotonic
 
 import structlog
@@ -28,14 +27,13 @@ from snk.pipeline.proof import Proofs
 from snk.pipeline.quarantine import Quarantine
 from snk.pipeline.schedule import Turns
 from snk.pipeline.sink import Sink
-from snk.pipeline.space import Space, replace
+from snk.pipeline.space import Space, probe
 from snk.pipeline.troubles import Failing
 
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 GROUP_RECORDS = 100
-PROBE_BYTES = 64 * 1024
 TOO_MANY = 429
 TURNS = 5
 """After so many tries of a record another frame gets its turn."""
@@ -56,7 +54,6 @@ class Push:
         waiting: the frames that wait.
         blocked: why nothing is sent at all, such as a full disk; empty if nothing is wrong.
         sent: how many records were acknowledged since the start.
-        resent: how many requests were sent again because their answers were lost.
         more: set when there is something to send.
         noted: set when a portion is over, or so many records were acknowledged that they are forced to disk.
         on_wire: how many requests are under way.
@@ -71,7 +68,6 @@ class Push:
         self.waiting = Intervals()
         self.blocked = ""
         self.sent = 0
-        self.resent = 0
         self.more = asyncio.Event()
         self.noted = asyncio.Event()
         self.on_wire = 0
@@ -238,21 +234,17 @@ class Push:
                 self.breaker.late()
             self.breaker.trip(str(error), monotonic(), random.random())  # noqa: S311 - jitter
             if error.sent:
-                self._ambiguous(parcels)
+                parcels.tally.ambiguous += 1
             else:
                 parcels.known(known)
             return None
         finally:
             self.on_wire -= 1
         if answer.resent:
-            self._ambiguous(parcels)
+            parcels.tally.ambiguous += 1
         else:
             parcels.known(known)
         return answer
-
-    def _ambiguous(self, parcels: Parcels) -> None:
-        parcels.tally.ambiguous += 1
-        self.resent += 1
 
     def _acknowledged(self, parcels: Parcels, item: Item, *, stored: bool) -> None:
         if self.breaker.succeeded():
@@ -348,8 +340,7 @@ class Push:
         for parcels in self.open:
             parcels.uids.save()
         if self.blocked:
-            replace(self._space.rss / "probe", bytes(PROBE_BYTES))
-            (self._space.rss / "probe").unlink()
+            probe(self._space.rss)
             log.info("space_writable", effect="records are pushed again")
             self.refresh()  # a portion may be among them that could not be opened
         self.blocked = ""
@@ -361,9 +352,7 @@ class Push:
             await asyncio.sleep(0)
             return
         self.more.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_SECONDS):
-                await self.more.wait()
+        await pause(self.more, IDLE_SECONDS)
 
     def _closed_seconds(self) -> float:
         """How long nothing may be sent, as far as is known."""

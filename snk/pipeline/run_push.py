@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 import structlog
 
@@ -47,7 +46,7 @@ async def run_push(push: Push, space: Space, loaded: Loaded | None, stop: asynci
 async def _finish(push: Push, stop: asyncio.Event) -> None:
     """Prove what is over, and force UID files to disk in groups: of so many records, or after so long a time."""
     while not stop.is_set():
-        await _wait(push.noted, GROUP_SECONDS)
+        await pause(push.noted, GROUP_SECONDS)
         push.noted.clear()
         await push.finish()
 
@@ -75,12 +74,6 @@ async def _upkeep(push: Push, space: Space, loaded: Loaded | None, stop: asyncio
         await pause(stop, LOOK_SECONDS)
     push.noted.set()
     tell(space.rss, Report(**me(), trouble="it was stopped"))
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 def _report(push: Push, loaded: Loaded | None, per_second: float) -> Report:

@@ -17,7 +17,6 @@ from snk.pipeline.outcome import Outcome
 from snk.settings import Secret, SettingsTable, read_table
 
 STATUS = r"^[1-5](\d\d|xx)$"
-SERVE = "serve"
 Status = Annotated[int, Field(ge=200, le=599)]
 Preset = Literal["", "serve"]
 

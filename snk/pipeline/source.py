@@ -85,7 +85,6 @@ class Source:
     Attributes:
         clock: what is known of its clock.
         answered: whether it has ever answered 200: only then is 404 believed to mean that there are no records.
-        requests: how many were sent.
     """
 
     def __init__(self, asking: Asking, scratch: Path) -> None:
@@ -97,7 +96,6 @@ class Source:
         """
         self.clock = SourceClock()
         self.answered = False
-        self.requests = 0
         self._asking = asking
         self._scratch = scratch
         self._bucket = Bucket(asking.rate, burst=max(1.0, asking.rate / 10))
@@ -229,7 +227,6 @@ class Source:
     async def _my_turn(self) -> None:
         while wait := self._bucket.take(time.monotonic()):  # noqa: ASYNC110 - it waits for time to pass
             await asyncio.sleep(wait)
-        self.requests += 1
 
 
 async def _words(answer: aiohttp.ClientResponse) -> str:

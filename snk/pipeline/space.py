@@ -34,6 +34,7 @@ STEP_NS = 100_000_000
 """A folder may change again within the same step of its clock, so what changed just now is looked at once more."""
 SPARE = 10
 """So many times as long as a look took, no other is taken."""
+PROBE_BYTES = 64 * 1024
 RETRY_SECONDS = 0.1
 WAIT_SECONDS = 10.0
 """A process that was killed, or whose parent was, may hold its space a little longer."""
@@ -166,6 +167,17 @@ def replace(file: Path, content: bytes) -> None:
             beside.unlink()
         raise
     sync_folder(file.parent)
+
+
+def probe(own: Path) -> None:
+    """Try whether a space can be written again.
+
+    Raises:
+        OSError: it cannot.
+    """
+    file = own / "probe"
+    replace(file, bytes(PROBE_BYTES))
+    file.unlink()
 
 
 class Look:

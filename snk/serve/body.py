@@ -42,7 +42,7 @@ def counted(receive: Receive, most: int) -> Receive:
 
 
 async def body_of(request: Request) -> bytes:
-    """The whole body, which is to be JSON.
+    """The whole body, which must be JSON.
 
     Raises:
         Problem: it is of another type, or the client went away.

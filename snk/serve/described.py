@@ -80,7 +80,7 @@ def unchanged() -> dict[int | str, Json]:
 
 
 def body(dataset: Dataset, *, batch: bool) -> Json:
-    """What is to be sent."""
+    """The body of a request."""
     schema = _record(dataset)
     if batch:
         schema = closed({"items": {"type": "array", "items": schema, "minItems": 1}})

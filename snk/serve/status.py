@@ -96,7 +96,7 @@ def add_pages(app: FastAPI, database: Database, entry: Entry, status: Callable[[
 
     Args:
         app: where they are added.
-        database: what is to be reachable.
+        database: which has to be reachable.
         entry: lets clients in.
         status: makes a fresh status.
     """

@@ -76,7 +76,7 @@ def document(told: object, indent: int | None = None) -> str:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """End quietly, with exit code 0, if whoever reads what is printed has read enough, such as `head`."""
+    """End quietly, with exit code 0, if the reader of the output, such as `head`, has read enough."""
     try:
         yield
         sys.stdout.flush()

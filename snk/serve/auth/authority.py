@@ -77,7 +77,7 @@ class Authority:
         """Who sent a request with this header; None if it has none.
 
         Raises:
-            Unknown: it is to be answered with 401.
+            Unknown: the client is not known; answer with 401.
         """
         if not self._settings.closed:
             return ANYONE

@@ -2,7 +2,7 @@
 
 ``signing.json`` is the private key that signs, a JWK. ``jwks.json`` is a JWK Set of public keys: that of the signing
 key, that of the one before, and older ones for as long as a token of theirs lives. Both are readable to their owner
-only; whoever else needs the public keys gets a copy.
+only; give a copy of the public keys to others who need them.
 
 A rotation publishes the new public key before the new private key signs, so that a crash in between leaves a key that
 nobody uses, and never a token that nobody can check. Publishing works without a restart, as the service reads

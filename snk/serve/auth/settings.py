@@ -49,7 +49,7 @@ class IssuerTable(SettingsTable):
     def _one_key(self) -> Self:
         if self.algorithm == "HS256":
             if self.jwks or self.secret is None:
-                # With a JWKS, whoever reads the public keys could sign with them.
+                # With a JWKS, anyone who reads the public keys could sign with them.
                 raise ValueError("the algorithm HS256 needs a secret, and no jwks")
             _check_secret(self.secret.get_secret_value().encode())
         elif self.secret is not None or not self.jwks:
