@@ -1,9 +1,12 @@
 """The signals that tell a command to stop."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def hear_ctrl_c() -> None:
@@ -24,6 +27,22 @@ def when_told_to_stop(do: Callable[[], object]) -> None:
 
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, do)
+
+
+async def stoppable(run: Coroutine[None, None, T]) -> T:
+    """Run to the end; a stop signal ends it early, as Ctrl-C does.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+    """
+    import asyncio  # noqa: PLC0415 - as above
+
+    task = asyncio.create_task(run)
+    when_told_to_stop(task.cancel)
+    await asyncio.wait((task,))
+    if task.cancelled():
+        raise KeyboardInterrupt
+    return task.result()
 
 
 @contextmanager

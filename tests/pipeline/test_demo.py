@@ -16,15 +16,16 @@ import pytest
 import sqlalchemy as sa
 from rich.console import Console
 
+from snk.board import Board
 from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
+from snk.embedded.programs import until
+from snk.embedded.temporary import PASSWORD
 from snk.pair.servers import EmbeddedPair
 from snk.pipeline.demo import faults, tables
-from snk.pipeline.demo.board import Board
-from snk.pipeline.demo.processes import until
 from snk.pipeline.demo.run import Result, prove
 from snk.pipeline.demo.script import HOUR, MINUTE, Script
-from snk.pipeline.demo.stage import DATABASES, PASSWORD, PULL, PUSH, RS, SS, Stage, opened
+from snk.pipeline.demo.stage import DATABASES, PULL, PUSH, RS, SS, Stage, opened
 from snk.pipeline.demo.watch import Watch
 from snk.pipeline.frame import Grid, moment
 from tests.conftest import psql
@@ -137,7 +138,7 @@ async def stage(databases: PostgresServer, place: Path, script: Script) -> Async
 
 async def proven(stage: Stage, script: Script) -> Result:
     result = Result()
-    await prove(stage, script, Board(Console(file=io.StringIO()), None), result)
+    await prove(stage, script, Board(Console(file=io.StringIO()), None, 1.0), result)
     return result
 
 
@@ -165,7 +166,7 @@ async def test_a_fault_that_had_no_effect_is_amiss(
     stage: Stage, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(faults, "NOTICE_SECONDS", 0.5)
-    board = Board(Console(file=io.StringIO()), None)
+    board = Board(Console(file=io.StringIO()), None, 1.0)
     idle = faults.Faults(stage, Watch(stage.space(script)), board)
     await idle._kill_worker(PUSH)
     await idle._start_worker(PUSH)

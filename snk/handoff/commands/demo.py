@@ -1,24 +1,21 @@
 """``snk handoff demo``: see the hand-off at work, on an embedded database server."""
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from typing import Annotated
 
 import typer
 import uvloop
 from rich.console import Console
 
+from snk.board import board, console_for
 from snk.core.words import counted
+from snk.embedded.temporary import database_server
 from snk.handoff.commands.common import Json
-from snk.handoff.demo.board import board
 from snk.handoff.demo.run import Result, play
-from snk.handoff.demo.stage import opened, servers
+from snk.handoff.demo.stage import opened
 from snk.handoff.demo.writer import CLIENTS
 from snk.log import configure_log
-from snk.signals import interruptible, when_told_to_stop
-
-LINE_WIDTH = 120
+from snk.signals import interruptible, stoppable
 
 
 def demo(
@@ -35,9 +32,7 @@ def demo(
     backends hold the same, everything that was answered with 200 is there, and no line is a dead letter.
     """
     configure_log("console", "error")
-    console = Console(stderr=as_json, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=as_json, highlight=False, width=LINE_WIDTH)
+    console = console_for(as_json=as_json)
     with interruptible():
         result = _run(console, seconds)
     if as_json:
@@ -49,29 +44,15 @@ def demo(
 
 def _run(console: Console, seconds: float) -> Result:
     console.print("a database server, two backends, a front and a sync server are started")
-    with servers() as (folder, database):
+    with database_server("snk-handoff-") as (folder, database):
 
         async def whole() -> Result:
             async with opened(folder, database) as stage:
-                with board(console) as shown:
+                with board(console, often_seconds=0.1, seldom_seconds=1.0) as shown:
                     shown.say(f"{CLIENTS} clients write; every change of a key has a version")
                     return await play(stage, shown, seconds)
 
-        return uvloop.run(_stoppable(whole()))
-
-
-async def _stoppable(run: Coroutine[None, None, Result]) -> Result:
-    """Run to the end; a stop signal ends it early, as Ctrl-C does.
-
-    Raises:
-        KeyboardInterrupt: it was stopped.
-    """
-    task = asyncio.create_task(run)
-    when_told_to_stop(task.cancel)
-    await asyncio.wait((task,))
-    if task.cancelled():
-        raise KeyboardInterrupt
-    return task.result()
+        return uvloop.run(stoppable(whole()))
 
 
 def _tell(result: Result) -> None:

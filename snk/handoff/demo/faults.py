@@ -3,12 +3,15 @@
 import asyncio
 import time
 
+from snk.board import Board
 from snk.core.words import counted
-from snk.handoff.demo.board import Board
-from snk.handoff.demo.stage import FIRST, SYNC, Stage, until
+from snk.embedded.programs import until
+from snk.handoff.demo.stage import FIRST, SYNC, Stage
 from snk.handoff.demo.watch import Watch
 
 NOTICE_SECONDS = 5.0
+OFTEN_SECONDS = 0.02
+"""A fault must come in the middle of the work."""
 SENT_SHARE = 0.2
 
 
@@ -44,7 +47,7 @@ class Faults:
 
     async def _kill_backend(self) -> None:
         self._say("the first backend is killed (SIGKILL)")
-        self._stage.kill(FIRST)
+        self._stage.processes.kill(FIRST)
 
     async def _start_backend(self) -> None:
         lines = await self._waiting("backend killed", self._stage.backends[0])
@@ -72,8 +75,8 @@ class Faults:
             waiting = sum((await self._watch.look()).values())
             return waiting > 0 and self._watch.count("synced") > some
 
-        await until(works, NOTICE_SECONDS)
-        self._stage.kill(SYNC)
+        await until(works, NOTICE_SECONDS, OFTEN_SECONDS)
+        self._stage.processes.kill(SYNC)
         self.waited["sync server killed"] = lines = sum((self._watch.waiting or {}).values())
         self._say(f"the sync server is killed (SIGKILL) in the middle of its work, while {_wait(lines)}")
         if not lines:
@@ -99,7 +102,7 @@ class Faults:
         async def some() -> bool:
             return (await self._watch.look()).get(backend, 0) > 0
 
-        await until(some, NOTICE_SECONDS)
+        await until(some, NOTICE_SECONDS, OFTEN_SECONDS)
         self.waited[fault] = lines = (self._watch.waiting or {}).get(backend, 0)
         if not lines:
             self.amiss.append(f"no line waited for {backend} ({fault})")

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from snk.board import Board
 from snk.core.words import counted
+from snk.embedded.programs import until
 from snk.handoff.dead import DeadLetters
-from snk.handoff.demo.board import Board
 from snk.handoff.demo.faults import Faults
-from snk.handoff.demo.stage import DATABASES, FRONT, LAST, LAST_SECONDS, SETTINGS, SYNC, Stage, until
+from snk.handoff.demo.stage import DATABASES, FRONT, LAST, LAST_SECONDS, SETTINGS, SYNC, Stage
 from snk.handoff.demo.watch import Watch
 from snk.handoff.demo.writer import Known, Place, Writer
 from snk.handoff.reference_data import Data, Entry
@@ -69,7 +70,7 @@ async def play(stage: Stage, board: Board, seconds: float) -> Result:
     """Run the demo on a stage; the clients write for so many seconds."""
     writer, watch = Writer(stage.addresses[FRONT]), Watch(stage.addresses[SYNC])
     faults = Faults(stage, watch, board)
-    showing = asyncio.create_task(board.show(writer, watch))
+    showing = asyncio.create_task(board.show(lambda: _numbers(writer, watch)))
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(writer.run())
@@ -100,6 +101,15 @@ async def play(stage: Stage, board: Board, seconds: float) -> Result:
     return result
 
 
+async def _numbers(writer: Writer, watch: Watch) -> str:
+    await watch.look()
+    waiting = "(no sync server)" if watch.waiting is None else f"{sum(watch.waiting.values()):,} wait"
+    return (
+        f"{writer.written:7,} written  {writer.handed_off:7,} handed off"
+        f"  {watch.count('synced'):7,} lines synced  {waiting}"
+    )
+
+
 async def _settled(stage: Stage, watch: Watch) -> list[str]:
     """Wait until the sync server says that no line waits; return what is amiss."""
     await asyncio.sleep(SEEN_SECONDS)
@@ -110,17 +120,17 @@ async def _settled(stage: Stage, watch: Watch) -> list[str]:
 
     if await until(nothing_waits, SETTLE_SECONDS):
         return []
-    return [f"lines still wait: {watch.waiting}; the sync server said last:\n{stage.last_lines(SYNC)}"]
+    return [f"lines still wait: {watch.waiting}; the sync server said last:\n{stage.processes.last_lines(SYNC)}"]
 
 
 async def _ended(stage: Stage) -> list[str]:
     """Stop the sync server, and let a last one delete the logs; return what is amiss."""
     amiss = []
-    if (code := await stage.stop(SYNC)) != 0:
-        amiss.append(f"the sync server ended with {code}; it said last:\n{stage.last_lines(SYNC)}")
+    if (code := await stage.processes.stop(SYNC)) != 0:
+        amiss.append(f"the sync server ended with {code}; it said last:\n{stage.processes.last_lines(SYNC)}")
     stage.start(LAST)
-    if (code := await stage.ended(LAST, LAST_SECONDS)) != 0:
-        amiss.append(f"the last run ended with {code}; it said last:\n{stage.last_lines(LAST)}")
+    if (code := await stage.processes.ended(LAST, LAST_SECONDS)) != 0:
+        amiss.append(f"the last run ended with {code}; it said last:\n{stage.processes.last_lines(LAST)}")
     if left := sorted(str(path.relative_to(stage.logs)) for path in stage.logs.glob("*/*")):
         amiss.append(f"logs are left: {', '.join(left)}")
     return amiss

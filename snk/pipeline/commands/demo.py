@@ -1,23 +1,20 @@
 """``snk pipeline demo``: see the pipeline at work, on embedded databases."""
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from typing import Annotated
 
 import typer
 import uvloop
 from rich.console import Console
 
+from snk.board import board, console_for
 from snk.core.words import counted
+from snk.embedded.temporary import database_server
 from snk.log import configure_log
 from snk.pipeline.commands.common import Json
-from snk.pipeline.demo.board import board
 from snk.pipeline.demo.run import Result, play
-from snk.pipeline.demo.stage import opened, servers
-from snk.signals import interruptible, when_told_to_stop
-
-LINE_WIDTH = 120
+from snk.pipeline.demo.stage import opened
+from snk.signals import interruptible, stoppable
 
 
 def demo(
@@ -32,9 +29,7 @@ def demo(
     the digests of both servers find that both databases hold the same.
     """
     configure_log("console", "error")
-    console = Console(stderr=as_json, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=as_json, highlight=False, width=LINE_WIDTH)
+    console = console_for(as_json=as_json)
     with interruptible():
         result = _run(console, hours, seconds)
     if as_json:
@@ -46,28 +41,14 @@ def demo(
 
 def _run(console: Console, hours: int, seconds: float) -> Result:
     console.print("a database server, a sending and a receiving server are started")
-    with servers() as (folder, database):
+    with database_server("snk-pipeline-") as (folder, database):
 
         async def whole() -> Result:
             async with opened(folder, database) as stage:
-                with board(console) as shown:
+                with board(console, often_seconds=0.5, seldom_seconds=2.0) as shown:
                     return await play(stage, shown, hours, seconds)
 
-        return uvloop.run(_stoppable(whole()))
-
-
-async def _stoppable(run: Coroutine[None, None, Result]) -> Result:
-    """Run to the end; a stop signal ends it early, as Ctrl-C does.
-
-    Raises:
-        KeyboardInterrupt: it was stopped.
-    """
-    task = asyncio.create_task(run)
-    when_told_to_stop(task.cancel)
-    await asyncio.wait((task,))
-    if task.cancelled():
-        raise KeyboardInterrupt
-    return task.result()
+        return uvloop.run(stoppable(whole()))
 
 
 def _tell(result: Result) -> None:

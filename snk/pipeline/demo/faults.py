@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from snk.board import Board
 from snk.core.words import counted
-from snk.pipeline.demo.board import Board
-from snk.pipeline.demo.processes import until
+from snk.embedded.programs import until
 from snk.pipeline.demo.stage import PULL, PUSH, RS, SS, Stage
 from snk.pipeline.demo.watch import Watch
 from snk.pipeline.status import Status

@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from snk.board import Board
 from snk.core.words import counted
+from snk.embedded.programs import until
 from snk.http.auth import AuthTable, Credentials
 from snk.pipeline.demo import tables
-from snk.pipeline.demo.board import Board
 from snk.pipeline.demo.faults import Faults
-from snk.pipeline.demo.processes import until
 from snk.pipeline.demo.script import LOOKBACK_SECONDS, Script
 from snk.pipeline.demo.stage import PULL, PUSH, RS, SS, Stage
 from snk.pipeline.demo.watch import Watch

@@ -1,32 +1,24 @@
 """What the demo runs: a database server, `snk serve` twice behind a network that can fail, and the pipeline."""
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import free_port
+from snk.embedded.programs import START_SECONDS, Processes
 from snk.embedded.proxy import Proxy
-from snk.embedded.state import held
+from snk.embedded.temporary import create_databases, url_of
 from snk.http.client import Client, NoAnswer, Origin, Request
 from snk.pipeline.demo import tables
-from snk.pipeline.demo.processes import START_SECONDS, Processes
 from snk.pipeline.demo.script import Script, pipeline_table, serve_table
 from snk.pipeline.report import told
 from snk.pipeline.space import Space
-from snk.signals import end_undisturbed
 
 HOST = "127.0.0.1"
 SS, RS, PULL, PUSH, VERIFY = "sending-server", "receiving-server", "pull", "push", "verify"
 DATABASES = {SS: "sending", RS: "receiving"}
-PASSWORD = "demo"  # noqa: S105 - of a server that is gone when the command ends
-OPTIONS = {"fsync": "off"}
-"""It is not the database server that fails here, so nobody needs to wait for its disk."""
 HEALTH_SECONDS = 1.0
 UNLIMITED = 100_000.0
 """Requests per second."""
@@ -88,7 +80,7 @@ class Stage:
         for name, end in self.ends.items():
             self._file(name).write_text(serve_table(end.url, end.port))
             await tables.create(end.url)
-            self.processes.start(name, ["serve", "init", "--config", self._file(name)])
+            self.processes.start(name, ["snk", "serve", "init", "--config", self._file(name)])
         for name in self.ends:
             if await self.processes.ended(name, START_SECONDS) != 0:
                 raise self.processes.failure(name, "cannot create its own table")
@@ -111,9 +103,9 @@ class Stage:
     def start(self, name: str) -> None:
         """Start a process, for the first time or again."""
         if name in self.ends:
-            self.processes.start(name, ["serve", "--config", self._file(name)])
+            self.processes.start(name, ["snk", "serve", "--config", self._file(name)])
         else:
-            self.processes.start(name, ["pipeline", name, "--config", self.config])
+            self.processes.start(name, ["snk", "pipeline", name, "--config", self.config])
 
     async def ready(self, name: str) -> None:
         """Wait until a process that was started works.
@@ -135,7 +127,7 @@ class Stage:
         """
         self._configure(replace(script, per_second=UNLIMITED))
         end = script.grid.iso(script.frames)
-        self.processes.start(VERIFY, ["pipeline", "verify", "--json", "--to", end, "--config", self.config])
+        self.processes.start(VERIFY, ["snk", "pipeline", "verify", "--json", "--to", end, "--config", self.config])
         code = await self.processes.ended(VERIFY, seconds)
         return code, self.processes.last_lines(VERIFY).rpartition("\n")[2]
 
@@ -148,31 +140,16 @@ class Stage:
         return self._folder / f"{name}.toml"
 
 
-@contextmanager
-def servers() -> Iterator[tuple[Path, PostgresServer]]:
-    """A folder and a database server, which are gone at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix="snk-pipeline-", ignore_cleanup_errors=True) as made:
-        Path(made).chmod(0o755)  # the server's account enters it, too
-        with held(Path(made)) as folder:
-            database = PostgresServer(folder / "database", folder, user="postgres", password=PASSWORD, options=OPTIONS)
-            try:
-                database.start()
-                yield folder, database
-            finally:
-                end_undisturbed()
-                database.stop()
-
-
 @asynccontextmanager
 async def opened(folder: Path, database: PostgresServer) -> AsyncIterator[Stage]:
     """Both servers, which end with the block, and so does all that is started later."""
     async with AsyncExitStack() as stack:
         ends = {}
-        async with Server("database", database.dsn).engine.connect() as connection:
-            for name, each in DATABASES.items():
-                await connection.execute(sa.DDL(f"CREATE DATABASE {each}"))  # type: ignore[no-untyped-call]
-                url, port = f"{database.dsn.removesuffix('postgres')}{each}?sslmode=disable", free_port()
-                ends[name] = End(name, url, port, await stack.enter_async_context(Proxy(HOST, port)))
+        await create_databases(database, DATABASES.values())
+        for name, each in DATABASES.items():
+            port = free_port()
+            network = await stack.enter_async_context(Proxy(HOST, port))
+            ends[name] = End(name, url_of(database, each), port, network)
         stage = Stage(folder, ends)
         stack.callback(stage.processes.end)
         await stage.open()

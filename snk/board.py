@@ -1,4 +1,4 @@
-"""Shows the demo: what happens in plain lines, and the numbers once a second."""
+"""Shows a demo: what happens in plain lines, and its numbers again and again."""
 
 import asyncio
 import time
@@ -9,16 +9,23 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-EVERY_SECONDS = 2.0
-OFTEN_SECONDS = 0.5
+LINE_WIDTH = 120
 
 
 class Board:
-    """On a terminal, the numbers are one line that changes; elsewhere, a line every other second."""
+    """On a terminal, the numbers are one line that changes; elsewhere, a line now and then."""
 
-    def __init__(self, console: Console, live: Live | None) -> None:
+    def __init__(self, console: Console, live: Live | None, every_seconds: float) -> None:
+        """Assign.
+
+        Args:
+            console: where all is printed.
+            live: the line that changes, if there is one.
+            every_seconds: how often the numbers are shown.
+        """
         self._console = console
         self._live = live
+        self._every_seconds = every_seconds
         self._began = time.monotonic()
 
     def say(self, words: str) -> None:
@@ -34,7 +41,7 @@ class Board:
                 self._live.update(Text(line), refresh=True)
             else:
                 self._print(line)
-            await asyncio.sleep(OFTEN_SECONDS if self._live else EVERY_SECONDS)
+            await asyncio.sleep(self._every_seconds)
 
     def clear(self) -> None:
         """Take the numbers off the terminal; they do not change any more."""
@@ -50,10 +57,16 @@ class Board:
 
 
 @contextmanager
-def board(console: Console) -> Iterator[Board]:
-    """A board that suits the output."""
+def board(console: Console, *, often_seconds: float, seldom_seconds: float) -> Iterator[Board]:
+    """A board that suits the output: on a terminal the numbers are shown often, elsewhere seldom."""
     if not console.is_terminal:
-        yield Board(console, None)
+        yield Board(console, None, seldom_seconds)
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        yield Board(console, live)
+        yield Board(console, live, often_seconds)
+
+
+def console_for(*, as_json: bool) -> Console:
+    """The console of a demo; without a terminal its lines have one width. A JSON document has stdout for itself."""
+    console = Console(stderr=as_json, highlight=False)
+    return console if console.is_terminal else Console(stderr=as_json, highlight=False, width=LINE_WIDTH)

@@ -1,11 +1,11 @@
-"""The processes of the demo: commands of SNK, each with a log of its name."""
+"""Programs of SNK as child processes, known by names, each with a log of its name; and waiting for what they do."""
 
 import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from snk.embedded.process import Child, spawn
@@ -24,15 +24,21 @@ class Processes:
         self._logs = logs
         self._children: dict[str, Child] = {}
 
-    def start(self, name: str, words: Sequence[str | Path]) -> None:
-        """Start a command of SNK."""
+    def start(self, name: str, words: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
+        """Start a program.
+
+        Args:
+            name: by which it is known.
+            words: a module of Python, and its arguments.
+            environment: variables that are different for it.
+        """
         self._children[name] = spawn(
-            [sys.executable, "-m", "snk", *map(str, words)],
+            [sys.executable, "-m", *map(str, words)],
             Path.cwd(),
             self.log(name),
             None,
             signal.SIGKILL,
-            environment={**os.environ, **_PLAIN},
+            environment={**os.environ, **_PLAIN, **(environment or {})},
         )
 
     def log(self, name: str) -> Path:
@@ -90,11 +96,11 @@ class Processes:
         return ServersUnfit(f"{name} {how}; its log ends with:\n{self.last_lines(name)}")
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+async def until(true: Callable[[], Awaitable[bool]], seconds: float, every_seconds: float = LOOK_SECONDS) -> bool:
     """Look until it is true; return whether it became true in time."""
     end = time.monotonic() + seconds
     while not await true():
         if time.monotonic() > end:
             return False
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(every_seconds)
     return True
