@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,8 +17,6 @@ from snk.handoff.running import running_status
 from snk.handoff.server import Serving
 from snk.handoff.settings import Handoff
 
-Config = Annotated[Path | None, typer.Option(help="File of settings; default: SNK_CONFIG, or snk.toml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 HostPort = Annotated[str, typer.Argument(metavar="HOST:PORT", help="The address of a backend, as its folder is named.")]
 
 

@@ -10,12 +10,13 @@ import typer
 
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.handoff.commands.common import Config, Json, checked_backend, document, plain, printing
+from snk.handoff.commands.common import checked_backend, document, plain, printing
 from snk.handoff.dead import DeadLetter, DeadLetters
 from snk.handoff.log import Log
 from snk.handoff.request import BadLine
 from snk.handoff.settings import Handoff, load_settings
 from snk.handoff.state import State
+from snk.options import Config, Json
 
 MOST_SHOWN_BYTES = 4096
 """Of a line that cannot be decoded."""

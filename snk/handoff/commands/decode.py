@@ -8,9 +8,10 @@ import typer
 from snk.errors import SettingsError
 from snk.handoff.codecs.hustdb import Hustdb, KeyForm
 from snk.handoff.codecs.jsonl import Jsonl
-from snk.handoff.commands.common import Config, document, printing
+from snk.handoff.commands.common import document, printing
 from snk.handoff.request import BadLine, Codec
 from snk.handoff.settings import load_coding
+from snk.options import Config
 
 
 def decode(

@@ -10,11 +10,11 @@ from rich.console import Console
 from snk.board import board, console_for
 from snk.core.words import counted
 from snk.embedded.temporary import database_server
-from snk.handoff.commands.common import Json
 from snk.handoff.demo.run import Result, play
 from snk.handoff.demo.stage import opened
 from snk.handoff.demo.writer import CLIENTS
 from snk.log import configure_log
+from snk.options import Json
 from snk.signals import interruptible, stoppable
 
 

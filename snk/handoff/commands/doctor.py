@@ -4,9 +4,9 @@ import typer
 import uvloop
 
 from snk.findings import tell
-from snk.handoff.commands.common import Config, Json
 from snk.handoff.doctor import examine
 from snk.handoff.settings import load_settings
+from snk.options import Config, Json
 
 
 def doctor(*, as_json: Json = False, config: Config = None) -> None:

@@ -9,13 +9,13 @@ import uvloop
 
 from snk.errors import SettingsError
 from snk.handoff.codecs.hustdb import Hustdb
-from snk.handoff.commands.common import Config
 from snk.handoff.front import Front, Options, SyncServer
 from snk.handoff.log import Log
 from snk.handoff.names import is_backend
 from snk.handoff.settings import Handoff, load_settings
 from snk.http.service import Address, listening
 from snk.log import configure_log
+from snk.options import Config
 from snk.settings import config_path
 from snk.signals import hear_ctrl_c, when_told_to_stop
 

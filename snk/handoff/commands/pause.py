@@ -5,9 +5,10 @@ import sys
 import typer
 
 from snk.errors import ServiceUnfit, SettingsError
-from snk.handoff.commands.common import Config, HostPort, checked_backend, plain, status_of
+from snk.handoff.commands.common import HostPort, checked_backend, plain, status_of
 from snk.handoff.settings import Handoff, load_settings
 from snk.handoff.state import State
+from snk.options import Config
 
 
 def pause(backend: HostPort, *, config: Config = None) -> None:

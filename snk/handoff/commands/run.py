@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import socket
-from typing import Annotated, Literal
+from typing import Annotated
 
 import structlog
 import typer
@@ -12,7 +12,7 @@ import uvloop
 
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.handoff.commands.common import Config, serving_of
+from snk.handoff.commands.common import serving_of
 from snk.handoff.server import Server
 from snk.handoff.service import Visitors, application
 from snk.handoff.settings import Handoff, load_settings
@@ -21,6 +21,7 @@ from snk.handoff.status import Limits, Watcher
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Address, listening, serve_open
 from snk.log import configure_log
+from snk.options import Config, LogFormat
 from snk.settings import config_path
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 def run(
     *,
     once: Annotated[bool, typer.Option("--once", help="Send what there is, and end.")] = False,
-    log_format: Annotated[Literal["console", "json"], typer.Option(help="How the log is written.")] = "console",
+    log_format: LogFormat = "console",
     config: Config = None,
 ) -> None:
     """Replay logs until stopped.

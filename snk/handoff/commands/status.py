@@ -6,8 +6,9 @@ from typing import Any
 import typer
 
 from snk.core.words import counted
-from snk.handoff.commands.common import Config, Json, plain, status_of
+from snk.handoff.commands.common import plain, status_of
 from snk.handoff.settings import load_settings
+from snk.options import Config, Json
 
 
 def status(*, as_json: Json = False, config: Config = None) -> None:

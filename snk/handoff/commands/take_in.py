@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from snk.handoff.commands.common import Config, checked_backend
+from snk.handoff.commands.common import checked_backend
 from snk.handoff.settings import load_settings
 from snk.handoff.taking import take
+from snk.options import Config
 
 
 def take_in(

@@ -8,10 +8,11 @@ import typer
 
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.handoff.commands.common import Config, HostPort, checked_backend, document, plain, printing
+from snk.handoff.commands.common import HostPort, checked_backend, document, plain, printing
 from snk.handoff.pending import Shown, waiting
 from snk.handoff.settings import load_settings
 from snk.handoff.state import State
+from snk.options import Config
 
 
 def tap(

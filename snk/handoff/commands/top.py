@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from snk.errors import ServiceUnfit
-from snk.handoff.commands.common import Config, plain, printing, status_of
+from snk.handoff.commands.common import plain, printing, status_of
 from snk.handoff.commands.status import line
 from snk.handoff.settings import load_settings
+from snk.options import Config
 
 COLUMNS = ("backend", "state", "wait", "oldest", "lines/s", "in flight", "synced", "dead", "unknown", "last error")
 COLOURS = {"alive": "green", "held": "yellow", "unknown": "yellow"}

@@ -12,13 +12,12 @@ from typer.core import TyperGroup
 
 from snk.core.plan import Plan, confirmed
 from snk.errors import SettingsError
+from snk.options import Json
 from snk.pair.commands.common import checked_settings, pair_of, uuid_of
 from snk.pair.repair.actions import ReplaceRow
 from snk.pair.repair.conflicts import KIND, Recorded, last_replacement, recorded, replace, replacement
 from snk.pair.sync.pair import Pair
 from snk.terminal import answer
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def group(_: Sequence[str]) -> typer.Typer:

@@ -1,18 +1,17 @@
 """``snk doctor``: check a pair before the first run."""
 
-from typing import Annotated
-
 import typer
 import uvloop
 
 from snk.findings import tell
+from snk.options import Json
 from snk.pair.commands.common import pair_of, start
 from snk.pair.doctor import examine
 
 
 def doctor(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check servers, rights, tables and Redis. Changes nothing; exit code 1 if anything prevents SNK from running."""
     settings = start()

@@ -3,12 +3,12 @@
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 import uvloop
 
 from snk.db.pooler import refuse_shared_sessions
+from snk.options import Json
 from snk.pair.commands.common import checked_settings, pair_of
 from snk.pair.repair.survey import Survey, survey
 from snk.pair.sync.pair import Pair
@@ -16,7 +16,7 @@ from snk.pair.sync.pair import Pair
 
 def plan(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Count the rows that are only on one side, on both, or in conflict, before the first run. Changes nothing.
 

@@ -9,6 +9,7 @@ import uvloop
 
 from snk.db.server import Server
 from snk.errors import SettingsError
+from snk.options import Json
 from snk.pair.commands.common import pair_of, start, uuid_of
 from snk.pair.sync.pair import Pair
 from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
@@ -25,7 +26,7 @@ class SetAside:
 
 def rejected(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list per database.")] = 20,
 ) -> None:
     """List the rows that either database has set aside, and why. Exit code 0 if there are none, 1 if there are."""

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 
+from snk.options import Json
 from snk.pair.commands.common import checked_settings, pair_of, uuid_of
 from snk.pair.repair.inquiry import story_of
 from snk.pair.repair.story import Story
@@ -17,7 +18,7 @@ def why(
     uuid: Annotated[str, typer.Argument(help="The uuid of the row.")],
     *,
     table: Annotated[str | None, typer.Option(help="Look in this table only; default: all of SNK_TABLES.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Tell where a row is and since when, and what keeps it from being on both sides. Changes nothing.
 

@@ -11,7 +11,7 @@ from snk.board import board, console_for
 from snk.core.words import counted
 from snk.embedded.temporary import database_server
 from snk.log import configure_log
-from snk.pipeline.commands.common import Json
+from snk.options import Json
 from snk.pipeline.demo.run import Result, play
 from snk.pipeline.demo.stage import opened
 from snk.signals import interruptible, stoppable

@@ -4,7 +4,7 @@ import typer
 import uvloop
 
 from snk.findings import tell
-from snk.pipeline.commands.common import Config, Json
+from snk.options import Config, Json
 from snk.pipeline.doctor import examine
 from snk.pipeline.settings import load_settings
 

@@ -9,7 +9,7 @@ import typer
 
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.pipeline.commands.common import Config, Json
+from snk.options import Config, Json
 from snk.pipeline.proof import Proofs
 from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import space_of

@@ -1,13 +1,11 @@
 """The group ``snk pipeline``: its commands."""
 
 from collections.abc import Sequence
-from importlib import import_module
 
 import typer
 
+from snk.groups import take_up
 from snk.pipeline.commands import COMMANDS
-
-GROUPS = ("quarantine",)
 
 
 def group(words: Sequence[str]) -> typer.Typer:
@@ -17,16 +15,6 @@ def group(words: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    app.callback()(_group)
     first = words[0] if words else ""
-    for name in [first] if first in COMMANDS else COMMANDS:
-        module = import_module(COMMANDS[name])
-        if name in GROUPS:
-            app.add_typer(module.group(words[1:]), name=name)
-        else:
-            app.command(name)(getattr(module, name))
+    take_up(app, COMMANDS, [first] if first in COMMANDS else COMMANDS, words)
     return app
-
-
-def _group() -> None:
-    """What all commands have in common."""

@@ -5,7 +5,7 @@ import asyncio
 import uvloop
 
 from snk.log import configure_log
-from snk.pipeline.commands.common import Config, LogFormat
+from snk.options import Config, LogFormat
 from snk.pipeline.run_pull import run_pull
 from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import asking_of, pulling_of, space_of

@@ -7,7 +7,7 @@ import uvloop
 
 from snk.http.auth import Credentials
 from snk.log import configure_log
-from snk.pipeline.commands.common import Config, LogFormat
+from snk.options import Config, LogFormat
 from snk.pipeline.loaded import Asked, Loaded
 from snk.pipeline.push import Push
 from snk.pipeline.run_push import run_push

@@ -10,7 +10,7 @@ import typer
 
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.pipeline.commands.common import Config, Json
+from snk.options import Config, Json
 from snk.pipeline.dropping import drop_portion
 from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import Line, lines

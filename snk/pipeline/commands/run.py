@@ -12,7 +12,7 @@ from snk.http.notify import Health, keep_informed
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.log import configure_log
-from snk.pipeline.commands.common import Config, LogFormat
+from snk.options import Config, LogFormat
 from snk.pipeline.sample import check_sample
 from snk.pipeline.service import PAGES
 from snk.pipeline.settings import Pipeline, load_settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import typer
 
 from snk.core.words import counted
-from snk.pipeline.commands.common import Config, Json
+from snk.options import Config, Json
 from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import known_of, space_of
 from snk.pipeline.status import Status, Watcher

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from snk.core.words import counted
 from snk.errors import ServiceUnfit, SettingsError
 from snk.http.auth import Credentials
-from snk.pipeline.commands.common import Config, Json
+from snk.options import Config, Json
 from snk.pipeline.frame import Grid
 from snk.pipeline.loaded import Asked, NoDigest
 from snk.pipeline.mapping import Unfit

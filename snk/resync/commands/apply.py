@@ -9,7 +9,8 @@ import uvloop
 
 from snk.core.plan import Plan
 from snk.files.plans import read_plan
-from snk.resync.commands.common import Config, Grace, Json, Live, place, show
+from snk.options import Config, Json
+from snk.resync.commands.common import Grace, Live, place, show
 from snk.resync.model import Repair, repair_of
 from snk.resync.report import applied_as_json, as_json, done
 from snk.resync.run import KIND, Place, Resync, locked, sides

@@ -8,7 +8,8 @@ import typer
 import uvloop
 
 from snk.errors import ProjectUnfit, SettingsError
-from snk.resync.commands.common import Config, Grace, Json, place, show
+from snk.options import Config, Json
+from snk.resync.commands.common import Grace, place, show
 from snk.resync.report import as_json
 from snk.resync.run import Place, sides
 

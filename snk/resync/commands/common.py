@@ -13,11 +13,9 @@ from snk.resync.run import Confirm, Place, Resync, Round
 from snk.resync.settings import Resync as Settings
 from snk.resync.settings import load_settings
 
-Config = Annotated[Path | None, typer.Option(help="File of settings; default: SNK_CONFIG, or snk.toml.")]
 Grace = Annotated[
     float | None, typer.Option(min=0, max=600, help="A difference counts if it is still there after so many seconds.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Live = Annotated[bool, typer.Option("--while-live", help="Write even if the project is in process.")]
 Project = Annotated[str, typer.Argument(help="The id of a project; all its tasks are looked at.")]
 

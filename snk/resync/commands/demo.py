@@ -12,7 +12,8 @@ from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.state import held
 from snk.embedded.valkey import ValkeyServer
-from snk.resync.commands.common import Config, place, synchronise
+from snk.options import Config
+from snk.resync.commands.common import place, synchronise
 from snk.resync.demo import PROJECTS, create
 from snk.resync.mapping import Mapping
 from snk.resync.model import Limits, Part, Repair

@@ -4,7 +4,8 @@ import typer
 import uvloop
 
 from snk.findings import tell
-from snk.resync.commands.common import Config, Json, place
+from snk.options import Config, Json
+from snk.resync.commands.common import place
 from snk.resync.doctor import examine
 
 

@@ -1,11 +1,11 @@
 """The group ``snk resync``: its commands, and what ``snk resync PROJECT`` means."""
 
 from collections.abc import Sequence
-from importlib import import_module
 
 import typer
 from typer.core import TyperGroup
 
+from snk.groups import take_up
 from snk.resync.commands import COMMANDS, DEFAULT
 
 
@@ -29,6 +29,5 @@ def group(words: Sequence[str]) -> typer.Typer:
         rich_markup_mode=None,
     )
     first = words[0] if words else "--help"
-    for name in COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT]:
-        app.command(name)(getattr(import_module(COMMANDS[name]), name.replace("-", "_")))
+    take_up(app, COMMANDS, COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT], words)
     return app

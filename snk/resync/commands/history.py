@@ -8,7 +8,8 @@ import uvloop
 from snk.db import journal
 from snk.db.journal import Entry
 from snk.db.server import Server
-from snk.resync.commands.common import Config, Json, Project
+from snk.options import Config, Json
+from snk.resync.commands.common import Project
 from snk.resync.database import snapshot
 from snk.resync.model import repair_of
 from snk.resync.report import some, totals

@@ -7,7 +7,7 @@ import uvloop
 
 from snk.db.journal import prepare, printed
 from snk.db.server import Server
-from snk.resync.commands.common import Config
+from snk.options import Config
 from snk.resync.run import JOURNAL_HINT
 from snk.resync.settings import load_settings
 

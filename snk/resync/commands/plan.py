@@ -8,7 +8,8 @@ import typer
 import uvloop
 
 from snk.files.atomic import write_whole
-from snk.resync.commands.common import Config, Grace, Json, Project, place, show
+from snk.options import Config, Json
+from snk.resync.commands.common import Grace, Project, place, show
 from snk.resync.report import as_json, details
 from snk.resync.run import Place, planned, sides
 from snk.resync.script import script

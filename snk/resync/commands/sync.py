@@ -9,8 +9,9 @@ import uvloop
 
 from snk.core.plan import Plan, confirmed
 from snk.errors import SettingsError
+from snk.options import Config, Json
 from snk.resync.check import Checked
-from snk.resync.commands.common import Config, Grace, Json, Live, Project, place, show, synchronise
+from snk.resync.commands.common import Grace, Live, Project, place, show, synchronise
 from snk.resync.model import Part, Repair
 from snk.resync.report import PROMPTS, as_json, details
 from snk.resync.run import Place, Resync, Sides, locked, planned, sides

@@ -11,7 +11,8 @@ from snk.http.guard import Door
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.log import configure_log
-from snk.resync.commands.common import Config, Grace, place_of
+from snk.options import Config
+from snk.resync.commands.common import Grace, place_of
 from snk.resync.pages import PAGES
 from snk.resync.run import Place
 from snk.resync.settings import HttpSettings, load_settings

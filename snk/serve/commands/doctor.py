@@ -4,7 +4,7 @@ import typer
 import uvloop
 
 from snk.findings import tell
-from snk.serve.commands.common import Config, Json
+from snk.options import Config, Json
 from snk.serve.doctor import examine
 from snk.serve.settings import load_settings
 

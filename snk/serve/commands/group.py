@@ -1,14 +1,12 @@
 """The group ``snk serve``: its commands, and what ``snk serve`` alone means."""
 
 from collections.abc import Sequence
-from importlib import import_module
 
 import typer
 from typer.core import TyperGroup
 
+from snk.groups import take_up
 from snk.serve.commands import COMMANDS, DEFAULT
-
-GROUPS = ("keys",)
 
 
 class _Group(TyperGroup):
@@ -30,16 +28,6 @@ def group(words: Sequence[str]) -> typer.Typer:
         no_args_is_help=False,
         rich_markup_mode=None,
     )
-    app.callback()(_group)
     first = words[0] if words else DEFAULT
-    for name in COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT]:
-        module = import_module(COMMANDS[name])
-        if name in GROUPS:
-            app.add_typer(module.group(words[1:]), name=name)
-        else:
-            app.command(name)(getattr(module, name))
+    take_up(app, COMMANDS, COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT], words)
     return app
-
-
-def _group() -> None:
-    """What all commands have in common."""

@@ -6,8 +6,8 @@ import typer
 import uvloop
 
 from snk.db.server import Server
+from snk.options import Config
 from snk.serve.answered import KEYS, prepare, printed
-from snk.serve.commands.common import Config
 from snk.serve.settings import load_settings
 
 

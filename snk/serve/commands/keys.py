@@ -9,9 +9,9 @@ from pathlib import Path
 import typer
 
 from snk.errors import SettingsError
+from snk.options import Config, Json
 from snk.serve.auth.keys import KeyFolder, Published
 from snk.serve.auth.settings import AuthSettings
-from snk.serve.commands.common import Config, Json
 from snk.serve.settings import load_settings
 
 

@@ -2,14 +2,12 @@
 
 import asyncio
 import socket
-from typing import Annotated, Literal
 
-import typer
 import uvloop
 
 from snk.http.service import Address, listening
 from snk.log import configure_log
-from snk.serve.commands.common import Config
+from snk.options import Config, LogFormat
 from snk.serve.service import Service
 from snk.serve.settings import Serve, load_settings
 from snk.signals import hear_ctrl_c, when_told_to_stop
@@ -17,7 +15,7 @@ from snk.signals import hear_ctrl_c, when_told_to_stop
 
 def run(
     *,
-    log_format: Annotated[Literal["console", "json"], typer.Option(help="How the log is written.")] = "console",
+    log_format: LogFormat = "console",
     config: Config = None,
 ) -> None:
     """Serve tables over HTTP until stopped. `snk serve` alone means the same."""

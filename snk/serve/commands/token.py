@@ -9,10 +9,10 @@ import typer
 
 from snk.errors import SettingsError
 from snk.http.auth import SCOPE, TOKEN_SECONDS
+from snk.options import Config
 from snk.serve.auth.keys import KeyFolder
 from snk.serve.auth.settings import AuthSettings
 from snk.serve.auth.tokens import MOST_NAME
-from snk.serve.commands.common import Config
 from snk.serve.settings import load_settings
 
 

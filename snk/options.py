@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""Options that commands of several systems have."""
 
 from pathlib import Path
 from typing import Annotated, Literal
