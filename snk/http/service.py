@@ -57,7 +57,8 @@ def listening(address: Address, *, guarded: bool) -> socket.socket:
     if not guarded and not is_loopback(bound.getsockname()[0]):
         bound.close()
         token = f"Set {address.token_name}, such as to the output of `openssl rand -hex 32`"
-        hint = f"{address.guard_hint or token}, or set {address.host_name} to 127.0.0.1"
+        way_in = f"{address.guard_hint}, or set" if address.guard_hint else f"{token}, or"
+        hint = f"{way_in} {address.host_name} to 127.0.0.1"
         raise SettingsError(f"{address.host_name} is {host!r}, which other machines can reach", hint=hint)
     return bound
 
