@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from snk.core.canonical import Digest, record_digest
 from snk.files.atomic import sync_folder
@@ -102,8 +102,7 @@ class Making:
                 file.unlink()
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One record of a frame.
 
     Attributes:
@@ -133,7 +132,7 @@ def lines(file: Path) -> Iterator[Line | End]:
             if not (tab and text.endswith(b"\n")):
                 break
             try:
-                yield Line(number, json.loads(uid), text[:-1])
+                yield Line(number, _UID.decode(uid.decode()), text[:-1])
             except ValueError:
                 break
     raise Damaged(f"{file.name} is not whole")
@@ -184,6 +183,7 @@ def _no_number(text: str) -> Json:
 
 
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)  # json.loads makes one for each text
+_UID = json.JSONDecoder()
 
 
 def _line(uid: str, text: bytes) -> bytes:

@@ -4,7 +4,8 @@ All of it follows from the files, so a crash at any moment leaves a state from w
 
 - A frame file that is newer than the uids of its frame was written just before a crash: its uids are added to them.
 - A frame is pulled if its file is there, or its proof. Uids without either are of no use.
-- A file is removed only when its proof is there, and its uids are on disk.
+- A file is removed only when its proof is there, and its uids are on disk or not needed any more. They are forced to
+  disk only then: after a crash before, they are taken from the file again.
 """
 
 import os
@@ -16,7 +17,7 @@ import structlog
 
 from snk.core.canonical import record_digest
 from snk.core.intervals import Intervals
-from snk.files.atomic import sync_folder
+from snk.files.atomic import sync_file, sync_folder
 from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import End, Making, lines, loads
 from snk.pipeline.proof import Proofs
@@ -58,6 +59,7 @@ class Holding:
         self.proofs = proofs
         self._space = space
         self._there: set[Portion] = set()
+        self._unforced: set[int] = set()
 
     def load(self) -> None:
         """Look at everything, and remove what a crash left; `mend` does the rest."""
@@ -70,6 +72,7 @@ class Holding:
         for final, folder in ((False, self._space.seen), (True, self._space.final)):
             for portion in folder.portions():
                 self._load_uids(portion, folder.file(portion), final=final)
+        self._unforced = set(self.kept)  # the last process may have been killed just after it had written them
 
     def mend(self) -> None:
         """Keep the uids of files whose uids could not be written, or not before a crash.
@@ -124,6 +127,7 @@ class Holding:
             self.pulled |= Intervals(((portion.frame, portion.frame),))
             seen = Seen(self._uids(portion.frame)) if old else None
             making.gathered.write(self._space.seen.file(Portion(portion.frame)), portion.part + 1, settled.keep, seen)
+            self._unforced.add(portion.frame)
             old = Kept(portion.part + 1, (old.records if old else 0) + settled.new, age, final=False)
         else:
             making.discard()
@@ -144,20 +148,31 @@ class Holding:
     def release(self) -> int:
         """Remove what was pushed, and uids that nobody needs any more; return how many frames were removed."""
         pushed = [portion for portion in self._there if portion in self.proofs and self._is_kept(portion)]
+        there = {portion.frame for portion in self._there.difference(pushed)}
+        unneeded = {frame for frame in self.kept if frame not in there and self._unneeded(frame)}
         if pushed:  # a proof that is seen may not be on disk yet
             sync_folder(self._space.done.path)
+            self._force({portion.frame for portion in pushed} - unneeded)
+            # Unneeded are only those whose neighbours will not be looked at again after a crash, either.
+            sync_folder(self._space.seen.path)
         for portion in pushed:
             with suppress(FileNotFoundError):
                 self._space.frames.file(portion).unlink()
             self._there.discard(portion)
-        unneeded = [frame for frame, kept in self.kept.items() if kept.final and self._unneeded(frame)]
         if unneeded:  # a file that comes back in a crash would be taken for one whose uids were not kept yet
             sync_folder(self._space.frames.path)
         for frame in unneeded:
             with suppress(FileNotFoundError):
                 self._space.final.file(Portion(frame)).unlink()
             del self.kept[frame]
+        self._unforced -= unneeded
         return len(pushed)
+
+    def _force(self, frames: set[int]) -> None:
+        """Force the uids of these frames to disk, but for their names."""
+        for frame in frames & self._unforced:
+            sync_file(self._uids(frame))
+            self._unforced.discard(frame)
 
     def _finish(self, making: Making, end: End, portion: Portion) -> None:
         try:
@@ -173,8 +188,8 @@ class Holding:
         return portion.frame in self.kept and portion.part < self.kept[portion.frame].parts
 
     def _unneeded(self, frame: int) -> bool:
-        """Whether no pull needs the uids of a frame: its neighbours were pulled for the last time."""
-        if any(portion.frame == frame for portion in self._there):
+        """Whether no pull needs the uids of a frame: it and its neighbours were pulled for the last time."""
+        if not self.kept[frame].final:
             return False
         sides = (frame - 1, frame + 1)
         return all(
@@ -202,6 +217,7 @@ class Holding:
             return
         try:
             seen = Seen(file)
+            seen.check()
         except Damaged as error:
             log.warning("uids_damaged", file=file.name, reason=str(error), effect="late records may be pushed again")
             file.unlink()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import time
+from typing import NamedTuple
 
 from snk.core.canonical import Digest, record_digest
 from snk.pipeline.doubts import Doubts
@@ -21,8 +22,7 @@ SKIPPED_AT_ONCE = 200
 """So many records that were sent before are passed over until others get their turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A parcel, and the uids of its records."""
 
     parcel: Parcel

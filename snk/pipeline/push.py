@@ -5,18 +5,19 @@ lost is sent again with the same Idempotency-Key. When all are acknowledged, the
 UID file is removed; pull removes the frame's file when it sees the Done file.
 
 Requests are sent by as many lanes as may be in flight. A lane takes the next record of the frame that is being read; at
-its end the next frame is opened, while the answers of the last records are still awaited.
+its end the next frame is opened, while the answers of the last records are still awaited. While all lanes wait for
+answers, records are read ahead, so that the server does not wait for that.
 """
 
 import asyncio
 import random
+from collections import deque
 from time import monotonic
 
 import structlog
 
 from snk.core.backoff import Backoff
 from snk.core.breaker import Breaker
-from snk.core.intervals import Intervals
 from snk.http.client import Answered, NoAnswer
 from snk.pause import pause
 from snk.pipeline.frame import Portion
@@ -29,6 +30,7 @@ from snk.pipeline.schedule import Turns
 from snk.pipeline.sink import Sink
 from snk.pipeline.space import Space, probe
 from snk.pipeline.troubles import Failing
+from snk.pipeline.waiting import Waiting
 
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.02
@@ -51,7 +53,7 @@ class Push:
         breaker: whether the server may be sent records.
         failing: frames that failed.
         open: portions of which records are taken or under way.
-        waiting: the frames that wait.
+        waiting: portions that wait.
         blocked: why nothing is sent at all, such as a full disk; empty if nothing is wrong.
         sent: how many records were acknowledged since the start.
         more: set when there is something to send.
@@ -65,7 +67,7 @@ class Push:
         self.breaker = Breaker(sink.sending.slots, retry)
         self.failing = Failing()
         self.open: list[Parcels] = []
-        self.waiting = Intervals()
+        self.waiting = Waiting(Turns(oldest_share))
         self.blocked = ""
         self.sent = 0
         self.more = asyncio.Event()
@@ -76,10 +78,9 @@ class Push:
         self._sink = sink
         self._mapper = mapper
         self._retry = retry
-        self._turns = Turns(oldest_share)
         self._refused = Quarantine(space.refused)
-        self._portions: dict[int, list[Portion]] = {}
-        self._begun: list[Portion] = []
+        self._ahead: deque[tuple[Parcels, Item]] = deque()
+        self._reading: asyncio.Handle | None = None
         self._current: Parcels | None = None
         self._tries: dict[tuple[Portion, str], tuple[int, int]] = {}
 
@@ -113,6 +114,8 @@ class Push:
 
     async def close(self) -> None:
         """Close all connections and files."""
+        if self._reading:
+            self._reading.cancel()
         for parcels in self.open:
             parcels.close()
         await self._sink.close()
@@ -121,16 +124,10 @@ class Push:
         """See what was pulled, and what a person lets try again."""
         self.proofs.refresh()
         there, aside = self._space.frames.portions(), self._refused.portions()
-        begun = self._space.uids.portions()
         busy = {parcels.portion for parcels in self.open}
-        portions: dict[int, list[Portion]] = {}
-        for portion in sorted(there):
-            if portion not in self.proofs and portion not in aside and portion not in busy:
-                portions.setdefault(portion.frame, []).append(portion)
-        self._portions = portions
-        self._begun = sorted(portion for portion in begun if portion in portions.get(portion.frame, ()))
-        self.waiting = Intervals.of((frame, frame) for frame in portions)
-        if portions:
+        waiting = [each for each in there - aside - busy if each not in self.proofs]
+        self.waiting.see(waiting, self._space.uids.portions())
+        if waiting:
             self.more.set()
 
     async def lane(self, stop: asyncio.Event) -> None:
@@ -139,17 +136,36 @@ class Push:
             if self.blocked or not self.breaker.admits(self.on_wire, monotonic()):
                 await pause(stop, self._closed_seconds())
                 continue
-            found = self._take()
+            found = self._next()
             if found is None:
                 await self._idle()
                 continue
             parcels, item = found
+            self._read_soon()
             try:
                 await self._deliver(parcels, item, stop)
             finally:
                 parcels.under_way -= 1
                 if parcels.over or parcels.uids.dirty >= GROUP_RECORDS:
                     self.noted.set()
+
+    def _next(self) -> tuple[Parcels, Item] | None:
+        """The next record, which may have been read before; None if there is none now."""
+        return self._ahead.popleft() if self._ahead else self._take()
+
+    def _read_soon(self) -> None:
+        """Read ahead as soon as the request that is sent now is written, which takes a turn of the loop."""
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().call_soon(self._read_after_this_turn)
+
+    def _read_after_this_turn(self) -> None:
+        self._reading = asyncio.get_running_loop().call_soon(self._read_ahead)
+
+    def _read_ahead(self) -> None:
+        """Have a record ready for each lane."""
+        self._reading = None
+        while len(self._ahead) < self.slots and (found := self._take()):
+            self._ahead.append(found)
 
     def _take(self) -> tuple[Parcels, Item] | None:
         """The next record; None if there is none now."""
@@ -167,7 +183,7 @@ class Push:
             self.noted.set()
 
     def _open_next(self) -> bool:
-        portion = self._choose()
+        portion = self.waiting.choose(self.failing.held(monotonic()))
         if portion is None:
             return False
         try:
@@ -177,22 +193,6 @@ class Push:
             return False
         self.open.append(self._current)
         return True
-
-    def _choose(self) -> Portion | None:
-        """The portion that is pushed next: one that was begun, or one of the next frame."""
-        held = self.failing.held(monotonic())
-        begun = next((portion for portion in self._begun if portion.frame not in held), None)
-        free = self.waiting - held
-        if begun is None and not free:
-            return None
-        portion = begun or self._portions[self._turns.choose(free)][0]
-        self._begun = [each for each in self._begun if each != portion]
-        rest = [each for each in self._portions[portion.frame] if each != portion]
-        self._portions[portion.frame] = rest
-        if not rest:
-            del self._portions[portion.frame]
-            self.waiting = self.waiting.without([portion.frame])
-        return portion
 
     async def _deliver(self, parcels: Parcels, item: Item, stop: asyncio.Event) -> None:
         """Send a record until it is acknowledged, its portion is set aside, or it is time to stop."""
@@ -281,7 +281,7 @@ class Push:
         self._tries[parcels.portion, uid] = (tries + 1, sent)
         if tries + 1 >= self._sink.sending.tries and self.sent > sent:
             parcels.fail(f"{reason}, {tries + 1} times", refused=True, uid=item.blamed)
-        elif (tries + 1) % TURNS == 0 and self.waiting:
+        elif (tries + 1) % TURNS == 0 and self.waiting.frames:
             parcels.fail(reason)
 
     async def finish(self) -> None:

@@ -25,7 +25,7 @@ log = structlog.get_logger()
 async def run_push(push: Push, space: Space, loaded: Loaded | None, stop: asyncio.Event) -> None:
     """Push until told to stop. A record whose answer has not come by then is sent again by the next run."""
     await asyncio.to_thread(push.load)
-    log.info("push_started", waiting=len(push.waiting), done=len(push.proofs.frames))
+    log.info("push_started", waiting=len(push.waiting.frames), done=len(push.proofs.frames))
     async with asyncio.TaskGroup() as group:
         lanes = [group.create_task(push.lane(stop)) for _ in range(push.slots)]
         group.create_task(_finish(push, stop))

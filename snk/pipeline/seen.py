@@ -1,8 +1,8 @@
 """The uids of a frame, kept as long as the frame or a neighbour of it is looked at again.
 
-A file holds a header, then one entry for each uid, sorted: the first 16 bytes of the uid's SHA-256 and the first 8 of
-its record's digest. It is read by buckets, which are the entries with the same first byte, so a frame of a million
-records is never in memory as a whole. Two uids are taken for the same only if 128 bits of their hashes are.
+A file holds a header with a check sum, then one entry for each uid, sorted: the first 16 bytes of the uid's SHA-256 and
+the first 8 of its record's digest. It is read by buckets, which are the entries with the same first byte, so a frame of
+a million records is never in memory as a whole. Two uids are taken for the same only if 128 bits of their hashes are.
 """
 
 import os
@@ -11,13 +11,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 from snk.core.canonical import DIGEST_BYTES
 from snk.pipeline.space import replace
 
-MAGIC = b"SNKSEEN1"
+MAGIC = b"SNKSEEN2"
 BUCKETS = 256
-_HEADER = struct.Struct(f">8sI{BUCKETS + 1}Q")
+_HEADER = struct.Struct(f">I{BUCKETS + 1}Q")
+_SUMMED_FROM = len(MAGIC) + 4
+"""The check sum stands before what it is of."""
+_START = _SUMMED_FROM + _HEADER.size
+BLOCK_BYTES = 64 * 1024
 UID_BYTES, CONTENT_BYTES, LINE_BYTES = 16, 8, 4
 ENTRY_BYTES = UID_BYTES + CONTENT_BYTES
 _GATHERED_BYTES = ENTRY_BYTES + LINE_BYTES
@@ -43,16 +48,31 @@ class Seen:
         """
         self._file = file
         with file.open("rb") as opened:
-            head = opened.read(_HEADER.size)
+            head = opened.read(_START)
             size = os.fstat(opened.fileno()).st_size
-        if len(head) < _HEADER.size or not head.startswith(MAGIC):
+        if len(head) < _START or not head.startswith(MAGIC):
             raise Damaged(f"{file.name} has no header")
-        _, self.parts, *self._offsets = _HEADER.unpack(head)
-        if size != _HEADER.size + self._offsets[-1] * ENTRY_BYTES:
+        self._check_sum = int.from_bytes(head[len(MAGIC) : _SUMMED_FROM])
+        self.parts, *self._offsets = _HEADER.unpack(head[_SUMMED_FROM:])
+        if size != _START + self._offsets[-1] * ENTRY_BYTES:
             raise Damaged(f"{file.name} is not whole")
 
     def __len__(self) -> int:
         return int(self._offsets[-1])
+
+    def check(self) -> None:
+        """See whether it holds what was written, which a crash of the machine may have prevented.
+
+        Raises:
+            Damaged: it does not.
+        """
+        with self._file.open("rb") as opened:
+            opened.seek(_SUMMED_FROM)
+            found = 0
+            while block := opened.read(BLOCK_BYTES):
+                found = crc32(block, found)
+        if found != self._check_sum:
+            raise Damaged(f"the check sum of {self._file.name} is wrong")
 
     def bucket(self, number: int) -> bytes:
         """The entries whose uids' hashes start with this byte."""
@@ -60,7 +80,7 @@ class Seen:
         if low == high:
             return b""
         with self._file.open("rb") as opened:
-            opened.seek(_HEADER.size + low * ENTRY_BYTES)
+            opened.seek(_START + low * ENTRY_BYTES)
             return opened.read((high - low) * ENTRY_BYTES)
 
 
@@ -124,6 +144,8 @@ class Gathered:
     def write(self, file: Path, parts: int, keep: bytearray, before: Seen | None) -> None:
         """Write the uids of the lines that are kept, and those of the same frame from before.
 
+        The file is forced to disk only if it replaces another one.
+
         Args:
             file: the frame's.
             parts: how many of its portions are in it then.
@@ -137,7 +159,8 @@ class Gathered:
             entries += [old[at : at + ENTRY_BYTES] for at in range(0, len(old), ENTRY_BYTES)]
             body += b"".join(sorted(entries))
             offsets.append(len(body) // ENTRY_BYTES)
-        replace(file, _HEADER.pack(MAGIC, parts, *offsets) + body)
+        head = _HEADER.pack(parts, *offsets)
+        replace(file, MAGIC, crc32(body, crc32(head)).to_bytes(4), head, body, force=before is not None)
 
 
 def _contents(buckets: Iterable[bytes]) -> dict[bytes, bytes]:

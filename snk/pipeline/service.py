@@ -10,7 +10,7 @@ from snk.pipeline.status import Status
 
 _GAUGES = {
     "missing": "Frames that are due and were not pulled.",
-    "pulled": "Frames that wait to be pushed.",
+    "pulled": "Frames, and supplements of frames, that wait to be pushed.",
     "pushing": "Frames and supplements of which some records were pushed.",
     "done": "Frames with a Done file.",
     "quarantined": "Frames and supplements that are set aside.",

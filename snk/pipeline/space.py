@@ -149,8 +149,14 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def replace(file: Path, content: bytes) -> None:
-    """Write a file beside its place, force it to disk, and move it there; the name is on disk, too, on return.
+def replace(file: Path, *content: bytes | bytearray, force: bool = True) -> None:
+    """Write a file beside its place and move it there.
+
+    Args:
+        file: its place.
+        content: what it holds then, one after the other.
+        force: whether it is forced to disk before, and its name after; without, a crash of the machine may leave
+            anything, or nothing.
 
     Raises:
         OSError: it cannot be written; nothing has changed then.
@@ -158,15 +164,17 @@ def replace(file: Path, content: bytes) -> None:
     beside = file.with_name(f".{file.name}")
     try:
         with beside.open("wb") as made:
-            made.write(content)
+            made.writelines(content)
             made.flush()
-            os.fsync(made.fileno())
+            if force:
+                os.fsync(made.fileno())
         beside.replace(file)
     except OSError:
         with suppress(OSError):
             beside.unlink()
         raise
-    sync_folder(file.parent)
+    if force:
+        sync_folder(file.parent)
 
 
 def probe(own: Path) -> None:

@@ -44,7 +44,7 @@ class Status:
 
     Attributes:
         missing: frames that are due and were not pulled.
-        pulled: frames that wait to be pushed.
+        pulled: portions that wait to be pushed: frames, and supplements of frames that may be done.
         pushing: portions of which some records were pushed.
         done: frames with a Done file.
         quarantined: portions that are set aside.
@@ -128,7 +128,7 @@ class Watcher:
         undone = due - self._proofs.frames
         held, unfit = _frames(there), _frames(aside)
         status.missing = len(undone.without(held | unfit))
-        status.pulled = len(held - _frames(begun) - unfit)
+        status.pulled = len(there - begun - aside)
         status.pushing, status.quarantined = len(begun), len(aside)
         status.late = sum(self._counts[portion] for portion in there if portion.part)
         status.waiting_records = sum(self._counts.values())

@@ -178,6 +178,37 @@ def test_a_proof_is_forced_to_disk_before_its_frame_is_removed(space: Space, mon
     assert disk.forced[0] == "done"
 
 
+def test_uids_are_forced_to_disk_before_their_frame_is_removed_and_only_once(
+    space: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holding, disk = loaded(space), Disk(monkeypatch)
+    pulled(space, holding, 0, "a")
+    name = space.seen.file(Portion(0)).name
+    assert name not in disk.forced, "until then they can be taken from the frame"
+    pushed(space, Portion(0))
+    holding.refresh()
+    assert holding.release() == 1
+    assert disk.forced.index(name) < disk.forced.index("seen")
+    pulled(space, holding, 0, "a", "b")
+    pushed(space, Portion(0, 1))
+    holding.refresh()
+    before = disk.forced.count(name)
+    assert holding.release() == 1
+    assert disk.forced.count(name) == before + 1
+
+
+@pytest.mark.parametrize("at", [0, 10, 100, -30, -1])
+def test_uids_that_a_crash_has_torn_are_taken_from_their_frame(space: Space, at: int) -> None:
+    holding = loaded(space)
+    pulled(space, holding, 0, "a", "b")
+    file = space.seen.file(Portion(0))
+    torn = bytearray(file.read_bytes())
+    torn[at] ^= 0xFF
+    file.write_bytes(torn)
+    again = loaded(space)
+    assert pulled(space, again, 0, "a", "b", "c") == 1
+
+
 def test_a_frame_that_is_held_is_never_pulled_as_a_new_one(space: Space) -> None:
     """A pull as a new frame would find its own records known, and store an empty frame over them."""
     holding = loaded(space)

@@ -301,7 +301,7 @@ class World:
                 await self._end()
                 raise
         steps = [self._pull, self._pull, self._take, self._take, self._deliver, self._deliver, self._deliver]
-        await self.chance.choice([*steps, self._finish, self._release, self._look, self._compact])()
+        await self.chance.choice([*steps, self._read_ahead, self._finish, self._release, self._look, self._compact])()
 
     async def _pull(self) -> None:
         assert self.pull
@@ -311,8 +311,13 @@ class World:
 
     async def _take(self) -> None:
         assert self.push
-        if not self.push.blocked and len(self.flight) < self.history.lanes and (found := self.push._take()):
+        if not self.push.blocked and len(self.flight) < self.history.lanes and (found := self.push._next()):
             self.flight.append(found)
+
+    async def _read_ahead(self) -> None:
+        assert self.push
+        if not self.push.blocked:
+            self.push._read_ahead()
 
     async def _deliver(self) -> None:
         assert self.push
