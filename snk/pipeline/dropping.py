@@ -3,6 +3,7 @@
 from time import time
 
 from snk.core.canonical import Digest
+from snk.pipeline.again import granted
 from snk.pipeline.frame import Portion, written
 from snk.pipeline.proof import Done, Proofs
 from snk.pipeline.quarantine import Quarantine, Reason
@@ -33,4 +34,5 @@ def drop_portion(space: Space, quarantine: Quarantine, portion: Portion, reason:
     Proofs(space).add(portion, done)
     file.unlink(missing_ok=True)
     space.doubts.file(portion).unlink(missing_ok=True)
+    granted(space, portion.frame)
     quarantine.remove(portion)

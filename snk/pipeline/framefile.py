@@ -33,6 +33,8 @@ class End:
         count: how many records there are.
         digest: of them, as the source has them; see `snk.core.canonical`.
         age_seconds: how long the frame had ended when it was pulled.
+        again: whether these are all records of the frame, to be sent once more, and not what came late.
+        suffix: what their Idempotency-Keys end with.
     """
 
     frame: str
@@ -40,6 +42,8 @@ class End:
     count: int
     digest: str
     age_seconds: float
+    again: bool = False
+    suffix: str = ""
 
 
 class Making:

@@ -18,6 +18,7 @@ import structlog
 from snk.core.canonical import record_digest
 from snk.core.intervals import Intervals
 from snk.files.atomic import sync_file, sync_folder
+from snk.pipeline.again import Again
 from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import End, Making, lines, loads
 from snk.pipeline.proof import Proofs
@@ -60,6 +61,7 @@ class Holding:
         self._space = space
         self._there: set[Portion] = set()
         self._unforced: set[int] = set()
+        self._torn: set[int] = set()
 
     def load(self) -> None:
         """Look at everything, and remove what a crash left; `mend` does the rest."""
@@ -103,7 +105,9 @@ class Holding:
         """The uids of a frame and its neighbours, as far as they are kept."""
         return [Seen(self._uids(each)) for each in (frame, frame - 1, frame + 1) if each in self.kept]
 
-    def store(self, portion: Portion, making: Making, settled: Settled, age: float, *, final: bool) -> int:
+    def store(
+        self, portion: Portion, making: Making, settled: Settled, age: float, *, final: bool, again: Again | None = None
+    ) -> int:
         """Give what was pulled its name, and keep its uids; return how many records are new.
 
         Args:
@@ -112,30 +116,49 @@ class Holding:
             settled: which of its lines are new.
             age: how long the frame had ended when it was asked for.
             final: whether it is not looked at any more.
+            again: if it is all of the frame, to be pushed once more.
 
         Raises:
             OSError: it cannot be written. What is on disk then is what a crash would leave.
         """
-        old = self.kept.get(portion.frame)
-        if settled.new or not portion.part:
+        if settled.new or not portion.part or again:
             if settled.new < making.gathered.lines:
                 making.keep(settled.keep)
-            end = End(
-                self._space.grid.iso(portion.frame), portion.part, making.digest.count, making.digest.hex, round(age, 3)
-            )
-            self._finish(making, end, portion)
-            self.pulled |= Intervals(((portion.frame, portion.frame),))
-            seen = Seen(self._uids(portion.frame)) if old else None
-            making.gathered.write(self._space.seen.file(Portion(portion.frame)), portion.part + 1, settled.keep, seen)
-            self._unforced.add(portion.frame)
-            old = Kept(portion.part + 1, (old.records if old else 0) + settled.new, age, final=False)
+            self._name(portion, making, age, again)
+            kept = self._keep(portion, making, settled, age)
         else:
             making.discard()
-        assert old  # noqa: S101 - a frame that is looked at again is kept
-        old.age = age
-        self.kept[portion.frame] = old
-        self._looked(portion.frame, old, final=final)
+            kept = self.kept[portion.frame]  # a frame that is looked at again is kept
+        kept.age = age
+        self.kept[portion.frame] = kept
+        self._looked(portion.frame, kept, final=final)
         return settled.new
+
+    def _name(self, portion: Portion, making: Making, age: float, again: Again | None) -> None:
+        """Give what was pulled its name."""
+        digest, suffix = making.digest, again.suffix if again else ""
+        iso = self._space.grid.iso(portion.frame)
+        end = End(iso, portion.part, digest.count, digest.hex, round(age, 3), again=bool(again), suffix=suffix)
+        try:
+            making.finish(end)
+        except OSError:
+            if self._space.frames.file(portion).exists():  # it has its name, and is pushed: its uids have to be kept
+                self._there.add(portion)
+                self._know()
+            raise
+        self._there.add(portion)
+        self.pulled |= Intervals(((portion.frame, portion.frame),))
+
+    def _keep(self, portion: Portion, making: Making, settled: Settled, age: float) -> Kept:
+        """Keep the uids of what has its name now."""
+        old = self.kept.get(portion.frame)
+        seen = Seen(self._uids(portion.frame)) if old else None
+        uids = self._space.seen.file(Portion(portion.frame))
+        count = making.gathered.write(uids, portion.part + 1, settled.keep, seen)
+        self._unforced.add(portion.frame)
+        if old and old.final:
+            self._space.final.file(Portion(portion.frame)).unlink()
+        return Kept(portion.part + 1, count, age, final=False)
 
     def size(self, portion: Portion) -> int:
         """Bytes on disk of a portion and of the uids of its frame; 0 if they are gone."""
@@ -174,16 +197,6 @@ class Holding:
             sync_file(self._uids(frame))
             self._unforced.discard(frame)
 
-    def _finish(self, making: Making, end: End, portion: Portion) -> None:
-        try:
-            making.finish(end)
-        except OSError:
-            if self._space.frames.file(portion).exists():  # it has its name, and is pushed: its uids have to be kept
-                self._there.add(portion)
-                self._know()
-            raise
-        self._there.add(portion)
-
     def _is_kept(self, portion: Portion) -> bool:
         return portion.frame in self.kept and portion.part < self.kept[portion.frame].parts
 
@@ -219,11 +232,23 @@ class Holding:
             seen = Seen(file)
             seen.check()
         except Damaged as error:
-            log.warning("uids_damaged", file=file.name, reason=str(error), effect="late records may be pushed again")
-            file.unlink()
+            self._damaged(portion.frame, file, str(error), final=final)
             return
         age = file.stat().st_mtime - self._space.grid.start(portion.frame + 1)
         self.kept[portion.frame] = Kept(seen.parts, len(seen), age, final)
+
+    def _damaged(self, frame: int, file: Path, reason: str, *, final: bool) -> None:
+        """Uids are lost, unless the file of their frame is still there: then they are taken from it.
+
+        That a frame is final is known by the name alone. It must not be forgotten: the uids of its neighbours may be
+        gone, so another look would take records for new that a neighbour had.
+        """
+        if not any(portion.frame == frame for portion in self._there):
+            log.warning("uids_damaged", file=file.name, reason=reason, effect="late records may be pushed again")
+        elif final:
+            self._torn.add(frame)
+            return
+        file.unlink()
 
     def _mend(self, portion: Portion) -> None:
         """Add the uids of a file that was written just before a crash."""
@@ -244,12 +269,12 @@ class Holding:
         old = self.kept.get(portion.frame)
         seen = Seen(self._uids(portion.frame)) if old else None
         uids = self._space.seen.file(Portion(portion.frame))
-        gathered.write(uids, portion.part + 1, bytearray(b"\1" * gathered.lines), seen)
-        if old and old.final:
-            self._space.final.file(Portion(portion.frame)).unlink()
-        self.kept[portion.frame] = Kept(
-            portion.part + 1, (old.records if old else 0) + gathered.lines, age, final=False
-        )
+        count = gathered.write(uids, portion.part + 1, bytearray(b"\1" * gathered.lines), seen)
+        self._unforced.add(portion.frame)
+        final = portion.frame in self._torn or bool(old and old.final)
+        kept = self.kept[portion.frame] = Kept(portion.part + 1, count, age, final=False)
+        self._looked(portion.frame, kept, final=final)
+        self._torn.discard(portion.frame)
 
     def _uids(self, frame: int) -> Path:
         folder = self._space.final if self.kept[frame].final else self._space.seen

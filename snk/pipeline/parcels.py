@@ -10,7 +10,7 @@ from typing import NamedTuple
 from snk.core.canonical import Digest, record_digest
 from snk.pipeline.doubts import Doubts
 from snk.pipeline.frame import Portion, written
-from snk.pipeline.framefile import End, Line, lines, loads
+from snk.pipeline.framefile import End, Line, last_line, lines, loads
 from snk.pipeline.mapping import Mapper, Unfit, dumps
 from snk.pipeline.proof import Done
 from snk.pipeline.seen import Damaged
@@ -27,12 +27,6 @@ class Item(NamedTuple):
 
     parcel: Parcel
     uids: tuple[str, ...]
-
-    @property
-    def singles(self) -> list["Item"]:
-        """Its records, each in a parcel of its own."""
-        pairs = zip(self.uids, self.parcel.bodies, strict=True)
-        return [Item(Parcel(uid, [body]), (uid,)) for uid, body in pairs]
 
     @property
     def blamed(self) -> str:
@@ -67,6 +61,7 @@ class Parcels:
         tally: what is known of it.
         under_way: parcels that were taken and not finished.
         left: records that were taken and not acknowledged.
+        again: whether all records of the frame are sent once more, so that the server may have each of them.
         drained: whether all were taken.
         trouble: why the portion cannot be pushed now; nothing more is taken then.
         refused: whether only a person can mend that.
@@ -85,6 +80,7 @@ class Parcels:
         self.tally = Tally()
         self.under_way = 0
         self.left = 0
+        self.again = False
         self.drained = False
         self.trouble = ""
         self.refused = False
@@ -92,6 +88,10 @@ class Parcels:
         self._space = space
         self._mapper = mapper
         self._batch = sending.batch
+        self._suffix = ""
+        with suppress(Damaged, FileNotFoundError):  # that is told when its records are read
+            end = last_line(space.frames.file(portion))
+            self.again, self._suffix = end.again, end.suffix
         self._items = self._all()
 
     def take(self) -> Item | None:
@@ -109,6 +109,10 @@ class Parcels:
             self.under_way += 1
             self.left += len(item.uids)
         return item
+
+    def singles(self, item: Item) -> list[Item]:
+        """The records of a batch, each in a parcel of its own."""
+        return [self._single(uid, body) for uid, body in zip(item.uids, item.parcel.bodies, strict=True)]
 
     def acknowledged(self, item: Item) -> None:
         """All records of a parcel are acknowledged.
@@ -154,6 +158,7 @@ class Parcels:
             tally.mapped.count,
             tally.mapped.hex,
             self.portion.part,
+            self.again,
             tally.source.hex,
             tally.ambiguous,
             tally.stored,
@@ -206,6 +211,9 @@ class Parcels:
         if self._batch:
             # The key follows from the records, so that other batches after a restart have other keys.
             key = "batch-" + sha256("\n".join(uids).encode("utf-8", "surrogatepass")).hexdigest()
-            yield Item(Parcel(key, bodies, batch=True), uids)
+            yield Item(Parcel(key + self._suffix, bodies, batch=True), uids)
         else:
-            yield Item(Parcel(uids[0], bodies), uids)
+            yield self._single(uids[0], bodies[0])
+
+    def _single(self, uid: str, body: bytes) -> Item:
+        return Item(Parcel(uid + self._suffix, (body,)), (uid,))

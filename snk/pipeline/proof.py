@@ -31,6 +31,7 @@ class Done:
         count: records that the receiving server acknowledged.
         digest: of them, as they were sent (`snk.core.canonical`).
         part: 0 for the frame itself, or the number of the supplement.
+        again: whether these are all records of the frame, sent once more; then the parts before it do not count.
         source_digest: of them, as the source has them.
         ambiguous: how many requests had no answer, so that they were sent again.
         stored: how many records the server had from before.
@@ -42,6 +43,7 @@ class Done:
     count: int
     digest: str
     part: int = 0
+    again: bool = False
     source_digest: str = ""
     ambiguous: int = 0
     stored: int = 0
@@ -68,10 +70,11 @@ class Totals:
     dropped: int = 0
 
     def plus(self, done: Done) -> "Totals":
-        """With one more proof."""
+        """With one more proof. Records that were sent once more are counted already."""
+        new = 0 if done.again else done.count
         return Totals(
-            self.records + done.count,
-            self.late + (done.count if done.part else 0),
+            self.records + new,
+            self.late + (new if done.part else 0),
             self.ambiguous + done.ambiguous,
             self.stored + done.stored,
             self.dropped + bool(done.dropped),
@@ -172,7 +175,10 @@ class Proofs:
         return totals
 
     def between(self, low: int, high: int) -> dict[int, list[Done]]:
-        """The proofs of frames from ``low`` to below ``high``, each with those of its supplements, in their order."""
+        """The proofs of frames from ``low`` to below ``high``, each with those of its supplements, in their order.
+
+        Of a frame that was sent again, only that and what came later.
+        """
         found: dict[Portion, Done] = {}
         for name, day in self._days.items():
             if any(low < last + 1 and first < high for first, last in day.frames.pairs) or day.supplements:
@@ -181,7 +187,8 @@ class Proofs:
         frames: dict[int, list[Done]] = {}
         for portion in sorted(found):
             if low <= portion.frame < high:
-                frames.setdefault(portion.frame, []).append(found[portion])
+                done = found[portion]
+                frames[portion.frame] = [*([] if done.again else frames.get(portion.frame, [])), done]
         return frames
 
     def compact(self, before: float) -> None:
@@ -209,6 +216,7 @@ class Proofs:
         """
         undone = Intervals.of([(self.floor, frame - 1)]) - self.frames
         waiting = [portion.frame for portion in self._space.frames.portions() if portion not in self]
+        waiting += [portion.frame for portion in self._space.again.portions()]
         looked_at = [portion.frame for portion in self._space.seen.portions()]
         frame = min([frame, *(low for low, _ in undone.pairs[:1]), *waiting, *looked_at])
         below = [name for name, day in self._days.items() if all(last < frame for _, last in day.frames.pairs)]

@@ -7,6 +7,7 @@ asked for again, ever more rarely; records with new uids become a supplement of 
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -17,6 +18,7 @@ from snk.core.breaker import Breaker
 from snk.core.canonical import Digest
 from snk.core.intervals import Intervals
 from snk.pause import pause
+from snk.pipeline.again import Again, granted, wished
 from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import Making
 from snk.pipeline.holding import Holding
@@ -26,7 +28,7 @@ from snk.pipeline.page import NoPage, Page
 from snk.pipeline.proof import Proofs
 from snk.pipeline.quarantine import Quarantine
 from snk.pipeline.schedule import Looking, Turns
-from snk.pipeline.seen import Settled
+from snk.pipeline.seen import Seen, Settled
 from snk.pipeline.source import Failed, NotOver, Source
 from snk.pipeline.space import Space, probe
 from snk.pipeline.troubles import Failing
@@ -76,6 +78,7 @@ class Pull:
         changed: how many records were found changed after they had been pulled.
         counted: how many records were pulled since the start.
         grid: the frames.
+        again: frames that a person wants to be pulled once more.
     """
 
     def __init__(self, space: Space, source: Source, plan: Pulling) -> None:
@@ -90,6 +93,7 @@ class Pull:
         self.full = ""
         self.changed = 0
         self.counted = 0
+        self.again: set[int] = set()
         self._space = space
         self._plan = plan
         self._turns = Turns(plan.oldest_share)
@@ -137,6 +141,7 @@ class Pull:
         async with self._storing:  # otherwise a frame that is being stored could be taken for missing
             self.holding.refresh()
         self._set_aside = self._unfit.portions()
+        self.again = {portion.frame for portion in self._space.again.portions()}
 
     async def release(self) -> None:
         """Remove what was pushed; keep uids that could not be kept before."""
@@ -169,6 +174,7 @@ class Pull:
         taken = self.busy | {portion.frame for portion in self._set_aside}
         due = [frame for frame, at in self._looks.items() if at <= source_now]
         looks = [(self._looks[frame], frame) for frame in due if frame not in taken and frame not in held]
+        looks += [(0.0, frame) for frame in self.again - taken if frame in self.holding.pulled and frame not in held]
         missing = (self.missing() - held).without(taken)
         self._look_is_next = not self._look_is_next
         if looks and (self._look_is_next or not missing):
@@ -186,7 +192,8 @@ class Pull:
             # The age at which it was asked for. Before the first answer, our own clock may be far off: then this was
             # not the last look, whatever it says.
             age = looking.age(frame, self.source.clock.now() - (monotonic() - began))
-            await self._store(portion, making, age, final=known and looking.final(age))
+            again = await asyncio.to_thread(wished, self._space, frame) if portion.part else None
+            await self._store(portion, making, age, final=known and looking.final(age), again=again)
         except NotOver:
             pass  # now the clock of the source is known, and the frame is chosen again when it is due
         except (Failed, NoPage) as error:
@@ -228,11 +235,13 @@ class Pull:
         if closed is not None and closed != making.digest:
             raise Failed("count or digest at its end do not fit its records")
 
-    async def _store(self, portion: Portion, making: Making, age: float, *, final: bool) -> None:
+    async def _store(self, portion: Portion, making: Making, age: float, *, final: bool, again: Again | None) -> None:
         looking, frame = self._plan.looking, portion.frame
         async with self._storing:
-            settled = await asyncio.to_thread(self._settle, frame, making)
-            await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final)
+            settled = await asyncio.to_thread(self._settle, making, [] if again else self.holding.before(frame))
+            await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final, again=again)
+        await asyncio.to_thread(granted, self._space, frame)
+        self.again.discard(frame)
         self.changed += settled.changed
         self.counted += settled.new
         if settled.new and self._plan.quota:
@@ -241,6 +250,8 @@ class Pull:
             log.warning("records_changed", frame=looking.grid.iso(frame), records=settled.changed, effect="not pushed")
         if not portion.part:
             self.lateness.in_time(settled.new)
+        elif again:
+            log.info("pulled_again", frame=looking.grid.iso(frame), records=settled.new)
         elif settled.new:
             self.lateness.late(settled.new, age)
             log.info("late_records", frame=looking.grid.iso(frame), records=settled.new, age_seconds=round(age))
@@ -249,8 +260,8 @@ class Pull:
             empty = not self.holding.kept[frame].records
             self._looks[frame] = looking.grid.start(frame + 1) + looking.next_age(age, empty=empty)
 
-    def _settle(self, frame: int, making: Making) -> Settled:
-        settled = making.gathered.settle(self.holding.before(frame))
+    def _settle(self, making: Making, before: Sequence[Seen]) -> Settled:
+        settled = making.gathered.settle(before)
         if settled.twice is not None:
             raise Unfit(f"record {settled.twice} has the uid of another one, and other content")
         return settled

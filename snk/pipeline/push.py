@@ -205,13 +205,13 @@ class Push:
             if answer is None:
                 continue
             # A batch may conflict because of one of its records, so no conflict tells that all are stored.
-            perhaps_sent = not item.parcel.batch and parcels.doubts.has(item.uids[0])
+            perhaps_sent = not item.parcel.batch and (parcels.again or parcels.doubts.has(item.uids[0]))
             outcome = self._sink.judge(answer, perhaps_sent=perhaps_sent, patient=conflicts < CONFLICT_TRIES)
             if outcome in ("done", "stored"):
                 self._acknowledged(parcels, item, stored=outcome == "stored")
                 return
             if outcome == "refused" and item.parcel.batch:
-                for single in item.singles:
+                for single in parcels.singles(item):
                     await self._deliver(parcels, single, stop)
                 return
             conflicts += answer.status == CONFLICT

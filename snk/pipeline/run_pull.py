@@ -49,7 +49,7 @@ async def run_pull(space: Space, asking: Asking, plan: Pulling, stop: asyncio.Ev
 
 async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
     """Remove what was pushed, see to the disk, and tell how things are."""
-    look, rate, reminder = Look(space.done, space.unfit), Rate(), Reminder()
+    look, rate, reminder = Look(space.done, space.unfit, space.again), Rate(), Reminder()
     told = sized = float("-inf")
     while not stop.is_set():
         now = time.monotonic()

@@ -141,8 +141,8 @@ class Gathered:
                     settled.new += 1
         return settled
 
-    def write(self, file: Path, parts: int, keep: bytearray, before: Seen | None) -> None:
-        """Write the uids of the lines that are kept, and those of the same frame from before.
+    def write(self, file: Path, parts: int, keep: bytearray, before: Seen | None) -> int:
+        """Write the uids of the lines that are kept, and those of the same frame from before; return how many.
 
         The file is forced to disk only if it replaces another one.
 
@@ -154,13 +154,13 @@ class Gathered:
         """
         offsets, body = [0], bytearray()
         for number in range(BUCKETS):
-            entries = [key + content for key, content, line in _entries(self._buckets[number]) if keep[line]]
-            old = before.bucket(number) if before else b""
-            entries += [old[at : at + ENTRY_BYTES] for at in range(0, len(old), ENTRY_BYTES)]
-            body += b"".join(sorted(entries))
+            entries = _contents([before.bucket(number)] if before else [])
+            entries.update((key, content) for key, content, line in _entries(self._buckets[number]) if keep[line])
+            body += b"".join(key + entries[key] for key in sorted(entries))
             offsets.append(len(body) // ENTRY_BYTES)
         head = _HEADER.pack(parts, *offsets)
         replace(file, MAGIC, crc32(body, crc32(head)).to_bytes(4), head, body, force=before is not None)
+        return offsets[-1]
 
 
 def _contents(buckets: Iterable[bytes]) -> dict[bytes, bytes]:

@@ -14,6 +14,7 @@ _GAUGES = {
     "pushing": "Frames and supplements of which some records were pushed.",
     "done": "Frames with a Done file.",
     "quarantined": "Frames and supplements that are set aside.",
+    "again": "Frames that a person wants to be pulled once more.",
     "accepted": "Frames that are done and not known to be in the database.",
     "lag_seconds": "Age of the oldest frame that is due and not done.",
     "disk_bytes": "What both spaces take.",

@@ -4,6 +4,7 @@
 
     sss/frames/20261125T000000Z.jsonl       a pulled frame; with .1 before .jsonl, its first supplement
     sss/seen/20261125T000000Z.seen          the uids of a frame that is looked at again; .final once it is not
+    sss/again/20261125T000000Z.json         a person wants a frame to be pulled and pushed once more
     sss/quarantine/20261125T000000Z.json    why a frame cannot be stored
     rss/uids/20261125T000000Z.uids          the uids that the receiving server acknowledged
     rss/uids/20261125T000000Z.doubts        which others it may have stored, too
@@ -80,6 +81,7 @@ class Space:
         self.frames = Folder(self.sss / "frames", FRAME, grid)
         self.seen = Folder(self.sss / "seen", SEEN, grid)
         self.final = Folder(self.sss / "seen", FINAL, grid)
+        self.again = Folder(self.sss / "again", DONE, grid)
         self.unfit = Folder(self.sss / "quarantine", DONE, grid)
         self.uids = Folder(self.rss / "uids", UIDS, grid)
         self.doubts = Folder(self.rss / "uids", DOUBTS, grid)
@@ -92,7 +94,7 @@ class Space:
         Raises:
             SettingsError: they cannot be created.
         """
-        names = ("frames", "seen", "quarantine") if own == self.sss else ("uids", "done", "quarantine")
+        names = ("frames", "seen", "again", "quarantine") if own == self.sss else ("uids", "done", "quarantine")
         try:
             for name in names:
                 (own / name).mkdir(parents=True, exist_ok=True)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from snk.core.words import counted
 from snk.pipeline.clock import APART_SECONDS
 from snk.pipeline.frame import Portion
-from snk.pipeline.framefile import last_line
+from snk.pipeline.framefile import End, last_line
 from snk.pipeline.loaded import read_loaded
 from snk.pipeline.proof import Proofs
 from snk.pipeline.quarantine import Quarantine
@@ -48,6 +49,7 @@ class Status:
         pushing: portions of which some records were pushed.
         done: frames with a Done file.
         quarantined: portions that are set aside.
+        again: frames that a person wants to be pulled once more.
         late: records that came late, so that they were or will be pushed as a supplement.
         ambiguous: requests whose answers were lost, so that they were sent again.
         records: that the receiving server acknowledged.
@@ -69,6 +71,7 @@ class Status:
     pushing: int = 0
     done: int = 0
     quarantined: int = 0
+    again: int = 0
     late: int = 0
     ambiguous: int = 0
     records: int = 0
@@ -98,7 +101,7 @@ class Watcher:
         self._space = space
         self._known = known
         self._proofs = Proofs(space)
-        self._counts: dict[Portion, int] = {}
+        self._ends: dict[Portion, End] = {}
 
     def status(self) -> Status:
         """The state now."""
@@ -122,7 +125,7 @@ class Watcher:
         there = {portion for portion in space.frames.portions() if portion not in self._proofs}
         aside = Quarantine(space.unfit).portions() | Quarantine(space.refused).portions()
         begun = {portion for portion in space.uids.portions() if portion in there and portion not in aside}
-        self._count(there)
+        self._read_ends(there)
         now = pull.source_now if pull.fresh and pull.source_now else time.time() + (pull.ahead or 0.0)
         due = self._known.looking.due(now, pull.delay_seconds if pull.fresh else self._known.delay)
         undone = due - self._proofs.frames
@@ -130,8 +133,9 @@ class Watcher:
         status.missing = len(undone.without(held | unfit))
         status.pulled = len(there - begun - aside)
         status.pushing, status.quarantined = len(begun), len(aside)
-        status.late = sum(self._counts[portion] for portion in there if portion.part)
-        status.waiting_records = sum(self._counts.values())
+        status.again = len(space.again.portions())
+        status.late = sum(end.count for portion, end in self._ends.items() if portion.part and not end.again)
+        status.waiting_records = sum(end.count for end in self._ends.values())
         if undone:
             status.lag_seconds = round(self._known.looking.age(undone.pairs[0][0], now), 1)
 
@@ -146,14 +150,12 @@ class Watcher:
         status.accepted = len(unknown)
         status.loaded = len(proven) - len(unknown) if self._known.digests else None
 
-    def _count(self, there: set[Portion]) -> None:
+    def _read_ends(self, there: set[Portion]) -> None:
         """Know how many records each of these portions has."""
-        self._counts = {portion: count for portion, count in self._counts.items() if portion in there}
-        for portion in there - self._counts.keys():
-            try:
-                self._counts[portion] = last_line(self._space.frames.file(portion)).count
-            except (Damaged, OSError):
-                self._counts[portion] = 0
+        self._ends = {portion: end for portion, end in self._ends.items() if portion in there}
+        for portion in there - self._ends.keys():
+            with suppress(Damaged, OSError):  # that is told when it is pushed
+                self._ends[portion] = last_line(self._space.frames.file(portion))
 
 
 def _frames(portions: Iterable[Portion]) -> set[int]:

@@ -9,7 +9,8 @@ import io
 import os
 import random
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -118,15 +119,21 @@ class Disk:
             elif not what.startswith(("unlink", "utime", "ftruncate")):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What another process does, to which no fault happens."""
+        self._in_hook = True
+        try:
+            yield
+        finally:
+            self._in_hook = False
+
     def _begin(self) -> None:
         """The next fault happens."""
         kind = self.faults[0].kind
         if kind != "full":
-            self._in_hook = True
-            try:
+            with self.apart():
                 self.before_fault()
-            finally:
-                self._in_hook = False
         self.dead, self._since = kind, 0
         if kind != "full":
             raise Crash
@@ -141,9 +148,8 @@ class Disk:
         kind = self.dead
         assert kind
         if kind == "machine":
-            self._in_hook = True
-            self._undo()
-            self._in_hook = False
+            with self.apart():
+                self._undo()
         self._over()
         return kind
 

@@ -209,6 +209,21 @@ def test_uids_that_a_crash_has_torn_are_taken_from_their_frame(space: Space, at:
     assert pulled(space, again, 0, "a", "b", "c") == 1
 
 
+def test_a_final_frame_whose_uids_a_crash_has_torn_stays_final(space: Space) -> None:
+    """Its neighbours' uids may be gone by then, so at another look it would take their records for new ones."""
+    holding = loaded(space)
+    pulled(space, holding, 0, "a", final=True)
+    space.final.file(Portion(0)).write_bytes(b"torn")
+    again = loaded(space)
+    assert again.kept[0].final
+    assert loaded(space).kept[0].final
+    space.frames.file(Portion(0)).unlink()
+    pushed(space, Portion(0))
+    space.final.file(Portion(0)).write_bytes(b"torn")
+    assert 0 not in loaded(space).kept
+    assert not list(space.seen.path.iterdir())
+
+
 def test_a_frame_that_is_held_is_never_pulled_as_a_new_one(space: Space) -> None:
     """A pull as a new frame would find its own records known, and store an empty frame over them."""
     holding = loaded(space)

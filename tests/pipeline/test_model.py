@@ -35,6 +35,7 @@ from snk.core.canonical import Digest
 from snk.http.auth import AuthTable, Credentials
 from snk.http.client import Answered, NoAnswer
 from snk.pipeline import push as pushing
+from snk.pipeline.again import wish
 from snk.pipeline.clock import SourceClock
 from snk.pipeline.frame import Grid, Portion
 from snk.pipeline.framefile import End, Making
@@ -115,7 +116,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happens outside of the pipeline, and how the test drives it."""
+    """What happens outside of the pipeline, and how the test drives it.
+
+    Attributes:
+        wishes: so often a person wants a frame to be sent again.
+    """
 
     frames: int
     records: tuple[Known, ...]
@@ -124,6 +129,7 @@ class History:
     lanes: int = 1
     share: float = 0.5
     losses: float = 0.1
+    wishes: int = 0
 
 
 @st.composite
@@ -203,7 +209,7 @@ class Receiver(Sink):
         if world.chance.random() < world.history.losses:
             raise NoAnswer("it was lost", sent=False)
         records = [json.loads(body) for body in parcel.bodies]
-        assert parcel.batch or parcel.key == records[0]["uid"]
+        assert parcel.batch or parcel.key.partition("~")[0] == records[0]["uid"]
         known = [record["uid"] in world.stored for record in records]
         for record in records:
             assert world.stored.setdefault(record["uid"], record) == record
@@ -232,6 +238,7 @@ class World:
     push: Push | None = None
     kills: Counter[str] = field(default_factory=Counter)
     planned: tuple[Fault, ...] = ()
+    wishes: int = 0
 
     def visible(self, frame: int) -> list[dict[str, Any]]:
         """What the source answers for a frame now."""
@@ -300,8 +307,17 @@ class World:
             except BaseException:
                 await self._end()
                 raise
+        if self.wishes < self.history.wishes and self.chance.random() < 0.1:
+            self._wish()
         steps = [self._pull, self._pull, self._take, self._take, self._deliver, self._deliver, self._deliver]
         await self.chance.choice([*steps, self._read_ahead, self._finish, self._release, self._look, self._compact])()
+
+    def _wish(self) -> None:
+        """A person, in a process of their own, wants a frame to be sent again."""
+        if frames := list(self.proofs().frames):
+            self.wishes += 1
+            with self.disk.apart():
+                wish(self.space, [self.chance.choice(frames)], new_keys=True)
 
     async def _pull(self) -> None:
         assert self.pull
@@ -377,7 +393,7 @@ class World:
         assert sorted(done) == list(range(self.history.frames))
         for frame, parts in done.items():
             assert [each.part for each in parts] == sorted({each.part for each in parts})
-            assert parts[0].part == 0
+            assert parts[0].part == 0 or parts[0].again
             own = [known for known in self.history.records if known.frame == frame]
             surely = sum(known.also == frame for known in own)
             perhaps = len(own) + sum(known.also == frame != known.frame for known in self.history.records)
@@ -386,7 +402,7 @@ class World:
         last = self.space.grid.name(Portion(self.history.frames - 1))
         left = {path for path in self._left() if not path.startswith("rss/done/2") and not path.endswith("probe")}
         assert left <= {f"sss/seen/{last}.final"}, "its neighbour may still come"
-        if set(self.kills) <= {"kill"} and not any(fault.kind == "full" for fault in self.planned):
+        if not self.wishes and set(self.kills) <= {"kill"} and not any(fault.kind == "full" for fault in self.planned):
             again = sum(self.acknowledged.values()) - len(self.acknowledged)
             assert again <= self.kills["kill"] * max(1, self.history.batch), "only what was under way is sent twice"
 
@@ -397,7 +413,7 @@ class World:
         if self.flight or not (self.pull and self.push) or self.push.open or self.pull.blocked or self.push.blocked:
             return False
         space = self.space
-        if any(folder.portions() for folder in (space.frames, space.uids, space.seen)):
+        if any(folder.portions() for folder in (space.frames, space.uids, space.seen, space.again)):
             return False
         return len(self.proofs().frames) == self.history.frames and len(self.pull.holding.kept) <= 1
 
@@ -455,6 +471,15 @@ def ended(history: History, planned: list[Fault], *, hooked: bool = False) -> Wo
 @given(histories(), faults)
 def test_whatever_happens_every_frame_is_done_once(history: History, planned: list[Fault]) -> None:
     ended(history, planned)
+
+
+@settings(max_examples=40)
+@given(histories(), faults, st.integers(1, 4))
+def test_a_frame_that_is_sent_again_is_done_with_what_the_source_has(
+    history: History, planned: list[Fault], wishes: int
+) -> None:
+    records = tuple(dataclasses.replace(known, also=known.frame) for known in history.records)
+    ended(dataclasses.replace(history, records=records, wishes=wishes), planned)
 
 
 LATE = tuple(

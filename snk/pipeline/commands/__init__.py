@@ -7,6 +7,7 @@ COMMANDS = {
     "push": f"{_HERE}.push",
     "status": f"{_HERE}.status",
     "verify": f"{_HERE}.verify",
+    "again": f"{_HERE}.again",
     "quarantine": f"{_HERE}.quarantine",
     "gc": f"{_HERE}.gc",
     "doctor": f"{_HERE}.doctor",

@@ -32,6 +32,8 @@ def _lines(status: Status) -> Iterator[str]:
     yield f"{status.missing:,} missing, {status.pulled:,} pulled, {status.pushing:,} being pushed{eta}"
     rate = f"; {status.push.per_second:,.0f} records/s" if status.push.fresh else ""
     yield f"{status.quarantined:,} in quarantine; lag {_span(status.lag_seconds)}{rate}"
+    if status.again:
+        yield f"{counted(status.again, 'frame')} will be pulled and pushed again"
     if status.ambiguous:
         yield f"{counted(status.ambiguous, 'request')} had no answer, and was sent again"
     if status.stored:

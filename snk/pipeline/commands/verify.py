@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from snk.core.words import counted
 from snk.errors import ServiceUnfit, SettingsError
 from snk.http.auth import Credentials
 from snk.options import Config, Json
-from snk.pipeline.frame import Grid
+from snk.pipeline.commands.frames import frame_of
 from snk.pipeline.loaded import Asked, NoDigest
 from snk.pipeline.mapping import Unfit
 from snk.pipeline.page import NoPage
@@ -27,7 +26,7 @@ from snk.pipeline.proof import Proofs
 from snk.pipeline.settings import Pipeline, load_settings
 from snk.pipeline.setup import asking_of, digest_url_of, pulling_of, space_of
 from snk.pipeline.source import Failed, Source
-from snk.pipeline.verify import EQUAL, Verdict, Verifier, sampled
+from snk.pipeline.verify import EQUAL, LESS, Verdict, Verifier, sampled
 
 SHOWN = 100
 
@@ -96,33 +95,11 @@ def _span(settings: Pipeline, first: str, last: str, floor: int) -> range:
     """The frames between two moments, as far as they are due and their proofs are kept."""
     looking = pulling_of(settings).looking
     due = looking.grid.ended(time.time() - settings.delay_seconds)
-    low = _frame("--from", first, looking.grid, 0)
-    high = _frame("--to", last, looking.grid, due)
+    low = frame_of("--from", first, looking.grid) if first else 0
+    high = frame_of("--to", last, looking.grid) if last else due
     if low >= high:
         raise SettingsError(f"There is no frame from {looking.grid.iso(low)} to {looking.grid.iso(high)}")
     return range(max(low, floor), min(high, due))
-
-
-def _frame(name: str, given: str, grid: Grid, otherwise: int) -> int:
-    """The number of the frame that starts at a moment.
-
-    Raises:
-        SettingsError: it is no moment, or none starts there.
-    """
-    if not given:
-        return otherwise
-    hint = "Write it as 2026-11-25T00:00:00Z"
-    try:
-        at = datetime.fromisoformat(given)
-    except ValueError:
-        raise SettingsError(f"{name} is {given!r}", hint=hint) from None
-    if at.tzinfo is None:
-        raise SettingsError(f"{name} is {given!r}, without a time zone", hint=hint)
-    number, rest = divmod(at.timestamp() - grid.base, grid.seconds)
-    if rest or number < 0:
-        hint = f"Frames start every {grid.seconds} s from {grid.iso(0)}"
-        raise SettingsError(f"{name} is {given!r}, where no frame starts", hint=hint)
-    return int(number)
 
 
 def _share(sample: str) -> float:
@@ -143,5 +120,7 @@ def _print(verdicts: Sequence[Verdict], different: Sequence[Verdict]) -> None:
     if len(different) > SHOWN:
         print(f"... and {len(different) - SHOWN:,} more")
     records = sum(verdict.source for verdict in verdicts)
+    if any(verdict.sign == LESS for verdict in different):
+        print("`snk pipeline again FRAME...` pulls and pushes frames once more, so that what is lacking arrives")
     signs = ", ".join(f"{sum(each.sign == sign for each in verdicts):,} {sign}" for sign in ("=", "-", "+", "*"))
     print(f"{counted(len(verdicts), 'frame')} with {counted(records, 'record')} compared: {signs}")
