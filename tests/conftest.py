@@ -55,6 +55,7 @@ def pytest_configure() -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long and how often the tests that take their time take it."""
     parser.addoption("--long", action="store_true", help="also those that take long, and every variant of each")
+    parser.addoption("--full", action="store_true", help="also, in their full size, those that take minutes each")
     parser.addoption("--seconds", type=float, default=4.0, help="how long hostile writers write")
     parser.addoption(
         "--rows", type=int, default=100_000, help="how large the loads are that are to need bounded memory"
@@ -73,12 +74,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, unless it is asked for, be it by its name."""
-    if config.getoption("--long") or any("::" in argument for argument in config.args):
+    if config.getoption("--full") or any("::" in argument for argument in config.args):
         return
     variants: dict[str, list[pytest.Item]] = {}
     for item in items:
-        variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    kept = {item for each in variants.values() for item in _sample(each)}
+        if not item.get_closest_marker("full"):
+            variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    long = config.getoption("--long")
+    kept = {item for each in variants.values() for item in (each if long else _sample(each))}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 

@@ -101,6 +101,7 @@ class Client:
         self._origin = origin._replace(host=host)
         self._deadlines = Deadlines()
         self._answered_at = float("-inf")
+        self._last = ("", URL())
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=slots, keepalive_timeout=KEEP_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -120,9 +121,7 @@ class Client:
         Raises:
             NoAnswer: there was none.
         """
-        path, _, query = request.target.partition("?")
-        scheme, host, port = self._origin
-        url = URL.build(scheme=scheme, host=host, port=port, path=path, query_string=query, encoded=True)
+        url = self._url(request.target)
         try:
             return await self._deadlines.within(seconds, self._send(request, url))
         except aiohttp.ServerDisconnectedError:
@@ -134,17 +133,21 @@ class Client:
         """Close all connections."""
         await self._session.close()
 
+    def _url(self, target: str) -> URL:
+        """The whole address of a target, which is often the same as the time before."""
+        if target != self._last[0]:
+            path, _, query = target.partition("?")
+            scheme, host, port = self._origin
+            url = URL.build(scheme=scheme, host=host, port=port, path=path, query_string=query, encoded=True)
+            self._last = target, url
+        return self._last[1]
+
     async def _send(self, request: Request, url: URL) -> Answered:
         async with self._session.request(
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         ) as answer:
-            content = answer.content
-            body = await content.read(MOST_ANSWER_BYTES)
-            while not content.at_eof():
-                if len(body) >= MOST_ANSWER_BYTES:
-                    answer.close()
-                    break
-                body += await content.read(MOST_ANSWER_BYTES)
+            length = answer.content_length
+            body = await (answer.read() if length is not None and length <= MOST_ANSWER_BYTES else _begin(answer))
             self._answered_at = monotonic()
             return Answered(answer.status, answer.headers, body)
 
@@ -170,6 +173,17 @@ class Client:
         if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
             return NoAnswer(f"its address cannot be used: {error}", sent=False, reachable=False)
         return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
+
+
+async def _begin(answer: aiohttp.ClientResponse) -> bytes:
+    """The beginning of an answer that may be long."""
+    body = b""
+    while not answer.content.at_eof():
+        body += await answer.content.read(MOST_ANSWER_BYTES)
+        if len(body) >= MOST_ANSWER_BYTES:
+            answer.close()
+            break
+    return body
 
 
 def retry_after(text: str, now: float) -> float:

@@ -7,6 +7,7 @@ killed, the records that it had sent are among the first that were not acknowled
 """
 
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,9 +51,9 @@ class Doubts:
         self._uids.add(uid)
         return before
 
-    def over(self, uid: str) -> None:
-        """It is known what became of a record."""
-        self._uids.discard(uid)
+    def over(self, uids: Iterable[str]) -> None:
+        """It is known what became of records."""
+        self._uids.difference_update(uids)
 
     def close(self) -> None:
         """Keep what is in doubt, after an orderly end.

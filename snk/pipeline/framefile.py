@@ -1,7 +1,8 @@
 """The file of a pulled frame: a line for each record, and a last line with their count and digest.
 
-A record's line is its uid as a JSON text, a tab, and the record as JSON. The last line is a JSON object. A file has its
-name only when it is whole and on disk, so a file without a proper last line is damaged.
+A record's line is its uid as a JSON text, its digest, and the record as JSON, with tabs between. The last line is a
+JSON object with the check sum of all others. A file has its name only when it is whole and on disk, so a file without a
+proper last line is damaged.
 """
 
 import json
@@ -12,6 +13,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+from zlib import crc32
 
 from snk.core.canonical import Digest, record_digest
 from snk.files.atomic import sync_folder
@@ -35,6 +37,7 @@ class End:
         age_seconds: how long the frame had ended when it was pulled.
         again: whether these are all records of the frame, to be sent once more, and not what came late.
         suffix: what their Idempotency-Keys end with.
+        check_sum: CRC-32 of their lines; `Making.finish` sets it.
     """
 
     frame: str
@@ -44,6 +47,7 @@ class End:
     age_seconds: float
     again: bool = False
     suffix: str = ""
+    check_sum: int = 0
 
 
 class Making:
@@ -51,6 +55,7 @@ class Making:
 
     Attributes:
         digest: of the records so far.
+        check_sum: of their lines.
         gathered: their uids.
     """
 
@@ -59,6 +64,7 @@ class Making:
         self._beside = file.with_name(f".{file.name}")
         self._opened = self._beside.open("wb")
         self.digest = Digest()
+        self.check_sum = 0
         self.gathered = Gathered()
 
     def add(self, uid: str, record: Json, text: bytes) -> None:
@@ -72,25 +78,28 @@ class Making:
         digest = record_digest(record)
         self.digest.add(digest)
         self.gathered.add(uid, digest)
-        self._opened.write(_line(uid, text))
+        line = b"%b\t%032x\t%b\n" % (json.dumps(uid).encode(), digest, text)
+        self.check_sum = crc32(line, self.check_sum)
+        self._opened.write(line)
 
     def keep(self, wanted: bytearray) -> None:
         """Leave out the lines that are not wanted."""
         self._opened.close()
-        digest = Digest()
+        digest, check_sum = Digest(), 0
         other = self._beside.with_suffix(".kept")
         with self._beside.open("rb") as lines, other.open("wb") as kept:
             for number, line in enumerate(lines):
                 if wanted[number]:
-                    digest.add(record_digest(loads(line.partition(_TAB)[2])))
+                    digest.add(int(line.split(_TAB, 2)[1], 16))
+                    check_sum = crc32(line, check_sum)
                     kept.write(line)
         other.replace(self._beside)
-        self.digest = digest
+        self.digest, self.check_sum = digest, check_sum
         self._opened = self._beside.open("ab")
 
     def finish(self, end: End) -> None:
         """Write the last line, force all to disk, and give the file its name."""
-        self._opened.write(json.dumps(asdict(end)).encode() + b"\n")
+        self._opened.write(json.dumps({**asdict(end), "check_sum": self.check_sum}).encode() + b"\n")
         self._opened.flush()
         os.fsync(self._opened.fileno())
         self._opened.close()
@@ -112,11 +121,13 @@ class Line(NamedTuple):
     Attributes:
         number: counted from 0.
         uid: what identifies it.
+        digest: of the record.
         text: the record as JSON.
     """
 
     number: int
     uid: str
+    digest: int
     text: bytes
 
 
@@ -127,16 +138,16 @@ def lines(file: Path) -> Iterator[Line | End]:
         Damaged: a line is not as it should be, or there is no end.
         FileNotFoundError: there is no such file.
     """
+    check_sum = 0
     with file.open("rb") as opened:
         for number, line in enumerate(opened):
             if line.startswith(b"{"):
-                yield _end(line, number, opened)
+                yield _end(line, number, check_sum, opened)
                 return
-            uid, tab, text = line.partition(_TAB)
-            if not (tab and text.endswith(b"\n")):
-                break
+            check_sum = crc32(line, check_sum)
             try:
-                yield Line(number, _UID.decode(uid.decode()), text[:-1])
+                uid, digest, text = line.split(_TAB, 2)
+                yield Line(number, _UID.decode(uid.decode()), int(digest, 16), text[:-1])
             except ValueError:
                 break
     raise Damaged(f"{file.name} is not whole")
@@ -158,13 +169,15 @@ def last_line(file: Path) -> End:
         raise Damaged(f"{file.name} is not whole") from None
 
 
-def _end(line: bytes, count: int, rest: IO[bytes]) -> End:
+def _end(line: bytes, count: int, check_sum: int, rest: IO[bytes]) -> End:
     try:
         end = End(**json.loads(line))
     except (ValueError, TypeError):
         raise Damaged("the last line cannot be read") from None
     if end.count != count or rest.read(1):
         raise Damaged(f"it has {count} records, and should have {end.count}")
+    if end.check_sum != check_sum:
+        raise Damaged("its check sum is wrong")
     return end
 
 
@@ -188,7 +201,3 @@ def _no_number(text: str) -> Json:
 
 _DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)  # json.loads makes one for each text
 _UID = json.JSONDecoder()
-
-
-def _line(uid: str, text: bytes) -> bytes:
-    return json.dumps(uid).encode() + _TAB + text + b"\n"

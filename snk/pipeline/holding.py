@@ -15,12 +15,11 @@ from pathlib import Path
 
 import structlog
 
-from snk.core.canonical import record_digest
 from snk.core.intervals import Intervals
 from snk.files.atomic import sync_file, sync_folder
 from snk.pipeline.again import Again
 from snk.pipeline.frame import Portion
-from snk.pipeline.framefile import End, Making, lines, loads
+from snk.pipeline.framefile import End, Making, lines
 from snk.pipeline.proof import Proofs
 from snk.pipeline.seen import Damaged, Gathered, Seen, Settled
 from snk.pipeline.space import Space
@@ -259,7 +258,7 @@ class Holding:
                 if isinstance(line, End):
                     age = line.age_seconds
                 else:
-                    gathered.add(line.uid, record_digest(loads(line.text)))
+                    gathered.add(line.uid, line.digest)
         except (Damaged, ValueError) as error:
             log.warning("frame_damaged", file=file.name, reason=str(error), effect="it is pulled again")
             file.unlink()

@@ -1,11 +1,11 @@
 """The records of one portion on their way: which are still to be sent, and what is known of those that were."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
 from time import time
-from typing import NamedTuple
 
 from snk.core.canonical import Digest, record_digest
 from snk.pipeline.doubts import Doubts
@@ -19,19 +19,9 @@ from snk.pipeline.space import Space
 from snk.pipeline.uids import UidFile
 
 SKIPPED_AT_ONCE = 200
-"""So many records that were sent before are passed over until others get their turn."""
-
-
-class Item(NamedTuple):
-    """A parcel, and the uids of its records."""
-
-    parcel: Parcel
-    uids: tuple[str, ...]
-
-    @property
-    def blamed(self) -> str:
-        """The uid of its record; nothing if it has several, and any of them may be to blame."""
-        return self.uids[0] if len(self.uids) == 1 else ""
+"""So many parcels that were sent before are passed over until others get their turn."""
+_Record = tuple[str, bytes, bool]
+"""A uid, the record as it is sent, and whether it was sent before."""
 
 
 @dataclass(slots=True)
@@ -92,42 +82,37 @@ class Parcels:
         with suppress(Damaged, FileNotFoundError):  # that is told when its records are read
             end = last_line(space.frames.file(portion))
             self.again, self._suffix = end.again, end.suffix
-        self._items = self._all()
+        self._parcels = self._batches() if self._batch else self._one_by_one()
 
-    def take(self) -> Item | None:
+    def take(self) -> Parcel | None:
         """The next parcel; None if others should get their turn first, or nothing is left: see ``drained``."""
         if self.trouble:
             self.drained = True
         try:
-            item = None if self.drained else next(self._items)
+            parcel = None if self.drained else self._next()
         except StopIteration:
-            self.drained, item = True, None
+            self.drained, parcel = True, None
         except (Damaged, FileNotFoundError, ValueError) as error:
             self.fail(f"its file is damaged: {error}", refused=True)
-            self.drained, item = True, None
-        if item is not None:
+            self.drained, parcel = True, None
+        if parcel is not None:
             self.under_way += 1
-            self.left += len(item.uids)
-        return item
+            self.left += len(parcel.uids)
+        return parcel
 
-    def singles(self, item: Item) -> list[Item]:
+    def singles(self, parcel: Parcel) -> list[Parcel]:
         """The records of a batch, each in a parcel of its own."""
-        return [self._single(uid, body) for uid, body in zip(item.uids, item.parcel.bodies, strict=True)]
+        return [self._single(uid, body) for uid, body in zip(parcel.uids, parcel.bodies, strict=True)]
 
-    def acknowledged(self, item: Item) -> None:
+    def acknowledged(self, parcel: Parcel) -> None:
         """All records of a parcel are acknowledged.
 
         Raises:
             OSError: that cannot be written. It is not forgotten: see `UidFile.save`.
         """
-        self.left -= len(item.uids)
-        self.known(item.uids)
-        self.uids.add(*item.uids)
-
-    def known(self, uids: Iterable[str]) -> None:
-        """An answer tells that these records are not in doubt any more."""
-        for uid in uids:
-            self.doubts.over(uid)
+        self.left -= len(parcel.uids)
+        self.doubts.over(parcel.uids)
+        self.uids.add(*parcel.uids)
 
     def close(self) -> None:
         """Close the files."""
@@ -165,55 +150,62 @@ class Parcels:
             done_at=written(time()),
         )
 
-    def _all(self) -> Iterator[Item | None]:
-        """All parcels, and None now and then between those that are passed over."""
-        number, held = 0, list[tuple[str, bytes, bool]]()
+    def _next(self) -> Parcel | None:
+        """The next parcel; None if so many were passed over."""
+        for _ in range(SKIPPED_AT_ONCE):
+            if (parcel := next(self._parcels)) is not None:
+                return parcel
+        return None
+
+    def _one_by_one(self) -> Iterator[Parcel | None]:
+        """All records, and None for each that was sent before."""
+        for uid, body, sent in self._records():
+            if sent:
+                yield None
+            else:
+                self.doubts.meet(uid)
+                yield self._single(uid, body)
+
+    def _batches(self) -> Iterator[Parcel | None]:
+        """All batches, and None for each that was sent before."""
+        records = self._records()
+        while held := list(islice(records, self._batch)):
+            yield None if all(sent for _, _, sent in held) else self._together(held)
+
+    def _records(self) -> Iterator[_Record]:
+        """All records, up to one that does not fit."""
         for line in lines(self._space.frames.file(self.portion)):
             if isinstance(line, End):
                 if line.digest != self.tally.source.hex:
                     raise Damaged("its digest does not fit its records")
-                break
+                return
             body = self._counted(line)
             if body is None:
                 return
-            held.append((line.uid, body, self.uids.has(line.uid)))
-            if len(held) >= max(1, self._batch):
-                yield from self._parcel(number, held)
-                number, held = number + 1, []
-        if held:
-            yield from self._parcel(number, held)
+            yield line.uid, body, self.uids.has(line.uid)
 
     def _counted(self, line: Line) -> bytes | None:
         """A record as it is sent, and counted; None if it does not fit."""
-        record = loads(line.text)
-        digest = record_digest(record)
-        self.tally.source.add(digest)
+        self.tally.source.add(line.digest)
         if not self._mapper:
-            self.tally.mapped.add(digest)
+            self.tally.mapped.add(line.digest)
             return line.text
         try:
-            mapped = self._mapper.map(record)
+            mapped = self._mapper.map(loads(line.text))
         except Unfit as error:
             self.fail(str(error), refused=True, uid=line.uid)
             return None
         self.tally.mapped.add(record_digest(mapped))
         return dumps(mapped)
 
-    def _parcel(self, number: int, held: list[tuple[str, bytes, bool]]) -> Iterator[Item | None]:
-        if all(sent for _, _, sent in held):
-            if number % SKIPPED_AT_ONCE == 0:
-                yield None
-            return
-        uids, bodies = tuple(uid for uid, _, _ in held), [body for _, body, _ in held]
+    def _together(self, held: list[_Record]) -> Parcel:
         for uid, _, sent in held:
             if not sent:
                 self.doubts.meet(uid)
-        if self._batch:
-            # The key follows from the records, so that other batches after a restart have other keys.
-            key = "batch-" + sha256("\n".join(uids).encode("utf-8", "surrogatepass")).hexdigest()
-            yield Item(Parcel(key + self._suffix, bodies, batch=True), uids)
-        else:
-            yield self._single(uids[0], bodies[0])
+        uids = tuple(uid for uid, _, _ in held)
+        # The key follows from the records, so that other batches after a restart have other keys.
+        key = "batch-" + sha256("\n".join(uids).encode("utf-8", "surrogatepass")).hexdigest()
+        return Parcel(key + self._suffix, uids, [body for _, body, _ in held], batch=True)
 
-    def _single(self, uid: str, body: bytes) -> Item:
-        return Item(Parcel(uid + self._suffix, (body,)), (uid,))
+    def _single(self, uid: str, body: bytes) -> Parcel:
+        return Parcel(uid + self._suffix, (uid,), (body,))

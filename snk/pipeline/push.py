@@ -23,17 +23,19 @@ from snk.pause import pause
 from snk.pipeline.frame import Portion
 from snk.pipeline.mapping import Mapper
 from snk.pipeline.outcome import CONFLICT, Outcome
-from snk.pipeline.parcels import Item, Parcels
+from snk.pipeline.parcels import Parcels
 from snk.pipeline.proof import Proofs
 from snk.pipeline.quarantine import Quarantine
 from snk.pipeline.schedule import Turns
-from snk.pipeline.sink import Sink
+from snk.pipeline.sink import Parcel, Sink
 from snk.pipeline.space import Space, probe
 from snk.pipeline.troubles import Failing
 from snk.pipeline.waiting import Waiting
 
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.02
+AHEAD, AHEAD_BYTES = 50, 256 * 1024
+"""So many requests, or so many bytes, are read ahead for all lanes together."""
 RETRY_SECONDS = 0.5
 GROUP_RECORDS = 100
 TOO_MANY = 429
@@ -79,7 +81,7 @@ class Push:
         self._mapper = mapper
         self._retry = retry
         self._refused = Quarantine(space.refused)
-        self._ahead: deque[tuple[Parcels, Item]] = deque()
+        self._ahead: deque[tuple[Parcels, Parcel]] = deque()
         self._reading: asyncio.Handle | None = None
         self._current: Parcels | None = None
         self._tries: dict[tuple[Portion, str], tuple[int, int]] = {}
@@ -140,16 +142,16 @@ class Push:
             if found is None:
                 await self._idle()
                 continue
-            parcels, item = found
+            parcels, parcel = found
             self._read_soon()
             try:
-                await self._deliver(parcels, item, stop)
+                await self._deliver(parcels, parcel, stop)
             finally:
                 parcels.under_way -= 1
                 if parcels.over or parcels.uids.dirty >= GROUP_RECORDS:
                     self.noted.set()
 
-    def _next(self) -> tuple[Parcels, Item] | None:
+    def _next(self) -> tuple[Parcels, Parcel] | None:
         """The next record, which may have been read before; None if there is none now."""
         return self._ahead.popleft() if self._ahead else self._take()
 
@@ -162,21 +164,25 @@ class Push:
         self._reading = asyncio.get_running_loop().call_soon(self._read_ahead)
 
     def _read_ahead(self) -> None:
-        """Have a record ready for each lane."""
+        """Have records ready for all lanes. Many are read at once, which costs much less than one by one."""
         self._reading = None
-        while len(self._ahead) < self.slots and (found := self._take()):
+        if len(self._ahead) >= self.slots:
+            return
+        read = 0
+        while len(self._ahead) < self.slots + AHEAD and read < AHEAD_BYTES and (found := self._take()):
             self._ahead.append(found)
+            read += sum(map(len, found[1].bodies))
 
-    def _take(self) -> tuple[Parcels, Item] | None:
+    def _take(self) -> tuple[Parcels, Parcel] | None:
         """The next record; None if there is none now."""
         while True:
             if self._current is None and not self._open_next():
                 return None
             assert self._current  # noqa: S101 - it was opened
             parcels = self._current
-            item = parcels.take()
-            if item is not None:
-                return parcels, item
+            parcel = parcels.take()
+            if parcel is not None:
+                return parcels, parcel
             if not parcels.drained:
                 return None
             self._current = None
@@ -194,41 +200,41 @@ class Push:
         self.open.append(self._current)
         return True
 
-    async def _deliver(self, parcels: Parcels, item: Item, stop: asyncio.Event) -> None:
+    async def _deliver(self, parcels: Parcels, parcel: Parcel, stop: asyncio.Event) -> None:
         """Send a record until it is acknowledged, its portion is set aside, or it is time to stop."""
         backoff, conflicts = self._retry, 0
         while not (stop.is_set() or parcels.trouble):
             if not self.breaker.admits(self.on_wire, monotonic()):
                 await pause(stop, self._closed_seconds())
                 continue
-            answer = await self._answer(parcels, item)
+            answer = await self._answer(parcels, parcel)
             if answer is None:
                 continue
             # A batch may conflict because of one of its records, so no conflict tells that all are stored.
-            perhaps_sent = not item.parcel.batch and (parcels.again or parcels.doubts.has(item.uids[0]))
+            perhaps_sent = not parcel.batch and (parcels.again or parcels.doubts.has(parcel.uids[0]))
             outcome = self._sink.judge(answer, perhaps_sent=perhaps_sent, patient=conflicts < CONFLICT_TRIES)
             if outcome in ("done", "stored"):
-                self._acknowledged(parcels, item, stored=outcome == "stored")
+                self._acknowledged(parcels, parcel, stored=outcome == "stored")
                 return
-            if outcome == "refused" and item.parcel.batch:
-                for single in parcels.singles(item):
+            if outcome == "refused" and parcel.batch:
+                for single in parcels.singles(parcel):
                     await self._deliver(parcels, single, stop)
                 return
             conflicts += answer.status == CONFLICT
-            self._not_taken(parcels, item, answer, outcome)
+            self._not_taken(parcels, parcel, answer, outcome)
             if not parcels.trouble:
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter
                 backoff = backoff.failed()
 
-    async def _answer(self, parcels: Parcels, item: Item) -> Answered | None:
+    async def _answer(self, parcels: Parcels, parcel: Parcel) -> Answered | None:
         """The answer to a record; None if there was none, so that it must be sent again.
 
         Records stay in doubt if there is none, also if the lane is cancelled meanwhile.
         """
         self.on_wire += 1
-        known = [uid for uid in item.uids if not parcels.doubts.begin(uid)]
+        known = [uid for uid in parcel.uids if not parcels.doubts.begin(uid)]
         try:
-            answer = await self._sink.send(item.parcel, patience=self.breaker.patience)
+            answer = await self._sink.send(parcel, patience=self.breaker.patience)
         except NoAnswer as error:
             if error.late:
                 self.breaker.late()
@@ -236,53 +242,57 @@ class Push:
             if error.sent:
                 parcels.tally.ambiguous += 1
             else:
-                parcels.known(known)
+                parcels.doubts.over(known)
             return None
         finally:
             self.on_wire -= 1
         if answer.resent:
             parcels.tally.ambiguous += 1
         else:
-            parcels.known(known)
+            parcels.doubts.over(known)
         return answer
 
-    def _acknowledged(self, parcels: Parcels, item: Item, *, stored: bool) -> None:
+    def _acknowledged(self, parcels: Parcels, parcel: Parcel, *, stored: bool) -> None:
         if self.breaker.succeeded():
             self.failing.hurry()
-        self.sent += len(item.uids)
+        self.sent += len(parcel.uids)
         if stored:
-            parcels.tally.stored += len(item.uids)
+            parcels.tally.stored += len(parcel.uids)
         if self._tries:
-            self._tries.pop((parcels.portion, item.uids[0]), None)
+            self._tries.pop((parcels.portion, parcel.uids[0]), None)
         try:
-            parcels.acknowledged(item)
+            parcels.acknowledged(parcel)
         except OSError as error:
             self.block(error)
 
-    def _not_taken(self, parcels: Parcels, item: Item, answer: Answered, outcome: Outcome) -> None:
+    def _not_taken(self, parcels: Parcels, parcel: Parcel, answer: Answered, outcome: Outcome) -> None:
         """Decide what follows from an answer by which a record was not taken."""
         now, chance = monotonic(), random.random()  # noqa: S311 - jitter
         reason = f"the receiving server answers {answer.status}: {answer.text}".rstrip(": \n")
         if outcome == "refused":
-            parcels.fail(reason, refused=True, uid=item.blamed)
+            parcels.fail(reason, refused=True, uid=parcel.blamed)
         elif outcome == "pause":
             self.breaker.pause(reason, now, chance)
         elif answer.retry_after:
             self.breaker.wait(answer.retry_after * (1 + chance / 10), reason, now)
         elif answer.status != CONFLICT:
-            self.breaker.failed(item.uids[0], reason, now, chance)
+            self.breaker.failed(parcel.uids[0], reason, now, chance)
             if answer.status != TOO_MANY:  # which no record is to blame for
-                self._count_try(parcels, item, reason)
+                self._count_try(parcels, parcel, reason)
 
-    def _count_try(self, parcels: Parcels, item: Item, reason: str) -> None:
+    def _count_try(self, parcels: Parcels, parcel: Parcel, reason: str) -> None:
         """One more try failed. If others succeed meanwhile, the record is to blame; otherwise the server is."""
-        uid = item.uids[0]
+        uid = parcel.uids[0]
         tries, sent = self._tries.get((parcels.portion, uid), (0, self.sent))
         self._tries[parcels.portion, uid] = (tries + 1, sent)
         if tries + 1 >= self._sink.sending.tries and self.sent > sent:
-            parcels.fail(f"{reason}, {tries + 1} times", refused=True, uid=item.blamed)
-        elif (tries + 1) % TURNS == 0 and self.waiting.frames:
+            parcels.fail(f"{reason}, {tries + 1} times", refused=True, uid=parcel.blamed)
+        elif (tries + 1) % TURNS == 0 and self._others_wait(parcels):
             parcels.fail(reason)
+
+    def _others_wait(self, parcels: Parcels) -> bool:
+        """Whether another frame has records to send."""
+        return bool(self.waiting.frames) or any(other is not parcels for other, _ in self._ahead)
 
     async def finish(self) -> None:
         """Prove the portions that are over, set those aside that cannot be pushed, and force UID files to disk."""

@@ -52,13 +52,20 @@ class Parcel(NamedTuple):
 
     Attributes:
         key: what identifies it.
+        uids: of its records.
         bodies: the records as JSON; several, or one in a list, if it is a batch.
         batch: whether it is one.
     """
 
     key: str
+    uids: Sequence[str]
     bodies: Sequence[bytes]
     batch: bool = False
+
+    @property
+    def blamed(self) -> str:
+        """The uid of its record; nothing if it has several, and any of them may be to blame."""
+        return self.uids[0] if len(self.uids) == 1 else ""
 
 
 class Sink:
@@ -66,6 +73,7 @@ class Sink:
 
     def __init__(self, sending: Sending) -> None:
         self.sending = sending
+        self._outcomes: dict[int, Outcome] = {}
         self._client = Client(origin(sending.url), sending.slots, sending.headers)
 
     async def send(self, parcel: Parcel, *, patience: int) -> Answered:
@@ -88,7 +96,8 @@ class Sink:
 
     def judge(self, answer: Answered, *, perhaps_sent: bool, patient: bool) -> Outcome:
         """What an answer means; `snk.pipeline.outcome.judge_conflict` describes the other arguments."""
-        outcome = judge(answer.status, self.sending.rules)
+        outcome = self._outcomes.get(answer.status) or judge(answer.status, self.sending.rules)
+        self._outcomes[answer.status] = outcome
         if answer.status == CONFLICT and outcome == "again":
             outcome = judge_conflict(answer.body, perhaps_sent=perhaps_sent, patient=patient)
         if outcome == "done" and answer.headers.get(REPLAYED, "").lower() in ("true", "?1"):

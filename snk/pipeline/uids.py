@@ -34,17 +34,21 @@ class UidFile:
         self._end = _whole(self._descriptor)
         os.ftruncate(self._descriptor, self._end)
         self._unsaved = b""
-        self._known = self._read(self._end)
+        self._known: Iterator[str] | None = self._read(self._end) if self._end else None
         self._ahead: Counter[str] = Counter()
 
     def has(self, uid: str) -> bool:
         """Whether a record was acknowledged before the file was opened; to be asked in the order of records."""
+        if self._known is None and not self._ahead:
+            return False  # as nearly always
         while not self._ahead[uid]:
-            known = next(self._known, None) if len(self._ahead) <= MOST_AHEAD else None
-            if known is None:
-                del self._ahead[uid]
+            if self._known is None or len(self._ahead) > MOST_AHEAD:
                 return False
-            self._ahead[known] += 1
+            known = next(self._known, None)
+            if known is None:
+                self._known = None
+            else:
+                self._ahead[known] += 1
         self._ahead[uid] -= 1
         if not self._ahead[uid]:
             del self._ahead[uid]
@@ -52,7 +56,7 @@ class UidFile:
 
     def count(self) -> int:
         """How many records were acknowledged before the file was opened; asked once, and not together with ``has``."""
-        return sum(1 for _ in self._known)
+        return sum(1 for _ in self._known or ())
 
     def add(self, *uids: str) -> None:
         """Note that records were acknowledged.

@@ -23,7 +23,12 @@ BACKENDS = 3
 
 
 @pytest.mark.parametrize(
-    ("count", "kills"), [(3_000, 5), pytest.param(100_000, 10, marks=[pytest.mark.long, pytest.mark.timeout(900)])]
+    ("count", "kills"),
+    [
+        (3_000, 5),
+        pytest.param(30_000, 10, marks=pytest.mark.long),
+        pytest.param(100_000, 10, marks=pytest.mark.full),
+    ],
 )
 async def test_killed_at_any_moment_it_loses_nothing_and_sends_twice_only_what_was_under_way(
     world: World, backends: Callable[[], Awaitable[Backend]], count: int, kills: int
@@ -51,7 +56,9 @@ async def test_killed_at_any_moment_it_loses_nothing_and_sends_twice_only_what_w
     assert not list((world.folder / "state" / "progress").glob("*/*"))
 
 
-@pytest.mark.parametrize("count", [3_000, pytest.param(20_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "count", [3_000, pytest.param(8_000, marks=pytest.mark.long), pytest.param(20_000, marks=pytest.mark.full)]
+)
 async def test_sixty_four_descriptors_are_enough_for_any_number_of_logs(
     world: World, backend: Backend, count: int
 ) -> None:

@@ -160,11 +160,11 @@ def test_what_is_in_doubt_outlives_an_orderly_end(tmp_path: Path) -> None:
     first = Doubts(file, 1)
     assert not first.begin("a")
     assert not first.begin("b")
-    first.over("a")
+    first.over(["a"])
     first.close()
     second = Doubts(file, 1)
     assert (second.has("a"), second.has("b")) == (False, True)
-    second.over("b")
+    second.over(["b"])
     second.close()
     assert not file.exists()
 

@@ -54,7 +54,7 @@ def test_both_databases_are_proven_equal_after_all_faults() -> None:
     assert len(set(told["digests"].values())) == 1
 
 
-@pytest.mark.long
+@pytest.mark.full
 def test_a_row_that_is_changed_in_the_receiving_database_fails_the_demo(servers: EmbeddedPair) -> None:
     with subprocess.Popen([*DEMO, *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -1,5 +1,6 @@
 """A frame's file is whole or damaged; it never has fewer records without saying so."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def written(file: Path, found: list[tuple[str, Any]]) -> End:
         making.add(uid, record, dumps(record))
     end = End("2026-11-25T00:00:00Z", 0, making.digest.count, making.digest.hex, 1.5)
     making.finish(end)
-    return end
+    return dataclasses.replace(end, check_sum=making.check_sum)
 
 
 @settings(max_examples=40)
@@ -42,6 +43,20 @@ def test_what_is_written_is_read(found: list[tuple[str, Any]]) -> None:
         assert last == last_line(file) == end
         assert end.digest == Digest.of(record for _, record in found).hex
         assert list(Path(folder).iterdir()) == [file]
+
+
+@settings(max_examples=30)
+@given(records.filter(bool), st.data())
+def test_a_record_of_which_a_bit_has_changed_is_found(found: list[tuple[str, Any]], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "frame.jsonl")
+        written(file, found)
+        changed = bytearray(file.read_bytes())
+        end = changed.rindex(b"\n{", 0, -1)
+        changed[data.draw(st.integers(0, end))] ^= 1 << data.draw(st.integers(0, 7))
+        file.write_bytes(changed)
+        with pytest.raises(Damaged):
+            list(lines(file))
 
 
 @settings(max_examples=30)

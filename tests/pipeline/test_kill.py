@@ -35,7 +35,12 @@ async def _kill(pair: Pair, name: str, progress: Callable[[], int], end: int, ki
 
 @pytest.mark.parametrize(
     ("frames", "kills", "in_flight"),
-    [(300, 3, 1), (300, 3, 8), pytest.param(5000, 10, 8, marks=pytest.mark.long)],
+    [
+        (300, 3, 1),
+        (300, 3, 8),
+        pytest.param(1500, 5, 8, marks=pytest.mark.long),
+        pytest.param(5000, 10, 8, marks=pytest.mark.full),
+    ],
 )
 async def test_killed_at_random_moments_nothing_is_lost_and_only_what_was_under_way_is_sent_twice(
     pair: Pair, frames: int, kills: int, in_flight: int, run: int

@@ -42,7 +42,7 @@ from snk.pipeline.framefile import End, Making
 from snk.pipeline.mapping import Mapper, dumps
 from snk.pipeline.outcome import ALREADY_STORED, USUAL
 from snk.pipeline.page import Page, Reading
-from snk.pipeline.parcels import Item, Parcels
+from snk.pipeline.parcels import Parcels
 from snk.pipeline.proof import Done, Proofs, combined
 from snk.pipeline.pull import Pull, Pulling
 from snk.pipeline.push import Push
@@ -198,6 +198,7 @@ class Receiver(Sink):
 
     def __init__(self, sending: Sending, world: "World") -> None:
         self.sending = sending
+        self._outcomes = {}
         self._world = world
 
     async def close(self) -> None:
@@ -233,7 +234,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     stored: dict[str, Any] = field(default_factory=dict)
     acknowledged: Counter[str] = field(default_factory=Counter)
-    flight: list[tuple[Parcels, Item]] = field(default_factory=list)
+    flight: list[tuple[Parcels, Parcel]] = field(default_factory=list)
     pull: Pull | None = None
     push: Push | None = None
     kills: Counter[str] = field(default_factory=Counter)
@@ -338,8 +339,8 @@ class World:
     async def _deliver(self) -> None:
         assert self.push
         if self.flight and not self.push.blocked:
-            parcels, item = self.flight.pop(self.chance.randrange(len(self.flight)))
-            await self.push._deliver(parcels, item, NEVER_STOP)
+            parcels, parcel = self.flight.pop(self.chance.randrange(len(self.flight)))
+            await self.push._deliver(parcels, parcel, NEVER_STOP)
             parcels.under_way -= 1
 
     async def _finish(self) -> None:
@@ -592,17 +593,14 @@ SEVERAL = History(3, LATE, seed=7)
 
 
 @pytest.mark.parametrize(
-    ("history", "place", "first"),
-    [
-        (SEVERAL, "snk.pipeline.framefile.sync_folder", 30),
-        (SEVERAL, "snk.pipeline.space.sync_folder", 81),
-    ],
-    ids=["frames", "proofs and uids"],
+    ("place", "first"),
+    [("snk.pipeline.framefile.sync_folder", 20), ("snk.pipeline.holding.sync_folder", 40)],
+    ids=["when a frame is stored", "when it is removed"],
 )
-def test_names_that_are_not_forced_to_disk_would_lose_records(history: History, place: str, first: int) -> None:
+def test_names_that_are_not_forced_to_disk_would_lose_records(place: str, first: int) -> None:
     def tried() -> None:
-        for at in range(first, first + 20):
-            ended(dataclasses.replace(history, seed=at), [Fault(at, "machine")], hooked=True)
+        for at in range(first, first + 100):
+            ended(dataclasses.replace(SEVERAL, seed=at), [Fault(at, "machine")], hooked=True)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(place, lambda _: None)
