@@ -31,7 +31,7 @@ def application(status: Callable[[], S], pages: Pages[S]) -> FastAPI:
     """The three endpoints; each response is built from a fresh status."""
     app = FastAPI(title="SNK", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
-    @app.get("/health")
+    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health(request: Request) -> JSONResponse:
         troubles = pages.troubles(status())
         if not troubles:

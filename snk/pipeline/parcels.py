@@ -105,11 +105,7 @@ class Parcels:
         return [self._single(uid, body) for uid, body in zip(parcel.uids, parcel.bodies, strict=True)]
 
     def acknowledged(self, parcel: Parcel) -> None:
-        """All records of a parcel are acknowledged.
-
-        Raises:
-            OSError: that cannot be written. It is not forgotten: see `UidFile.save`.
-        """
+        """All records of a parcel are acknowledged; `UidFile.save` writes that down."""
         self.left -= len(parcel.uids)
         self.doubts.over(parcel.uids)
         self.uids.add(*parcel.uids)

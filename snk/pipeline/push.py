@@ -6,7 +6,7 @@ UID file is removed; pull removes the frame's file when it sees the Done file.
 
 Requests are sent by as many lanes as may be in flight. A lane takes the next record of the frame that is being read; at
 its end the next frame is opened, while the answers of the last records are still awaited. While all lanes wait for
-answers, records are read ahead, so that the server does not wait for that.
+answers, what was acknowledged is written down and records are read ahead, so that the server does not wait for that.
 """
 
 import asyncio
@@ -82,7 +82,8 @@ class Push:
         self._retry = retry
         self._refused = Quarantine(space.refused)
         self._ahead: deque[tuple[Parcels, Parcel]] = deque()
-        self._reading: asyncio.Handle | None = None
+        self._planned: asyncio.Handle | None = None
+        self._noted_soon: list[Parcels] = []
         self._current: Parcels | None = None
         self._tries: dict[tuple[Portion, str], tuple[int, int]] = {}
 
@@ -116,8 +117,8 @@ class Push:
 
     async def close(self) -> None:
         """Close all connections and files."""
-        if self._reading:
-            self._reading.cancel()
+        if self._planned:
+            self._planned.cancel()
         for parcels in self.open:
             parcels.close()
         await self._sink.close()
@@ -143,7 +144,8 @@ class Push:
                 await self._idle()
                 continue
             parcels, parcel = found
-            self._read_soon()
+            if len(self._ahead) < self.slots:
+                self._soon()
             try:
                 await self._deliver(parcels, parcel, stop)
             finally:
@@ -155,23 +157,38 @@ class Push:
         """The next record, which may have been read before; None if there is none now."""
         return self._ahead.popleft() if self._ahead else self._take()
 
-    def _read_soon(self) -> None:
-        """Read ahead as soon as the request that is sent now is written, which takes a turn of the loop."""
-        if self._reading is None:
-            self._reading = asyncio.get_running_loop().call_soon(self._read_after_this_turn)
+    def _soon(self) -> None:
+        """Call `meanwhile` when the next requests are written, which takes a turn of the loop."""
+        if self._planned is None:
+            self._planned = asyncio.get_running_loop().call_soon(self._after_this_turn)
 
-    def _read_after_this_turn(self) -> None:
-        self._reading = asyncio.get_running_loop().call_soon(self._read_ahead)
+    def _after_this_turn(self) -> None:
+        self._planned = asyncio.get_running_loop().call_soon(self.meanwhile)
 
-    def _read_ahead(self) -> None:
-        """Have records ready for all lanes. Many are read at once, which costs much less than one by one."""
-        self._reading = None
+    def meanwhile(self) -> None:
+        """Write down what was acknowledged, and have records ready for all lanes.
+
+        Many are read at once, which costs much less than one by one.
+        """
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
+        self._write_down()
         if len(self._ahead) >= self.slots:
             return
         read = 0
         while len(self._ahead) < self.slots + AHEAD and read < AHEAD_BYTES and (found := self._take()):
             self._ahead.append(found)
             read += sum(map(len, found[1].bodies))
+
+    def _write_down(self) -> None:
+        """Write the uids of what was acknowledged."""
+        noted, self._noted_soon = self._noted_soon, []
+        for parcels in noted:
+            try:
+                parcels.uids.save()
+            except OSError as error:
+                self.block(error)
 
     def _take(self) -> tuple[Parcels, Parcel] | None:
         """The next record; None if there is none now."""
@@ -260,10 +277,9 @@ class Push:
             parcels.tally.stored += len(parcel.uids)
         if self._tries:
             self._tries.pop((parcels.portion, parcel.uids[0]), None)
-        try:
-            parcels.acknowledged(parcel)
-        except OSError as error:
-            self.block(error)
+        parcels.acknowledged(parcel)
+        self._noted_soon.append(parcels)
+        self._soon()
 
     def _not_taken(self, parcels: Parcels, parcel: Parcel, answer: Answered, outcome: Outcome) -> None:
         """Decide what follows from an answer by which a record was not taken."""
@@ -296,6 +312,7 @@ class Push:
 
     async def finish(self) -> None:
         """Prove the portions that are over, set those aside that cannot be pushed, and force UID files to disk."""
+        self._write_down()
         for parcels in [parcels for parcels in self.open if parcels.over]:
             try:
                 await self._finish(parcels)
@@ -313,7 +330,7 @@ class Push:
     async def _finish(self, parcels: Parcels) -> None:
         portion, frame = parcels.portion, parcels.portion.frame
         iso = self._space.grid.iso(frame)
-        await asyncio.to_thread(parcels.uids.save)
+        parcels.uids.save()
         if parcels.refused:
             await asyncio.to_thread(self._refused.add, portion, iso, parcels.trouble, parcels.uid)
             self._forget(portion)

@@ -1,7 +1,7 @@
 """The UID file of a portion: a line for each record that the receiving server acknowledged.
 
-A line is written as soon as the answer is there, so that a killed process sends again what was under way and nothing
-else; it is forced to disk in groups, so that a crashed machine sends again the last group at most.
+A line is written as soon as the next request is under way, so that a killed process sends again what was under way and
+nothing else; it is forced to disk in groups, so that a crashed machine sends again the last group at most.
 """
 
 import json
@@ -59,20 +59,15 @@ class UidFile:
         return sum(1 for _ in self._known or ())
 
     def add(self, *uids: str) -> None:
-        """Note that records were acknowledged.
-
-        Raises:
-            OSError: it cannot be written. It is not forgotten: see `save`.
-        """
+        """Records were acknowledged; `save` writes that down."""
         self._unsaved += b"".join(json.dumps(uid).encode() + b"\n" for uid in uids)
         self.dirty += len(uids)
-        self.save()
 
     def save(self) -> None:
-        """Write what could not be written.
+        """Write down what was acknowledged.
 
         Raises:
-            OSError: it cannot be written now, either.
+            OSError: it cannot be written now. It is not forgotten, and written by the next call.
         """
         while self._unsaved:
             count = os.pwrite(self._descriptor, self._unsaved, self._end)

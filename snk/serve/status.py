@@ -102,7 +102,7 @@ def add_pages(app: FastAPI, database: Database, entry: Entry, status: Callable[[
     """
     trusted = Annotated[Client, Depends(entry.to(SCOPE))]
 
-    @app.get("/health", include_in_schema=False)
+    @app.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
     async def health() -> Response:
         try:
             await database.answers()

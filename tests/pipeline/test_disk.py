@@ -65,11 +65,16 @@ async def test_a_disk_that_is_full_again_and_again_loses_nothing(
     pair.start("push")
     for moment in sorted(random.randrange(frames * 3 * 3 // 4) for _ in range(times)):
         await pair.until(lambda: len(pair.receiver.stored) >= moment, 120)  # noqa: B023 - it is waited for here
-        before = pair.logs().count("space_unwritable")
-        _fill(small, random.choice((0, 4 * KIB, 8 * KIB, 16 * KIB, 40 * KIB)))
-        await pair.until(lambda: pair.logs().count("space_unwritable") > before)  # noqa: B023
+        before, left = pair.logs().count("space_unwritable"), random.choice((0, 4 * KIB, 8 * KIB, 16 * KIB, 40 * KIB))
+
+        def told() -> bool:
+            _fill(small, left)  # noqa: B023 - once more, because pull may have removed frames meanwhile
+            return pair.logs().count("space_unwritable") > before or len(pair.finished()) >= frames  # noqa: B023
+
+        await pair.until(told)
         (small / "filler").unlink()
         await pair.until(lambda: pair.logs().count("space_writable") == pair.logs().count("space_unwritable"))
+    assert "space_unwritable" in pair.logs()
     await pair.all_arrived(frames, 120)
     assert max(Counter(pair.receiver.received).values()) == 1
     assert not pair.set_aside()

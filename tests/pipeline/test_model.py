@@ -334,7 +334,7 @@ class World:
     async def _read_ahead(self) -> None:
         assert self.push
         if not self.push.blocked:
-            self.push._read_ahead()
+            self.push.meanwhile()
 
     async def _deliver(self) -> None:
         assert self.push
@@ -342,6 +342,7 @@ class World:
             parcels, parcel = self.flight.pop(self.chance.randrange(len(self.flight)))
             await self.push._deliver(parcels, parcel, NEVER_STOP)
             parcels.under_way -= 1
+            self.push.meanwhile()
 
     async def _finish(self) -> None:
         assert self.push

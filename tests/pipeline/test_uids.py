@@ -21,6 +21,7 @@ def noted(file: Path, acknowledged: list[str]) -> None:
     made = UidFile(file)
     for uid in acknowledged:
         made.add(uid)
+        made.save()
     made.force()
     made.close()
 
@@ -50,6 +51,7 @@ def test_a_tail_that_is_not_whole_is_cut_off(uids: list[str], torn: int) -> None
         left = [json.loads(line) for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
         made = UidFile(file)
         made.add("new")
+        made.save()
         made.close()
         again = UidFile(file)
         assert [uid for uid in [*uids, "new"] if again.has(uid)] == [*left, "new"]
@@ -93,8 +95,9 @@ def test_what_could_not_be_written_is_not_forgotten(tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr("os.pwrite", _full)
         for uid in ("a", "b"):
+            made.add(uid)
             with pytest.raises(OSError, match="full"):
-                made.add(uid)
+                made.save()
     made.save()
     assert (tmp_path / "frame.uids").read_bytes() == b'"a"\n"b"\n'
     made.close()

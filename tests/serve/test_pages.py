@@ -167,6 +167,11 @@ async def test_every_answer_has_a_date(client: aiohttp.ClientSession) -> None:
             assert "Date" in answer.headers
 
 
+async def test_load_balancers_may_ask_for_the_health_without_its_body(client: aiohttp.ClientSession) -> None:
+    async with client.head("/health") as answer:
+        assert (answer.status, await answer.read()) == (200, b"")
+
+
 async def test_values_are_written_as_the_documentation_says(dsn: str) -> None:
     columns = {
         "at": ("timestamptz", "2026-11-25 01:02:03.5+01", "2026-11-25T00:02:03.500000Z"),

@@ -48,17 +48,22 @@ def list_all(*, as_json: Json = False, config: Config = None) -> None:
     raise typer.Exit(1 if found else 0)
 
 
-def show(frames: Frames = None, *, all_of_them: All = False, config: Config = None) -> None:
+def show(frames: Frames = None, *, all_of_them: All = False, as_json: Json = False, config: Config = None) -> None:
     """Show why frames are in quarantine, and their first records."""
     space = space_of(load_settings(config))
-    for _, portion, reason in _named(space, frames, all_of_them):
+    found = [
+        (portion, reason, list(_shown(space, portion, reason)))
+        for _, portion, reason in _named(space, frames, all_of_them)
+    ]
+    if as_json:
+        print(json.dumps([{**asdict(reason), "records": dict(shown)} for _, reason, shown in found]))
+        return
+    for portion, reason, shown in found:
         print(f"{reason.frame}{_part(portion)}, since {reason.at}: {reason.reason}")
         if reason.uid:
             print(f"  uid of the record: {reason.uid}")
-        with suppress(Damaged, OSError):
-            for line in lines(space.frames.file(portion)):
-                if isinstance(line, Line) and (line.number < SHOWN_RECORDS or line.uid == reason.uid):
-                    print(f"  {line.number}: {line.text.decode(errors='backslashreplace')}")
+        for number, text in shown:
+            print(f"  {number}: {text}")
 
 
 def retry(frames: Frames = None, *, all_of_them: All = False, config: Config = None) -> None:
@@ -86,6 +91,14 @@ def drop(
     for quarantine, portion, reason in found:
         drop_portion(space, quarantine, portion, reason)
     print(f"{counted(len(found), 'frame')} given up")
+
+
+def _shown(space: Space, portion: Portion, reason: Reason) -> Iterator[tuple[int, str]]:
+    """The first records of a portion, and the one that is to blame, by their numbers; as far as its file is whole."""
+    with suppress(Damaged, OSError):
+        for line in lines(space.frames.file(portion)):
+            if isinstance(line, Line) and (line.number < SHOWN_RECORDS or line.uid == reason.uid):
+                yield line.number, line.text.decode(errors="backslashreplace")
 
 
 def _all(space: Space) -> Iterator[tuple[Quarantine, Portion, Reason]]:
