@@ -8,7 +8,7 @@ all earlier portions.
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from time import time
+from time import time, time_ns
 
 from snk.pipeline import space as spaces
 from snk.pipeline.frame import Portion, written
@@ -22,10 +22,12 @@ class Again:
     Attributes:
         suffix: what the Idempotency-Keys of the records end with this time; empty if they are the same as before.
         at: when it was made, in UTC.
+        number: another one for each wish.
     """
 
     suffix: str = ""
     at: str = ""
+    number: int = 0
 
 
 def wish(space: Space, frames: Iterable[int], *, new_keys: bool) -> None:
@@ -35,7 +37,7 @@ def wish(space: Space, frames: Iterable[int], *, new_keys: bool) -> None:
         OSError: that cannot be written.
     """
     at = written(time())
-    again = Again(f"~{at}" if new_keys else "", at)
+    again = Again(f"~{at}" if new_keys else "", at, time_ns())
     for frame in frames:
         spaces.replace(space.again.file(Portion(frame)), json.dumps(asdict(again)).encode() + b"\n")
 
@@ -46,10 +48,11 @@ def wished(space: Space, frame: int) -> Again | None:
         return Again(**json.loads(space.again.file(Portion(frame)).read_bytes()))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
-        return Again()  # it is not whole, and was meant all the same
+    except (OSError, ValueError, TypeError):
+        return Again()  # it cannot be read, and was meant all the same
 
 
-def granted(space: Space, frame: int) -> None:
-    """A frame was pulled once more."""
-    space.again.file(Portion(frame)).unlink(missing_ok=True)
+def granted(space: Space, frame: int, again: Again) -> None:
+    """A frame was pulled once more; another wish about it, which was made meanwhile, stays."""
+    if wished(space, frame) == again:
+        space.again.file(Portion(frame)).unlink(missing_ok=True)

@@ -2,8 +2,8 @@
 
 Only they may take an answer 409 for "stored before": for all others it is a conflict with something else. A record is
 in doubt from the moment it is sent until an answer comes, and stays so if none comes. A file beside the UID file keeps
-that: while a portion is open it says so, and an orderly end replaces that by the uids in doubt. If a process was
-killed, the records that it had sent are among the first that were not acknowledged.
+that: while records of a portion are sent it says so, and an orderly end replaces that by the uids in doubt. If a
+process was killed, the records that it had sent are among the first that were not acknowledged.
 """
 
 import json
@@ -19,21 +19,21 @@ class Doubts:
     """The records of one portion that are in doubt."""
 
     def __init__(self, file: Path, slots: int) -> None:
-        """Read what is known from before, and note that the portion is open.
+        """Read what is known from before.
 
         Args:
             file: it need not exist.
             slots: how many records may be under way at once.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be read.
         """
         self._file = file
         self._uids: set[str] = set()
         self._left = 0
+        self._open = False
         with suppress(FileNotFoundError):
             self._read(file.read_bytes(), slots)
-        file.write_text(json.dumps(self._told(is_open=True)))
 
     def has(self, uid: str) -> bool:
         """Whether a record is in doubt."""
@@ -44,6 +44,16 @@ class Doubts:
         if self._left:
             self._left -= 1
             self._uids.add(uid)
+
+    def start(self) -> None:
+        """Say that records are sent from now on, unless that was said before.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if not self._open:
+            self._file.write_text(json.dumps(self._told(is_open=True)))
+            self._open = True
 
     def begin(self, uid: str) -> bool:
         """A record is sent; return whether it was in doubt before."""

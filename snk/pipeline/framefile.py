@@ -144,6 +144,8 @@ def lines(file: Path) -> Iterator[Line | End]:
             if line.startswith(b"{"):
                 yield _end(line, number, check_sum, opened)
                 return
+            if not line.endswith(b"\n"):
+                break
             check_sum = crc32(line, check_sum)
             try:
                 uid, digest, text = line.split(_TAB, 2)

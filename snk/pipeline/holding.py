@@ -128,9 +128,10 @@ class Holding:
         else:
             making.discard()
             kept = self.kept[portion.frame]  # a frame that is looked at again is kept
+        was_final = portion.frame in self.kept and self.kept[portion.frame].final
         kept.age = age
         self.kept[portion.frame] = kept
-        self._looked(portion.frame, kept, final=final)
+        self._looked(portion.frame, kept, final=final or was_final)
         return settled.new
 
     def _name(self, portion: Portion, making: Making, age: float, again: Again | None) -> None:
@@ -155,8 +156,6 @@ class Holding:
         uids = self._space.seen.file(Portion(portion.frame))
         count = making.gathered.write(uids, portion.part + 1, settled.keep, seen)
         self._unforced.add(portion.frame)
-        if old and old.final:
-            self._space.final.file(Portion(portion.frame)).unlink()
         return Kept(portion.part + 1, count, age, final=False)
 
     def size(self, portion: Portion) -> int:
@@ -175,7 +174,7 @@ class Holding:
         if pushed:  # a proof that is seen may not be on disk yet
             sync_folder(self._space.done.path)
             self._force({portion.frame for portion in pushed} - unneeded)
-            # Unneeded are only those whose neighbours will not be looked at again after a crash, either.
+        if pushed or unneeded:  # unneeded are only those whose neighbours will not be looked at after a crash, either
             sync_folder(self._space.seen.path)
         for portion in pushed:
             with suppress(FileNotFoundError):
@@ -226,6 +225,9 @@ class Holding:
         if portion.frame not in self.pulled:
             log.warning("uids_removed", file=file.name, reason="there is neither its frame nor its proof")
             file.unlink()
+            return
+        if final and portion.frame in self.kept:  # a crash came before its newer uids got this name
+            self._looked(portion.frame, self.kept[portion.frame], final=True)
             return
         try:
             seen = Seen(file)

@@ -53,6 +53,7 @@ class Parcels:
         left: records that were taken and not acknowledged.
         again: whether all records of the frame are sent once more, so that the server may have each of them.
         drained: whether all were taken.
+        whole: whether the file was read to its end, and its records fit that.
         trouble: why the portion cannot be pushed now; nothing more is taken then.
         refused: whether only a person can mend that.
         uid: of the record that is to blame.
@@ -72,6 +73,7 @@ class Parcels:
         self.left = 0
         self.again = False
         self.drained = False
+        self.whole = False
         self.trouble = ""
         self.refused = False
         self.uid = ""
@@ -79,9 +81,12 @@ class Parcels:
         self._mapper = mapper
         self._batch = sending.batch
         self._suffix = ""
-        with suppress(Damaged, FileNotFoundError):  # that is told when its records are read
-            end = last_line(space.frames.file(portion))
-            self.again, self._suffix = end.again, end.suffix
+        try:
+            with suppress(Damaged, FileNotFoundError):  # that is told when its records are read
+                end = last_line(space.frames.file(portion))
+                self.again, self._suffix = end.again, end.suffix
+        except OSError as error:
+            self.fail(f"its file cannot be read: {error.strerror}")
         self._parcels = self._batches() if self._batch else self._one_by_one()
 
     def take(self) -> Parcel | None:
@@ -94,6 +99,9 @@ class Parcels:
             self.drained, parcel = True, None
         except (Damaged, FileNotFoundError, ValueError) as error:
             self.fail(f"its file is damaged: {error}", refused=True)
+            self.drained, parcel = True, None
+        except OSError as error:
+            self.fail(f"its file cannot be read: {error.strerror}")
             self.drained, parcel = True, None
         if parcel is not None:
             self.under_way += 1
@@ -174,6 +182,7 @@ class Parcels:
             if isinstance(line, End):
                 if line.digest != self.tally.source.hex:
                     raise Damaged("its digest does not fit its records")
+                self.whole = True
                 return
             body = self._counted(line)
             if body is None:

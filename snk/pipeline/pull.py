@@ -148,9 +148,9 @@ class Pull:
         async with self._storing:
             await asyncio.to_thread(self.holding.mend)
             await asyncio.to_thread(self.holding.release)
-        for frame, kept in self.holding.kept.items():
-            if not kept.final and frame not in self._looks:
-                self._looks[frame] = self.source.clock.now()
+            for frame, kept in self.holding.kept.items():
+                if not kept.final and frame not in self._looks:
+                    self._looks[frame] = self.source.clock.now()
 
     async def work(self, stop: asyncio.Event) -> None:
         """Pull one frame after the other until told to stop."""
@@ -174,7 +174,8 @@ class Pull:
         taken = self.busy | {portion.frame for portion in self._set_aside}
         due = [frame for frame, at in self._looks.items() if at <= source_now]
         looks = [(self._looks[frame], frame) for frame in due if frame not in taken and frame not in held]
-        looks += [(0.0, frame) for frame in self.again - taken if frame in self.holding.pulled and frame not in held]
+        wishes = [frame for frame in self.again - taken if frame in self.holding.pulled and frame not in held]
+        looks += [(source_now, frame) for frame in wishes]
         missing = (self.missing() - held).without(taken)
         self._look_is_next = not self._look_is_next
         if looks and (self._look_is_next or not missing):
@@ -184,7 +185,10 @@ class Pull:
     async def pull(self, frame: int) -> None:
         """Pull one frame now, and note how that went."""
         looking, portion = self._plan.looking, Portion(frame, self.holding.next_part(frame))
-        making = None
+        making, again = None, await asyncio.to_thread(wished, self._space, frame) if portion.part else None
+        if portion.part and again is None and frame not in self.holding.kept:
+            self.again.discard(frame)  # the wish is gone, and there is nothing to tell new records by
+            return
         try:
             known, began = self.source.clock.known, monotonic()
             making = Making(self._space.frames.file(portion))
@@ -192,7 +196,6 @@ class Pull:
             # The age at which it was asked for. Before the first answer, our own clock may be far off: then this was
             # not the last look, whatever it says.
             age = looking.age(frame, self.source.clock.now() - (monotonic() - began))
-            again = await asyncio.to_thread(wished, self._space, frame) if portion.part else None
             await self._store(portion, making, age, final=known and looking.final(age), again=again)
         except NotOver:
             pass  # now the clock of the source is known, and the frame is chosen again when it is due
@@ -240,8 +243,9 @@ class Pull:
         async with self._storing:
             settled = await asyncio.to_thread(self._settle, making, [] if again else self.holding.before(frame))
             await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final, again=again)
-        await asyncio.to_thread(granted, self._space, frame)
-        self.again.discard(frame)
+        if again:
+            await asyncio.to_thread(granted, self._space, frame, again)
+            self.again.discard(frame)
         self.changed += settled.changed
         self.counted += settled.new
         if settled.new and self._plan.quota:

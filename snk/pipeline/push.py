@@ -22,6 +22,7 @@ from snk.http.client import Answered, NoAnswer
 from snk.pause import pause
 from snk.pipeline.frame import Portion
 from snk.pipeline.mapping import Mapper
+from snk.pipeline.meanwhile import Meanwhile
 from snk.pipeline.outcome import CONFLICT, Outcome
 from snk.pipeline.parcels import Parcels
 from snk.pipeline.proof import Proofs
@@ -36,6 +37,8 @@ IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.02
 AHEAD, AHEAD_BYTES = 50, 256 * 1024
 """So many requests, or so many bytes, are read ahead for all lanes together."""
+MOST_OPEN = 100
+"""So many portions are open at once, beside one for each lane."""
 RETRY_SECONDS = 0.5
 GROUP_RECORDS = 100
 TOO_MANY = 429
@@ -82,7 +85,7 @@ class Push:
         self._retry = retry
         self._refused = Quarantine(space.refused)
         self._ahead: deque[tuple[Parcels, Parcel]] = deque()
-        self._planned: asyncio.Handle | None = None
+        self._later = Meanwhile(self.meanwhile, self.more.set)
         self._noted_soon: list[Parcels] = []
         self._current: Parcels | None = None
         self._tries: dict[tuple[Portion, str], tuple[int, int]] = {}
@@ -117,8 +120,7 @@ class Push:
 
     async def close(self) -> None:
         """Close all connections and files."""
-        if self._planned:
-            self._planned.cancel()
+        self._later.cancel()
         for parcels in self.open:
             parcels.close()
         await self._sink.close()
@@ -136,6 +138,8 @@ class Push:
     async def lane(self, stop: asyncio.Event) -> None:
         """Send one record after the other until told to stop."""
         while not stop.is_set():
+            if self._later.failure:
+                raise self._later.failure
             if self.blocked or not self.breaker.admits(self.on_wire, monotonic()):
                 await pause(stop, self._closed_seconds())
                 continue
@@ -145,7 +149,7 @@ class Push:
                 continue
             parcels, parcel = found
             if len(self._ahead) < self.slots:
-                self._soon()
+                self._later.soon()
             try:
                 await self._deliver(parcels, parcel, stop)
             finally:
@@ -155,24 +159,21 @@ class Push:
 
     def _next(self) -> tuple[Parcels, Parcel] | None:
         """The next record, which may have been read before; None if there is none now."""
-        return self._ahead.popleft() if self._ahead else self._take()
-
-    def _soon(self) -> None:
-        """Call `meanwhile` when the next requests are written, which takes a turn of the loop."""
-        if self._planned is None:
-            self._planned = asyncio.get_running_loop().call_soon(self._after_this_turn)
-
-    def _after_this_turn(self) -> None:
-        self._planned = asyncio.get_running_loop().call_soon(self.meanwhile)
+        found = self._ahead.popleft() if self._ahead else self._take()
+        if found is not None:
+            try:
+                found[0].doubts.start()
+            except OSError as error:
+                self.block(error)
+                self._ahead.appendleft(found)
+                return None
+        return found
 
     def meanwhile(self) -> None:
         """Write down what was acknowledged, and have records ready for all lanes.
 
         Many are read at once, which costs much less than one by one.
         """
-        if self._planned is not None:
-            self._planned.cancel()
-            self._planned = None
         self._write_down()
         if len(self._ahead) >= self.slots:
             return
@@ -206,6 +207,9 @@ class Push:
             self.noted.set()
 
     def _open_next(self) -> bool:
+        if len(self.open) >= self.slots + MOST_OPEN:  # each has files open, until it is finished
+            self.noted.set()
+            return False
         portion = self.waiting.choose(self.failing.held(monotonic()))
         if portion is None:
             return False
@@ -279,7 +283,7 @@ class Push:
             self._tries.pop((parcels.portion, parcel.uids[0]), None)
         parcels.acknowledged(parcel)
         self._noted_soon.append(parcels)
-        self._soon()
+        self._later.soon()
 
     def _not_taken(self, parcels: Parcels, parcel: Parcel, answer: Answered, outcome: Outcome) -> None:
         """Decide what follows from an answer by which a record was not taken."""
@@ -308,7 +312,8 @@ class Push:
 
     def _others_wait(self, parcels: Parcels) -> bool:
         """Whether another frame has records to send."""
-        return bool(self.waiting.frames) or any(other is not parcels for other, _ in self._ahead)
+        others = (self._current, *(other for other, _ in self._ahead))
+        return bool(self.waiting.frames) or any(other not in (None, parcels) for other in others)
 
     async def finish(self) -> None:
         """Prove the portions that are over, set those aside that cannot be pushed, and force UID files to disk."""
@@ -320,6 +325,7 @@ class Push:
                 self.block(error)
                 return
             self.open.remove(parcels)
+            self.more.set()
         for parcels in self.open:
             if parcels.uids.dirty:
                 try:
@@ -338,7 +344,7 @@ class Push:
         elif parcels.trouble:
             self.failing.failed(frame, parcels.trouble, monotonic(), random.random())  # noqa: S311 - jitter
             log.warning("push_failed", frame=iso, part=portion.part, reason=parcels.trouble)
-        elif not parcels.left:  # otherwise it was time to stop
+        elif parcels.whole and not parcels.left:  # otherwise it was time to stop
             done = parcels.done()
             await asyncio.to_thread(self.proofs.add, portion, done)
             self._forget(portion)

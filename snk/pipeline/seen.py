@@ -23,6 +23,8 @@ _SUMMED_FROM = len(MAGIC) + 4
 """The check sum stands before what it is of."""
 _START = _SUMMED_FROM + _HEADER.size
 BLOCK_BYTES = 64 * 1024
+MOST_HELD_BYTES = 256 * 1024
+"""A larger file is opened again for each bucket, so that it is never in memory as a whole."""
 UID_BYTES, CONTENT_BYTES, LINE_BYTES = 16, 8, 4
 ENTRY_BYTES = UID_BYTES + CONTENT_BYTES
 _GATHERED_BYTES = ENTRY_BYTES + LINE_BYTES
@@ -50,6 +52,7 @@ class Seen:
         with file.open("rb") as opened:
             head = opened.read(_START)
             size = os.fstat(opened.fileno()).st_size
+            self._body = opened.read() if size <= MOST_HELD_BYTES else None
         if len(head) < _START or not head.startswith(MAGIC):
             raise Damaged(f"{file.name} has no header")
         self._check_sum = int.from_bytes(head[len(MAGIC) : _SUMMED_FROM])
@@ -79,6 +82,8 @@ class Seen:
         low, high = self._offsets[number], self._offsets[number + 1]
         if low == high:
             return b""
+        if self._body is not None:
+            return self._body[low * ENTRY_BYTES : high * ENTRY_BYTES]
         with self._file.open("rb") as opened:
             opened.seek(_START + low * ENTRY_BYTES)
             return opened.read((high - low) * ENTRY_BYTES)

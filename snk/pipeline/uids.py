@@ -16,7 +16,7 @@ MOST_AHEAD = 10_000
 
 
 class UidFile:
-    """One file, which is created by the first record.
+    """One file, which is created when the first record is written.
 
     Attributes:
         dirty: how many records were written since they were forced to disk.
@@ -30,9 +30,12 @@ class UidFile:
         """
         self.dirty = 0
         self._file = file
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._end = _whole(self._descriptor)
-        os.ftruncate(self._descriptor, self._end)
+        self._descriptor: int | None = None
+        self._end = 0
+        with suppress(FileNotFoundError):
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+            self._end = _whole(self._descriptor)
+            os.ftruncate(self._descriptor, self._end)
         self._unsaved = b""
         self._known: Iterator[str] | None = self._read(self._end) if self._end else None
         self._ahead: Counter[str] = Counter()
@@ -61,7 +64,6 @@ class UidFile:
     def add(self, *uids: str) -> None:
         """Records were acknowledged; `save` writes that down."""
         self._unsaved += b"".join(json.dumps(uid).encode() + b"\n" for uid in uids)
-        self.dirty += len(uids)
 
     def save(self) -> None:
         """Write down what was acknowledged.
@@ -69,9 +71,12 @@ class UidFile:
         Raises:
             OSError: it cannot be written now. It is not forgotten, and written by the next call.
         """
-        while self._unsaved:
+        if self._unsaved and self._descriptor is None:
+            self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        while self._unsaved and self._descriptor is not None:
             count = os.pwrite(self._descriptor, self._unsaved, self._end)
             self._end += count
+            self.dirty += self._unsaved.count(b"\n", 0, count)
             self._unsaved = self._unsaved[count:]
 
     def force(self) -> None:
@@ -81,11 +86,13 @@ class UidFile:
             OSError: it cannot be written.
         """
         self.dirty = 0
-        os.fsync(self._descriptor)
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
 
     def remove(self) -> None:
         """Remove the file, whose portion is done."""

@@ -3,11 +3,15 @@
 import asyncio
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from snk.pipeline.again import granted, wish, wished
+from snk.pipeline.frame import Grid
+from snk.pipeline.space import Space
 from tests.kit.pipeline import Pair, record
 
 FRAMES = 3
@@ -86,6 +90,20 @@ async def test_a_conflict_means_that_the_record_is_there(done: Pair) -> None:
     assert (proof["count"], proof["stored"]) == (2, 1)
     assert "u0-1" in done.receiver.stored
     assert done.status()["quarantined"] == 0
+
+
+def test_a_wish_that_is_made_while_an_earlier_one_is_granted_stays(tmp_path: Path) -> None:
+    space = Space(tmp_path, Grid(1_795_564_800))
+    space.make(space.sss)
+    wish(space, [3], new_keys=False)
+    first = wished(space, 3)
+    assert first
+    wish(space, [3], new_keys=False)
+    granted(space, 3, first)
+    second = wished(space, 3)
+    assert second
+    granted(space, 3, second)
+    assert wished(space, 3) is None
 
 
 async def test_a_frame_that_the_source_has_no_more_is_proven_to_be_empty(done: Pair) -> None:

@@ -171,7 +171,7 @@ def test_what_is_in_doubt_outlives_an_orderly_end(tmp_path: Path) -> None:
 
 def test_after_a_kill_the_first_unacknowledged_records_are_in_doubt(tmp_path: Path) -> None:
     file = tmp_path / "frame.doubts"
-    Doubts(file, 2).begin("a")  # never closed
+    Doubts(file, 2).start()  # never closed
     after = Doubts(file, 2)
     met = [f"{number}" for number in range(AFTER_CRASH + 5)]
     for uid in met:

@@ -224,6 +224,22 @@ def test_a_final_frame_whose_uids_a_crash_has_torn_stays_final(space: Space) -> 
     assert not list(space.seen.path.iterdir())
 
 
+@pytest.mark.parametrize("old", [b"torn", None])
+def test_newer_uids_of_a_final_frame_get_its_name_after_a_crash(space: Space, old: bytes | None) -> None:
+    holding = loaded(space)
+    pulled(space, holding, 0, "a")
+    pulled(space, holding, 0, "a", "b")
+    newer = space.seen.file(Portion(0)).read_bytes()
+    pulled(space, holding, 0, "a", "b", final=True)
+    final = space.final.file(Portion(0))
+    final.write_bytes(old or final.read_bytes())
+    space.seen.file(Portion(0)).write_bytes(newer)
+    again = loaded(space)
+    assert (again.kept[0].final, again.kept[0].records) == (True, 2)
+    assert final.read_bytes() == newer
+    assert not space.seen.portions()
+
+
 def test_a_frame_that_is_held_is_never_pulled_as_a_new_one(space: Space) -> None:
     """A pull as a new frame would find its own records known, and store an empty frame over them."""
     holding = loaded(space)

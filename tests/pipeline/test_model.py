@@ -342,6 +342,7 @@ class World:
             parcels, parcel = self.flight.pop(self.chance.randrange(len(self.flight)))
             await self.push._deliver(parcels, parcel, NEVER_STOP)
             parcels.under_way -= 1
+            self.push._later.cancel()
             self.push.meanwhile()
 
     async def _finish(self) -> None:
@@ -595,7 +596,7 @@ SEVERAL = History(3, LATE, seed=7)
 
 @pytest.mark.parametrize(
     ("place", "first"),
-    [("snk.pipeline.framefile.sync_folder", 20), ("snk.pipeline.holding.sync_folder", 40)],
+    [("snk.pipeline.framefile.sync_folder", 20), ("snk.pipeline.holding.sync_folder", 150)],
     ids=["when a frame is stored", "when it is removed"],
 )
 def test_names_that_are_not_forced_to_disk_would_lose_records(place: str, first: int) -> None:

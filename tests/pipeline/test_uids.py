@@ -107,6 +107,8 @@ def test_what_is_forced_to_disk_is_not_dirty_any_more(tmp_path: Path, monkeypatc
     disk, made = Disk(monkeypatch), UidFile(tmp_path / "frame.uids")
     made.add("a")
     made.add("b")
+    assert made.dirty == 0
+    made.save()
     assert made.dirty == 2
     made.force()
     assert (made.dirty, disk.forced) == (0, ["frame.uids"])
