@@ -20,6 +20,7 @@ from bench.scenarios.limit import limit
 from bench.scenarios.live import live
 from bench.scenarios.pipeline import Idle, Large, Pulled, Pushed
 from bench.scenarios.scale import grown, spread
+from bench.scenarios.served import Served
 
 RACERS = (Snk, Native)
 WIDE_BYTES = 128 * 2**20  # of all rows of a case together
@@ -313,8 +314,9 @@ def _pipeline(sizes: Sizes) -> Scenario:
     about = (
         "Records of about 130 bytes pushed one by one, and frames of them pulled, per second between the first and the"
         " last request that arrived. *bare loop*: the same requests by the same library, without files, order or"
-        " account; it does not read what it gets. Then the memory for one large frame, pushed in batches of 100, and"
-        " what it takes to wait for frames."
+        " account; it does not read what it gets. Frames are pulled from a source that answers from memory, and from"
+        " `snk serve`, which reads them from a database. Then the memory for one large frame, pushed in batches of 100,"
+        " and what it takes to wait for frames."
     )
     shown = (
         Shown("per_second", "records/s or frames/s", compared=True),
@@ -324,7 +326,8 @@ def _pipeline(sizes: Sizes) -> Scenario:
     )
     at_once = (1, 4)
     pulled = Pulled(frames, 1000, at_once), Pulled(10 * frames, 10, at_once)
-    cases = (Pushed(records, (1, 16)), *pulled, Large(large), Idle(seconds))
+    served = Served(frames, 1000, 4)
+    cases = (Pushed(records, (1, 16)), *pulled, served, Large(large), Idle(seconds))
     return Scenario("pipeline", "Pipeline", about, shown, cases)
 
 

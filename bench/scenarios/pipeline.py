@@ -114,7 +114,7 @@ def _server(per_frame: int) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", _SERVER, str(port), str(per_frame)])
     try:
-        _until(lambda: _answers(port))
+        until(lambda: _answers(port))
         yield port
     finally:
         process.kill()
@@ -136,19 +136,23 @@ def _told(port: int, method: str) -> tuple[int, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class _World:
+class World:
     """A folder with settings and both spaces.
 
     Attributes:
         port: of source and sink.
         frames: how many have ended.
         frame_seconds: how long each is.
+        base: where the first one starts, if not so long ago that all have just ended.
+        source: the settings of another source.
     """
 
     folder: Path
     port: int
     frames: int
     frame_seconds: int = DAY_SECONDS
+    base: str = ""
+    source: dict[str, object] | None = None
 
     def configure(self, *, pulled: int = 4, pushed: int = 1, batch: int = 0) -> None:
         """Write the settings."""
@@ -156,7 +160,7 @@ class _World:
         address = f"http://127.0.0.1:{self.port}/records"
         tables: dict[str, dict[str, object]] = {
             "pipeline": {
-                "base": written(int(time.time()) - self.frames * self.frame_seconds - spare),
+                "base": self.base or written(int(time.time()) - self.frames * self.frame_seconds - spare),
                 "frame_seconds": self.frame_seconds,
                 "space": str(self.folder / "space"),
                 "delay_seconds": 0,
@@ -164,8 +168,7 @@ class _World:
                 "order": "oldest",
             },
             "pipeline.source": {
-                "url": address + "?from={start}&to={end}",
-                "format": "jsonl",
+                **(self.source or {"url": address + "?from={start}&to={end}", "format": "jsonl"}),
                 "requests_per_second": 100_000,
                 "in_flight": pulled,
                 "timeout_seconds": 600,
@@ -195,11 +198,15 @@ class _World:
     def pull(self) -> None:
         """Pull all frames, so that they can be pushed."""
         with self.running("pull"):
-            _until(self.pulled)
+            until(self.pulled)
+
+    def count(self) -> int:
+        """How many frames were pulled."""
+        return len(list(self.folder.glob("space/sss/frames/[0-9]*")))
 
     def pulled(self) -> bool:
         """Whether all frames were pulled."""
-        return len(list(self.folder.glob("space/sss/frames/[0-9]*"))) >= self.frames
+        return self.count() >= self.frames
 
     def done(self) -> bool:
         """Whether all frames are done."""
@@ -207,9 +214,9 @@ class _World:
 
 
 @contextmanager
-def _world(frames: int, per_frame: int = PER_FRAME, frame_seconds: int = DAY_SECONDS) -> Iterator[_World]:
+def _world(frames: int, per_frame: int = PER_FRAME, frame_seconds: int = DAY_SECONDS) -> Iterator[World]:
     with tempfile.TemporaryDirectory(prefix="snk-bench-") as made, _server(per_frame) as port:
-        yield _World(Path(made), port, frames, frame_seconds)
+        yield World(Path(made), port, frames, frame_seconds)
 
 
 def _bare_push(records: int, at_once: int) -> dict[str, float]:
@@ -224,7 +231,7 @@ def _push(records: int, at_once: int) -> dict[str, float]:
         world.configure(pushed=at_once)
         world.pull()
         with world.running("push") as pid:
-            _until(world.done)
+            until(world.done)
             peak = peak_mib([pid])
         count, seconds = _told(world.port, "POST")
     return {"per_second": count / seconds, "wrong": float(count != records), "peak_mib": peak}
@@ -241,7 +248,7 @@ def _pull(per_frame: int, frames: int, at_once: int) -> dict[str, float]:
     with _world(frames, per_frame) as world:
         world.configure(pulled=at_once)
         with world.running("pull") as pid:
-            _until(world.pulled)
+            until(world.pulled)
             peak = peak_mib([pid])
         count, seconds = _told(world.port, "GET")
     # Those that were asked for before the clock of the source was known are asked for once more.
@@ -253,10 +260,10 @@ def _large(records: int) -> dict[str, dict[str, float]]:
     with _world(1, records) as world:
         world.configure(pushed=4, batch=LARGE_BATCH)
         with world.running("pull") as pid:
-            _until(world.pulled)
+            until(world.pulled)
             pulled = peak_mib([pid])
         with world.running("push") as pid:
-            _until(world.done)
+            until(world.done)
             pushed = peak_mib([pid])
         proof = json.loads(next(world.folder.glob("space/rss/done/[0-9]*")).read_text())
     wrong = float(proof["count"] != records)
@@ -267,7 +274,7 @@ def _idle(seconds: float) -> dict[str, dict[str, float]]:
     with _world(3, 0, 60) as world:
         world.configure()
         with world.running("pull") as pull, world.running("push") as push:
-            _until(world.done)
+            until(world.done)
             time.sleep(WARM_SECONDS)
             watched = {"snk pull": psutil.Process(pull), "snk push": psutil.Process(push)}
             before = {name: sum(process.cpu_times()[:2]) for name, process in watched.items()}
@@ -277,7 +284,12 @@ def _idle(seconds: float) -> dict[str, dict[str, float]]:
     return {name: {"core_percent": 100 * used[name] / seconds, "peak_mib": peak[name]} for name in watched}
 
 
-def _until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], bool]) -> None:
+    """Wait for something.
+
+    Raises:
+        TimeoutError: it does not come.
+    """
     end = time.monotonic() + PATIENCE_SECONDS
     while not true():
         if time.monotonic() > end:

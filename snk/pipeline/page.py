@@ -175,7 +175,7 @@ def _jsonl(body: IO[bytes], told: Page) -> Iterator[tuple[Json, bytes]]:
             record = loads(text.decode())
         except ValueError as error:
             raise NoPage(f"line {number} is no JSON: {error}") from None
-        if isinstance(record, dict) and set(record) == {END}:
+        if isinstance(record, dict) and END in record and len(record) == 1:
             told.end = _closing(record[END])
         else:
             yield record, text

@@ -1,0 +1,137 @@
+"""How fast frames are pulled from `snk serve`, against a loop that asks it for the same frames and throws them away.
+
+If both take as long, the source is what limits the pipeline.
+"""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from bench.results import Result
+from bench.scenarios.pipeline import SPARE_SECONDS, World, until
+from bench.usage import peak_mib
+from snk.db.server import Server
+from snk.embedded.postgres import PostgresServer
+from snk.embedded.process import free_port
+from snk.embedded.temporary import create_databases, database_server, url_of
+from snk.pipeline.frame import written
+
+FRAME_SECONDS = 60
+NAME = "bench"
+TABLE = """
+CREATE TABLE records (uid text PRIMARY KEY, at timestamptz NOT NULL, value bigint, text text);
+INSERT INTO records
+SELECT 'r' || i, to_timestamp({base} + {seconds} * (i / {each}) + i % {each} * 0.001), i, repeat('0123456789', 4)
+FROM generate_series(0, {rows} - 1) i;
+CREATE INDEX ON records (at);
+ANALYZE records
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Frames pulled from a service on the same machine.
+
+    Attributes:
+        per_frame: records in each.
+        at_once: requests under way.
+    """
+
+    frames: int
+    per_frame: int
+    at_once: int
+
+    def run(self, rounds: int) -> Iterator[Result]:
+        """Run both ways, round by round; every other round runs in reverse order."""
+        words = f"{self.frames:,} frames of {self.per_frame:,} records pulled from snk serve, {self.at_once} at once"
+        base = int(time.time()) - self.frames * FRAME_SECONDS - SPARE_SECONDS
+        with _service(base, self.frames, self.per_frame) as port:
+            ways = {"bare loop": self._bare, "snk": self._pull}
+            for number in range(1, rounds + 1):
+                for name in ways if number % 2 else reversed(ways):
+                    yield Result(words, name, number, ways[name](port, base))
+
+    def _bare(self, port: int, base: int) -> dict[str, float]:
+        arguments = [str(each) for each in (port, base, FRAME_SECONDS, self.frames, self.at_once)]
+        done = subprocess.run([sys.executable, "-c", _BARE, *arguments], check=True, capture_output=True, text=True)
+        return {"per_second": self.frames / float(done.stdout), "wrong": 0.0}
+
+    def _pull(self, port: int, base: int) -> dict[str, float]:
+        source: dict[str, object] = {"preset": "serve", "url": f"http://127.0.0.1:{port}/v1/records"}
+        with tempfile.TemporaryDirectory(prefix="snk-bench-") as made:
+            world = World(Path(made), port, self.frames, FRAME_SECONDS, base=written(base), source=source)
+            world.configure(pulled=self.at_once)
+            with world.running("pull") as pid:
+                until(lambda: world.count() > 0)
+                began, first = time.perf_counter(), world.count()
+                until(world.pulled)
+                seconds = time.perf_counter() - began
+                peak = peak_mib([pid])
+        return {"per_second": (self.frames - first) / seconds, "wrong": 0.0, "peak_mib": peak}
+
+
+@contextmanager
+def _service(base: int, frames: int, per_frame: int) -> Iterator[int]:
+    """A service with a table of its own; its port."""
+    with database_server("snk-bench-") as (folder, database):
+        asyncio.run(_fill(database, base, frames, per_frame))
+        port = free_port()
+        config = folder / "serve.toml"
+        url = url_of(database, NAME)
+        config.write_text(
+            f'[serve]\ndatabase = "{url}"\nport = {port}\n[serve.datasets.records]\n'
+            'table = "public.records"\nkey = "uid"\ntime = "at"\nread = ["uid", "at", "value", "text"]\n'
+        )
+        process = subprocess.Popen([sys.executable, "-m", "snk", "serve", "--config", str(config)])
+        try:
+            until(lambda: _answers(port))
+            yield port
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def _fill(database: PostgresServer, base: int, frames: int, per_frame: int) -> None:
+    await create_databases(database, [NAME])
+    async with Server("database", url_of(database, NAME)).begin() as connection:
+        numbers = {"base": base, "seconds": FRAME_SECONDS, "each": per_frame, "rows": frames * per_frame}
+        for statement in TABLE.format(**numbers).split(";"):
+            await connection.execute(sa.text(statement))
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30):
+        return True
+    return False
+
+
+_BARE = """
+import asyncio, sys, time
+from datetime import UTC, datetime
+import aiohttp, uvloop
+port, base, seconds, frames, at_once = map(int, sys.argv[1:])
+async def main():
+    starts = iter(range(base, base + frames * seconds, seconds))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
+        async def get():
+            for start in starts:
+                name = f"{datetime.fromtimestamp(start, UTC):%Y-%m-%dT%H:%M:%SZ}"
+                target = f"http://127.0.0.1:{port}/v1/records/frames/{name}?seconds={seconds}"
+                async with session.get(target) as answer:
+                    await answer.read()
+                    assert answer.status == 200, answer.status
+        began = time.perf_counter()
+        await asyncio.gather(*(get() for _ in range(at_once)))
+        print(time.perf_counter() - began)
+uvloop.run(main())
+"""
