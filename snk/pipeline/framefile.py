@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zlib import crc32
 
-from snk.core.canonical import Digest, record_digest
+from snk.core.canonical import Digest
+from snk.digests import exact_digest
 from snk.files.atomic import sync_folder
 from snk.pipeline.seen import Damaged, Gathered
 
@@ -75,7 +76,7 @@ class Making:
             record: as JSON.
             text: the same in one line.
         """
-        digest = record_digest(record)
+        digest = exact_digest(record)
         self.digest.add(digest)
         self.gathered.add(uid, digest)
         line = b"%b\t%032x\t%b\n" % (json.dumps(uid).encode(), digest, text)
