@@ -32,7 +32,7 @@ async def examine(settings: Serve) -> AsyncIterator[Finding]:
                 async for finding in _keys(connection, server.address):
                     yield finding
     except SnkError as error:
-        yield Finding("error", server.address, str(error))
+        yield Finding("error", server.address, str(error).removeprefix(f"{server.address}: "))
     async for finding in _clients(settings):
         yield finding
 

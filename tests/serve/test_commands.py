@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 from typer.testing import CliRunner
 
+from snk.embedded.process import free_port
 from snk.errors import SettingsError
 from snk.serve.commands import COMMANDS
 from snk.serve.commands.group import group
@@ -139,6 +140,16 @@ async def test_the_doctor_names_what_is_wrong(dsn: str) -> None:
     assert "lacks the right SELECT on seen.id" in told
     as_reader.forget()
     await Database(dsn).run("drop owned by reader", "drop role reader")
+
+
+def test_the_doctor_names_a_database_that_is_away_once() -> None:
+    port = free_port()
+    service = process(f"postgresql://nobody@127.0.0.1:{port}/none")
+    done = service.snk("doctor")
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if str(port) in line]
+    assert line.count(str(port)) == 1, line
+    service.forget()
 
 
 async def test_status_and_metrics_count_what_was_done(client: aiohttp.ClientSession, records: Database) -> None:
