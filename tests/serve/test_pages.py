@@ -245,10 +245,14 @@ async def test_a_key_that_is_none_of_its_type_is_refused(dsn: str) -> None:
             assert await problem(answer) == (422, "invalid-request", "after")
 
 
-async def test_readers_share_the_pool(client: aiohttp.ClientSession, records: Database) -> None:
+async def test_readers_share_the_pool(dsn: str) -> None:
+    records = await prepared(dsn)
     await records.run(ROWS.format(500))
+    with ServeProcess(dsn, wait_ms=60_000) as service:  # longer than a busy machine takes
+        await service.until_answering()
+        async with aiohttp.ClientSession(service.url) as client:
 
-    async def read() -> int:
-        return sum([len(page) async for page in walk(client, "/v1/records?limit=50")])
+            async def read() -> int:
+                return sum([len(page) async for page in walk(client, "/v1/records?limit=50")])
 
-    assert await asyncio.gather(*(read() for _ in range(30))) == [500] * 30
+            assert await asyncio.gather(*(read() for _ in range(30))) == [500] * 30
