@@ -5,12 +5,11 @@ UTC or end with zeros. Records that have any of these take the general way.
 """
 
 import re
-from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from snk.core.canonical import DIGEST_BYTES, canonical
+from snk.core.canonical import digest_of, record_digest
 
 _OTHER_TIME = re.compile(
     rb'"(?!\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{0,5}[1-9])?Z")'
@@ -31,8 +30,5 @@ def exact_digest(record: Any) -> int:
     try:
         text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # it has a Decimal, half of a pair of surrogates, a very large number, or is nested deeply
-        text = canonical(record)
-    else:
-        if _OTHER_TIME.search(text):
-            text = canonical(record)
-    return int.from_bytes(sha256(text).digest()[:DIGEST_BYTES])
+        return record_digest(record)
+    return record_digest(record) if _OTHER_TIME.search(text) else digest_of(text)

@@ -75,7 +75,12 @@ def record_digest(record: Any) -> int:
     Args:
         record: JSON as Python reads it. Its numbers may be ``float`` or ``Decimal``; only the latter keeps all digits.
     """
-    return int.from_bytes(sha256(canonical(record)).digest()[:DIGEST_BYTES])
+    return digest_of(canonical(record))
+
+
+def digest_of(form: bytes) -> int:
+    """The digest of the record that has this canonical form."""
+    return int.from_bytes(sha256(form).digest()[:DIGEST_BYTES])
 
 
 def canonical(value: Any) -> bytes:

@@ -33,16 +33,16 @@ def write_whole(file: Path, text: str, mode: int = 0o666) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Force the names in a folder to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder, os.O_DIRECTORY)
 
 
 def sync_file(file: Path) -> None:
     """Force what a file holds to disk."""
-    descriptor = os.open(file, os.O_RDONLY)
+    _sync(file, 0)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -41,6 +41,6 @@ class Meanwhile:
         self._planned = None
         try:
             self._call()
-        except Exception as error:  # noqa: BLE001 - whoever is told raises it
+        except Exception as error:  # noqa: BLE001 - it is kept in `failure`, and raised by the owner
             self.failure = error
             self._failed()

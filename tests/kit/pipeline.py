@@ -19,8 +19,14 @@ from typing import Any
 from aiohttp import web
 
 from snk.core.canonical import Digest
+from snk.pipeline.frame import Grid, Portion
+from snk.pipeline.framefile import End, Making
+from snk.pipeline.mapping import dumps
+from snk.pipeline.space import Space
 
 ROOT = Path(__file__).parent.parent.parent
+GRID = Grid(1_795_564_800)
+"""Minutes from 2026-11-25T00:00:00Z on."""
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
@@ -49,6 +55,14 @@ async def raw(request: web.Request, answer: bytes) -> web.StreamResponse:
 
 def record(uid: str, at: datetime, value: Any = 1) -> dict[str, Any]:
     return {"uid": uid, "at": iso(at), "value": value}
+
+
+def write_frame(space: Space, portion: Portion, *uids: str) -> None:
+    """Write the file of a portion whose records are nothing but their uids."""
+    making = Making(space.frames.file(portion))
+    for uid in uids:
+        making.add(uid, {"uid": uid}, dumps({"uid": uid}))
+    making.finish(End(space.grid.iso(portion.frame), portion.part, making.digest.count, making.digest.hex, 40.0))
 
 
 @dataclass(slots=True)

@@ -1,11 +1,12 @@
-"""A pipeline between two servers, for each test."""
+"""A pipeline between two servers, and both spaces without processes, for each test."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.kit.pipeline import Pair, Receiver, Sender, minutes_ago, serving
+from snk.pipeline.space import Space
+from tests.kit.pipeline import GRID, Pair, Receiver, Sender, minutes_ago, serving
 
 
 @pytest.fixture
@@ -17,3 +18,11 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
             yield pair
         finally:
             await pair.end()
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Space:
+    made = Space(tmp_path, GRID)
+    made.make(made.sss)
+    made.make(made.rss)
+    return made

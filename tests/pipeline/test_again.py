@@ -3,14 +3,12 @@
 import asyncio
 import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from snk.pipeline.again import granted, wish, wished
-from snk.pipeline.frame import Grid
 from snk.pipeline.space import Space
 from tests.kit.pipeline import Pair, record
 
@@ -92,9 +90,7 @@ async def test_a_conflict_means_that_the_record_is_there(done: Pair) -> None:
     assert done.status()["quarantined"] == 0
 
 
-def test_a_wish_that_is_made_while_an_earlier_one_is_granted_stays(tmp_path: Path) -> None:
-    space = Space(tmp_path, Grid(1_795_564_800))
-    space.make(space.sss)
+def test_a_wish_that_is_made_while_an_earlier_one_is_granted_stays(space: Space) -> None:
     wish(space, [3], new_keys=False)
     first = wished(space, 3)
     assert first

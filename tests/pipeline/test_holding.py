@@ -4,23 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from snk.pipeline.frame import Grid, Portion
+from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import Line, Making, lines
 from snk.pipeline.holding import Holding
 from snk.pipeline.mapping import dumps
 from snk.pipeline.proof import Done, Proofs
 from snk.pipeline.space import Space
 from tests.kit.disk import Disk
-
-GRID = Grid(1_795_564_800)
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Space:
-    made = Space(tmp_path, GRID)
-    made.make(made.sss)
-    made.make(made.rss)
-    return made
+from tests.kit.pipeline import GRID
 
 
 def loaded(space: Space) -> Holding:

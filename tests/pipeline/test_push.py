@@ -9,25 +9,17 @@ import pytest
 
 from snk.core.backoff import Backoff
 from snk.pipeline import parcels as reading
-from snk.pipeline.frame import Grid, Portion
-from snk.pipeline.framefile import End, Line, Making, lines
-from snk.pipeline.mapping import Mapper, dumps
+from snk.pipeline.frame import Portion
+from snk.pipeline.framefile import End, Line, lines
+from snk.pipeline.mapping import Mapper
 from snk.pipeline.parcels import Parcels
 from snk.pipeline.push import AHEAD, MOST_OPEN, Push
 from snk.pipeline.sink import Sink
 from snk.pipeline.space import Space
+from tests.kit.pipeline import write_frame
 from tests.pipeline.test_model import SENDING
 
-GRID = Grid(1_795_564_800)
 RECORDS = 2 * AHEAD
-
-
-@pytest.fixture
-def space(tmp_path: Path) -> Space:
-    made = Space(tmp_path, GRID)
-    made.make(made.sss)
-    made.make(made.rss)
-    return made
 
 
 @pytest.fixture
@@ -38,11 +30,7 @@ async def push(space: Space) -> AsyncIterator[Push]:
 
 
 def pulled(space: Space, frame: int, count: int) -> None:
-    making = Making(space.frames.file(Portion(frame)))
-    for number in range(count):
-        record = {"uid": f"{frame}-{number}"}
-        making.add(record["uid"], record, dumps(record))
-    making.finish(End(GRID.iso(frame), 0, making.digest.count, making.digest.hex, 40.0))
+    write_frame(space, Portion(frame), *(f"{frame}-{number}" for number in range(count)))
 
 
 def failing(error: Callable[[], Exception]) -> Callable[[Path], Iterator[Line | End]]:

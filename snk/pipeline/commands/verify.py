@@ -121,6 +121,6 @@ def _print(verdicts: Sequence[Verdict], different: Sequence[Verdict]) -> None:
         print(f"... and {len(different) - SHOWN:,} more")
     records = sum(verdict.source for verdict in verdicts)
     if any(verdict.sign == LESS for verdict in different):
-        print("`snk pipeline again FRAME...` pulls and pushes frames once more, so that what is lacking arrives")
+        print("To bring over the missing records, run `snk pipeline again FRAME...`")
     signs = ", ".join(f"{sum(each.sign == sign for each in verdicts):,} {sign}" for sign in ("=", "-", "+", "*"))
     print(f"{counted(len(verdicts), 'frame')} with {counted(records, 'record')} compared: {signs}")
