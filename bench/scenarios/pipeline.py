@@ -112,18 +112,29 @@ def _both(ways: Ways, count: int, at_once: int, rounds: int, words: str) -> Iter
 def _server(per_frame: int) -> Iterator[int]:
     """Source and sink as a process; their port."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-c", _SERVER, str(port), str(per_frame)])
-    try:
-        until(lambda: _answers(port))
+    with serving(["-c", _SERVER, str(port), str(per_frame)], f"http://127.0.0.1:{port}/report/POST"):
         yield port
+
+
+@contextmanager
+def serving(words: list[str], address: str) -> Iterator[None]:
+    """A server as a process of Python, which answers at this address when the block begins.
+
+    Args:
+        words: what Python is given.
+        address: asked until there is an answer 200.
+    """
+    process = subprocess.Popen([sys.executable, *words])
+    try:
+        until(lambda: _answers(address))
+        yield
     finally:
         process.kill()
         process.wait()
 
 
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        _told(port, "POST")
+def _answers(address: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=30):  # noqa: S310 - an address of ours
         return True
     return False
 

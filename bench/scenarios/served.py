@@ -4,12 +4,10 @@ If both take as long, the source is what limits the pipeline.
 """
 
 import asyncio
-import contextlib
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from bench.results import Result
-from bench.scenarios.pipeline import SPARE_SECONDS, World, until
+from bench.scenarios.pipeline import SPARE_SECONDS, World, serving, until
 from bench.usage import peak_mib
 from snk.db.server import Server
 from snk.embedded.postgres import PostgresServer
@@ -92,13 +90,8 @@ def _service(base: int, frames: int, per_frame: int) -> Iterator[int]:
             f'[serve]\ndatabase = "{url}"\nport = {port}\n[serve.datasets.records]\n'
             'table = "public.records"\nkey = "uid"\ntime = "at"\nread = ["uid", "at", "value", "text"]\n'
         )
-        process = subprocess.Popen([sys.executable, "-m", "snk", "serve", "--config", str(config)])
-        try:
-            until(lambda: _answers(port))
+        with serving(["-m", "snk", "serve", "--config", str(config)], f"http://127.0.0.1:{port}/health"):
             yield port
-        finally:
-            process.kill()
-            process.wait()
 
 
 async def _fill(database: PostgresServer, base: int, frames: int, per_frame: int) -> None:
@@ -107,12 +100,6 @@ async def _fill(database: PostgresServer, base: int, frames: int, per_frame: int
         numbers = {"base": base, "seconds": FRAME_SECONDS, "each": per_frame, "rows": frames * per_frame}
         for statement in TABLE.format(**numbers).split(";"):
             await connection.execute(sa.text(statement))
-
-
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=30):
-        return True
-    return False
 
 
 _BARE = """
