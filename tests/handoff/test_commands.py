@@ -77,8 +77,8 @@ async def test_tap_shows_what_waits_and_no_values(world: World, backend: Backend
     assert len(done.stdout.splitlines()) == 2
     shown = await snk("tap", backend.name, "--values", "--json", "--limit", "1")
     assert json.loads(shown.stdout)["value"] == "secret"
-    async with world.running():
-        await until(lambda: len(world.dead()) >= 1 and len(backend.got) == 1, "one is sent and the bad one buried")
+    async with world.running() as server:
+        await until(lambda: str(server.tally) == "1 sent, 1 dead, 0 left", "one is sent and the bad one buried")
     assert (await snk("tap", backend.name)).returncode == 0
 
 

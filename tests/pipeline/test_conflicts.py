@@ -110,6 +110,8 @@ async def test_a_record_that_was_under_way_when_push_was_killed_may_conflict_wit
     one.start("pull")
     push = one.start("push")
     await held.wait()
+    uids = one.space / "rss/uids" / f"{one.name(0)}.uids"
+    await one.until(lambda: uids.exists() and '"r2"' in uids.read_text())
     push.kill()
     await asyncio.to_thread(push.wait)
     one.start("push")

@@ -72,16 +72,16 @@ class Soaked:
     logs: list[str] = field(default_factory=list)
 
 
-Midway = Callable[[Ground], Awaitable[None]]
+Damage = Callable[[Ground], Awaitable[None]]
 
 
-async def soak(pair: EmbeddedPair, plan: Plan, midway: Midway | None = None) -> Soaked:
+async def soak(pair: EmbeddedPair, plan: Plan, damage: Damage | None = None) -> Soaked:
     """Run a soak to its end.
 
     Args:
         pair: its servers; nothing is in them yet.
         plan: what it is to be.
-        midway: is done when half of the time is over, such as by a test that wants to see the soak fail.
+        damage: is done when all has settled, by a test that wants to see the soak fail.
     """
     soaked = Soaked(plan)
     sides = (Database(pair.first.dsn), Database(pair.second.dsn))
@@ -94,8 +94,10 @@ async def soak(pair: EmbeddedPair, plan: Plan, midway: Midway | None = None) -> 
         daemons = [stack.enter_context(_daemon(pair, plan, [proxy.dsn for proxy in proxies])) for _ in range(2)]
         ground = Ground(pair, sides, (proxies[0], proxies[1]), (daemons[0], daemons[1]), books)
         await _until_flowing(ground)
-        await _trouble(ground, plan, soaked, midway)
+        await _trouble(ground, plan, soaked)
         await _settle(ground, soaked)
+        if damage:
+            await damage(ground)
         soaked.verdict = await books.judge(sides, TABLES)
         soaked.faults += soaked.verdict.faults
         soaked.transactions = books.counts()
@@ -131,7 +133,7 @@ async def _until_flowing(ground: Ground) -> None:
     await until(flowing, "one daemon to work on each table, and one to stand by")
 
 
-async def _trouble(ground: Ground, plan: Plan, soaked: Soaked, midway: Midway | None) -> None:
+async def _trouble(ground: Ground, plan: Plan, soaked: Soaked) -> None:
     """Writers and faults, side by side, until the time is over and every fault has ended."""
     ground.began = time.monotonic()
     enough = asyncio.Event()
@@ -142,9 +144,6 @@ async def _trouble(ground: Ground, plan: Plan, soaked: Soaked, midway: Midway | 
             for writer in writers:
                 group.create_task(writer.write(enough))
             faults = group.create_task(_faults(ground, plan.faults, soaked))
-            await asyncio.sleep(plan.seconds / 2)
-            if midway:
-                await midway(ground)
             await asyncio.sleep(max(0.0, ground.began + plan.seconds - time.monotonic()))
             enough.set()
             await faults

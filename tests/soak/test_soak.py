@@ -46,7 +46,7 @@ async def test_a_row_deleted_on_both_sides_would_fail_the_soak(soaked_pair: Embe
     async def delete(ground: Ground) -> None:
         deed = next(deed for deed in ground.books.deeds.values() if deed.sure is Sure.FIRM and len(deed.numbers) > 1)
         uuid = ground.books.uuid_of(f"{deed.name}.{deed.numbers[0]}")
-        for side in ground.sides:  # a sweep would bring it back, were it left on one of them
+        for side in ground.sides:
             await side.run(f"delete from {deed.table} where uuid = '{uuid}'")
 
     soaked = await soak(soaked_pair, short_plan("2", 4.0, "redis_flushed"), delete)
