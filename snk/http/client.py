@@ -9,6 +9,7 @@ from typing import NamedTuple
 import aiohttp
 from yarl import URL
 
+from snk import __version__
 from snk.http.deadlines import Deadlines
 
 KEEP_SECONDS = 4.0
@@ -16,6 +17,8 @@ KEEP_SECONDS = 4.0
 MOST_ANSWER_BYTES = 64 * 1024
 MOST_TEXT_BYTES = 200
 MOST_RETRY_AFTER = 300.0
+_HEADERS = {"User-Agent": f"snk/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+"""Of all requests, unless others are given."""
 
 
 class Request(NamedTuple):
@@ -106,8 +109,7 @@ class Client:
             connector=aiohttp.TCPConnector(limit=slots, keepalive_timeout=KEEP_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
-            headers=headers,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            headers=_with_defaults(headers),
             auto_decompress=False,
         )
 
@@ -143,13 +145,13 @@ class Client:
         return self._last[1]
 
     async def _send(self, request: Request, url: URL) -> Answered:
-        async with self._session.request(
+        answer = await self._session.request(
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
-        ) as answer:
-            length = answer.content_length
-            body = await (answer.read() if length is not None and length <= MOST_ANSWER_BYTES else _begin(answer))
-            self._answered_at = monotonic()
-            return Answered(answer.status, answer.headers, body)
+        )
+        length = answer.content_length
+        body = await (answer.read() if length is not None and length <= MOST_ANSWER_BYTES else _begin(answer))
+        self._answered_at = monotonic()
+        return Answered(answer.status, answer.headers, body)
 
     async def _send_again(self, request: Request, url: URL, seconds: float) -> Answered:
         """Send a request again whose connection was found to be dead; the first may have arrived all the same."""
@@ -175,14 +177,19 @@ class Client:
         return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
 
 
+def _with_defaults(headers: Mapping[str, str]) -> dict[str, str]:
+    given = {name.lower() for name in headers}
+    return {**{name: value for name, value in _HEADERS.items() if name.lower() not in given}, **headers}
+
+
 async def _begin(answer: aiohttp.ClientResponse) -> bytes:
     """The beginning of an answer that may be long."""
     body = b""
-    while not answer.content.at_eof():
-        body += await answer.content.read(MOST_ANSWER_BYTES)
-        if len(body) >= MOST_ANSWER_BYTES:
-            answer.close()
-            break
+    try:
+        while not answer.content.at_eof() and len(body) < MOST_ANSWER_BYTES:
+            body += await answer.content.read(MOST_ANSWER_BYTES)
+    finally:
+        answer.close()  # a connection whose answer was read to its end is kept all the same
     return body
 
 

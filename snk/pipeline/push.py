@@ -283,7 +283,8 @@ class Push:
             self._tries.pop((parcels.portion, parcel.uids[0]), None)
         parcels.acknowledged(parcel)
         self._noted_soon.append(parcels)
-        self._later.soon()
+        if len(self._noted_soon) > self.slots // 2:  # as many as are under way at most
+            self._later.soon()
 
     def _not_taken(self, parcels: Parcels, parcel: Parcel, answer: Answered, outcome: Outcome) -> None:
         """Decide what follows from an answer by which a record was not taken."""

@@ -1,7 +1,8 @@
 """The UID file of a portion: a line for each record that the receiving server acknowledged.
 
-A line is written as soon as the next request is under way, so that a killed process sends again what was under way and
-nothing else; it is forced to disk in groups, so that a crashed machine sends again the last group at most.
+Lines are written as soon as the next request is under way, or half as many as are sent at once: so a killed process
+sends again what was under way, and nothing else but what was just answered. They are forced to disk in groups, so that
+a crashed machine sends again the last group at most.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 
 MOST_AHEAD = 10_000
@@ -63,7 +65,7 @@ class UidFile:
 
     def add(self, *uids: str) -> None:
         """Records were acknowledged; `save` writes that down."""
-        self._unsaved += b"".join(json.dumps(uid).encode() + b"\n" for uid in uids)
+        self._unsaved += b"".join(encode_basestring_ascii(uid).encode() + b"\n" for uid in uids)
 
     def save(self) -> None:
         """Write down what was acknowledged.

@@ -325,10 +325,10 @@ class Pair:
         return {file.name.removesuffix(".json"): json.loads(file.read_text())["reason"] for file in files}
 
     def told(self, own: str) -> dict[str, Any]:
-        """What a process tells: ``sss`` or ``rss``; nothing if it has not told anything yet."""
+        """What a process tells: ``sss`` or ``rss``; nothing if it has not told anything yet, or is about to."""
         try:
             found: dict[str, Any] = json.loads((self.space / own / "status.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, json.JSONDecodeError):
             return {"at": 0.0, "trouble": "", "failing": {}, "ambiguous": 0}
         return found
 
