@@ -1,7 +1,7 @@
 """Digests of records whose numbers are exact: the same as those of `snk.core.canonical`, in a third of the time.
 
 A library writes the canonical form but for what it does not know: numbers with a fraction, and times that are not in
-UTC or end with zeros. Records that have any of these take the general way.
+UTC or end with zeros. Zeros are taken off here; records that have any of the others take the general way.
 """
 
 import re
@@ -16,6 +16,11 @@ _OTHER_TIME = re.compile(
     rb'\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)"'
 )
 """A text that may be a date and time in another form than the canonical one."""
+_ZEROS = re.compile(
+    rb'(?<!\\)"((?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)'
+    rb'(?:\.0+|(\.\d{0,5}[1-9])0+)Z"(?!:)'
+)
+"""A text, and not a name, that is surely a date and time in UTC whose fraction ends with zeros."""
 
 
 def exact_digest(record: Any) -> int:
@@ -31,4 +36,10 @@ def exact_digest(record: Any) -> int:
         text = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # it has a Decimal, half of a pair of surrogates, a very large number, or is nested deeply
         return record_digest(record)
+    if b'0Z"' in text:
+        text = _ZEROS.sub(_without_zeros, text)
     return record_digest(record) if _OTHER_TIME.search(text) else digest_of(text)
+
+
+def _without_zeros(found: re.Match[bytes]) -> bytes:
+    return b'"%bZ"' % (found[1] + (found[2] or b""))

@@ -13,7 +13,27 @@ from snk.digests import exact_digest
 from tests.core.test_canonical import moments, offsets, values
 
 forms = st.sampled_from(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dt%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"])
-ends = st.sampled_from(["", "Z", "z", "+00", "+00:00", "-0330", "+14:00", "0Z", "000Z", "-1", " ", "Zx"])
+ends = st.sampled_from(
+    [
+        "",
+        "Z",
+        ".0Z",
+        ".100Z",
+        ".1234560000Z",
+        ".1234567Z",
+        ".0000000Z",
+        "z",
+        "+00",
+        "+00:00",
+        "-0330",
+        "+14:00",
+        "0Z",
+        "000Z",
+        "-1",
+        " ",
+        "Zx",
+    ]
+)
 
 
 @settings(max_examples=400)
@@ -23,7 +43,7 @@ def test_the_digest_of_any_record_is_the_same(value: Any) -> None:
 
 
 @settings(max_examples=400)
-@given(moments, forms, ends, st.sampled_from(["{}", "x{}", '"{}', "{}\n"]))
+@given(moments, forms, ends, st.sampled_from(["{}", "x{}", '"{}', "{}\n", "\\{}", '\\"{}', ',"{}']))
 def test_times_in_any_form_have_the_same_digest(at: datetime, form: str, end: str, around: str) -> None:
     text = around.format(at.strftime(form) + end)
     for record in (text, [text], {"at": text, "n": 1}, {text: text}):
@@ -51,6 +71,13 @@ def test_times_in_any_zone_have_the_same_digest(at: datetime, zone: Any) -> None
         [True, False, None, 0, -0],
         "2026-11-25T00:00:00.100Z",
         "2026-11-25T00:00:00.1Z",
+        "2026-11-31T00:00:00.100Z",
+        "2026-11-30T00:00:00.100Z",
+        "2024-02-29T23:59:59.999000Z",
+        "0000-01-01T00:00:00.000Z",
+        "0001-01-01T00:00:00.000Z",
+        "2026-11-25T24:00:00.000Z",
+        "2026-11-25T00:00:60.000Z",
         "9999-99-99T99:99:99Z",
         "2026-11-25T00:00:00+00:00 ",
         "\u0662026-11-25T00:00:00+01:00",

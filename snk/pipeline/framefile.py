@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from zlib import crc32
@@ -24,6 +25,8 @@ Json = Any
 """What JSON holds; numbers with a fraction are ``Decimal``, so that no digit is lost."""
 _TAB = b"\t"
 MOST_END_BYTES = 1024
+BLOCK_BYTES = 256 * 1024
+"""So much is written at once: with each block a thread lets others run, and may have to wait until it goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Making:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._beside = file.with_name(f".{file.name}")
-        self._opened = self._beside.open("wb")
+        self._opened = self._beside.open("wb", BLOCK_BYTES)
         self.digest = Digest()
         self.check_sum = 0
         self.gathered = Gathered()
@@ -79,7 +82,7 @@ class Making:
         digest = exact_digest(record)
         self.digest.add(digest)
         self.gathered.add(uid, digest)
-        line = b"%b\t%032x\t%b\n" % (json.dumps(uid).encode(), digest, text)
+        line = b"%b\t%032x\t%b\n" % (encode_basestring_ascii(uid).encode(), digest, text)
         self.check_sum = crc32(line, self.check_sum)
         self._opened.write(line)
 
@@ -88,7 +91,7 @@ class Making:
         self._opened.close()
         digest, check_sum = Digest(), 0
         other = self._beside.with_suffix(".kept")
-        with self._beside.open("rb") as lines, other.open("wb") as kept:
+        with self._beside.open("rb") as lines, other.open("wb", BLOCK_BYTES) as kept:
             for number, line in enumerate(lines):
                 if wanted[number]:
                     digest.add(int(line.split(_TAB, 2)[1], 16))
@@ -192,11 +195,12 @@ def loads(text: bytes | str) -> Json:
     """
     whole = text if isinstance(text, str) else text.decode()
     try:
-        with suppress(ValueError):  # it is told below
+        try:
             value, end = _DECODER.raw_decode(whole)
-            if end == len(whole):
-                return value  # as nearly always; the general way takes longer, because of spaces around it
-        return _DECODER.decode(whole)
+        except ValueError:
+            end = -1
+        # The general way takes longer, because of spaces around it; it also tells what is wrong.
+        return value if end == len(whole) else _DECODER.decode(whole)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except ArithmeticError:

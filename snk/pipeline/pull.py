@@ -100,6 +100,7 @@ class Pull:
         self._looks: dict[int, float] = {}
         self._look_is_next = False
         self._storing = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._unfit = Quarantine(space.unfit)
         self._set_aside: frozenset[Portion] = frozenset()
         self._size = 0
@@ -228,7 +229,8 @@ class Pull:
         closed, total = None, None
         over_at = grid.start(frame + 1) + self.delay if frame not in self.holding.pulled else 0.0
         async for page in self.source.pages(grid.iso(frame), grid.iso(frame + 1), over_at):
-            await asyncio.to_thread(_add_all, page, making)
+            async with self._reading:
+                await asyncio.to_thread(_add_all, page, making)
             total = page.total if page.total is not None else total
             if page.end:
                 closed = closed or Digest()

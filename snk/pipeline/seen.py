@@ -7,9 +7,12 @@ a million records is never in memory as a whole. Two uids are taken for the same
 
 import os
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from zlib import crc32
 
@@ -25,6 +28,8 @@ _START = _SUMMED_FROM + _HEADER.size
 BLOCK_BYTES = 64 * 1024
 MOST_HELD_BYTES = 256 * 1024
 """A larger file is opened again for each bucket, so that it is never in memory as a whole."""
+FEW = 10_000
+"""So many entries are looked at together; buckets would cost more than they save."""
 UID_BYTES, CONTENT_BYTES, LINE_BYTES = 16, 8, 4
 ENTRY_BYTES = UID_BYTES + CONTENT_BYTES
 _GATHERED_BYTES = ENTRY_BYTES + LINE_BYTES
@@ -79,7 +84,13 @@ class Seen:
 
     def bucket(self, number: int) -> bytes:
         """The entries whose uids' hashes start with this byte."""
-        low, high = self._offsets[number], self._offsets[number + 1]
+        return self._entries(self._offsets[number], self._offsets[number + 1])
+
+    def all(self) -> bytes:
+        """All entries."""
+        return self._entries(0, len(self))
+
+    def _entries(self, low: int, high: int) -> bytes:
         if low == high:
             return b""
         if self._body is not None:
@@ -109,18 +120,22 @@ class Settled:
 
 
 class Gathered:
-    """The uids of one pull, in the order of its lines."""
+    """The uids of one pull, in the order of its lines; in buckets once they are many."""
 
     def __init__(self) -> None:
-        self._buckets = [bytearray() for _ in range(BUCKETS)]
+        self._few = bytearray()
+        self._buckets: list[bytearray] = []
         self.lines = 0
 
     def add(self, uid: str, digest: int) -> None:
         """The record of the next line."""
         key = sha256(uid.encode("utf-8", "surrogatepass")).digest()[:UID_BYTES]
         content = digest.to_bytes(DIGEST_BYTES)[:CONTENT_BYTES]
-        self._buckets[key[0]] += key + content + self.lines.to_bytes(LINE_BYTES)
+        group = self._buckets[key[0]] if self._buckets else self._few
+        group += key + content + self.lines.to_bytes(LINE_BYTES)
         self.lines += 1
+        if self.lines == FEW:
+            self._spread()
 
     def settle(self, before: Sequence[Seen]) -> Settled:
         """Tell new records from those that were there before.
@@ -129,21 +144,11 @@ class Gathered:
             before: what was pulled before, of this frame and of its neighbours.
         """
         settled = Settled(bytearray(self.lines))
-        for number in range(BUCKETS):
-            known = _contents(seen.bucket(number) for seen in before)
-            here: dict[bytes, bytes] = {}
-            for key, content, line in _entries(self._buckets[number]):
-                if key in known:
-                    settled.doubled += content == known[key]
-                    settled.changed += content != known[key]
-                elif key in here:
-                    settled.doubled += content == here[key]
-                    if content != here[key]:
-                        settled.twice = line
-                else:
-                    here[key] = content
-                    settled.keep[line] = 1
-                    settled.new += 1
+        if self._are_few(before):
+            _settle(settled, bytes(self._few), [seen.all() for seen in before])
+        else:
+            for number, bucket in enumerate(self._buckets):
+                _settle(settled, bytes(bucket), [seen.bucket(number) for seen in before])
         return settled
 
     def write(self, file: Path, parts: int, keep: bytearray, before: Seen | None) -> int:
@@ -157,15 +162,69 @@ class Gathered:
             keep: for each line, whether it is kept.
             before: what the file holds now.
         """
-        offsets, body = [0], bytearray()
-        for number in range(BUCKETS):
-            entries = _contents([before.bucket(number)] if before else [])
-            entries.update((key, content) for key, content, line in _entries(self._buckets[number]) if keep[line])
-            body += b"".join(key + entries[key] for key in sorted(entries))
-            offsets.append(len(body) // ENTRY_BYTES)
-        head = _HEADER.pack(parts, *offsets)
+        old = [before] if before else []
+        if self._are_few(old):
+            counts, body = _sorted(self._few, keep, (seen.all() for seen in old))
+        else:
+            sorts = [
+                _sorted(bucket, keep, (seen.bucket(number) for seen in old))
+                for number, bucket in enumerate(self._buckets)
+            ]
+            counts, body = sum((each for each, _ in sorts), Counter()), b"".join(each for _, each in sorts)
+        head = _HEADER.pack(parts, 0, *accumulate(counts[number] for number in range(BUCKETS)))
         replace(file, MAGIC, crc32(body, crc32(head)).to_bytes(4), head, body, force=before is not None)
-        return offsets[-1]
+        return len(body) // ENTRY_BYTES
+
+    def _are_few(self, before: Sequence[Seen]) -> bool:
+        """Whether these and those from before are few; if not, these are in buckets then."""
+        if not self._buckets and sum(map(len, before)) > FEW:
+            self._spread()
+        return not self._buckets
+
+    def _spread(self) -> None:
+        self._buckets = [bytearray() for _ in range(BUCKETS)]
+        for at in range(0, len(self._few), _GATHERED_BYTES):
+            self._buckets[self._few[at]] += self._few[at : at + _GATHERED_BYTES]
+        self._few.clear()
+
+
+def _settle(settled: Settled, group: bytes, before: Sequence[bytes]) -> None:
+    """Tell new records of one group from those from before, and from each other."""
+    keys = _keys(group, _GATHERED_BYTES)
+    if len(keys) * _GATHERED_BYTES == len(group) and all(keys.isdisjoint(_keys(old, ENTRY_BYTES)) for old in before):
+        settled.new += len(keys)  # as nearly always
+        for at in range(ENTRY_BYTES, len(group), _GATHERED_BYTES):
+            settled.keep[int.from_bytes(group[at : at + LINE_BYTES])] = 1
+        return
+    known, here = _contents(before), dict[bytes, bytes]()
+    for key, content, line in _entries(group):
+        if key in known:
+            settled.doubled += content == known[key]
+            settled.changed += content != known[key]
+        elif key in here:
+            settled.doubled += content == here[key]
+            if content != here[key]:
+                settled.twice = line
+        else:
+            here[key] = content
+            settled.keep[line] = 1
+            settled.new += 1
+
+
+def _keys(entries: bytes, size: int) -> set[bytes]:
+    return {entries[at : at + UID_BYTES] for at in range(0, len(entries), size)}
+
+
+def _sorted(group: bytes | bytearray, keep: bytearray, before: Iterable[bytes]) -> tuple[Counter[int], bytes]:
+    """The entries that are kept, and those from before, sorted; and how many there are of each first byte."""
+    held = bytes(group)
+    made = [held[at : at + _GATHERED_BYTES] for at in range(0, len(held), _GATHERED_BYTES)]
+    if 0 in keep:
+        made = [each for each in made if keep[int.from_bytes(each[ENTRY_BYTES:])]]
+    entries = [old[at : at + ENTRY_BYTES] for old in before for at in range(0, len(old), ENTRY_BYTES)]
+    entries += [each[:ENTRY_BYTES] for each in made]
+    entries.sort()
+    return Counter(map(itemgetter(0), entries)), b"".join(entries)
 
 
 def _contents(buckets: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -176,8 +235,7 @@ def _contents(buckets: Iterable[bytes]) -> dict[bytes, bytes]:
     return known
 
 
-def _entries(bucket: bytearray) -> Iterator[tuple[bytes, bytes, int]]:
-    held = bytes(bucket)
-    for at in range(0, len(held), _GATHERED_BYTES):
+def _entries(group: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    for at in range(0, len(group), _GATHERED_BYTES):
         content, line = at + UID_BYTES, at + ENTRY_BYTES
-        yield held[at:content], held[content:line], int.from_bytes(held[line : at + _GATHERED_BYTES])
+        yield group[at:content], group[content:line], int.from_bytes(group[line : at + _GATHERED_BYTES])

@@ -1,6 +1,7 @@
 """``snk pipeline pull``: stores every frame in its space (SSS)."""
 
 import asyncio
+import sys
 
 import uvloop
 
@@ -11,6 +12,9 @@ from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import asking_of, pulling_of, space_of
 from snk.pipeline.space import held
 from snk.signals import hear_ctrl_c, when_told_to_stop
+
+SWITCH_SECONDS = 0.0005
+"""How long the thread that reads records may keep others waiting: while the loop waits, the source waits, too."""
 
 
 def pull(*, log_format: LogFormat = "console", config: Config = None) -> None:
@@ -27,5 +31,6 @@ def pull(*, log_format: LogFormat = "console", config: Config = None) -> None:
         when_told_to_stop(stop.set)
         await run_pull(space, asking, plan, stop)
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     with held(space.sss, "snk pipeline pull"):
         uvloop.run(work())
