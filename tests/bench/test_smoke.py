@@ -13,8 +13,16 @@ from bench.suite import SMOKE, suite
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("scenario", [name for name, scenario in suite(SMOKE).items() if scenario.cases])
+FEW = ("live", "verify", "resync", "handoff", "pipeline")
+"""One of each kind; the others, which take minutes, are left to `--full`."""
+SCENARIOS = [
+    pytest.param(name, marks=pytest.mark.long if name in FEW else pytest.mark.full)
+    for name, scenario in suite(SMOKE).items()
+    if scenario.cases
+]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_a_scenario_runs_and_loses_nothing(scenario: str) -> None:
     command = [sys.executable, "-m", "bench", "--smoke", scenario]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=800)

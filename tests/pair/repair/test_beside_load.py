@@ -9,18 +9,18 @@ import pytest
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, until
 
-RUNS = 5
+RUNS, MOST_RUNS = 2, 5
 
 
 @pytest.mark.long
-async def test_rows_in_flight_are_no_damage(pair: Any, run: int) -> None:
-    """``--runs 10`` makes it fifty."""
+async def test_rows_in_flight_are_no_damage(pair: Any, run: int, pytestconfig: pytest.Config) -> None:
+    """``--full --runs 10`` makes it fifty."""
     first, second = Database(pair.first), Database(pair.second)
     with DaemonProcess(pair) as daemon:
         await daemon.until_flowing()
         load = subprocess.Popen([sys.executable, "-m", "tst", "--quiet", "--seed", str(run)], env=daemon.environment)
         try:
-            for number in range(RUNS):
+            for number in range(MOST_RUNS if pytestconfig.getoption("--full") else RUNS):
                 done = daemon.snk("verify", "--repair", "--yes")
                 assert done.returncode == 0, f"{number}: {done.stdout}{done.stderr}"
                 assert load.poll() is None

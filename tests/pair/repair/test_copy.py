@@ -50,7 +50,7 @@ async def test_a_repair_copies_what_is_missing_and_leaves_conflicts_alone(
     # A daemon first looks at all rows of both sides: two minutes for a million, so that is done once.
     rows = 20_000
     if damages == 10_000 or not running:
-        rows = 1_000_000 if pytestconfig.getoption("--full") else 200_000 if pytestconfig.getoption("--long") else rows
+        rows = 1_000_000 if pytestconfig.getoption("--full") else 60_000 if pytestconfig.getoption("--long") else rows
     first, second = await damaged(pair, rows, damages)
     if running:
         with DaemonProcess(pair, SNK_SWEEP_SECONDS="0") as daemon:
