@@ -7,6 +7,7 @@
     │   ├── Unavailable      a server cannot be reached, went away, or asked for a retry
     │   │   ├── TooLarge     a batch is more than it can hold at once
     │   │   └── TooSlow      a batch takes it longer than a statement may take
+    │   ├── Busy             all connections of a service to its database are in use
     │   ├── ParentMissing    rows refer to others that are not in the destination, or not yet
     │   ├── MarkMoved        the mark in the destination is not the one last written here
     │   ├── LeaseLost        another daemon has the lease of the table
@@ -57,6 +58,10 @@ class TooLarge(Unavailable):
 
 class TooSlow(Unavailable):
     """A server works on a batch for longer than a statement may take."""
+
+
+class Busy(Wait):
+    """All connections of a service to its database are in use."""
 
 
 class ParentMissing(Wait):

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,22 @@ def read_table(name: str, model: type[T], given: Path | None = None) -> T:
     return table
 
 
+def read_whole(path: Path, model: type[T]) -> T:
+    """Read a file that belongs to one system as a whole.
+
+    Raises:
+        SettingsError: as `read_table`.
+    """
+    try:
+        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise SettingsError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise SettingsError(f"{path}: " + "; ".join(_explain(error, "", model))) from None
+
+
 def _file(path: Path, name: str, model: type[T]) -> type[BaseSettings]:
     class File(BaseSettings):
         """A TOML file, whatever the environment holds."""
@@ -103,7 +120,7 @@ def _file(path: Path, name: str, model: type[T]) -> type[BaseSettings]:
 
 def _explain(error: ValidationError, table: str, model: type[SettingsTable]) -> Iterator[str]:
     for fault in error.errors():
-        place, kinds = _place(fault["loc"][1:], model, unknown=fault["type"] == "extra_forbidden")
+        place, kinds = _place(fault["loc"][bool(table) :], model, unknown=fault["type"] == "extra_forbidden")
         name = _written(table, place)
         if fault["type"] == "extra_forbidden":
             nearest = _written(table, [*place[:-1], _nearest(place[-1], kinds[-2])])
@@ -147,12 +164,13 @@ def _inside(kind: Any, part: int | str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value as TOML has it, as far as that differs from Python."""
-    return str(value.isoformat()) if hasattr(value, "isoformat") else repr(value)
+    """A value as TOML has it, as far as that differs from Python; without what stands for a user in an address."""
+    return str(value.isoformat()) if hasattr(value, "isoformat") else re.sub(r"://[^/@]*@", "://***@", repr(value))
 
 
 def _written(table: str, place: list[int | str]) -> str:
-    return table + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    written = table + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return written.removeprefix(".")
 
 
 def _has_secrets(kind: Any) -> bool:

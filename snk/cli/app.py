@@ -20,6 +20,7 @@ GROUPS = {
     "handoff": "snk.handoff.commands.group",
     "pipeline": "snk.pipeline.commands.group",
     "serve": "snk.serve.commands.group",
+    "batch": "snk.batch.commands.group",
 }
 """Commands that have commands of their own: the module, whose function ``group`` makes them."""
 INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C

@@ -1,124 +1,31 @@
-"""The pool of connections to the database.
+"""The connections to the database of the service."""
 
-A request that gets no connection in time is refused rather than queued: its client asks again, and memory stays
-bounded. Sessions are set up once, when they are new: what would change how values are written is pinned, and a commit
-waits for the disk.
-"""
-
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Literal
-from urllib.parse import urlsplit
+from contextlib import asynccontextmanager
 
-import sqlalchemy as sa
-import sqlalchemy.exc
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.errors import translated
-from snk.db.session import pin
+from snk.db.pool import Kind, Pool
+from snk.errors import Busy
 from snk.serve.problem import passing
 
-CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 60.0
-ANSWER_SECONDS = STATEMENT_SECONDS * 1.1
-"""After which a connection counts as lost: the server would have ended the statement before."""
-PINNED = {
-    "synchronous_commit": "on",
-    # A client that reads slowly is dropped before.
-    "idle_in_transaction_session_timeout": "90s",
-    # A write waits for another one of the same key, and not for ever.
-    "lock_timeout": "5s",
-    "work_mem": "16MB",
-}
-_PINNED_MARK = "snk_pinned"
 
-Kind = Literal["statement", "snapshot", "write"]
-_OPTIONS: dict[Kind, dict[str, object]] = {
-    "statement": {},
-    "snapshot": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
-    "write": {"isolation_level": "READ COMMITTED"},
-}
-
-
-class Database:
-    """One database.
-
-    Attributes:
-        address: of the server, for messages: without user and password.
-    """
+class Database(Pool):
+    """One database; a request that gets no connection in time is refused, and its client asks again."""
 
     def __init__(self, dsn: str, connections: int, wait_seconds: float) -> None:
-        parts = urlsplit(dsn)
-        self.address = f"database ({parts.netloc.rpartition('@')[2]}{parts.path})"
-        self._engine = create_async_engine(
-            "postgresql+asyncpg://",
-            poolclass=AsyncAdaptedQueuePool,
-            pool_size=connections,
-            max_overflow=0,
-            pool_timeout=wait_seconds,
-            pool_use_lifo=True,
-            isolation_level="AUTOCOMMIT",
-            hide_parameters=True,
-            connect_args={
-                "dsn": dsn,
-                "timeout": CONNECT_SECONDS,
-                "command_timeout": ANSWER_SECONDS,
-                "server_settings": {"application_name": "snk serve"},
-            },
-        )
+        super().__init__(dsn, connections, wait_seconds, "snk serve")
 
     @asynccontextmanager
     async def connection(self, kind: Kind) -> AsyncIterator[AsyncConnection]:
-        """A connection, as long as the block lasts.
-
-        Args:
-            kind: for one statement; for several that see the same moment; or for a transaction that is begun in the
-                block.
+        """A connection, as long as the block lasts; `Pool.connection` tells more.
 
         Raises:
             Problem: all connections are in use.
             SnkError: the database failed.
         """
-        with translated(self.address, ANSWER_SECONDS):
-            async with AsyncExitStack() as stack:
-                try:
-                    connection = await stack.enter_async_context(self._engine.connect())
-                except sqlalchemy.exc.TimeoutError:
-                    raise passing("overloaded", "All connections to the database are in use") from None
-                await self._set_up(connection, kind)
-                try:
-                    yield connection
-                except asyncio.CancelledError:  # a statement may still be under way
-                    await connection.invalidate()
-                    raise
-
-    async def _set_up(self, connection: AsyncConnection, kind: Kind) -> None:
-        if _PINNED_MARK not in connection.info:
-            await pin(connection, STATEMENT_SECONDS, PINNED)
-            await connection.commit()
-            connection.info[_PINNED_MARK] = True
-        if _OPTIONS[kind]:
-            await connection.execution_options(**_OPTIONS[kind])
-
-    @property
-    def in_use(self) -> int:
-        """How many connections are in use."""
-        pool = self._engine.pool
-        assert isinstance(pool, AsyncAdaptedQueuePool)  # noqa: S101 - it was made above
-        return pool.checkedout()
-
-    async def answers(self) -> None:
-        """Ask the database for a sign of life.
-
-        Raises:
-            Problem: all connections are in use.
-            SnkError: it does not answer.
-        """
-        async with self.connection("statement") as connection:
-            await connection.execute(sa.select(1))
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._engine.dispose()
+        try:
+            async with super().connection(kind) as connection:
+                yield connection
+        except Busy:
+            raise passing("overloaded", "All connections to the database are in use") from None

@@ -1,0 +1,59 @@
+"""When a calendar triggers: cron lines in a time zone.
+
+Around a change of the clocks it does what Debian's cron does (cronsim): a time that does not exist is made up for at
+once, and one that comes twice counts once, unless the line means every hour or minute.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """One cron line.
+
+    Attributes:
+        cron: five fields, such as ``0 2 * * 1-5``.
+        zone: a name of the time zone database, such as ``Europe/Berlin``.
+    """
+
+    cron: str
+    zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning.
+
+        Raises:
+            ValueError: which field is wrong.
+        """
+        try:
+            next(CronSim(self.cron, datetime(2026, 1, 1, tzinfo=self._zone)), None)
+        except CronSimError as error:
+            raise ValueError(f"{self.cron!r} is no cron line: {error}") from None
+
+    @cached_property
+    def _zone(self) -> ZoneInfo:
+        try:
+            return ZoneInfo(self.zone)
+        except (ValueError, KeyError, OSError):
+            raise ValueError(f"{self.zone!r} is no time zone") from None
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """The ticks after a moment, in UTC; none if there is none in the next fifty years."""
+        for tick in CronSim(self.cron, moment.astimezone(self._zone)):
+            yield tick.astimezone(UTC)
+
+    def between(self, after: datetime, until: datetime, most: int) -> list[datetime]:
+        """The ticks after a moment and not after another one: the oldest ones, if there are more than so many."""
+        found = []
+        for tick in islice(self.after(after), most):
+            if tick > until:
+                break
+            found.append(tick)
+        return found

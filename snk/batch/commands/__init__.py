@@ -1,0 +1,18 @@
+"""The commands of the batch, one file each: a command parses, builds the settings, calls a function, and prints."""
+
+COMMANDS = {
+    "platform": "snk.batch.commands.platform",
+    "init": "snk.batch.commands.init",
+    "apply": "snk.batch.commands.apply",
+    "export": "snk.batch.commands.export",
+    "trigger": "snk.batch.commands.trigger",
+    "runs": "snk.batch.commands.runs",
+    "show": "snk.batch.commands.show",
+    "why": "snk.batch.commands.why",
+    "cancel": "snk.batch.commands.cancel",
+    "skip": "snk.batch.commands.skip",
+    "rerun": "snk.batch.commands.rerun",
+    "pause": "snk.batch.commands.pause",
+    "resume": "snk.batch.commands.resume",
+}
+"""Maps each command to its module; the command is the function of the same name in it."""

@@ -1,0 +1,71 @@
+"""``snk batch apply``: make the platform's tasks and groups what a file says."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from snk.batch.changes import Change, changes
+from snk.batch.commands.common import me
+from snk.batch.definition import Definitions, checked, read_definitions
+from snk.batch.platform import defining
+from snk.batch.platform.tables import TABLES
+from snk.batch.settings import load_settings
+from snk.core.plan import confirmed
+from snk.core.words import counted
+from snk.db.server import Server
+from snk.options import Config, Json
+from snk.terminal import answer
+
+
+def apply(
+    file: Annotated[Path, typer.Argument(help="A file with tables [task.NAME] and [group.NAME].")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change; 1 if anything would.")
+    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove tasks and groups that are not in the file.")] = False,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what a file would change, ask, and change it all in one transaction."""
+    server = Server("database", load_settings(config).dsn)
+    wanted = read_definitions(file)
+    found = uvloop.run(_apply(server, wanted, prune=prune, change=False))
+    _show(found, as_json=as_json)
+    if not found or dry_run:
+        raise typer.Exit(1 if found else 0)
+    if not yes and not confirmed("Change this?", answer, lambda: _show(found, as_json=False), print):
+        raise typer.Exit(1)
+    again = uvloop.run(_apply(server, wanted, prune=prune, change=True))
+    if not as_json:
+        print(f"{counted(len(again), 'change')} made")
+
+
+async def _apply(server: Server, wanted: Definitions, *, prune: bool, change: bool) -> list[Change]:
+    async with server.begin() as connection:
+        await TABLES.check(connection, server.address)
+        if change:
+            await defining.lock(connection)
+        before, after = await defining.stored(connection), defining.as_stored(wanted)
+        checked(defining.as_definitions(after if prune else {**before, **after}))
+        found = changes(before, after, prune=prune)
+        if change:
+            await defining.apply(connection, found, me())
+    return found
+
+
+def _show(found: Sequence[Change], *, as_json: bool) -> None:
+    if as_json:
+        each = [{"kind": one.kind, "name": one.name, "before": one.before, "after": one.after} for one in found]
+        print(json.dumps({"changes": each}))
+        return
+    for one in found:
+        for line in one.lines():
+            print(line)
+    if not found:
+        print("nothing would change")

@@ -1,0 +1,24 @@
+"""``snk batch why``: why a task does not run."""
+
+import json
+
+import typer
+
+from snk.batch.commands.common import Name, asked
+from snk.batch.platform.facts import facts_of
+from snk.batch.platform.why import reasons
+from snk.options import Config, Json
+
+
+def why(name: Name, *, as_json: Json = False, config: Config = None) -> None:
+    """Say why a task or group does not run, one cause a line; 0 if its consumer is called just now, otherwise 1."""
+    facts = asked(config, lambda connection: facts_of(connection, name))
+    found = list(reasons(facts))
+    if as_json:
+        print(json.dumps({"name": name, "run": facts.run.id if facts.run else None, "reasons": found}))
+    else:
+        for reason in found:
+            print(reason)
+        if not found and facts.run:
+            print(f"run {facts.run.id} is {facts.run.state}: {facts.run.node} calls its consumer just now")
+    raise typer.Exit(1 if found else 0)

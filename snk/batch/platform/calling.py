@@ -1,0 +1,89 @@
+"""Calls a consumer, and says what its answer means."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from yarl import URL
+
+from snk.batch.definition import Task
+from snk.batch.platform.claims import Claim
+from snk.batch.wire import Call, Told
+from snk.http.auth import Credentials
+from snk.http.client import Client, NoAnswer, Origin, Request
+
+TAKEN = (200, 202)
+CONFLICT = 409
+MOST_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call.
+
+    Attributes:
+        told: what the consumer reports; None if it did not take the call.
+        reason: why it did not.
+        stale: whether the consumer has seen a call of a later fence.
+    """
+
+    told: Told | None
+    reason: str = ""
+    stale: bool = False
+
+
+class Caller:
+    """Calls consumers over kept connections."""
+
+    def __init__(self, credentials: Credentials, callback: str, at_once: int) -> None:
+        """Assign.
+
+        Args:
+            credentials: what the platform proves itself by.
+            callback: the address of the platform's API.
+            at_once: calls of one consumer.
+        """
+        self._credentials = credentials
+        self._callback = callback
+        self._at_once = at_once
+        self._clients: dict[Origin, Client] = {}
+
+    async def call(self, consumer: str, claim: Claim, task: Task) -> Answer:
+        """Call a consumer, and wait for its answer."""
+        url = URL(consumer)
+        files = {name: file for name, file in task.files.items() if claim.files is None or name in claim.files}
+        body = Call(
+            run=claim.run,
+            task=claim.task,
+            fence=claim.fence,
+            since=claim.since,
+            files=files,
+            payload=claim.payload,
+            callback=f"{self._callback}/v1/runs/{claim.run}/callback",
+        )
+        headers = [("Content-Type", "application/json")]
+        if authorization := self._credentials.header():
+            headers.append(("Authorization", authorization))
+        request = Request("POST", url.raw_path_qs, body.model_dump_json().encode(), tuple(headers))
+        try:
+            answered = await self._client(url).send(request, task.timeout_seconds)
+        except NoAnswer as error:
+            return Answer(None, str(error))
+        if answered.status not in TAKEN:
+            reason = f"it answers {answered.status}: {answered.text}".rstrip(": \n")[:MOST_SHOWN]
+            return Answer(None, reason, stale=answered.status == CONFLICT)
+        try:
+            return Answer(Told.model_validate_json(answered.body))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            return Answer(None, f"its answer cannot be used: {first['loc']}: {first['msg']}"[:MOST_SHOWN])
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.close()
+
+    def _client(self, url: URL) -> Client:
+        origin = Origin(url.scheme, url.host or "", url.port or 0)
+        if origin not in self._clients:
+            self._clients[origin] = Client(origin, self._at_once, {})
+        return self._clients[origin]

@@ -1,0 +1,139 @@
+"""Takes runs that are due, for one node at a time.
+
+A run is taken by one statement, which raises its fence and sets how long it is taken for. Whoever holds it says in
+every change which fence that is; a node that was asleep meanwhile finds that the fence has grown, and changes nothing.
+The database's clock decides when a run is due and when it is free again: clocks of nodes decide nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.platform.tables import ATTEMPT, NOW, RUN, TASK
+from snk.batch.state import State
+from snk.db.functions import interval
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that this node holds.
+
+    Attributes:
+        fence: what every change of it has to say.
+        since: the fence from which on its reports count.
+        calls: how often its consumer was called before.
+        tries: how many calls in a row failed.
+        consumer: the instance that worked on it last; None if there was none.
+        files: which files are run; None for all.
+    """
+
+    run: int
+    task: str
+    fence: int
+    since: int
+    state: State
+    calls: int
+    tries: int
+    consumer: str | None
+    payload: Mapping[str, Any]
+    files: Sequence[str] | None
+
+
+async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds: float) -> list[Claim]:
+    """Take runs that are due and that nobody holds, and whose task is not paused, the longest due first.
+
+    Args:
+        connection: with autocommit.
+        node: who takes them.
+        most: how many at most.
+        lease_seconds: for how long, unless `renew` prolongs it.
+    """
+    free = sa.or_(RUN.c.lease_until.is_(None), RUN.c.lease_until <= NOW)
+    group = RUN.alias("group_run")
+    of_group = sa.select(group.c.task).where(group.c.id == RUN.c.parent).correlate(RUN).scalar_subquery()
+    paused = sa.exists().where(TASK.c.name.in_([RUN.c.task, of_group]), TASK.c.paused_by.is_not(None))
+    due = sa.select(RUN.c.id).where(RUN.c.active, RUN.c.due_at <= NOW, free, sa.not_(paused))
+    chosen = due.order_by(RUN.c.due_at).limit(most).with_for_update(skip_locked=True).cte("chosen")
+    taken = (
+        sa.update(RUN)
+        .where(RUN.c.id == chosen.c.id)
+        .values(node=node, fence=RUN.c.fence + 1, lease_until=NOW + interval(lease_seconds))
+        .returning(
+            RUN.c.id.label("run"),
+            RUN.c.task,
+            RUN.c.fence,
+            RUN.c.since,
+            RUN.c.state,
+            RUN.c.calls,
+            RUN.c.tries,
+            RUN.c.consumer,
+            RUN.c.payload,
+            RUN.c.files,
+        )
+    )
+    rows = (await connection.execute(taken)).mappings()
+    return [Claim(**{**row, "state": State(row["state"])}) for row in rows]
+
+
+async def renew(connection: AsyncConnection, node: str, fences: Mapping[int, int], lease_seconds: float) -> set[int]:
+    """Hold runs for longer; return those that are held still.
+
+    Args:
+        connection: with autocommit.
+        node: who holds them.
+        fences: by run.
+        lease_seconds: for how long from now on.
+    """
+    if not fences:
+        return set()
+    mine = sa.tuple_(RUN.c.id, RUN.c.fence).in_(list(fences.items()))
+    statement = sa.update(RUN).where(mine, RUN.c.node == node).values(lease_until=NOW + interval(lease_seconds))
+    return set((await connection.execute(statement.returning(RUN.c.id))).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What came of a call.
+
+    Attributes:
+        outcome: for people.
+        worked: whether the consumer took it.
+        again_seconds: until the next call.
+    """
+
+    claim: Claim
+    node: str
+    consumer: str
+    outcome: str
+    worked: bool
+    again_seconds: float
+    seconds: float
+
+
+async def give_back(connection: AsyncConnection, called: Called) -> bool:
+    """Note a call, and when the next one is due; return whether the run was held still. To be called in a transaction.
+
+    The state of the run is changed by `snk.batch.platform.moves`, in the same transaction.
+    """
+    claim = called.claim
+    statement = (
+        sa.update(RUN)
+        .where(RUN.c.id == claim.run, RUN.c.fence == claim.fence, RUN.c.node == called.node)
+        .values(
+            node=None,
+            lease_until=None,
+            due_at=sa.case((RUN.c.active, NOW + interval(called.again_seconds))),
+            calls=RUN.c.calls + 1,
+            tries=0 if called.worked else RUN.c.tries + 1,
+            consumer=called.consumer,
+        )
+    )
+    if not (await connection.execute(statement)).rowcount:
+        return False
+    values = {"run": claim.run, "fence": claim.fence, "node": called.node, "consumer": called.consumer}
+    began = NOW - interval(called.seconds)
+    await connection.execute(sa.insert(ATTEMPT).values(**values, outcome=called.outcome, began_at=began))
+    return True

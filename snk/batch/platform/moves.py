@@ -1,0 +1,80 @@
+"""Changes the state of a run: the only place where that is done, each time with a line in the audit.
+
+Every change locks one run and no other row, so no two can wait for each other. What follows from it, such as the next
+run of a task or the end of a group, is found by `snk.batch.platform.turns`.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.definition import Mode
+from snk.batch.platform.tables import AUDIT, NOW, RUN
+from snk.batch.state import LIVE, Event, State, following
+from snk.errors import Stop
+
+
+class Unknown(Stop):
+    """There is no such task, group or run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What happens to a run.
+
+    Attributes:
+        who: a person, a node or a consumer.
+        reason: why, for the audit and for the run.
+        files: for a rerun, the names of the files that are run again; None for all.
+    """
+
+    event: Event
+    who: str
+    reason: str = ""
+    files: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A run whose row is locked until the transaction ends."""
+
+    id: int
+    task: str
+    state: State
+    fence: int
+    since: int
+    mode: Mode | None
+
+
+async def hold(connection: AsyncConnection, run: int) -> Held | None:
+    """Lock a run; None if there is no such one."""
+    columns = (RUN.c.id, RUN.c.task, RUN.c.state, RUN.c.fence, RUN.c.since, RUN.c.mode)
+    row = (await connection.execute(sa.select(*columns).where(RUN.c.id == run).with_for_update())).one_or_none()
+    return Held(row.id, row.task, State(row.state), row.fence, row.since, row.mode) if row else None
+
+
+async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
+    """Change the state of a run that is held; return the new one.
+
+    Raises:
+        Refused: the event cannot happen in its state.
+    """
+    state = following(held.state, done.event)
+    changes: dict[str, object] = {"state": state, "reason": done.reason}
+    if state not in LIVE:
+        changes |= {"active": False, "due_at": None, "node": None, "lease_until": None, "ended_at": NOW}
+    elif done.event == Event.RERUN:
+        files = None if done.files is None else list(done.files)
+        changes |= {"since": held.fence + 1, "tries": 0, "ended_at": None, "overdue": False, "files": files}
+    elif held.state == State.WAITING:
+        changes["started_at"] = sa.func.coalesce(RUN.c.started_at, NOW)
+    await connection.execute(sa.update(RUN).where(RUN.c.id == held.id).values(changes))
+    if state != held.state:
+        await note(connection, done.who, done.event, f"run {held.id}", done.reason)
+    return state
+
+
+async def note(connection: AsyncConnection, who: str, what: str, subject: str, reason: str = "") -> None:
+    """Write a line of the audit."""
+    await connection.execute(sa.insert(AUDIT).values(who=who, what=what, subject=subject, reason=reason))

@@ -1,0 +1,161 @@
+"""A node of the platform: takes runs that are due, calls their consumers, and sees whose turn it is.
+
+Nodes know nothing of each other: each finds in the database what is to be done. One that dies leaves runs whose leases
+end, and another one takes them. One that was asleep finds that the fences of its runs have grown, and changes nothing.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from snk.batch.platform import turns
+from snk.batch.platform.claims import Claim, claim, renew
+from snk.batch.platform.nodes import leave, say
+from snk.batch.platform.rounds import Rounds
+from snk.batch.platform.ticking import tick
+from snk.db.pool import Pool
+from snk.errors import SnkError, Stop
+from snk.log import Reminder
+from snk.pause import pause
+
+RENEWALS = 3
+"""So often in the time of a lease it is renewed."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a node works.
+
+    Attributes:
+        calls: how many consumers it calls at once.
+        lease_seconds: how long it holds a run unless that is prolonged.
+        poll_seconds: between looks for what is due.
+    """
+
+    calls: int = 100
+    lease_seconds: float = 6.0
+    poll_seconds: float = 0.5
+
+
+class Node:
+    """One node.
+
+    Attributes:
+        name: unlike those of all others.
+        wake: set when something may be due.
+        held: the fences of the runs that it holds.
+    """
+
+    def __init__(self, address: str, pool: Pool, rounds: Rounds, pace: Pace) -> None:
+        self.name = rounds.node
+        self.wake = asyncio.Event()
+        self.held: dict[int, int] = {}
+        self._address = address
+        self._pool = pool
+        self._rounds = rounds
+        self._calls = pace.calls
+        self._lease_seconds = pace.lease_seconds
+        self._poll = pace.poll_seconds
+        self._reminder = Reminder()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop; calls that are under way are finished."""
+        async with self._pool.connection("statement") as connection:
+            await say(connection, self.name, self._address)
+        log.info("node_started", node=self.name)
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._renew())
+            giving = group.create_task(self._give_turns(stop))
+            async with asyncio.TaskGroup() as calls:
+                while not stop.is_set():
+                    for taken in await self._claim():
+                        calls.create_task(self._round(taken))
+                    await self._wait(stop)
+            await giving
+            renewing.cancel()
+        async with self._pool.connection("statement") as connection:
+            await leave(connection, self.name)
+        log.info("node_stopped", node=self.name)
+
+    async def _claim(self) -> list[Claim]:
+        free = self._calls - len(self.held)
+        if free <= 0:
+            return []
+        try:
+            async with self._pool.connection("statement") as connection:
+                taken = await claim(connection, self.name, free, self._lease_seconds)
+        except SnkError as error:
+            self._failed(error)
+            return []
+        self.held |= {each.run: each.fence for each in taken}
+        if len(taken) == free:
+            self.wake.set()
+        return taken
+
+    async def _round(self, taken: Claim) -> None:
+        try:
+            await self._rounds.round(taken)
+        except SnkError as error:
+            self._failed(error)
+        finally:
+            if self.held.get(taken.run) == taken.fence:
+                del self.held[taken.run]
+            self.wake.set()
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        waiting = [asyncio.create_task(each.wait()) for each in (stop, self.wake)]
+        try:
+            await asyncio.wait(waiting, timeout=self._poll, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+        self.wake.clear()
+
+    async def _renew(self) -> None:
+        """Prolong what is held, as long as anything may be."""
+        while True:
+            await asyncio.sleep(self._lease_seconds / RENEWALS)
+            fences = dict(self.held)
+            try:
+                async with self._pool.connection("statement") as connection:
+                    await say(connection, self.name, self._address)
+                    still = await renew(connection, self.name, fences, self._lease_seconds)
+            except SnkError as error:
+                self._failed(error)
+                continue
+            for run in fences.keys() - still:
+                if self.held.get(run) == fences[run]:
+                    log.warning("lease_lost", run=run, fence=fences[run], effect="what comes of the call is not noted")
+
+    async def _give_turns(self, stop: asyncio.Event) -> None:
+        """See what is due by its calendar, whose turn it is, what is overdue, and which groups have begun or ended."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                await self._turns()
+            except SnkError as error:
+                self._failed(error)
+            await pause(stop, max(0.01, self._poll - (time.monotonic() - began)))
+
+    async def _turns(self) -> None:
+        started = await tick(self._pool, self.name)
+        async with self._pool.connection("statement") as connection:
+            given = await turns.give(connection)
+            for run, task in await turns.overdue(connection):
+                log.warning("run_overdue", run=run, task=task)
+            groups = await turns.groups(connection)
+        for run in groups:
+            async with self._pool.begin() as connection:
+                await turns.tend(connection, run, self.name)
+        if given or started:
+            self.wake.set()
+
+    def _failed(self, error: SnkError) -> None:
+        if isinstance(error, Stop):
+            raise error
+        if self._reminder.due("database"):
+            log.warning("database_failed", error=str(error), effect="it is tried again")

@@ -1,0 +1,149 @@
+"""The platform's tables, in the schema ``snk_batch``: what is true of tasks, runs and nodes stands here alone.
+
+A run is its own entry in the queue: whoever is to call its consumer takes it by a statement that raises its ``fence``,
+and every later change says which fence it holds. So there is no second account that could differ.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from snk.batch.schema import Schema
+from snk.batch.state import LIVE, State
+
+SCHEMA = "snk_batch"
+METADATA = sa.MetaData(schema=SCHEMA)
+NOW = sa.func.clock_timestamp()
+"""Of the database: clocks of nodes decide nothing."""
+
+
+def _when(name: str, *, null: bool = True, now: bool = False) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=null, server_default=NOW if now else None)
+
+
+def _state() -> sa.Column[str]:
+    return sa.Column("state", sa.Text, nullable=False, server_default=State.WAITING)
+
+
+TASK = sa.Table(
+    "task",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False, comment="task or group"),
+    sa.Column("definition", pg.JSONB, nullable=False, comment="as snk batch export writes it"),
+    sa.Column("message", sa.Text, nullable=False, server_default="", comment="which message triggers it"),
+    _when("next_tick"),
+    sa.Column("paused_by", sa.Text, comment="who paused it; it is not paused if this is null"),
+    sa.Column("paused_note", sa.Text, nullable=False, server_default=""),
+    _when("paused_at"),
+    _when("changed_at", null=False, now=True),
+)
+"""Tasks and groups."""
+sa.Index("task_tick", TASK.c.next_tick)
+
+TRIGGER = sa.Table(
+    "trigger",
+    METADATA,
+    sa.Column("target", sa.Text, primary_key=True, comment="a task or a group"),
+    sa.Column("key", sa.Text, primary_key=True, comment="what identifies it: there is one run for each, ever"),
+    sa.Column("source", sa.Text, nullable=False, comment="message, calendar, person, channel"),
+    sa.Column("payload", pg.JSONB, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False, comment="run, skipped, joined"),
+    sa.Column("run", sa.BigInteger, comment="the run that it started, or joined"),
+    _when("at", null=False, now=True),
+)
+
+RUN = sa.Table(
+    "run",
+    METADATA,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("parent", sa.BigInteger, comment="the run of the group that it belongs to"),
+    sa.Column("position", sa.Integer, nullable=False, server_default="0", comment="in its group"),
+    sa.Column("mode", sa.Text, comment="SYNC or ASYNC for the run of a group; null for that of a task"),
+    _state(),
+    sa.Column("active", sa.Boolean, nullable=False, server_default=sa.false(), comment="whether it is its turn"),
+    sa.Column("overdue", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("fence", sa.BigInteger, nullable=False, server_default="0", comment="how often it was taken"),
+    sa.Column("since", sa.BigInteger, nullable=False, server_default="0", comment="reports of older fences are void"),
+    sa.Column("node", sa.Text, comment="who calls its consumer just now"),
+    _when("lease_until"),
+    _when("due_at"),
+    sa.Column("calls", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0", comment="calls in a row that failed"),
+    sa.Column("consumer", sa.Text, comment="the instance that works on it"),
+    sa.Column("payload", pg.JSONB, nullable=False),
+    sa.Column("files", pg.JSONB, comment="names of the files that are run; null for all"),
+    _when("deadline_at"),
+    _when("created_at", null=False, now=True),
+    _when("started_at"),
+    _when("ended_at"),
+)
+"""Runs of tasks and of groups. A live one that is not active waits for another one of its task, or of its group."""
+
+IS_LIVE = RUN.c.state.in_([sa.literal_column(f"'{state}'") for state in sorted(LIVE)])
+sa.Index("run_active", RUN.c.task, unique=True, postgresql_where=RUN.c.active)
+"""A task has one active run: the database itself refuses a second one."""
+sa.Index("run_due", RUN.c.due_at, postgresql_where=RUN.c.active)
+sa.Index("run_queued", RUN.c.id, postgresql_where=sa.and_(IS_LIVE, sa.not_(RUN.c.active)))
+sa.Index(
+    "run_deadline",
+    RUN.c.deadline_at,
+    postgresql_where=sa.and_(IS_LIVE, sa.not_(RUN.c.overdue), RUN.c.deadline_at.is_not(None)),
+)
+sa.Index("run_parent", RUN.c.parent, RUN.c.position, postgresql_where=RUN.c.parent.is_not(None))
+sa.Index("run_task", RUN.c.task, RUN.c.id)
+"""Only live runs are in the indexes that are searched all the time, so finished ones cost nothing but their place."""
+
+FILE = sa.Table(
+    "file",
+    METADATA,
+    sa.Column("run", sa.BigInteger, sa.ForeignKey(RUN.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    _state(),
+    sa.Column("expected", sa.BigInteger),
+    sa.Column("received", sa.BigInteger),
+    sa.Column("applied", sa.BigInteger),
+    sa.Column("rejected", sa.BigInteger),
+    sa.Column("digest", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    _when("reported_at", null=False, now=True),
+)
+"""What the consumer reported of each file."""
+
+ATTEMPT = sa.Table(
+    "attempt",
+    METADATA,
+    sa.Column("run", sa.BigInteger, sa.ForeignKey(RUN.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("fence", sa.BigInteger, primary_key=True),
+    sa.Column("node", sa.Text, nullable=False),
+    sa.Column("consumer", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    _when("began_at", null=False),
+    _when("ended_at", null=False, now=True),
+)
+"""Each call of a consumer, and what came of it."""
+
+NODE = sa.Table(
+    "node",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("address", sa.Text, nullable=False),
+    _when("started_at", null=False, now=True),
+    _when("seen_at", null=False, now=True),
+)
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    _when("at", null=False, now=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, comment="a task, or run N"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+)
+sa.Index("audit_subject", AUDIT.c.subject, AUDIT.c.id)
+
+TABLES = Schema(METADATA, "platform", "snk batch init")

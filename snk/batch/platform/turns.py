@@ -1,0 +1,122 @@
+"""Whose turn it is: the oldest run of each task, and the next one of each group; and which groups have ended.
+
+All of it follows from the rows, so nothing is lost if a node dies between two changes: another one finds the same. Two
+nodes that find the same at the same time change it once: the database refuses a second active run of a task.
+"""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.definition import Mode
+from snk.batch.platform.moves import Move, hold, move
+from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
+from snk.batch.state import LIVE, Event, State, of_files
+from snk.db.functions import interval
+
+PORTION = 500
+_EVENTS = {
+    State.COMPLETED: Event.COMPLETED,
+    State.FAILED: Event.FAILED,
+    State.RECON_FAILED: Event.RECON_FAILED,
+    State.CANCELLED: Event.CANCELLED,
+}
+
+
+def _next_ones() -> sa.Select[tuple[int]]:
+    """The oldest run of each task that may be active and is not."""
+    parent, sibling, other = RUN.alias("parent"), RUN.alias("sibling"), RUN.alias("other")
+    before = (
+        sa.exists()
+        .where(  # what is nested twice does not find out by itself what it belongs to
+            sibling.c.parent == RUN.c.parent,
+            sibling.c.position < RUN.c.position,
+            sibling.c.state != State.COMPLETED,
+        )
+        .correlate(RUN)
+    )
+    in_turn = sa.exists().where(
+        parent.c.id == RUN.c.parent, parent.c.active, sa.or_(parent.c.mode == "ASYNC", sa.not_(before))
+    )
+    taken = sa.exists().where(other.c.task == RUN.c.task, other.c.active)
+    return (
+        sa.select(RUN.c.id)
+        .where(IS_LIVE, sa.not_(RUN.c.active), sa.or_(RUN.c.parent.is_(None), in_turn), sa.not_(taken))
+        .ext(pg.distinct_on(RUN.c.task))
+        .order_by(RUN.c.task, RUN.c.id)
+        .limit(PORTION)
+    )
+
+
+async def give(connection: AsyncConnection) -> int:
+    """Make the runs active whose turn it is; return how many. Each change is a transaction of its own.
+
+    Args:
+        connection: with autocommit.
+    """
+    given = 0
+    for run in (await connection.execute(_next_ones())).scalars().all():
+        statement = sa.update(RUN).where(RUN.c.id == run, sa.not_(RUN.c.active), IS_LIVE)
+        due = sa.case((RUN.c.mode.is_(None), NOW))
+        values = {"active": True, "due_at": due, "deadline_at": sa.func.coalesce(RUN.c.deadline_at, _deadline())}
+        try:
+            given += (await connection.execute(statement.values(values))).rowcount
+        except IntegrityError:
+            continue  # another node was faster
+    return given
+
+
+def _deadline() -> sa.ColumnElement[object]:
+    """When a run is overdue whose turn it is now; null for never."""
+    minutes = sa.cast(TASK.c.definition["deadline_minutes"].astext, sa.Float)
+    due = sa.select(NOW + interval(60 * minutes)).where(TASK.c.name == RUN.c.task, minutes > 0)
+    return due.correlate(RUN).scalar_subquery()
+
+
+async def overdue(connection: AsyncConnection) -> list[tuple[int, str]]:
+    """Mark the runs whose deadline has passed; return their numbers and tasks. They go on all the same."""
+    late = sa.update(RUN).where(IS_LIVE, RUN.c.deadline_at <= NOW, sa.not_(RUN.c.overdue)).values(overdue=True)
+    return list((await connection.execute(late.returning(RUN.c.id, RUN.c.task))).tuples().all())
+
+
+def group_state(mode: Mode, states: Sequence[State]) -> State | None:
+    """The state in which a group has ended; None if it goes on.
+
+    Args:
+        mode: ``SYNC`` ends at the first task that did not complete.
+        states: of the runs of its tasks, in order.
+    """
+    if mode == "SYNC":
+        stopped = next((state for state in states if state != State.COMPLETED), State.COMPLETED)
+        return None if stopped in LIVE else stopped
+    return None if LIVE.intersection(states) else of_files(list(states))
+
+
+async def groups(connection: AsyncConnection) -> list[int]:
+    """The active runs of groups."""
+    return list((await connection.execute(sa.select(RUN.c.id).where(RUN.c.active, RUN.c.mode.is_not(None)))).scalars())
+
+
+async def tend(connection: AsyncConnection, run: int, who: str) -> State | None:
+    """Begin or end the run of a group as its tasks have; return its state if it changed. To be called in a transaction.
+
+    Args:
+        connection: with a transaction.
+        run: its number.
+        who: the node.
+    """
+    held = await hold(connection, run)  # first: a rerun of one of its tasks holds it, too
+    if held is None or held.state not in LIVE or held.mode is None:
+        return None
+    wanted = sa.select(RUN.c.state).where(RUN.c.parent == run).order_by(RUN.c.position)
+    states = [State(state) for state in (await connection.execute(wanted)).scalars()]
+    state = group_state(held.mode, states)
+    if state is not None:
+        reason = f"a task of the group is {state}" if state != State.COMPLETED else ""
+        return await move(connection, held, Move(_EVENTS[state], who, reason))
+    if held.state == State.WAITING and set(states) != {State.WAITING}:
+        return await move(connection, held, Move(Event.CALLED, who))
+    return None

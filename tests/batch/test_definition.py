@@ -1,0 +1,119 @@
+"""Files of definitions: what is wrong in them is told, and what they say is what the tables hold."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snk.batch.calendar import Calendar
+from snk.batch.changes import Stored, changes
+from snk.batch.definition import checked, read_definitions
+from snk.batch.platform import defining
+from snk.db.pool import Pool
+from snk.errors import SettingsError
+
+TASK = '[task.prices]\nconsumers = ["http://one:1/a"]\n'
+WHOLE = (
+    TASK
+    + 'message = "ready"\ncron = "0 2 * * 1-5"\nzone = "Europe/Berlin"\n'
+    + '[task.prices.files.trades]\nsource = "http://p/v1/trades"\noptions = { key = "id", rules = { value = "int" } }\n'
+    + '[group.nightly]\nmode = "ASYNC"\ntasks = ["prices"]\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "describes no task"),
+        ("[task.Prices]\n", "task.Prices"),
+        ("[task.prices]\n", "task.prices.consumers is missing"),
+        ("[task.prices]\nconsumers = []\n", "task.prices.consumers is []"),
+        ('[task.prices]\nconsumers = ["ftp://one"]\n', "'ftp://one' is no address of a service"),
+        ('[task.prices]\nconsumers = ["http://u:geheim@one"]\n', "holds no user or password"),
+        ('[task.prices]\nconsumers = ["http://a", "http://a"]\n', "twice"),
+        (TASK + "intervall_seconds = 1\n", "the nearest one is task.prices.interval_seconds"),
+        (TASK + "interval_seconds = 0\n", "task.prices.interval_seconds is 0"),
+        (TASK + 'cron = "0 25 * * *"\n', "'0 25 * * *' is no cron line"),
+        (TASK + 'cron = "0 2 * * *"\nzone = "Europe/Berlim"\n', "'Europe/Berlim' is no time zone"),
+        (TASK + '[group.prices]\ntasks = ["prices"]\n', "'prices' is a task and a group"),
+        (TASK + '[group.g]\ntasks = ["prises"]\n', "group.g.tasks names 'prises', and there is no [task.prises]"),
+        (TASK + '[group.g]\ntasks = ["prices", "prices"]\n', "a task stands twice"),
+        ("task = 1\n", "task is 1"),
+        ("[task\n", "is not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "tasks.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        checked(read_definitions(file))
+    assert words in str(raised.value)
+    assert "geheim" not in str(raised.value)
+
+
+async def test_what_was_applied_is_what_is_exported(tmp_path: Path, pool: Pool) -> None:
+    file = tmp_path / "tasks.toml"
+    file.write_text(WHOLE)
+    wanted = defining.as_stored(read_definitions(file))
+    async with pool.begin() as connection:
+        await defining.apply(connection, changes({}, wanted, prune=False), "tests")
+    async with pool.connection("statement") as connection:
+        found = await defining.stored(connection)
+    assert found == wanted
+    assert defining.as_definitions(found) == read_definitions(file)
+
+
+DEFINITION = st.dictionaries(st.sampled_from(["interval_seconds", "auth", "files"]), st.integers(0, 2))
+STORED = st.dictionaries(
+    st.tuples(st.sampled_from(["task", "group"]), st.sampled_from(["a", "b", "c"])), DEFINITION, max_size=6
+)
+
+
+@given(before=STORED, after=STORED, prune=st.booleans())
+def test_the_changes_lead_from_what_there_is_to_what_is_wanted(before: Stored, after: Stored, *, prune: bool) -> None:
+    state = dict(before)
+    kinds = []
+    for change in changes(before, after, prune=prune):
+        assert state.get((change.kind, change.name)) == change.before != change.after
+        kinds.append((change.after is not None, change.kind))
+        if change.after is None:
+            del state[change.kind, change.name]
+        else:
+            state[change.kind, change.name] = change.after
+        assert next(iter(change.lines())) == f"{change.sign} {change.kind} {change.name}"
+    assert state == (after if prune else {**before, **after})
+    assert kinds == sorted(kinds, key=[(False, "group"), (False, "task"), (True, "task"), (True, "group")].index)
+
+
+def test_a_change_tells_each_setting_with_its_values() -> None:
+    before: Stored = {("task", "a"): {"cron": "1 * * * *", "files": {"x": {"source": "s"}}}}
+    after: Stored = {("task", "a"): {"auth": "b", "files": {"x": {"source": "t"}}}}
+    (change,) = changes(before, after, prune=False)
+    assert list(change.lines())[1:] == [
+        '    auth: nothing -> "b"',
+        '    cron: "1 * * * *" -> nothing',
+        '    files.x.source: "s" -> "t"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cron", "after", "expected"),
+    [
+        ("30 2 * * *", "2026-03-28T12:00", "2026-03-29T01:00"),  # 02:30 does not exist: it is made up for at 03:00
+        ("30 2 * * *", "2026-10-24T12:00", "2026-10-25T00:30"),  # 02:30 comes twice: the first counts
+        ("0 2 * * 1-5", "2026-11-27T12:00", "2026-11-30T01:00"),
+    ],
+)
+def test_a_calendar_in_a_zone_whose_clocks_change(cron: str, after: str, expected: str) -> None:
+    moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
+    tick = next(Calendar(cron, "Europe/Berlin").after(moment))
+    assert tick == datetime.fromisoformat(expected).replace(tzinfo=UTC)
+
+
+def test_a_time_that_comes_twice_counts_once() -> None:
+    calendar = Calendar("30 2 * * *", "Europe/Berlin")
+    start, end = datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 10, 27, tzinfo=UTC)
+    assert len(calendar.between(start, end, 100)) == 3
+    assert len(calendar.between(start, end, 2)) == 2

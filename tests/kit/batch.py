@@ -1,0 +1,145 @@
+"""A platform on a database of its own, and consumers whose answers a test decides."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tests.kit.databases import Database
+
+ROOT = Path(__file__).parent.parent.parent
+Says = Callable[[dict[str, Any]], Any]
+"""What a consumer answers to a call: a dict, a status, or an awaitable of one."""
+
+
+def told(call: dict[str, Any], state: str = "COMPLETED", **files: Any) -> dict[str, Any]:
+    """A report of a run."""
+    return {"fence": call["fence"], "state": state, "files": files}
+
+
+@dataclass
+class Consumer:
+    """A consumer.
+
+    Attributes:
+        says: what it answers to a call.
+        calls: all that came.
+        most_at_once: the most calls of one run that were under way together.
+    """
+
+    says: Says = told
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    most_at_once: int = 0
+    port: int = 0
+    _under_way: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1/tasks/any"
+
+    async def handle(self, request: web.Request) -> web.Response:
+        call: dict[str, Any] = await request.json()
+        self.calls.append(call)
+        run = call["run"]
+        self._under_way[run] = self._under_way.get(run, 0) + 1
+        self.most_at_once = max(self.most_at_once, self._under_way[run])
+        try:
+            answer = self.says(call)
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+        finally:
+            self._under_way[run] -= 1
+        return web.Response(status=answer, text="no") if isinstance(answer, int) else web.json_response(answer)
+
+
+@asynccontextmanager
+async def serving(consumer: Consumer) -> AsyncIterator[Consumer]:
+    """Serve on a port of its own; on the same one as before if it served already."""
+    app = web.Application()
+    app.router.add_post("/v1/tasks/any", consumer.handle)
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", consumer.port, reuse_address=True).start()
+    consumer.port = consumer.port or runner.addresses[0][1]
+    try:
+        yield consumer
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class World:
+    """A platform.
+
+    Attributes:
+        folder: with the file of settings, the definitions, and the logs of nodes.
+    """
+
+    folder: Path
+    dsn: str
+    nodes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def database(self) -> Database:
+        return Database(self.dsn)
+
+    @property
+    def config(self) -> str:
+        return str(self.folder / "snk.toml")
+
+    def configure(self, **given: Any) -> None:
+        """Write the settings."""
+        settings = {"database": self.dsn, "poll_seconds": 0.1, "lease_seconds": 2.0, **given}
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
+        Path(self.config).write_text("[batch]\n" + "".join(lines))
+
+    def define(self, text: str) -> None:
+        """Make tasks and groups what a text says."""
+        file = self.folder / "tasks.toml"
+        file.write_text(text)
+        done = self.snk("apply", str(file), "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def snk(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "snk", "batch", *words, "--config", self.config],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            input=given,
+            timeout=120,
+        )
+
+    def start(self, name: str) -> subprocess.Popen[bytes]:
+        """Start a node; its log is in the folder."""
+        words = ["platform", "--name", name, "--config", self.config]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            command = [sys.executable, "-m", "snk", "batch", *words]
+            self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+        return self.nodes[name]
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    async def runs(self) -> list[dict[str, Any]]:
+        """All runs, oldest first."""
+        rows = await self.database.rows("select to_json(run)::text from snk_batch.run order by id")
+        return [json.loads(row[0]) for row in rows]
+
+    def end(self) -> None:
+        """End what was started."""
+        for process in self.nodes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()
