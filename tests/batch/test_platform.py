@@ -148,7 +148,8 @@ async def test_a_node_that_slept_changes_nothing_when_it_wakes(
 
 
 async def test_five_nodes_call_no_run_twice_at_once(world: World, consumer: Consumer) -> None:
-    names = [f"task{number}" for number in range(8)]
+    world.configure(lease_seconds=60)  # a busy machine must not make a node lose what it holds
+    names = [f"task{number}" for number in range(4)]
     world.define("".join(task(consumer, name) for name in names))
 
     async def slow(call: dict[str, Any]) -> dict[str, Any]:

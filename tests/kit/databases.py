@@ -80,11 +80,17 @@ async def insert(database: Database, count: int = 1, table: str = "records") -> 
 
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-    """Wait for a condition; the deadline is for the case that it never comes."""
+    """Wait for a condition; the deadline is for the case that it never comes.
+
+    Half of the time is left to what is waited for: a look opens connections, which costs more than it seems.
+    """
     give_up = time.monotonic() + deadline_seconds
-    while not await condition():
+    while True:
+        began = time.monotonic()
+        if await condition():
+            return
         assert time.monotonic() < give_up, f"waited in vain: {what}"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(min(0.5, max(0.02, time.monotonic() - began)))
 
 
 async def until_equal(

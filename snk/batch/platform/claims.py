@@ -28,6 +28,7 @@ class Claim:
         tries: how many calls in a row failed.
         consumer: the instance that worked on it last; None if there was none.
         files: which files are run; None for all.
+        definition: of its task; None if there is no such task any more.
     """
 
     run: int
@@ -40,6 +41,7 @@ class Claim:
     consumer: str | None
     payload: Mapping[str, Any]
     files: Sequence[str] | None
+    definition: Mapping[str, Any] | None
 
 
 async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds: float) -> list[Claim]:
@@ -57,6 +59,7 @@ async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds
     paused = sa.exists().where(TASK.c.name.in_([RUN.c.task, of_group]), TASK.c.paused_by.is_not(None))
     due = sa.select(RUN.c.id).where(RUN.c.active, RUN.c.due_at <= NOW, free, sa.not_(paused))
     chosen = due.order_by(RUN.c.due_at).limit(most).with_for_update(skip_locked=True).cte("chosen")
+    definition = sa.select(TASK.c.definition).where(TASK.c.name == RUN.c.task).correlate(RUN).scalar_subquery()
     taken = (
         sa.update(RUN)
         .where(RUN.c.id == chosen.c.id)
@@ -72,6 +75,7 @@ async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds
             RUN.c.consumer,
             RUN.c.payload,
             RUN.c.files,
+            definition.label("definition"),
         )
     )
     rows = (await connection.execute(taken)).mappings()

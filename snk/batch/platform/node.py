@@ -16,7 +16,7 @@ from snk.batch.platform.nodes import leave, say
 from snk.batch.platform.rounds import Rounds
 from snk.batch.platform.ticking import tick
 from snk.db.pool import Pool
-from snk.errors import SnkError, Stop
+from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pause import pause
 
@@ -101,6 +101,8 @@ class Node:
             await self._rounds.round(taken)
         except SnkError as error:
             self._failed(error)
+        except Exception:
+            log.exception("round_failed", run=taken.run, task=taken.task, effect="it is free when its lease ends")
         finally:
             if self.held.get(taken.run) == taken.fence:
                 del self.held[taken.run]
@@ -155,7 +157,5 @@ class Node:
             self.wake.set()
 
     def _failed(self, error: SnkError) -> None:
-        if isinstance(error, Stop):
-            raise error
         if self._reminder.due("database"):
             log.warning("database_failed", error=str(error), effect="it is tried again")

@@ -112,14 +112,16 @@ async def _known(connection: AsyncConnection, given: Trigger) -> Triggered | Non
 
 async def _beside(connection: AsyncConnection, given: Trigger, overlap: Overlap) -> Triggered | None:
     """What comes of a trigger while others of its target are live; None if it starts a run."""
-    wanted = sa.select(RUN.c.id, RUN.c.active).where(RUN.c.task == given.target, IS_LIVE).order_by(RUN.c.id)
+    wanted = (
+        sa.select(RUN.c.id, RUN.c.active, RUN.c.parent).where(RUN.c.task == given.target, IS_LIVE).order_by(RUN.c.id)
+    )
     live = (await connection.execute(wanted)).all()
     if not live:
         return None
     if overlap == "skip":
         return Triggered("skipped", None)
     if overlap == "queue":
-        queued = [row.id for row in live if not row.active]
+        queued = [row.id for row in live if not row.active and row.parent is None]
         return Triggered("joined", queued[0]) if queued and len(live) > 1 else None
     for row in live:
         held = await hold(connection, row.id)

@@ -5,6 +5,7 @@ nodes that find the same at the same time change it once: the database refuses a
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -52,21 +53,25 @@ def _next_ones() -> sa.Select[tuple[int]]:
 
 
 async def give(connection: AsyncConnection) -> int:
-    """Make the runs active whose turn it is; return how many. Each change is a transaction of its own.
+    """Make the runs active whose turn it is; return how many.
 
     Args:
         connection: with autocommit.
     """
-    given = 0
-    for run in (await connection.execute(_next_ones())).scalars().all():
-        statement = sa.update(RUN).where(RUN.c.id == run, sa.not_(RUN.c.active), IS_LIVE)
-        due = sa.case((RUN.c.mode.is_(None), NOW))
-        values = {"active": True, "due_at": due, "deadline_at": sa.func.coalesce(RUN.c.deadline_at, _deadline())}
-        try:
-            given += (await connection.execute(statement.values(values))).rowcount
-        except IntegrityError:
-            continue  # another node was faster
-    return given
+    values = {
+        "active": True,
+        "due_at": sa.case((RUN.c.mode.is_(None), NOW)),
+        "deadline_at": sa.func.coalesce(RUN.c.deadline_at, _deadline()),
+    }
+    statement = sa.update(RUN).where(sa.not_(RUN.c.active), IS_LIVE).values(values)
+    try:
+        return (await connection.execute(statement.where(RUN.c.id.in_(_next_ones())))).rowcount
+    except IntegrityError:  # another node was faster with one of them
+        given = 0
+        for run in (await connection.execute(_next_ones())).scalars().all():
+            with suppress(IntegrityError):
+                given += (await connection.execute(statement.where(RUN.c.id == run))).rowcount
+        return given
 
 
 def _deadline() -> sa.ColumnElement[object]:
