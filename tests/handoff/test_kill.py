@@ -26,7 +26,6 @@ BACKENDS = 3
     ("count", "kills"),
     [
         (3_000, 5),
-        pytest.param(30_000, 10, marks=pytest.mark.long),
         pytest.param(100_000, 10, marks=pytest.mark.full),
     ],
 )

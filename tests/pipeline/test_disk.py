@@ -49,7 +49,7 @@ def _records(pair: Pair, frames: int, filler: int = 100) -> None:
     ]
 
 
-@pytest.mark.parametrize(("frames", "times"), [(120, 4), pytest.param(400, 30, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("frames", "times"), [(120, 4), pytest.param(400, 30, marks=pytest.mark.full)])
 async def test_a_disk_that_is_full_again_and_again_loses_nothing(
     pair: Pair, small: Path, frames: int, times: int
 ) -> None:

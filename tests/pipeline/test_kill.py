@@ -38,7 +38,6 @@ async def _kill(pair: Pair, name: str, progress: Callable[[], int], end: int, ki
     [
         (300, 3, 1),
         (300, 3, 8),
-        pytest.param(1500, 5, 8, marks=pytest.mark.long),
         pytest.param(5000, 10, 8, marks=pytest.mark.full),
     ],
 )
