@@ -18,7 +18,8 @@ from snk.batch.platform import operations, turns
 from snk.batch.platform.claims import Called, Claim, claim, give_back, renew
 from snk.batch.platform.moves import hold
 from snk.batch.platform.reporting import Report, take, take_held
-from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TRIGGER
+from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK, TRIGGER
+from snk.batch.platform.ticking import tick
 from snk.batch.platform.triggering import Trigger, trigger
 from snk.batch.state import LIVE, UNSETTLED, Refused, State
 from snk.db.functions import interval
@@ -284,3 +285,31 @@ async def test_many_nodes_at_once_share_the_runs_and_take_none_twice(pool: Pool)
 
 def test_unsettled_runs_are_not_live() -> None:
     assert not LIVE & UNSETTLED
+
+
+@pytest.mark.parametrize("catch_up", [1, 3])
+async def test_of_ticks_that_were_missed_the_newest_are_made_up_for_once(pool: Pool, catch_up: int) -> None:
+    await define(pool, prices={"cron": "* * * * *", "catch_up": catch_up})
+    async with pool.connection("statement") as connection:
+        assert (await connection.execute(sa.select(TASK.c.next_tick > NOW))).scalar_one()
+        await connection.execute(sa.update(TASK).values(next_tick=sa.func.date_trunc("minute", NOW - interval(600))))
+    found = await asyncio.gather(tick(pool, "a"), tick(pool, "b"))
+    assert sorted(found) == [0, catch_up]
+    async with pool.connection("statement") as connection:
+        keys = list((await connection.execute(sa.select(TRIGGER.c.key).order_by(TRIGGER.c.key))).scalars())
+        wait = (await connection.execute(sa.select(sa.func.extract("epoch", TASK.c.next_tick - NOW)))).scalar_one()
+    assert len(set(keys)) == catch_up
+    assert 0 < wait <= 60
+
+
+async def test_a_run_is_overdue_once_and_goes_on(pool: Pool) -> None:
+    await define(pool, prices={"deadline_minutes": 5})
+    async with pool.begin() as connection:
+        await trigger(connection, Trigger("prices", "1", "test", "me", {}))
+    async with pool.connection("statement") as connection:
+        await turns.give(connection)
+        assert await turns.overdue(connection) == []
+        await connection.execute(sa.update(RUN).values(deadline_at=RUN.c.deadline_at - interval(301)))
+        assert await turns.overdue(connection) == [(1, "prices")]
+        assert await turns.overdue(connection) == []
+        assert len(await claim(connection, "a", 10, 60.0)) == 1

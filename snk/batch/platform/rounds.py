@@ -94,7 +94,7 @@ class Rounds:
             await connection.execute(_ONE_AT_A_TIME)  # otherwise runs that begin together would choose the same one
             wanted = sa.select(RUN.c.consumer, sa.func.count()).where(RUN.c.active, RUN.c.consumer.in_(consumers))
             rows = await connection.execute(wanted.group_by(RUN.c.consumer))
-            load: dict[str | None, int] = dict(rows.tuples().all())
+            load: dict[str | None, int] = {each: count for each, count in rows}  # noqa: C416 - mypy does not take rows for pairs
             others = [each for each in consumers if each != last] or consumers
             chosen = min(others, key=lambda each: (load.get(each, 0), random.random()))  # noqa: S311 - between equals
             mine = sa.and_(RUN.c.id == claim.run, RUN.c.fence == claim.fence)

@@ -84,7 +84,7 @@ def _deadline() -> sa.ColumnElement[object]:
 async def overdue(connection: AsyncConnection) -> list[tuple[int, str]]:
     """Mark the runs whose deadline has passed; return their numbers and tasks. They go on all the same."""
     late = sa.update(RUN).where(IS_LIVE, RUN.c.deadline_at <= NOW, sa.not_(RUN.c.overdue)).values(overdue=True)
-    return list((await connection.execute(late.returning(RUN.c.id, RUN.c.task))).tuples().all())
+    return [(run, task) for run, task in await connection.execute(late.returning(RUN.c.id, RUN.c.task))]
 
 
 def group_state(mode: Mode, states: Sequence[State]) -> State | None:
