@@ -141,7 +141,7 @@ def fresh_pair(servers: EmbeddedPair, options: tuple[str, str] = ("", "")) -> It
     name = next(names)
     both = (servers.first, servers.second)
     for server, option in zip(both, options, strict=True):
-        psql(server, f"create database {name} {option}")
+        psql(server, f"create database {name} strategy file_copy {option}")
     servers.redis.restart()
     first, second = (server.dsn.removesuffix("postgres") + name for server in both)
     try:

@@ -43,7 +43,7 @@ class Database:
     async def rows(self, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         async with self.connect() as connection:
-            return [tuple(row) for row in await connection.exec_driver_sql(query)]
+            return await rows_of(connection, query)
 
     async def value(self, query: str) -> Any:
         """The one value of a query."""
@@ -61,14 +61,26 @@ class Database:
 
     async def contents(self, table: str = "records") -> Counter[str]:
         """Every row but for its id, as PostgreSQL writes it, and how often it is there."""
-        literal = table.replace("'", "''")
-        columns = await self.rows(
-            "select quote_ident(attname) from pg_attribute"
-            f" where attrelid = '{literal}'::regclass and attnum > 0 and not attisdropped and attname <> 'id'"
-            " order by attname"
-        )
-        names = ", ".join(name for (name,) in columns)
-        return Counter(row for (row,) in await self.rows(f"select ({names})::text from {table}"))
+        async with self.connect() as connection:
+            return await contents_of(connection, table)
+
+
+async def rows_of(connection: AsyncConnection, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query on a connection."""
+    return [tuple(row) for row in await connection.exec_driver_sql(query)]
+
+
+async def contents_of(connection: AsyncConnection, table: str) -> Counter[str]:
+    """Every row of a table but for its id, as PostgreSQL writes it, and how often it is there."""
+    literal = table.replace("'", "''")
+    columns = await rows_of(
+        connection,
+        "select quote_ident(attname) from pg_attribute"
+        f" where attrelid = '{literal}'::regclass and attnum > 0 and not attisdropped and attname <> 'id'"
+        " order by attname",
+    )
+    names = ", ".join(name for (name,) in columns)
+    return Counter(row for (row,) in await rows_of(connection, f"select ({names})::text from {table}"))
 
 
 async def insert(database: Database, count: int = 1, table: str = "records") -> None:
@@ -103,9 +115,10 @@ async def until_equal(
     """Wait until both sides hold the same rows, and so many of them."""
 
     async def equal() -> bool:
-        counts = [await side.value(f"select count(*) from {table}") for side in (first, second)]
-        if counts[0] != counts[1] or rows not in (None, counts[0]):
-            return False
-        return await first.contents(table) == await second.contents(table)
+        async with first.connect() as one, second.connect() as other:
+            counts = [(await rows_of(side, f"select count(*) from {table}"))[0][0] for side in (one, other)]
+            if counts[0] != counts[1] or rows not in (None, counts[0]):
+                return False
+            return await contents_of(one, table) == await contents_of(other, table)
 
     await until(equal, f"{table} equal on both sides with {rows} rows", deadline_seconds)
