@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from snk.http.auth import AuthTable
+from snk.http.auth.credentials import AuthTable
 from snk.settings import Secret, SettingsTable, read_table
 from snk.urls import check_files, check_postgres_url
 

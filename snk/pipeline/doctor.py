@@ -9,7 +9,7 @@ from yarl import URL
 
 from snk.core.finding import Finding
 from snk.core.words import counted
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.http.client import Client, NoAnswer, Request
 from snk.pipeline.frame import written
 from snk.pipeline.loaded import Asked, NoDigest

@@ -15,7 +15,7 @@ from yarl import URL
 
 from snk.core.canonical import Digest
 from snk.core.intervals import NOTHING, Intervals
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.http.client import Client, NoAnswer, Request
 from snk.pause import pause
 from snk.pipeline import space as spaces

@@ -23,9 +23,9 @@ USUAL: Mapping[str, Outcome] = {
     "4xx": "refused",
 }
 CONFLICT = 409
-ALREADY_STORED = "urn:snk:serve:already-stored"
-CONFLICTING = "urn:snk:serve:conflict"
-RUNNING = "urn:snk:serve:key-running"
+ALREADY_STORED = "urn:snk:problem:already-stored"
+CONFLICTING = "urn:snk:problem:conflict"
+RUNNING = "urn:snk:problem:key-running"
 
 
 def judge(status: int, rules: Mapping[str, Outcome]) -> Outcome:

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field, SecretStr
 from yarl import URL
 
 from snk.errors import SettingsError
-from snk.http.auth import AuthTable
+from snk.http.auth.credentials import AuthTable
 from snk.http.token import check_token
 from snk.pipeline.mapping import Cast, Mapper, compiled, dumps
 from snk.pipeline.mapping import Field as MappedField

@@ -3,7 +3,7 @@
 from yarl import URL
 
 from snk.core.backoff import Backoff
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.pipeline.frame import Grid
 from snk.pipeline.outcome import USUAL
 from snk.pipeline.page import Reading

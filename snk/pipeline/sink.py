@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from yarl import URL
 
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.http.client import Answered, Client, Origin, Request
 from snk.pipeline.outcome import CONFLICT, Outcome, judge, judge_conflict
 

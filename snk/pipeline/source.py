@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from snk.core.bucket import Bucket
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.http.client import retry_after
 from snk.pipeline.clock import Sent, SourceClock
 from snk.pipeline.page import Page, Reading

@@ -2,26 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
-from fastapi import Depends, FastAPI, Path, Query, Request, Response, Security
-from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.models import HTTPBase
-from fastapi.security.base import SecurityBase
-from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
-from starlette.routing import Route
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
-from snk import __version__
-from snk.errors import RowRefused, SnkError
-from snk.log import Reminder
+from snk.http.api.application import answer_errors, described_application
+from snk.http.api.entry import Entry
+from snk.http.auth.authority import Client
 from snk.serve import described
 from snk.serve.asked import DAY_SECONDS, TIME
-from snk.serve.auth.authority import Client
 from snk.serve.endpoints import Endpoints
-from snk.serve.entry import Entry
-from snk.serve.problem import Problem, invalid, of_database
 
 MINUTE_SECONDS = 60
 WRONG_METHOD = 405
@@ -37,17 +28,6 @@ class Pages:
     rows_max: int
 
 
-class _Shown(SecurityBase):
-    """A way to say who one is, for the description only: `Entry` looks at it."""
-
-    def __init__(self, scheme: str) -> None:
-        self.model = HTTPBase(scheme=scheme)
-        self.scheme_name = scheme
-
-    async def __call__(self, _: Request) -> None:
-        """Nothing."""
-
-
 def application(datasets: Mapping[str, Endpoints], entry: Entry, pages: Pages, *, docs: bool, closed: bool) -> FastAPI:
     """The application.
 
@@ -58,14 +38,7 @@ def application(datasets: Mapping[str, Endpoints], entry: Entry, pages: Pages, *
         docs: whether /docs and /openapi.json are there.
         closed: whether clients must say who they are.
     """
-    given: dict[str, Any] = {"title": "SNK serve", "version": __version__, "redirect_slashes": False}
-    if closed:
-        given["dependencies"] = [Security(_Shown(scheme)) for scheme in ("bearer", "basic")]
-    app = (
-        FastAPIOffline(redoc_url=None, **given)
-        if docs
-        else FastAPI(docs_url=None, redoc_url=None, openapi_url=None, **given)
-    )
+    app = described_application("SNK serve", docs=docs, closed=closed)
     for each in datasets.values():
         _add_page(app, each, entry, pages)
         if each.dataset.time:
@@ -74,7 +47,7 @@ def application(datasets: Mapping[str, Endpoints], entry: Entry, pages: Pages, *
         if each.dataset.write:
             _add_store(app, each, entry, batch=False)
             _add_store(app, each, entry, batch=True)
-    _answer_errors(app)
+    answer_errors(app)
     return app
 
 
@@ -153,42 +126,3 @@ def _add_store(app: FastAPI, endpoints: Endpoints, entry: Entry, *, batch: bool)
     )
     async def store(request: Request, client: Annotated[Client, Depends(entry.to(f"{name}:write"))]) -> Response:
         return await endpoints.store(request, client, batch=batch)
-
-
-def _methods(app: FastAPI, path: str) -> set[str]:
-    """The methods that a path knows."""
-    routes = (route for route in app.routes if isinstance(route, Route) and route.path_regex.match(path))
-    return {method for route in routes for method in route.methods or ()}
-
-
-def _answer_errors(app: FastAPI) -> None:
-    reminder = Reminder()
-
-    @app.exception_handler(Problem)
-    async def problem(_: Request, error: Problem) -> Response:
-        return error.response
-
-    @app.exception_handler(SnkError)
-    async def failed(_: Request, error: SnkError) -> Response:
-        if not isinstance(error, RowRefused) and reminder.due(str(error)):
-            log.warning("database_failed", reason=str(error), effect="the request is answered with 503")
-        return of_database(error).response
-
-    @app.exception_handler(Exception)
-    async def defect(_: Request, __: Exception) -> Response:
-        # It is raised again after this answer, and logged with its traceback.
-        return Problem(500, "defect", "The service failed; its log tells why").response
-
-    @app.exception_handler(HTTPException)
-    async def framework(request: Request, error: HTTPException) -> Response:
-        kind = {404: "not-found", 405: "wrong-method"}.get(error.status_code, "invalid-request")
-        headers = dict(error.headers or {})
-        if error.status_code == WRONG_METHOD:  # the framework tells those of one route, and a path has several
-            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
-        return Problem(error.status_code, kind, str(error.detail), headers=headers).response
-
-    @app.exception_handler(RequestValidationError)
-    async def parameters(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        field = str(first["loc"][-1])
-        return invalid(field, f"{field}: {first['msg']}").response

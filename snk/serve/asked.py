@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from snk.serve.problem import invalid
+from snk.http.api.problem import invalid
 from snk.serve.reading import Span
 from snk.serve.table import Dataset
 

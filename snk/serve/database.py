@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.pool import Kind, Pool
 from snk.errors import Busy
-from snk.serve.problem import passing
+from snk.http.api.problem import passing
 
 
 class Database(Pool):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from snk.http.api.problem import MEDIA_TYPE
 from snk.serve.answer import JSON_LINES
-from snk.serve.problem import MEDIA_TYPE
 from snk.serve.settings import END
 from snk.serve.table import Dataset
 from snk.serve.values import nullable

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 from fastapi import Request, Response
 
 from snk.core.canonical import Digest
+from snk.http.api.body import body_of
+from snk.http.auth.authority import Client
 from snk.serve.answer import Streamed, headers_of, not_modified, tag_of, wants_gzip, whole
 from snk.serve.answered import Name
 from snk.serve.asked import columns_of, frame_of, span_of
-from snk.serve.auth.authority import Client
-from snk.serve.body import body_of
 from snk.serve.counts import Counts
 from snk.serve.database import Database
 from snk.serve.payload import idempotency_key, parsed

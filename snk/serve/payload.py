@@ -11,7 +11,7 @@ from typing import Any
 import simplejson
 
 from snk.core.canonical import canonical
-from snk.serve.problem import Problem, invalid
+from snk.http.api.problem import Problem, invalid
 from snk.serve.table import Dataset
 from snk.serve.values import INTEGERS, misfit
 

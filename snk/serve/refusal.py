@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.errors import plain, sqlstate
+from snk.http.api.problem import Problem
 from snk.serve.inserting import given, insert, records_of
 from snk.serve.payload import Payload, Record
-from snk.serve.problem import Problem
 from snk.serve.table import Dataset, columns_of_constraint
 from snk.serve.values import COMPARABLE, as_text
 

@@ -9,6 +9,11 @@ from fastapi import FastAPI
 
 from snk.core.backoff import Backoff
 from snk.errors import DatabaseUnfit, SnkError, Wait
+from snk.http.api.entry import Entry, Rates
+from snk.http.api.gate import MOST_HEAD_BYTES, Gate
+from snk.http.api.problem import Problem
+from snk.http.api.protocol import IDLE_SECONDS, kept_protocol
+from snk.http.auth.authority import Authority
 from snk.http.guard import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Manners, serve_open
@@ -16,14 +21,9 @@ from snk.log import Reminder
 from snk.pause import pause
 from snk.serve.answered import KEYS, PORTION_ROWS, Answered, exists
 from snk.serve.application import Pages, application
-from snk.serve.auth.authority import Authority
 from snk.serve.counts import Counts
 from snk.serve.database import Database
 from snk.serve.endpoints import Endpoints
-from snk.serve.entry import Entry, Rates
-from snk.serve.gate import MOST_HEAD_BYTES, Gate
-from snk.serve.problem import Problem
-from snk.serve.protocol import IDLE_SECONDS, kept_protocol
 from snk.serve.settings import Serve
 from snk.serve.status import Status, add_pages
 from snk.serve.table import Dataset, look_up
@@ -95,7 +95,7 @@ class Service:
         app: FastAPI = application(endpoints, entry, pages, docs=settings.docs, closed=settings.auth.closed)
         add_pages(app, self._database, entry, self._status)
         door = None if settings.auth.closed else Door(None, settings.host)
-        gate = Gate(app, settings.body_bytes_max, door, self._counts)
+        gate = Gate(app, "serve", settings.body_bytes_max, door, self._counts.answers)
         manners = Manners(kept_protocol(settings.clients), MOST_HEAD_BYTES, IDLE_SECONDS, GRACE_SECONDS)
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_open(gate, bound, stop, manners))
@@ -124,6 +124,6 @@ class Service:
         return Status(self._counts, self._settings.connections, self._database.in_use, tuple(self._settings.datasets))
 
     def _health(self) -> Health:
-        served = sum(self._counts.answers.values())
+        served = sum(self._counts.answers.given.values())
         summary = f"{served:,} answers" if self._reachable else "the database does not answer"
         return Health(summary, progressing=True)

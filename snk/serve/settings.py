@@ -7,7 +7,7 @@ from pydantic import Field
 
 from snk.core.names import split_name
 from snk.errors import SettingsError
-from snk.serve.auth.settings import AuthSettings
+from snk.http.auth.settings import AuthSettings
 from snk.settings import Secret, SettingsTable, read_table
 from snk.urls import check_files, check_postgres_url
 
@@ -99,6 +99,11 @@ def load_settings(given: Path | None = None) -> Serve:
     for name, dataset in settings.datasets.items():
         _check(f"serve.datasets.{name}", dataset)
     return settings
+
+
+def load_auth(given: Path | None = None) -> AuthSettings:
+    """Who may use the service; see `load_settings`."""
+    return load_settings(given).auth
 
 
 def _check(name: str, dataset: DatasetSettings) -> None:

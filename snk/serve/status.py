@@ -11,12 +11,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from snk.errors import SnkError
+from snk.http.api.entry import Entry
+from snk.http.api.problem import Problem
+from snk.http.auth.authority import Client
 from snk.http.pages import exposition
-from snk.serve.auth.authority import Client
 from snk.serve.counts import Counts
 from snk.serve.database import Database
-from snk.serve.entry import Entry
-from snk.serve.problem import Problem
 
 SCOPE = "status:read"
 
@@ -51,10 +51,10 @@ class Status:
             },
             "answers": [
                 {"request": kind, "status": status, "count": count}
-                for (kind, status), count in sorted(counts.answers.items())
+                for (kind, status), count in sorted(counts.answers.given.items())
             ],
             "aborted": counts.aborted,
-            "under_way": counts.under_way,
+            "under_way": counts.answers.under_way,
             "connections": {"most": self.connections, "in_use": self.in_use},
         }
 
@@ -69,10 +69,10 @@ class StatusCollector(Collector):
         """Every metric."""
         counts = self._status.counts
         answers = CounterMetricFamily("snk_serve_answers", "Answers by kind of request.", labels=["request", "status"])
-        for (kind, status), count in sorted(counts.answers.items()):
+        for (kind, status), count in sorted(counts.answers.given.items()):
             answers.add_metric([kind, str(status)], count)
         seconds = CounterMetricFamily("snk_serve_seconds", "How long requests took.", labels=["request"])
-        for kind, took in sorted(counts.seconds.items()):
+        for kind, took in sorted(counts.answers.seconds.items()):
             seconds.add_metric([kind], took)
         yield answers
         yield seconds
@@ -86,7 +86,7 @@ class StatusCollector(Collector):
                 family.add_metric([dataset], counter[dataset])
             yield family
         yield CounterMetricFamily("snk_serve_aborted", "Answers that broke off.", counts.aborted)
-        yield GaugeMetricFamily("snk_serve_under_way", "Requests that are not answered yet.", counts.under_way)
+        yield GaugeMetricFamily("snk_serve_under_way", "Requests that are not answered yet.", counts.answers.under_way)
         yield GaugeMetricFamily("snk_serve_connections", "Most connections to the database.", self._status.connections)
         yield GaugeMetricFamily("snk_serve_connections_in_use", "Those that are in use.", self._status.in_use)
 

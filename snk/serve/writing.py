@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.http.api.problem import BUSY_SECONDS, Problem
 from snk.serve.answered import Answer, Answered, Name
 from snk.serve.database import Database
 from snk.serve.inserting import insert
 from snk.serve.payload import Payload
-from snk.serve.problem import BUSY_SECONDS, Problem
 from snk.serve.refusal import is_refusal, refusal
 from snk.serve.table import Dataset
 

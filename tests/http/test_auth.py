@@ -10,9 +10,9 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from snk.errors import SettingsError
-from snk.http.auth import AuthTable, Credentials
-from snk.serve.auth.authority import Authority
-from snk.serve.auth.settings import AuthSettings
+from snk.http.auth.authority import Authority
+from snk.http.auth.credentials import AuthTable, Credentials
+from snk.http.auth.settings import AuthSettings
 from snk.settings import SettingsTable, read_table
 from tests.kit.issuers import a_key, jwks, replaced
 

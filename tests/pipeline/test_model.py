@@ -32,7 +32,7 @@ from yarl import URL
 
 from snk.core.backoff import Backoff
 from snk.core.canonical import Digest
-from snk.http.auth import AuthTable, Credentials
+from snk.http.auth.credentials import AuthTable, Credentials
 from snk.http.client import Answered, NoAnswer
 from snk.pipeline import push as pushing
 from snk.pipeline.again import wish

@@ -199,7 +199,7 @@ async def test_409_of_a_server_that_tells_what_it_has_is_believed(loaded: Pair, 
         if _key(request) != "2-5":
             return None
         loaded.receiver.stored["2-5"] = await request.json()
-        return _problem(409, type="urn:snk:serve:already-stored", equal=equal)
+        return _problem(409, type="urn:snk:problem:already-stored", equal=equal)
 
     loaded.receiver.answer = conflict
     loaded.configure()
@@ -222,7 +222,7 @@ async def test_409_while_the_first_request_still_runs_is_waited_for(loaded: Pair
         nonlocal left
         if _key(request) == "2-5" and left:
             left -= 1
-            return _problem(409, type="urn:snk:serve:key-running")
+            return _problem(409, type="urn:snk:problem:key-running")
         return None
 
     loaded.receiver.answer = running

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey
 
-from snk.serve.auth.authority import Authority, Client, Unknown
-from snk.serve.auth.settings import AuthSettings
+from snk.http.auth.authority import Authority, Client, Unknown
+from snk.http.auth.settings import AuthSettings
 from tests.kit.issuers import AUDIENCE, NAME, JwtKey, a_key, a_token, claims, encoded, hs256, jwks, replaced, signed
 
 SECRET = "k" * 40

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snk.errors import SettingsError
-from snk.serve.auth.settings import AuthSettings
+from snk.http.auth.settings import AuthSettings
 from snk.settings import SettingsTable, read_table
 from tests.kit.issuers import a_key
 
@@ -41,7 +41,7 @@ def read(folder: Path, text: str) -> AuthSettings:
         (f'[t.auth]\ntokens = "{SECRET}"', "t.auth.tokens: write a list"),
         (
             '[[t.auth.tokens]]\nname = "a"\ntoken = "short"\nscopes = ["a"]',
-            "serve.auth.tokens[0].token has 5 characters",
+            "t.auth.tokens[0]: its token has 5 characters",
         ),
         (TOKEN + TOKEN, "its tokens have 'a' twice"),
         (TOKEN + TOKEN.replace('"a"', '"b"'), "two of its tokens are the same"),

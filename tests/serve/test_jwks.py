@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from snk.serve.auth.authority import Authority, Unknown
-from snk.serve.auth.jwks import FileKeys, NoKey, UrlKeys, public_keys
-from snk.serve.auth.settings import AuthSettings
+from snk.http.auth.authority import Authority, Unknown
+from snk.http.auth.jwks import FileKeys, NoKey, UrlKeys, public_keys
+from snk.http.auth.settings import AuthSettings
 from tests.kit.issuers import NAME, KeyServer, a_key, a_token, jwks, replaced
 
 OLD = time.time() - 3600
@@ -243,7 +243,7 @@ async def test_a_server_of_keys_that_is_down_at_first_is_asked_again() -> None:
 
 
 async def test_a_withdrawn_key_is_noticed_without_an_unknown_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snk.serve.auth.jwks.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("snk.http.auth.jwks.FRESH_SECONDS", 0.0)
     key, new = a_key(), a_key()
     async with KeyServer(answers := Answers(jwks(key))) as server:
         keys = UrlKeys(server.url, "ES256", pause_seconds=0)

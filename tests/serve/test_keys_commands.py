@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snk.serve.auth.authority import Authority
+from snk.http.auth.authority import Authority
 from snk.serve.settings import load_settings
 
 SETTINGS = """

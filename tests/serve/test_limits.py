@@ -62,7 +62,7 @@ async def test_what_is_not_http_is_refused_with_a_problem(connect: Connect, serv
     head = await wire.reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400")
     assert b"date:" in head.lower()
-    assert json.loads(await wire.reader.read())["type"] == "urn:snk:serve:malformed"
+    assert json.loads(await wire.reader.read())["type"] == "urn:snk:problem:malformed"
     await wire.ended()
 
 
@@ -81,7 +81,7 @@ async def test_a_connection_is_kept_for_the_next_requests(connect: Connect, serv
 async def hasty(records: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A service with short deadlines and a table whose frame is larger than all buffers."""
     for name in ("HEAD_SECONDS", "BODY_SECONDS", "STALL_SECONDS"):
-        monkeypatch.setattr(f"snk.serve.protocol.{name}", 0.5)
+        monkeypatch.setattr(f"snk.http.api.protocol.{name}", 0.5)
     await records.run(
         "insert into records select i::text || repeat('x', 500), '2026-11-25', 1 from generate_series(1, 60000) i"
     )

@@ -35,7 +35,7 @@ async def problem(answer: aiohttp.ClientResponse) -> tuple[int, str, Any]:
     assert answer.content_type == "application/problem+json", await answer.text()
     told = await answer.json()
     assert told["status"] == answer.status
-    return answer.status, told["type"].removeprefix("urn:snk:serve:"), told.get("field")
+    return answer.status, told["type"].removeprefix("urn:snk:problem:"), told.get("field")
 
 
 async def test_a_walk_finds_every_record_once_and_in_order(client: aiohttp.ClientSession, records: Database) -> None:

@@ -34,7 +34,7 @@ async def batch(client: aiohttp.ClientSession, items: list[Any], key: str | None
 
 def kind(answer: Answer) -> tuple[int, str, Any]:
     """Status, kind and field of a refusal."""
-    return answer[0], answer[1]["type"].removeprefix("urn:snk:serve:"), answer[1].get("field")
+    return answer[0], answer[1]["type"].removeprefix("urn:snk:problem:"), answer[1].get("field")
 
 
 async def test_a_record_is_stored(client: aiohttp.ClientSession, records: Database) -> None:
@@ -49,7 +49,7 @@ async def test_a_batch_is_stored_or_not_as_a_whole(client: aiohttp.ClientSession
     status, told = await batch(client, [*(record(f"n{i}") for i in range(300)), record("n7x", "text"), record("n8x")])
     assert (status, told["field"], told["index"]) == (422, "value", 300)
     status, told = await batch(client, [*(record(f"n{i}") for i in range(300)), record("7"), record("n8x")])
-    assert (status, told["type"], told["index"]) == (409, "urn:snk:serve:conflict", 300)
+    assert (status, told["type"], told["index"]) == (409, "urn:snk:problem:conflict", 300)
     status, told = await batch(client, [*(record(f"n{i}") for i in range(3)), record("x", created_at="nonsense")])
     assert (status, told["field"], told["index"]) == (422, "created_at", 3)
     assert await records.value("select count(*) from records") == 500
@@ -182,20 +182,20 @@ async def test_a_record_that_is_there_already_is_told_from_another_one(client: a
     same = record(created_at="2026-11-25T01:00:00.000+01:00")
     for sent, equal in ((record(), True), (same, True), ({"uid": "one", "created_at": same["created_at"]}, True)):
         status, told = await post(client, sent)
-        assert (status, told["type"], told["equal"]) == (409, "urn:snk:serve:already-stored", equal)
+        assert (status, told["type"], told["equal"]) == (409, "urn:snk:problem:already-stored", equal)
     for sent in (record(value=2), record(value=None), record(created_at="2026-11-25T00:00:01Z")):
         status, told = await post(client, sent)
-        assert (status, told["type"], told["equal"]) == (409, "urn:snk:serve:conflict", False)
+        assert (status, told["type"], told["equal"]) == (409, "urn:snk:problem:conflict", False)
 
 
 async def test_a_batch_is_there_already_only_if_all_of_it_is(client: aiohttp.ClientSession) -> None:
     await batch(client, [record("a"), record("b")])
     status, told = await batch(client, [record("b"), record("a")])
-    assert (status, told["type"], told["equal"]) == (409, "urn:snk:serve:already-stored", True)
+    assert (status, told["type"], told["equal"]) == (409, "urn:snk:problem:already-stored", True)
     status, told = await batch(client, [record("a"), record("c")])
-    assert (status, told["type"], told["equal"], told["index"]) == (409, "urn:snk:serve:conflict", False, 0)
+    assert (status, told["type"], told["equal"], told["index"]) == (409, "urn:snk:problem:conflict", False, 0)
     status, told = await batch(client, [record("c"), record("c")])
-    assert (status, told["type"], told["index"]) == (409, "urn:snk:serve:conflict", 1)
+    assert (status, told["type"], told["index"]) == (409, "urn:snk:problem:conflict", 1)
 
 
 async def test_the_same_key_gives_the_same_answer(client: aiohttp.ClientSession, records: Database) -> None:

@@ -15,7 +15,7 @@ from snk.batch.platform.tables import TABLES
 from snk.batch.settings import load_settings
 from snk.db.pool import Pool
 from snk.db.server import Server
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.log import configure_log
 from snk.options import Config, LogFormat
 from snk.signals import hear_ctrl_c, when_told_to_stop

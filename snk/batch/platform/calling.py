@@ -8,7 +8,7 @@ from yarl import URL
 from snk.batch.definition import Task
 from snk.batch.platform.claims import Claim
 from snk.batch.wire import Call, Told
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.http.client import Client, NoAnswer, Origin, Request
 
 TAKEN = (200, 202)

@@ -5,7 +5,7 @@ import gc
 
 import uvloop
 
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.log import configure_log
 from snk.options import Config, LogFormat
 from snk.pipeline.loaded import Asked, Loaded

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from snk.core.words import counted
 from snk.errors import ServiceUnfit, SettingsError
-from snk.http.auth import Credentials
+from snk.http.auth.credentials import Credentials
 from snk.options import Config, Json
 from snk.pipeline.commands.frames import frame_of
 from snk.pipeline.loaded import Asked, NoDigest

@@ -10,7 +10,7 @@ from typing import Any
 from snk.board import Board
 from snk.core.words import counted
 from snk.embedded.programs import until
-from snk.http.auth import AuthTable, Credentials
+from snk.http.auth.credentials import AuthTable, Credentials
 from snk.pipeline.demo import tables
 from snk.pipeline.demo.faults import Faults
 from snk.pipeline.demo.script import LOOKBACK_SECONDS, Script

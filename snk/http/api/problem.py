@@ -1,6 +1,6 @@
 """Why a request is refused, in the form that RFC 9457 gives to it.
 
-The types are stable: a client may rely on them. ``docs/serve.md`` describes each.
+The types are stable: a client may rely on them. The documentation of each system describes its own.
 """
 
 import json
@@ -14,7 +14,7 @@ from snk.db.errors import plain
 from snk.errors import RowRefused, SnkError
 
 MEDIA_TYPE = "application/problem+json"
-URN = "urn:snk:serve:"
+URN = "urn:snk:problem:"
 BUSY_SECONDS = 1
 """After how long a client should ask again."""
 

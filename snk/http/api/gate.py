@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from snk.http.api.body import counted, refuse_length
+from snk.http.api.counts import Answers
+from snk.http.api.problem import Problem
 from snk.http.guard import Door
-from snk.serve.body import counted, refuse_length
-from snk.serve.counts import Counts
-from snk.serve.problem import Problem
 
 MOST_HEAD_BYTES = 16 * 1024
 SEPARATORS = len(": \r\n")
@@ -22,17 +22,19 @@ class Gate:
 
     Args:
         app: the application.
+        service: its name, for the table of settings that lets clients in.
         most_body: bytes.
         door: admits requests that were meant for this machine, where every client may do all; otherwise None. So no
             web site can make a browser of this machine use the service (DNS rebinding).
-        counts: where requests are counted.
+        answers: where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp, most_body: int, door: Door | None, counts: Counts) -> None:
+    def __init__(self, app: ASGIApp, service: str, most_body: int, door: Door | None, answers: Answers) -> None:
         self._app = app
+        self._service = service
         self._most_body = most_body
         self._door = door
-        self._counts = counts
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,15 +50,15 @@ class Gate:
                 message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
             await send(message)
 
-        self._counts.under_way += 1
+        self._answers.under_way += 1
         try:
             await self._answer(scope, receive, sending)
         finally:
-            self._counts.under_way -= 1
+            self._answers.under_way -= 1
             route = scope.get("route")
             kind = f"{scope['method']} {route.path}" if route is not None and hasattr(route, "path") else OTHER
-            self._counts.answers[kind, status] += 1
-            self._counts.seconds[kind] += time.monotonic() - began
+            self._answers.given[kind, status] += 1
+            self._answers.seconds[kind] += time.monotonic() - began
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -77,5 +79,6 @@ class Gate:
             raise Problem(431, "head-too-long", words, headers={"Connection": "close"})
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if self._door is not None and not self._door.admits(hosts):
-            raise Problem(403, "other-host", "Without [serve.auth], only requests to this machine's own name are taken")
+            words = f"Without [{self._service}.auth], only requests to this machine's own name are taken"
+            raise Problem(403, "other-host", words)
         refuse_length(scope, self._most_body)

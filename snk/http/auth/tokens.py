@@ -21,8 +21,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
-from snk.http.auth import SCOPE, TOKEN_SECONDS, Algorithm
-from snk.serve.auth.jwks import Keys, NoKey, PublicKey
+from snk.http.auth.credentials import SCOPE, TOKEN_SECONDS, Algorithm
+from snk.http.auth.jwks import Keys, NoKey, PublicKey
 
 LEEWAY_SECONDS = 30
 """How far the clocks of an issuer and of this machine may differ."""

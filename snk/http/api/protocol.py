@@ -11,7 +11,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from snk.serve.problem import BUSY_SECONDS, Problem
+from snk.http.api.problem import BUSY_SECONDS, Problem
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 60.0

@@ -21,7 +21,7 @@ import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
-from snk.http.auth import Algorithm
+from snk.http.auth.credentials import Algorithm
 from snk.http.client import MOST_ANSWER_BYTES, Client, NoAnswer, Origin, Request
 
 PublicKey = ECKey | OKPKey | OctKey

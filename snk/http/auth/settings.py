@@ -1,4 +1,4 @@
-"""Who may use the service: the table ``[serve.auth]`` of the file of settings."""
+"""Who may use a service: a table such as ``[serve.auth]`` of the file of settings."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 from joserfc.jwk import OctKey
 from pydantic import Field, field_validator, model_validator
 
-from snk.http.auth import SCOPE, SECRET_BYTES, Algorithm
+from snk.errors import SettingsError
+from snk.http.auth.credentials import SCOPE, SECRET_BYTES, Algorithm
 from snk.http.token import check_token
 from snk.settings import Secret, SettingsTable
 
@@ -72,6 +73,14 @@ class TokenTable(SettingsTable):
     token: Secret
     scopes: tuple[Scope, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _hard_to_guess(self) -> Self:
+        try:
+            check_token("its token", self.token.get_secret_value())
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+        return self
+
 
 class UserTable(SettingsTable):
     """A user of HTTP's Basic scheme.
@@ -94,14 +103,16 @@ class UserTable(SettingsTable):
 
 
 class AuthSettings(SettingsTable):
-    """The table ``[serve.auth]``. Without any issuer, token, user and folder of keys, every client may do everything.
+    """A table such as ``[serve.auth]``.
+
+    Without any issuer, token, user and folder of keys, every client may do everything.
 
     Attributes:
         audience: what tokens have to name as their only ``aud``: this service.
         issuers: whose JWTs are accepted.
         tokens: bearer tokens.
         users: users with passwords.
-        keys: the folder of the service's own signing keys, made by `snk serve keys rotate`; empty for none.
+        keys: the folder of the service's own signing keys, made by `snk SERVICE keys rotate`; empty for none.
         issuer: the ``iss`` of tokens that are signed with them.
         algorithm: of those keys.
     """
@@ -136,8 +147,6 @@ class AuthSettings(SettingsTable):
         ):
             if twice := _repeated(names):
                 raise ValueError(f"its {kind} have {twice!r} twice; each needs a name of its own")
-        for index, each in enumerate(self.tokens):
-            check_token(f"serve.auth.tokens[{index}].token", each.token.get_secret_value())
         if _repeated(each.token.get_secret_value() for each in self.tokens):
             raise ValueError("two of its tokens are the same; nobody could tell the clients apart")
         return self

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from fastapi import Request
 
 from snk.core.bucket import Bucket
-from snk.serve.auth.authority import Authority, Client, Unknown
-from snk.serve.problem import Problem, invalid
+from snk.http.api.problem import Problem, invalid
+from snk.http.auth.authority import Authority, Client, Unknown
 
 MOST_BUCKETS = 10_000
 ANYONE = "anyone"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from snk.serve.auth.jwks import FileKeys, Keys, SharedSecret, UrlKeys
-from snk.serve.auth.settings import AuthSettings, IssuerTable
-from snk.serve.auth.tokens import ALL, MOST_TOKEN_BYTES, Issuer, Refused, Tokens
+from snk.http.auth.jwks import FileKeys, Keys, SharedSecret, UrlKeys
+from snk.http.auth.settings import AuthSettings, IssuerTable
+from snk.http.auth.tokens import ALL, MOST_TOKEN_BYTES, Issuer, Refused, Tokens
 
 WAYS = "Authorization: Bearer TOKEN, or Basic with a user and password"
 

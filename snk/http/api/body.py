@@ -7,7 +7,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
-from snk.serve.problem import Problem
+from snk.http.api.problem import Problem
 
 
 def refuse_length(scope: Scope, most: int) -> None:

@@ -22,10 +22,9 @@ from joserfc.jwk import ECKey, OKPKey
 
 from snk.errors import SettingsError
 from snk.files.atomic import sync_folder, write_whole
-from snk.http.auth import TOKEN_SECONDS, SigningKey, read_signing_key
-from snk.serve.auth.tokens import LEEWAY_SECONDS
+from snk.http.auth.credentials import TOKEN_SECONDS, SigningKey, read_signing_key
+from snk.http.auth.tokens import LEEWAY_SECONDS
 
-SETTING = "serve.auth.keys"
 SIGNING = "signing.json"
 PUBLIC = "jwks.json"
 OUTLIVES_SECONDS = TOKEN_SECONDS + LEEWAY_SECONDS
@@ -51,8 +50,17 @@ class Published(NamedTuple):
 class KeyFolder:
     """The keys in a folder."""
 
-    def __init__(self, folder: Path, algorithm: Literal["ES256", "Ed25519"]) -> None:
+    def __init__(self, folder: Path, algorithm: Literal["ES256", "Ed25519"], service: str) -> None:
+        """Assign.
+
+        Args:
+            folder: where they are, or will be.
+            algorithm: of new ones.
+            service: whose they are, as in ``snk SERVICE keys rotate`` and in ``SERVICE.auth.keys``.
+        """
         self._folder = folder
+        self._setting = f"{service}.auth.keys"
+        self._command = f"`snk {service} keys rotate`"
         self._algorithm: Literal["ES256", "Ed25519"] = algorithm
 
     def signing(self) -> SigningKey:
@@ -62,9 +70,9 @@ class KeyFolder:
             SettingsError: there is none, or it is for another algorithm.
         """
         if not (self._folder / SIGNING).exists():
-            hint = "Create one with `snk serve keys rotate`"
-            raise SettingsError(f"{SETTING} is {str(self._folder)!r}, which holds no signing key", hint=hint)
-        return read_signing_key(SETTING, self._folder / SIGNING, self._algorithm)
+            hint = f"Create one with {self._command}"
+            raise SettingsError(f"{self._setting} is {str(self._folder)!r}, which holds no signing key", hint=hint)
+        return read_signing_key(self._setting, self._folder / SIGNING, self._algorithm)
 
     def listed(self) -> list[Published]:
         """The public keys, the newest first.
@@ -128,12 +136,12 @@ class KeyFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise SettingsError(f"{SETTING}: {str(path)!r} cannot be read: {error.strerror}") from None
+            raise SettingsError(f"{self._setting}: {str(path)!r} cannot be read: {error.strerror}") from None
         except ValueError:
             found = None
         if not _is_ours(name, found):
-            hint = "Move it away, and run `snk serve keys rotate`: tokens of the keys in it are refused then"
-            raise SettingsError(f"{SETTING}: {str(path)!r} was not written by `snk serve keys rotate`", hint=hint)
+            hint = f"Move it away, and run {self._command}: tokens of the keys in it are refused then"
+            raise SettingsError(f"{self._setting}: {str(path)!r} was not written by {self._command}", hint=hint)
         return dict(found)
 
     def _create(self) -> None:
@@ -141,14 +149,18 @@ class KeyFolder:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = self._folder.stat()
         except OSError as error:
-            raise SettingsError(f"{SETTING} is {str(self._folder)!r}: {error.strerror}") from None
+            raise SettingsError(f"{self._setting} is {str(self._folder)!r}: {error.strerror}") from None
         if found.st_uid != os.geteuid():
             # The service could not read what another user writes here.
             hint = "Run this as that user"
-            raise SettingsError(f"{SETTING} is {str(self._folder)!r}, which belongs to user {found.st_uid}", hint=hint)
+            raise SettingsError(
+                f"{self._setting} is {str(self._folder)!r}, which belongs to user {found.st_uid}", hint=hint
+            )
         if found.st_mode & 0o077:
             hint = f"Run chmod 700 {self._folder}, or name another folder"
-            raise SettingsError(f"{SETTING} is {str(self._folder)!r}, which others than its owner may enter", hint=hint)
+            raise SettingsError(
+                f"{self._setting} is {str(self._folder)!r}, which others than its owner may enter", hint=hint
+            )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -1,0 +1,82 @@
+"""``snk SERVICE token``: a JWT for a client of the service."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from snk.errors import SettingsError
+from snk.http.auth.credentials import SCOPE, TOKEN_SECONDS
+from snk.http.auth.settings import AuthSettings
+from snk.http.auth.tokens import MOST_NAME
+from snk.http.commands.keys import folder_of
+from snk.options import Config
+
+Load = Callable[[Path | None], AuthSettings]
+
+
+def token_command(service: str, load: Load) -> Callable[..., None]:
+    """The command that mints tokens of a service.
+
+    Args:
+        service: its name, as in ``snk SERVICE token``.
+        load: reads who may use it from the file of settings.
+    """
+
+    def token(
+        *,
+        scope: Annotated[
+            list[str], typer.Option(help="What it allows, such as records:read; repeatable; * is everything.")
+        ],
+        subject: Annotated[str, typer.Option(help="Who uses it.")] = "snk",
+        seconds: Annotated[int, typer.Option(help=f"How long it is valid; {TOKEN_SECONDS} at most.")] = TOKEN_SECONDS,
+        config: Config = None,
+    ) -> None:
+        print(minted(service, load(config), Wanted(scope, subject, seconds), time.time()))
+
+    token.__doc__ = f"Print a JWT that the service accepts, signed with the newest key of {service}.auth.keys."
+    return token
+
+
+class Wanted(NamedTuple):
+    """What a token is to say.
+
+    Attributes:
+        scopes: what it allows.
+        subject: who uses it.
+        seconds: how long it is valid.
+    """
+
+    scopes: list[str]
+    subject: str
+    seconds: int = TOKEN_SECONDS
+
+
+def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float) -> str:
+    """A JWT of a service's own issuer.
+
+    Args:
+        service: the service.
+        auth: its settings.
+        wanted: what it says.
+        now: the time in seconds since 1970.
+
+    Raises:
+        SettingsError: a value would be refused by the service, or there is no key.
+    """
+    if not auth.keys:
+        hint = f"Set it to a folder, such as /etc/snk/keys, and run `snk {service} keys rotate`"
+        raise SettingsError(f"{service}.auth.keys is not set, so there is no key that signs", hint=hint)
+    scopes, subject, seconds = wanted
+    if not 1 <= seconds <= TOKEN_SECONDS:
+        raise SettingsError(f"--seconds is {seconds}", hint=f"A token is valid for 1 to {TOKEN_SECONDS} seconds")
+    if not subject.isprintable() or not 0 < len(subject) <= MOST_NAME:
+        raise SettingsError(f"--subject is {subject!r}", hint=f"Use 1 to {MOST_NAME} printable characters")
+    for scope in scopes:
+        if not re.fullmatch(SCOPE, scope):
+            raise SettingsError(f"--scope is {scope!r}", hint="Write one name, such as records:read; repeat the option")
+    claims = {"iss": auth.issuer, "aud": auth.audience, "sub": subject, "scope": " ".join(scopes)}
+    return folder_of(service, auth).signing().mint(claims, now, seconds)
