@@ -4,9 +4,10 @@ Around a change of the clocks it does what Debian's cron does (cronsim): a time 
 once, and one that comes twice counts once, unless the line means every hour or minute.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -47,7 +48,8 @@ class Calendar:
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The ticks after a moment, in UTC; none if there is none in the next fifty years."""
         for tick in CronSim(self.cron, moment.astimezone(self._zone)):
-            yield tick.astimezone(UTC)
+            if tick > moment:  # in an hour that comes twice, the library also tells one of the first time
+                yield tick.astimezone(UTC)
 
     def between(self, after: datetime, until: datetime, most: int) -> list[datetime]:
         """The ticks after a moment and not after another one: the oldest ones, if there are more than so many."""
@@ -57,3 +59,16 @@ class Calendar:
                 break
             found.append(tick)
         return found
+
+    def newest(self, since: datetime, until: datetime, most: int) -> list[datetime]:
+        """The ticks from one moment to another, both among them: the newest ones, if there are more than so many.
+
+        It looks back ever further, so that years in which nobody looked cost no more than the ticks that are wanted.
+        """
+        span = timedelta(hours=1)
+        while True:
+            start = max(since, until - span)
+            found = self.between(start - timedelta(microseconds=1), until, sys.maxsize)
+            if len(found) >= most or start == since:
+                return found[-most:]
+            span *= 8

@@ -1,6 +1,6 @@
 """Files of definitions: what is wrong in them is told, and what they say is what the tables hold."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -117,3 +117,19 @@ def test_a_time_that_comes_twice_counts_once() -> None:
     start, end = datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 10, 27, tzinfo=UTC)
     assert len(calendar.between(start, end, 100)) == 3
     assert len(calendar.between(start, end, 2)) == 2
+
+
+CHANGES = [datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)]
+LINES = ("* * * * *", "30 2 * * *", "*/20 1-3 * * *", "0 */2 * * *", "15 2 * * 7", "0 0 29 2 *")
+
+
+@given(
+    st.sampled_from(LINES), st.sampled_from(CHANGES), st.integers(-600, 600), st.integers(0, 3000), st.integers(1, 5)
+)
+def test_the_newest_ticks_are_the_last_of_all(cron: str, change: datetime, offset: int, span: int, most: int) -> None:
+    calendar = Calendar(cron, "Europe/Berlin")
+    start = change + timedelta(minutes=offset)
+    end = start + timedelta(minutes=span, seconds=30)
+    every = calendar.between(start - timedelta(microseconds=1), end, 10_000)
+    assert calendar.newest(start, end, most) == every[-most:]
+    assert all(start <= tick <= end for tick in every)

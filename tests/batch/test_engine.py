@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snk.batch.platform import operations, turns
-from snk.batch.platform.claims import Called, Claim, claim, give_back, renew
+from snk.batch.platform.claims import Claim, claim, renew
 from snk.batch.platform.moves import hold
-from snk.batch.platform.reporting import Report, take, take_held
+from snk.batch.platform.noting import Called, note_calls
+from snk.batch.platform.reporting import Report, take
 from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK, TRIGGER
-from snk.batch.platform.ticking import tick
+from snk.batch.platform.ticking import Ticking
 from snk.batch.platform.triggering import Trigger, trigger
 from snk.batch.state import LIVE, UNSETTLED, Refused, State
 from snk.db.functions import interval
@@ -118,10 +119,8 @@ class History:
         async with self.pool.begin() as connection:
             held = await hold(connection, mine.run)
             assert held
-            called = Called(mine, node, "http://one", str(state), state is not None, 3600.0, 0.1)
-            noted = await give_back(connection, called)
-            if noted and state:
-                await take_held(connection, held, Report(mine.fence, state, "http://one"))
+            report = Report(mine.fence, state, "http://one") if state else None
+            (noted,) = await note_calls(connection, [Called(mine, node, "http://one", str(state), 3600.0, 0.1, report)])
         after = {row.id: row for row in await self.rows()}[mine.run]
         assert noted == (before.node == node and before.fence == mine.fence)
         if not noted:
@@ -293,7 +292,7 @@ async def test_of_ticks_that_were_missed_the_newest_are_made_up_for_once(pool: P
     async with pool.connection("statement") as connection:
         assert (await connection.execute(sa.select(TASK.c.next_tick > NOW))).scalar_one()
         await connection.execute(sa.update(TASK).values(next_tick=sa.func.date_trunc("minute", NOW - interval(600))))
-    found = await asyncio.gather(tick(pool, "a"), tick(pool, "b"))
+    found = await asyncio.gather(Ticking(pool, "a").tick(), Ticking(pool, "b").tick())
     assert sorted(found) == [0, catch_up]
     async with pool.connection("statement") as connection:
         keys = list((await connection.execute(sa.select(TRIGGER.c.key).order_by(TRIGGER.c.key))).scalars())

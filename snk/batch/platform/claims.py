@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.platform.tables import ATTEMPT, NOW, RUN, TASK
+from snk.batch.platform.tables import NOW, RUN, TASK
 from snk.batch.state import State
 from snk.db.functions import interval
 
@@ -96,48 +96,3 @@ async def renew(connection: AsyncConnection, node: str, fences: Mapping[int, int
     mine = sa.tuple_(RUN.c.id, RUN.c.fence).in_(list(fences.items()))
     statement = sa.update(RUN).where(mine, RUN.c.node == node).values(lease_until=NOW + interval(lease_seconds))
     return set((await connection.execute(statement.returning(RUN.c.id))).scalars())
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """What came of a call.
-
-    Attributes:
-        outcome: for people.
-        worked: whether the consumer took it.
-        again_seconds: until the next call.
-    """
-
-    claim: Claim
-    node: str
-    consumer: str
-    outcome: str
-    worked: bool
-    again_seconds: float
-    seconds: float
-
-
-async def give_back(connection: AsyncConnection, called: Called) -> bool:
-    """Note a call, and when the next one is due; return whether the run was held still. To be called in a transaction.
-
-    The state of the run is changed by `snk.batch.platform.moves`, in the same transaction.
-    """
-    claim = called.claim
-    statement = (
-        sa.update(RUN)
-        .where(RUN.c.id == claim.run, RUN.c.fence == claim.fence, RUN.c.node == called.node)
-        .values(
-            node=None,
-            lease_until=None,
-            due_at=sa.case((RUN.c.active, NOW + interval(called.again_seconds))),
-            calls=RUN.c.calls + 1,
-            tries=0 if called.worked else RUN.c.tries + 1,
-            consumer=called.consumer,
-        )
-    )
-    if not (await connection.execute(statement)).rowcount:
-        return False
-    values = {"run": claim.run, "fence": claim.fence, "node": called.node, "consumer": called.consumer}
-    began = NOW - interval(called.seconds)
-    await connection.execute(sa.insert(ATTEMPT).values(**values, outcome=called.outcome, began_at=began))
-    return True

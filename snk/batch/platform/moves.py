@@ -4,6 +4,7 @@ Every change locks one run and no other row, so no two can wait for each other. 
 run of a task or the end of a group, is found by `snk.batch.platform.turns`.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -34,6 +35,10 @@ class Move:
     reason: str = ""
     files: tuple[str, ...] | None = None
 
+    def line(self, held: "Held") -> dict[str, object]:
+        """What the audit says of it."""
+        return {"who": self.who, "what": self.event, "subject": f"run {held.id}", "reason": self.reason}
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -45,13 +50,20 @@ class Held:
     fence: int
     since: int
     mode: Mode | None
+    node: str | None
 
 
 async def hold(connection: AsyncConnection, run: int) -> Held | None:
     """Lock a run; None if there is no such one."""
-    columns = (RUN.c.id, RUN.c.task, RUN.c.state, RUN.c.fence, RUN.c.since, RUN.c.mode)
-    row = (await connection.execute(sa.select(*columns).where(RUN.c.id == run).with_for_update())).one_or_none()
-    return Held(row.id, row.task, State(row.state), row.fence, row.since, row.mode) if row else None
+    return (await hold_all(connection, [run])).get(run)
+
+
+async def hold_all(connection: AsyncConnection, runs: Collection[int]) -> dict[int, Held]:
+    """Lock runs, in the order of their numbers, so that no two transactions wait for each other; those there are."""
+    columns = (RUN.c.id, RUN.c.task, RUN.c.state, RUN.c.fence, RUN.c.since, RUN.c.mode, RUN.c.node)
+    wanted = sa.select(*columns).where(RUN.c.id.in_(runs)).order_by(RUN.c.id).with_for_update()
+    rows = (await connection.execute(wanted)).mappings()
+    return {row["id"]: Held(**{**row, "state": State(row["state"])}) for row in rows}
 
 
 async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
@@ -71,10 +83,16 @@ async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
         changes["started_at"] = sa.func.coalesce(RUN.c.started_at, NOW)
     await connection.execute(sa.update(RUN).where(RUN.c.id == held.id).values(changes))
     if state != held.state:
-        await note(connection, done.who, done.event, f"run {held.id}", done.reason)
+        await audit(connection, [done.line(held)])
     return state
 
 
 async def note(connection: AsyncConnection, who: str, what: str, subject: str, reason: str = "") -> None:
     """Write a line of the audit."""
-    await connection.execute(sa.insert(AUDIT).values(who=who, what=what, subject=subject, reason=reason))
+    await audit(connection, [{"who": who, "what": what, "subject": subject, "reason": reason}])
+
+
+async def audit(connection: AsyncConnection, lines: Sequence[dict[str, object]]) -> None:
+    """Write lines of the audit: who, what, subject and reason of each."""
+    if lines:
+        await connection.execute(sa.insert(AUDIT), list(lines))

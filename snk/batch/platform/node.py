@@ -14,7 +14,7 @@ from snk.batch.platform import turns
 from snk.batch.platform.claims import Claim, claim, renew
 from snk.batch.platform.nodes import leave, say
 from snk.batch.platform.rounds import Rounds
-from snk.batch.platform.ticking import tick
+from snk.batch.platform.ticking import Ticking
 from snk.db.pool import Pool
 from snk.errors import SnkError
 from snk.log import Reminder
@@ -57,6 +57,7 @@ class Node:
         self._address = address
         self._pool = pool
         self._rounds = rounds
+        self._ticking = Ticking(pool, rounds.node)
         self._calls = pace.calls
         self._lease_seconds = pace.lease_seconds
         self._poll = pace.poll_seconds
@@ -144,7 +145,7 @@ class Node:
             await pause(stop, max(0.01, self._poll - (time.monotonic() - began)))
 
     async def _turns(self) -> None:
-        started = await tick(self._pool, self.name)
+        started = await self._ticking.tick()
         async with self._pool.connection("statement") as connection:
             given = await turns.give(connection)
             for run, task in await turns.overdue(connection):

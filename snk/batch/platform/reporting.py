@@ -4,10 +4,11 @@ A report says which fence it answers to. One from before the run was run again i
 comes twice changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,14 +82,49 @@ async def take(connection: AsyncConnection, run: int, report: Report) -> Outcome
 
 async def take_held(connection: AsyncConnection, held: Held, report: Report) -> Outcome:
     """The same, of a run that is held."""
+    judged = judge(held, report)
+    await write_files(connection, judged.files)
+    if judged.move:
+        await move(connection, held, judged.move)
+    return judged.outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a report changes.
+
+    Attributes:
+        move: of the run.
+        files: rows of the files that it tells of.
+    """
+
+    outcome: Outcome
+    move: Move | None = None
+    files: list[dict[str, object]] = field(default_factory=list)
+
+
+def judge(held: Held, report: Report) -> Judged:
+    """What a report changes; nothing is changed yet."""
     if not held.since <= report.fence <= held.fence:
-        return "void"
+        return Judged("void")
     if held.state not in LIVE:
-        return "again" if held.state == report.state else "void"
-    for name, each in report.files.items():
-        values = asdict(each) | {"reported_at": NOW}
-        insert = pg.insert(FILE).values(run=held.id, name=name, **values)
-        await connection.execute(insert.on_conflict_do_update(index_elements=[FILE.c.run, FILE.c.name], set_=values))
-    if report.state in _EVENTS:
-        await move(connection, held, Move(_EVENTS[report.state], report.who, report.reason))
-    return "taken"
+        return Judged("again" if held.state == report.state else "void")
+    files = [{"run": held.id, "name": name, **asdict(each)} for name, each in report.files.items()]
+    event = _EVENTS.get(report.state)
+    return Judged("taken", Move(event, report.who, report.reason) if event else None, files)
+
+
+async def write_files(connection: AsyncConnection, rows: Sequence[dict[str, object]]) -> None:
+    """Write what is known of files, of which some may be known already."""
+    if rows:
+        await connection.execute(_FILES, list(rows))
+
+
+def _upsert() -> sa.Insert:
+    insert = pg.insert(FILE).values(reported_at=NOW)
+    key = (FILE.c.run, FILE.c.name)
+    told = {each.name: insert.excluded[each.name] for each in FILE.c if each not in set(key)}
+    return insert.on_conflict_do_update(index_elements=key, set_=told)
+
+
+_FILES = _upsert()

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Task
 from snk.batch.platform.calling import Caller
-from snk.batch.platform.claims import Called, Claim, give_back
-from snk.batch.platform.moves import Held, Move, hold, move
-from snk.batch.platform.reporting import FileReport, Report, take_held
+from snk.batch.platform.claims import Claim
+from snk.batch.platform.noting import Called, Notes
+from snk.batch.platform.reporting import FileReport, Report
 from snk.batch.platform.tables import RUN
-from snk.batch.state import LIVE, Event
 from snk.batch.wire import Told
 from snk.core.backoff import Backoff
 from snk.db.locks import key_of
@@ -37,6 +35,7 @@ class Rounds:
         self.node = node
         self._pool = pool
         self._caller = caller
+        self._notes = Notes(pool)
         self._tasks: dict[str, tuple[object, Task]] = {}
 
     async def round(self, claim: Claim) -> bool:
@@ -47,29 +46,27 @@ class Rounds:
         """
         task = self._task(claim)
         if task is None:
-            return await self._note(_uncalled(claim, self.node), None, "its task is not defined as it should be", 1)
+            reason = "its task is not defined as it should be"
+            called = Called(claim, self.node, "", "not called", 0.0, 0.0, failed=reason)
+        else:
+            called = await self._called(claim, task)
+        held = await self._notes.note(called)
+        if not held:
+            log.warning("run_overtaken", run=claim.run, fence=claim.fence, effect="nothing was changed")
+        return held
+
+    async def _called(self, claim: Claim, task: Task) -> Called:
         consumer = await self._instance(task.consumers, claim)
         began = time.monotonic()
         answer = await self._caller.call(consumer, claim, task)
-        worked = answer.told is not None
-        wait = task.interval_seconds if worked else _delay(task, claim.tries)
-        outcome = f"{answer.told.state}" if answer.told else answer.reason
-        called = Called(claim, self.node, consumer, outcome, worked, wait, time.monotonic() - began)
-        return await self._note(called, answer.told, answer.reason, task.most_tries)
-
-    async def _note(self, called: Called, told: Told | None, reason: str, most_tries: int) -> bool:
-        claim = called.claim
-        async with self._pool.begin() as connection:
-            held = await hold(connection, claim.run)
-            if held is None or not await give_back(connection, called):
-                log.warning("run_overtaken", run=claim.run, fence=claim.fence, effect="nothing was changed")
-                return False
-            if told:
-                await _take(connection, held, told, called.consumer)
-            elif claim.tries + 1 >= most_tries and held.state in LIVE:
-                said = f"{claim.tries + 1} calls in a row failed; the last one: {reason}" if called.consumer else reason
-                await move(connection, held, Move(Event.FAILED, self.node, said))
-        return True
+        seconds = time.monotonic() - began
+        if answer.told is not None:
+            report = _report(answer.told, claim, consumer)
+            return Called(claim, self.node, consumer, report.state, task.interval_seconds, seconds, report)
+        tries = claim.tries + 1
+        given_up = f"{tries} calls in a row failed; the last one: {answer.reason}" if tries >= task.most_tries else ""
+        wait = _delay(task, claim.tries)
+        return Called(claim, self.node, consumer, answer.reason, wait, seconds, failed=given_up)
 
     def _task(self, claim: Claim) -> Task | None:
         """The task of a run; None if it is not defined, or not in a way that this version understands."""
@@ -102,13 +99,9 @@ class Rounds:
         return chosen
 
 
-def _uncalled(claim: Claim, node: str) -> Called:
-    return Called(claim, node, "", "not called", worked=False, again_seconds=0.0, seconds=0.0)
-
-
-async def _take(connection: AsyncConnection, held: Held, told: Told, consumer: str) -> None:
+def _report(told: Told, claim: Claim, consumer: str) -> Report:
     files = {name: FileReport(**dict(each)) for name, each in told.files.items()}
-    await take_held(connection, held, Report(min(told.fence, held.fence), told.state, consumer, told.reason, files))
+    return Report(min(told.fence, claim.fence), told.state, consumer, told.reason, files)
 
 
 def _delay(task: Task, tries: int) -> float:

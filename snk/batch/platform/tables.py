@@ -74,7 +74,7 @@ RUN = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False, server_default="0", comment="calls in a row that failed"),
     sa.Column("consumer", sa.Text, comment="the instance that works on it"),
     sa.Column("payload", pg.JSONB, nullable=False),
-    sa.Column("files", pg.JSONB, comment="names of the files that are run; null for all"),
+    sa.Column("files", pg.JSONB(none_as_null=True), comment="names of the files that are run; null for all"),
     _when("deadline_at"),
     _when("created_at", null=False, now=True),
     _when("started_at"),

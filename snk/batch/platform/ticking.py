@@ -4,45 +4,82 @@ Where each calendar stands is a column of its task, so no tick is missed or come
 however long none did: the key of a trigger is the tick itself.
 """
 
-from datetime import timedelta
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+import structlog
+from pydantic import ValidationError
 
+from snk.batch.calendar import Calendar
 from snk.batch.definition import Triggered
 from snk.batch.platform.tables import NOW, TASK
-from snk.batch.platform.triggering import MODELS, Trigger, trigger
+from snk.batch.platform.triggering import MODELS, Trigger, trigger_all
 from snk.db.pool import Pool
 
 PORTION = 200
-MOST_MISSED = 100_000
-JUST_BEFORE = timedelta(microseconds=1)
+
+log = structlog.get_logger()
 
 
-async def tick(pool: Pool, node: str) -> int:
-    """Start what is due by its calendar; return how much that was."""
-    due = sa.select(TASK.c.name).where(TASK.c.next_tick <= NOW).order_by(TASK.c.next_tick).limit(PORTION)
-    async with pool.connection("statement") as connection:
-        names = list((await connection.execute(due)).scalars())
-    started = 0
-    for name in names:
-        async with pool.begin() as connection:
-            started += await _tick(connection, name, node)
-    return started
+class Ticking:
+    """Starts what is due by its calendar, for one node."""
+
+    def __init__(self, pool: Pool, node: str) -> None:
+        self._pool = pool
+        self._node = node
+        self._unusable: set[str] = set()
+
+    async def tick(self) -> int:
+        """Start what is due and no other node sees to; return how many runs were asked for."""
+        started = 0
+        seen = PORTION
+        while seen == PORTION:
+            seen, asked = await self._portion()
+            started += asked
+        return started
+
+    async def _portion(self) -> tuple[int, int]:
+        """Start a part of it; return how many calendars and ticks that were."""
+        columns = (TASK.c.name, TASK.c.kind, TASK.c.definition, TASK.c.next_tick, NOW.label("now"))
+        due = sa.select(*columns).where(TASK.c.next_tick <= NOW, TASK.c.name.not_in(self._unusable))
+        due = due.order_by(TASK.c.next_tick, TASK.c.name).limit(PORTION).with_for_update(skip_locked=True)
+        async with self._pool.begin() as connection:
+            rows = (await connection.execute(due)).all()
+            triggers: list[Trigger] = []
+            following: list[dict[str, object]] = []
+            for row in rows:
+                if target := self._target(row):
+                    calendar = target.calendar
+                    ticks = calendar.newest(row.next_tick, row.now, target.catch_up) if calendar else []
+                    triggers += [self._trigger(row.name, at) for at in ticks]
+                    following.append({"of": row.name, "at": _following(calendar, row.now)})
+            if following:
+                await trigger_all(connection, triggers)
+                await connection.execute(_FOLLOWING, following)
+        return len(rows), len(triggers)
+
+    def _trigger(self, name: str, at: datetime) -> Trigger:
+        return Trigger(name, f"calendar {at.isoformat()}", "calendar", self._node, {"tick": at.isoformat()})
+
+    def _target(self, row: Any) -> Triggered | None:
+        """A task or group; None if its definition is not one that this version understands."""
+        try:
+            target: Triggered = MODELS[row.kind].model_validate(row.definition)
+        except ValidationError as error:
+            self._unusable.add(row.name)
+            reason = error.errors(include_url=False)[0]["msg"]
+            log.warning("calendar_unusable", task=row.name, reason=reason, effect="it is left to nodes that know it")
+            return None
+        return target
 
 
-async def _tick(connection: AsyncConnection, name: str, node: str) -> int:
-    """Start one task by its calendar, if it is still due and no other node sees to it."""
-    wanted = sa.select(TASK, NOW.label("now")).where(TASK.c.name == name, TASK.c.next_tick <= NOW)
-    row = (await connection.execute(wanted.with_for_update(skip_locked=True))).one_or_none()
-    if row is None:
-        return 0
-    target: Triggered = MODELS[row.kind].model_validate(row.definition)
-    calendar = target.calendar
-    ticks = calendar.between(row.next_tick - JUST_BEFORE, row.now, MOST_MISSED)[-target.catch_up :] if calendar else []
-    for at in ticks:
-        key = f"calendar {at.isoformat()}"
-        await trigger(connection, Trigger(name, key, "calendar", node, {"tick": at.isoformat()}))
-    following = next(calendar.after(row.now), None) if calendar else None
-    await connection.execute(sa.update(TASK).where(TASK.c.name == name).values(next_tick=following))
-    return len(ticks)
+def _following(calendar: Calendar | None, now: datetime) -> datetime | None:
+    return next(calendar.after(now), None) if calendar else None
+
+
+_FOLLOWING = (
+    sa.update(TASK)
+    .where(TASK.c.name == sa.bindparam("of"))
+    .values(next_tick=sa.bindparam("at", type_=sa.DateTime(timezone=True)))
+)

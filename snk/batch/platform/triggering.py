@@ -1,16 +1,17 @@
 """Turns triggers into runs: one for each key, ever."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.definition import File, Group, Overlap, Task
-from snk.batch.platform.moves import Move, Unknown, hold, move, note
+from snk.batch.definition import Group, Overlap, Task
+from snk.batch.platform.moves import Move, Unknown, audit, hold, move
 from snk.batch.platform.tables import IS_LIVE, RUN, TASK, TRIGGER
-from snk.batch.state import Event
+from snk.batch.state import LIVE, Event
 from snk.errors import Stop
 
 Outcome = Literal["run", "joined", "skipped"]
@@ -61,87 +62,169 @@ async def trigger(connection: AsyncConnection, given: Trigger) -> Triggered:
     """Start a task or a group, unless the key was used before. To be called in a transaction.
 
     Raises:
-        Unknown: there is no such task or group.
+        Unknown: there is no such task or group, or it has no such file.
         Differs: the key was used before, with another payload.
     """
-    row = (await connection.execute(sa.select(TASK).where(TASK.c.name == given.target).with_for_update())).one_or_none()
-    if row is None:
+    return (await trigger_all(connection, [given]))[0]
+
+
+async def trigger_all(connection: AsyncConnection, given: Sequence[Trigger]) -> list[Triggered]:
+    """Start tasks and groups, in this order if one is there several times; all of them or none. See `trigger`."""
+    targets = await _locked(connection, {each.target for each in given})
+    for each in given:
+        _check(each, targets)
+    found = await _known(connection, given)
+    results: list[Triggered | None] = [None] * len(given)
+    for wave in _waves(given):
+        fresh = [each for _, each in wave if (each.target, each.key) not in found]
+        found |= {(each.target, each.key): row for each, row in await _start(connection, fresh, targets)}
+        for at, each in wave:
+            results[at] = _result(each, found[each.target, each.key], again=each not in fresh)
+    return [each for each in results if each is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a trigger."""
+
+    payload: Mapping[str, Any]
+    outcome: Outcome
+    run: int | None
+
+
+def _result(given: Trigger, known: _Known, *, again: bool) -> Triggered:
+    if known.payload != dict(given.payload):
+        raise Differs(f"the key {given.key!r} was used before, with another payload")
+    return Triggered(known.outcome, known.run, again)
+
+
+def _waves(given: Sequence[Trigger]) -> list[list[tuple[int, Trigger]]]:
+    """Triggers with their places, parted so that no part has a target twice."""
+    waves: list[list[tuple[int, Trigger]]] = []
+    seen: Counter[str] = Counter()
+    for at, each in enumerate(given):
+        if seen[each.target] == len(waves):
+            waves.append([])
+        waves[seen[each.target]].append((at, each))
+        seen[each.target] += 1
+    return waves
+
+
+async def _locked(connection: AsyncConnection, names: set[str]) -> dict[str, Task | Group]:
+    """The tasks and groups, locked in the order of their names, so that no two transactions wait for each other."""
+    wanted = sa.select(TASK.c.name, TASK.c.kind, TASK.c.definition).where(TASK.c.name.in_(names))
+    rows = await connection.execute(wanted.order_by(TASK.c.name).with_for_update())
+    return {name: MODELS[kind].model_validate(definition) for name, kind, definition in rows}
+
+
+def _check(given: Trigger, targets: Mapping[str, Task | Group]) -> None:
+    target = targets.get(given.target)
+    if target is None:
         raise Unknown(f"there is no task or group {given.target!r}")
-    if known := await _known(connection, given):
-        return known
-    target: Task | Group = MODELS[row.kind].model_validate(row.definition)
-    group = target if isinstance(target, Group) else None
-    _check_files(given, {} if isinstance(target, Group) else target.files)
-    found = await _beside(connection, given, target.overlap)
-    if found is None:
-        run = await _create(connection, given, group.mode if group else None)
-        if group:
-            await _create_children(connection, given, run, group.tasks)
-        found = Triggered("run", run)
-    await connection.execute(
-        sa.insert(TRIGGER).values(
-            target=given.target,
-            key=given.key,
-            source=given.source,
-            payload=dict(given.payload),
-            outcome=found.outcome,
-            run=found.run,
-        )
-    )
-    subject = given.target if found.run is None else f"run {found.run}"
-    await note(connection, given.who, f"triggered ({found.outcome})", subject, f"{given.source} {given.key}")
-    return found
-
-
-def _check_files(given: Trigger, known: Mapping[str, File]) -> None:
+    known = {} if isinstance(target, Group) else target.files
     if unknown := [name for name in given.files or () if name not in known]:
         listed = ", ".join(sorted(known)) or "none"
         raise Unknown(f"{given.target!r} has no file {unknown[0]!r}; there are: {listed}")
 
 
-async def _known(connection: AsyncConnection, given: Trigger) -> Triggered | None:
-    """What came of the same trigger before."""
-    same = (TRIGGER.c.target == given.target, TRIGGER.c.key == given.key)
-    row = (await connection.execute(sa.select(TRIGGER).where(*same))).one_or_none()
-    if row is None:
-        return None
-    if row.payload != dict(given.payload):
-        raise Differs(f"the key {given.key!r} was used before, with another payload")
-    return Triggered(row.outcome, row.run, again=True)
+async def _known(connection: AsyncConnection, given: Sequence[Trigger]) -> dict[tuple[str, str], _Known]:
+    """What came of the same triggers before."""
+    same = sa.tuple_(TRIGGER.c.target, TRIGGER.c.key).in_([(each.target, each.key) for each in given])
+    columns = (TRIGGER.c.target, TRIGGER.c.key, TRIGGER.c.payload, TRIGGER.c.outcome, TRIGGER.c.run)
+    rows = await connection.execute(sa.select(*columns).where(same))
+    return {(row.target, row.key): _Known(row.payload, row.outcome, row.run) for row in rows}
 
 
-async def _beside(connection: AsyncConnection, given: Trigger, overlap: Overlap) -> Triggered | None:
-    """What comes of a trigger while others of its target are live; None if it starts a run."""
-    wanted = (
-        sa.select(RUN.c.id, RUN.c.active, RUN.c.parent).where(RUN.c.task == given.target, IS_LIVE).order_by(RUN.c.id)
+async def _start(
+    connection: AsyncConnection, given: Sequence[Trigger], targets: Mapping[str, Task | Group]
+) -> list[tuple[Trigger, _Known]]:
+    """Start what was not triggered before; each target is there once."""
+    live = await _live(connection, [each.target for each in given])
+    found: dict[str, _Known] = {}
+    for each in given:
+        beside = await _beside(connection, each, targets[each.target].overlap, live.get(each.target, []))
+        if beside is not None:
+            found[each.target] = _Known(dict(each.payload), *beside)
+    starting = [each for each in given if each.target not in found]
+    for each, run in zip(starting, await _create(connection, starting, targets), strict=True):
+        found[each.target] = _Known(dict(each.payload), "run", run)
+    started = [(each, found[each.target]) for each in given]
+    await _keep(connection, started)
+    return started
+
+
+async def _keep(connection: AsyncConnection, started: Sequence[tuple[Trigger, _Known]]) -> None:
+    """Keep the triggers, so that none of them starts anything again."""
+    if not started:
+        return
+    rows = [{"target": each.target, "key": each.key, "source": each.source, **asdict(known)} for each, known in started]
+    await connection.execute(sa.insert(TRIGGER), rows)
+    await audit(
+        connection,
+        [
+            {
+                "who": each.who,
+                "what": f"triggered ({known.outcome})",
+                "subject": each.target if known.run is None else f"run {known.run}",
+                "reason": f"{each.source} {each.key}",
+            }
+            for each, known in started
+        ],
     )
-    live = (await connection.execute(wanted)).all()
+
+
+async def _live(connection: AsyncConnection, names: Sequence[str]) -> dict[str, list[Any]]:
+    """The live runs of tasks and groups, each's oldest first."""
+    columns = (RUN.c.id, RUN.c.task, RUN.c.active, RUN.c.parent)
+    wanted = sa.select(*columns).where(RUN.c.task.in_(names), IS_LIVE).order_by(RUN.c.id)
+    found: dict[str, list[Any]] = {}
+    for row in await connection.execute(wanted):
+        found.setdefault(row.task, []).append(row)
+    return found
+
+
+async def _beside(
+    connection: AsyncConnection, given: Trigger, overlap: Overlap, live: Sequence[Any]
+) -> tuple[Outcome, int | None] | None:
+    """What comes of a trigger while others of its target are live; None if it starts a run."""
     if not live:
         return None
     if overlap == "skip":
-        return Triggered("skipped", None)
+        return "skipped", None
     if overlap == "queue":
         queued = [row.id for row in live if not row.active and row.parent is None]
-        return Triggered("joined", queued[0]) if queued and len(live) > 1 else None
+        return ("joined", queued[0]) if queued and len(live) > 1 else None
     for row in live:
         held = await hold(connection, row.id)
-        if held and held.state in ("WAITING", "RUNNING"):
+        if held and held.state in LIVE:
             await move(connection, held, Move(Event.CANCELLED, given.who, f"overtaken by the trigger {given.key}"))
     return None
 
 
-async def _create(connection: AsyncConnection, given: Trigger, mode: str | None) -> int:
-    statement = sa.insert(RUN).values(
-        task=given.target, key=given.key, mode=mode, payload=dict(given.payload), files=_names(given.files)
-    )
-    return int((await connection.execute(statement.returning(RUN.c.id))).scalar_one())
+async def _create(
+    connection: AsyncConnection, given: Sequence[Trigger], targets: Mapping[str, Task | Group]
+) -> list[int]:
+    """Create runs, and those of the tasks of groups; return the numbers of the former."""
+    if not given:
+        return []
+    rows = [_row(each, targets[each.target]) for each in given]
+    statement = sa.insert(RUN).returning(RUN.c.id, sort_by_parameter_order=True)
+    numbers = list((await connection.execute(statement, rows)).scalars())
+    children = [
+        {"task": task, "key": f"{each.target}/{each.key}", "parent": run, "position": at, "payload": dict(each.payload)}
+        for each, run in zip(given, numbers, strict=True)
+        for at, task in enumerate(_tasks(targets[each.target]))
+    ]
+    if children:
+        await connection.execute(sa.insert(RUN), children)
+    return numbers
 
 
-async def _create_children(connection: AsyncConnection, given: Trigger, parent: int, tasks: Sequence[str]) -> None:
-    for position, task in enumerate(tasks):
-        values = {"task": task, "key": f"{given.target}/{given.key}", "parent": parent, "position": position}
-        await connection.execute(sa.insert(RUN).values(**values, payload=dict(given.payload)))
+def _row(given: Trigger, target: Task | Group) -> dict[str, object]:
+    files = None if given.files is None else list(given.files)
+    mode = target.mode if isinstance(target, Group) else None
+    return {"task": given.target, "key": given.key, "mode": mode, "payload": dict(given.payload), "files": files}
 
 
-def _names(files: tuple[str, ...] | None) -> object:
-    return sa.null() if files is None else list(files)
+def _tasks(target: Task | Group) -> tuple[str, ...]:
+    return target.tasks if isinstance(target, Group) else ()

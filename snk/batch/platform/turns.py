@@ -53,11 +53,19 @@ def _next_ones() -> sa.Select[tuple[int]]:
 
 
 async def give(connection: AsyncConnection) -> int:
-    """Make the runs active whose turn it is; return how many.
+    """Make all runs active whose turn it is; return how many.
 
     Args:
         connection: with autocommit.
     """
+    given = some = await _give_some(connection)
+    while some == PORTION:
+        some = await _give_some(connection)
+        given += some
+    return given
+
+
+async def _give_some(connection: AsyncConnection) -> int:
     values = {
         "active": True,
         "due_at": sa.case((RUN.c.mode.is_(None), NOW)),
