@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -33,10 +33,7 @@ class Calendar:
         Raises:
             ValueError: which field is wrong.
         """
-        try:
-            next(CronSim(self.cron, datetime(2026, 1, 1, tzinfo=self._zone)), None)
-        except CronSimError as error:
-            raise ValueError(f"{self.cron!r} is no cron line: {error}") from None
+        _check(self.cron, self._zone)
 
     @cached_property
     def _zone(self) -> ZoneInfo:
@@ -72,3 +69,12 @@ class Calendar:
             if len(found) >= most or start == since:
                 return found[-most:]
             span *= 8
+
+
+@lru_cache(maxsize=4096)
+def _check(cron: str, zone: ZoneInfo) -> None:
+    """Refuse what is no cron line; many tasks have the same one."""
+    try:
+        next(CronSim(cron, datetime(2026, 1, 1, tzinfo=zone)), None)
+    except CronSimError as error:
+        raise ValueError(f"{cron!r} is no cron line: {error}") from None

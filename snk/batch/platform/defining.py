@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.changes import Change, Stored
 from snk.batch.definition import Definitions, Group, Task, Triggered
-from snk.batch.platform.tables import AUDIT, IS_LIVE, NOW, RUN, TASK
+from snk.batch.platform.moves import audit
+from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
+from snk.db.functions import setting
 from snk.db.locks import key_of
 from snk.errors import SettingsError
 
@@ -35,7 +37,8 @@ def as_definitions(given: Stored) -> Definitions:
 
 
 async def lock(connection: AsyncConnection) -> None:
-    """Let nobody else change definitions until the transaction ends."""
+    """Let nobody else change definitions until the transaction ends, which may work on them for a while."""
+    await connection.execute(sa.select(setting("idle_in_transaction_session_timeout", "10min", local=True)))
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of("snk batch apply"))))
 
 
@@ -45,33 +48,40 @@ async def apply(connection: AsyncConnection, changes: Sequence[Change], who: str
     Raises:
         SettingsError: what would be removed has a run that is under way.
     """
-    for change in changes:
+    gone = [change for change in changes if change.after is None]
+    for change in gone:
+        await _refuse_live(connection, change.name)
         same = sa.and_(TASK.c.name == change.name, TASK.c.kind == change.kind)
-        if change.after is None:
-            await _refuse_live(connection, change.name)
-            await connection.execute(sa.delete(TASK).where(same))
-        else:
-            now = (await connection.execute(sa.select(NOW))).scalar_one()
-            await connection.execute(_upsert(change, now))
-        what = {"+": "added", "-": "removed", "*": "changed"}[change.sign]
-        reason = "; ".join(line.strip() for line in list(change.lines())[1:])
-        await connection.execute(sa.insert(AUDIT).values(who=who, what=what, subject=change.name, reason=reason))
+        await connection.execute(sa.delete(TASK).where(same))
+    now = (await connection.execute(sa.select(NOW))).scalar_one()
+    found = [_row(change, now) for change in changes if change.after is not None]
+    for again in (True, False):  # a calendar that stays the same goes on where it stands
+        if rows := [row for row, stays in found if stays is again]:
+            await connection.execute(_upsert(stays=again), rows)
+    await audit(connection, [_line(change, who) for change in changes])
 
 
-def _upsert(change: Change, now: datetime) -> pg.Insert:
-    assert change.after is not None  # noqa: S101 - it is not removed
+def _line(change: Change, who: str) -> dict[str, object]:
+    what = {"+": "added", "-": "removed", "*": "changed"}[change.sign]
+    reason = "; ".join(line.strip() for line in list(change.lines())[1:])
+    return {"who": who, "what": what, "subject": change.name, "reason": reason}
+
+
+def _row(change: Change, now: datetime) -> tuple[dict[str, Any], bool]:
+    """A task as a row, and whether its calendar stays the same."""
+    before, after = change.before or {}, change.after or {}
     model: type[Triggered] = Task if change.kind == "task" else Group
-    found = model.model_validate(change.after)
-    values: dict[str, Any] = {
-        "kind": change.kind,
-        "definition": change.after,
-        "message": found.message,
-        "changed_at": NOW,
-    }
-    before = change.before or {}
-    if any(before.get(name) != change.after.get(name) for name in ("cron", "zone")):
-        values["next_tick"] = next(found.calendar.after(now), None) if found.calendar else None
-    insert = pg.insert(TASK).values(name=change.name, **values)
+    found = model.model_validate(after)
+    row = {"name": change.name, "kind": change.kind, "definition": after, "message": found.message}
+    if all(before.get(name) == after.get(name) for name in ("cron", "zone")):
+        return row, True
+    return {**row, "next_tick": next(found.calendar.after(now), None) if found.calendar else None}, False
+
+
+def _upsert(*, stays: bool) -> pg.Insert:
+    insert = pg.insert(TASK).values(changed_at=NOW)
+    names = ("kind", "definition", "message", "changed_at", *(() if stays else ("next_tick",)))
+    values = {name: insert.excluded[name] for name in names}
     return insert.on_conflict_do_update(index_elements=[TASK.c.name], set_=values)
 
 
