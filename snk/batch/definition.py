@@ -18,6 +18,8 @@ from snk.settings import SettingsTable, read_whole
 
 NAME = r"^[a-z][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME)]
+MESSAGE = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,126}$"
+"""The name of a message, such as ``prices.ready``."""
 Overlap = Literal["skip", "queue", "cancel"]
 Mode = Literal["SYNC", "ASYNC"]
 
@@ -32,7 +34,7 @@ class Triggered(SettingsTable):
         catch_up: of several ticks that were missed because no node ran, so many are made up for: the newest ones.
     """
 
-    message: Annotated[str, Field(pattern=rf"{NAME}|^$")] = ""
+    message: Annotated[str, Field(pattern=rf"{MESSAGE}|^$")] = ""
     cron: str = ""
     zone: str = "UTC"
     catch_up: int = Field(1, ge=1, le=1000)

@@ -1,14 +1,18 @@
 """What the platform and a consumer say to each other, as JSON."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from snk.batch.definition import File
+from snk.batch.definition import File, Name
 from snk.batch.state import State
 
 MOST_REASON = 2000
+MOST_COUNT = 2**63 - 1
+Text = Annotated[str, AfterValidator(lambda text: text.replace("\0", "\N{REPLACEMENT CHARACTER}"))]
+"""A text that a database can hold."""
+Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 Reported = Literal[State.WAITING, State.RUNNING, State.COMPLETED, State.FAILED, State.RECON_FAILED]
 
 
@@ -40,15 +44,15 @@ class Call(_Message):
 
 
 class FileTold(_Message):
-    """How far a file is; see `snk.batch.platform.reporting.FileReport`."""
+    """How far a file is; see `snk.batch.platform.judging.FileReport`."""
 
     state: Reported
-    expected: int | None = Field(None, ge=0)
-    received: int | None = Field(None, ge=0)
-    applied: int | None = Field(None, ge=0)
-    rejected: int | None = Field(None, ge=0)
-    digest: str | None = Field(None, max_length=200)
-    reason: str = Field("", max_length=MOST_REASON)
+    expected: Count | None = None
+    received: Count | None = None
+    applied: Count | None = None
+    rejected: Count | None = None
+    digest: Text | None = Field(None, max_length=200)
+    reason: Text = Field("", max_length=MOST_REASON)
 
 
 class Told(_Message):
@@ -58,7 +62,7 @@ class Told(_Message):
         fence: of the last call that the consumer has seen.
     """
 
-    fence: int = Field(ge=0)
+    fence: Count
     state: Reported
-    reason: str = Field("", max_length=MOST_REASON)
-    files: Mapping[str, FileTold] = Field(default_factory=dict)
+    reason: Text = Field("", max_length=MOST_REASON)
+    files: Mapping[Name, FileTold] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ import structlog
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from snk.http.api.application import answer_errors, described_application
+from snk.http.api.described import KEY_HEADER, answered, closed, problems
 from snk.http.api.entry import Entry
 from snk.http.auth.authority import Client
 from snk.serve import described
@@ -54,13 +55,13 @@ def application(datasets: Mapping[str, Endpoints], entry: Entry, pages: Pages, *
 def _add_page(app: FastAPI, endpoints: Endpoints, entry: Entry, pages: Pages) -> None:
     name = endpoints.dataset.name
     names = ("limit", "after", *(("from", "to") if endpoints.dataset.time else ()))
-    answers = described.answered(200, "a page", described.page(endpoints.dataset))
+    answers = answered(200, "a page", described.page(endpoints.dataset))
     timed = bool(endpoints.dataset.time)
 
     @app.get(
         f"/v1/{name}",
         dependencies=[Depends(entry.to(f"{name}:read", names))],
-        responses={**answers, **described.unchanged(), **described.problems()},
+        responses={**answers, **described.unchanged(), **problems()},
         summary=f"A page of {name}",
     )
     async def page(
@@ -79,7 +80,7 @@ def _add_frame(app: FastAPI, endpoints: Endpoints, entry: Entry) -> None:
     @app.get(
         f"/v1/{name}/frames/{{minute}}",
         dependencies=[Depends(entry.to(f"{name}:read", ("seconds",)))],
-        responses={**described.frame(), **described.unchanged(), **described.problems()},
+        responses={**described.frame(), **described.unchanged(), **problems()},
         summary=f"All records of {name} of a span of time",
     )
     async def frame(
@@ -92,12 +93,12 @@ def _add_frame(app: FastAPI, endpoints: Endpoints, entry: Entry) -> None:
 
 def _add_digest(app: FastAPI, endpoints: Endpoints, entry: Entry) -> None:
     name = endpoints.dataset.name
-    answers = described.answered(200, "count and digest", described.digest())
+    answers = answered(200, "count and digest", described.digest())
 
     @app.get(
         f"/v1/{name}/digest",
         dependencies=[Depends(entry.to(f"{name}:read", ("from", "to", "columns")))],
-        responses={**answers, **described.unchanged(), **described.problems()},
+        responses={**answers, **described.unchanged(), **problems()},
         summary=f"Count and digest of the records of {name} of a span of time",
     )
     async def digest(
@@ -112,14 +113,14 @@ def _add_digest(app: FastAPI, endpoints: Endpoints, entry: Entry) -> None:
 def _add_store(app: FastAPI, endpoints: Endpoints, entry: Entry, *, batch: bool) -> None:
     name = endpoints.dataset.name
     stored = {"stored": {"type": "integer"}} if batch else {"key": {}}
-    answers = described.answered(201, "stored", described.closed(stored))
+    answers = answered(201, "stored", closed(stored))
 
     @app.post(
         f"/v1/{name}/batch" if batch else f"/v1/{name}",
         status_code=201,
-        responses={**answers, **described.problems(409, 413, 415)},
+        responses={**answers, **problems(409, 413, 415)},
         openapi_extra={
-            "parameters": [described.KEY_HEADER],
+            "parameters": [KEY_HEADER],
             "requestBody": described.body(endpoints.dataset, batch=batch),
         },
         summary=f"Store {'records, all or none' if batch else 'one record'} in {name}",

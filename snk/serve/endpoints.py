@@ -9,13 +9,14 @@ from fastapi import Request, Response
 
 from snk.core.canonical import Digest
 from snk.http.api.body import body_of
+from snk.http.api.idempotency import idempotency_key
 from snk.http.auth.authority import Client
 from snk.serve.answer import Streamed, headers_of, not_modified, tag_of, wants_gzip, whole
 from snk.serve.answered import Name
 from snk.serve.asked import columns_of, frame_of, span_of
 from snk.serve.counts import Counts
 from snk.serve.database import Database
-from snk.serve.payload import idempotency_key, parsed
+from snk.serve.payload import parsed
 from snk.serve.reading import Page, Span, add, fingerprint, read_digest, read_page, read_records
 from snk.serve.settings import END
 from snk.serve.table import Dataset
@@ -105,7 +106,7 @@ class Endpoints:
 
     async def store(self, request: Request, client: Client, *, batch: bool) -> Response:
         """Store one record or many, and answer what was answered before if they come again."""
-        key = idempotency_key(request.headers.getlist("idempotency-key"))
+        key = idempotency_key(request.headers.getlist("idempotency-key"), "new record or batch")
         payload = parsed(await body_of(request), self.dataset, batch=batch)
         stored = await self.writing.store(self.dataset, Name(client.name, self.dataset.name, key), payload)
         if stored.replayed:

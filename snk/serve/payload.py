@@ -1,6 +1,5 @@
 """What a client sends to be stored: read exactly, and refused where the columns leave no doubt."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,11 +15,8 @@ from snk.serve.table import Dataset
 from snk.serve.values import INTEGERS, misfit
 
 Record = dict[str, Any]
-KEY_CHARACTERS = 255
 WHOLE_DIGITS = 20
 """More than a bigint has."""
-_KEY = re.compile(r"[ -~]+")
-_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +31,6 @@ class Payload:
     records: Sequence[Record]
     batch: bool
     hash: bytes
-
-
-def idempotency_key(given: Sequence[str]) -> str:
-    """The key of a request: a structured field of the kind String (RFC 9651), or its characters without quotes.
-
-    Args:
-        given: the values of all headers of this name.
-    """
-    if not given:
-        raise Problem(400, "key-missing", "Idempotency-Key is missing: send a new one with each new record or batch")
-    text = given[0].strip()
-    quoted = _QUOTED.fullmatch(text)
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    if len(given) > 1 or (text.startswith('"') and not quoted) or not _KEY.fullmatch(key) or len(key) > KEY_CHARACTERS:
-        words = f"one text of 1 to {KEY_CHARACTERS} printable ASCII characters"
-        raise Problem(400, "key-invalid", f"Idempotency-Key is not {words}")
-    return key
 
 
 def parsed(body: bytes, dataset: Dataset, *, batch: bool) -> Payload:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from snk.batch.platform import operations, turns
 from snk.batch.platform.claims import Claim, claim, renew
+from snk.batch.platform.judging import Report
 from snk.batch.platform.moves import hold
 from snk.batch.platform.noting import Called, note_calls
-from snk.batch.platform.reporting import Report, take
+from snk.batch.platform.reporting import take
 from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK, TRIGGER
 from snk.batch.platform.ticking import Ticking
 from snk.batch.platform.triggering import Trigger, trigger
@@ -137,7 +138,8 @@ class History:
         async with self.pool.begin() as connection:
             outcome = await take(connection, run.id, report)
         after = {row.id: row for row in await self.rows()}[run.id]
-        valid = run.since <= report.fence <= run.fence
+        valid = max(1, run.since) <= report.fence <= run.fence
+        assert (outcome == "ahead") == (report.fence > run.fence)
         if outcome != "taken":
             assert after == run
             assert not valid or run.state not in LIVE

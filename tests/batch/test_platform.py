@@ -62,9 +62,12 @@ async def test_a_consumer_is_called_again_until_it_says_that_its_work_is_complet
     world: World, consumer: Consumer
 ) -> None:
     world.define(task(consumer, more='files.trades = { source = "http://p/v1/trades" }'))
-    consumer.says = lambda call: told(
-        call, "COMPLETED" if len(consumer.calls) == 3 else "RUNNING", trades={"state": "RUNNING", "received": 7}
-    )
+
+    def says(call: dict[str, Any]) -> dict[str, Any]:
+        state = "COMPLETED" if len(consumer.calls) == 3 else "RUNNING"
+        return told(call, state, trades={"state": state, "received": 7})
+
+    consumer.says = says
     world.start("a")
     triggered = world.snk("trigger", "prices", "--payload", '{"day": "2026-11-25"}', "--json")
     assert json.loads(triggered.stdout)["outcome"] == "run"
@@ -150,7 +153,8 @@ async def test_a_node_that_slept_changes_nothing_when_it_wakes(
 async def test_five_nodes_call_no_run_twice_at_once(world: World, consumer: Consumer) -> None:
     world.configure(lease_seconds=60)  # a busy machine must not make a node lose what it holds
     names = [f"task{number}" for number in range(4)]
-    world.define("".join(task(consumer, name) for name in names))
+    # The commands below keep the consumer from answering, which is in this process.
+    world.define("".join(task(consumer, name, "timeout_seconds = 600") for name in names))
 
     async def slow(call: dict[str, Any]) -> dict[str, Any]:
         await asyncio.sleep(0.05)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import tomli_w
 from aiohttp import web
 
-from tests.kit.databases import Database
+from tests.kit.databases import Database, until
 
 ROOT = Path(__file__).parent.parent.parent
 Says = Callable[[dict[str, Any]], Any]
@@ -32,11 +35,13 @@ class Consumer:
     Attributes:
         says: what it answers to a call.
         calls: all that came.
+        authorizations: what each of them presented; empty for nothing.
         most_at_once: the most calls of one run that were under way together.
     """
 
     says: Says = told
     calls: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
     most_at_once: int = 0
     port: int = 0
     _under_way: dict[int, int] = field(default_factory=dict)
@@ -48,6 +53,7 @@ class Consumer:
     async def handle(self, request: web.Request) -> web.Response:
         call: dict[str, Any] = await request.json()
         self.calls.append(call)
+        self.authorizations.append(request.headers.get("Authorization", ""))
         run = call["run"]
         self._under_way[run] = self._under_way.get(run, 0) + 1
         self.most_at_once = max(self.most_at_once, self._under_way[run])
@@ -98,8 +104,7 @@ class World:
     def configure(self, **given: Any) -> None:
         """Write the settings."""
         settings = {"database": self.dsn, "poll_seconds": 0.1, "lease_seconds": 2.0, **given}
-        lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
-        Path(self.config).write_text("[batch]\n" + "".join(lines))
+        Path(self.config).write_text(tomli_w.dumps({"batch": settings}))
 
     def define(self, text: str) -> None:
         """Make tasks and groups what a text says."""
@@ -122,7 +127,7 @@ class World:
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """Start a node; its log is in the folder."""
-        words = ["platform", "--name", name, "--config", self.config]
+        words = ["platform", "--name", name, "--port", "0", "--config", self.config]
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "snk", "batch", *words]
             self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
@@ -130,6 +135,26 @@ class World:
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
+
+    async def url(self, name: str) -> str:
+        """Where the API of a node is, as soon as it answers."""
+        found = ""
+
+        async def answering() -> bool:
+            nonlocal found
+            assert self.nodes[name].poll() is None, self.log(name)
+            ports = re.findall(r"http_listening .*port=(\d+)", self.log(name))
+            if not ports:
+                return False
+            found = f"http://127.0.0.1:{ports[-1]}"
+            try:
+                async with aiohttp.ClientSession() as session, session.get(f"{found}/health") as answer:
+                    return answer.status == 200
+            except aiohttp.ClientError:
+                return False
+
+        await until(answering, f"the API of {name}")
+        return found
 
     async def runs(self) -> list[dict[str, Any]]:
         """All runs, oldest first."""
@@ -143,3 +168,33 @@ class World:
                 process.send_signal(signal.SIGCONT)
                 process.kill()
             process.wait()
+
+
+@dataclass
+class Api:
+    """Requests of one client to the API of a node.
+
+    Attributes:
+        url: of the node.
+        token: what the client presents; empty for nothing.
+    """
+
+    url: str
+    session: aiohttp.ClientSession
+    token: str = ""
+
+    async def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """The status and the body of an answer."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            given["Authorization"] = f"Bearer {self.token}"
+        async with self.session.request(method, self.url + path, json=body, headers=given) as answer:
+            kind = answer.content_type
+            assert kind == ("application/json" if answer.status < 400 else "application/problem+json"), kind
+            return answer.status, await answer.json()
+
+    async def get(self, path: str) -> Any:
+        """What is answered with 200."""
+        status, found = await self("GET", path)
+        assert status == 200, found
+        return found

@@ -14,5 +14,7 @@ COMMANDS = {
     "rerun": "snk.batch.commands.rerun",
     "pause": "snk.batch.commands.pause",
     "resume": "snk.batch.commands.resume",
+    "token": "snk.batch.commands.token",
+    "keys": "snk.batch.commands.keys",
 }
-"""Maps each command to its module; the command is the function of the same name in it."""
+"""Maps each command to its module; the command is the function of the same name in it, or `group` if it has some."""

@@ -11,6 +11,7 @@ import typer
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.platform.channel import wake
 from snk.batch.platform.tables import TABLES
 from snk.batch.settings import load_settings
 from snk.db.server import Server
@@ -43,12 +44,14 @@ def asked(config: Path | None, ask: Callable[[AsyncConnection], Awaitable[T]]) -
 
 
 def done(config: Path | None, do: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """What a function does to the platform's tables, in one transaction."""
+    """What a function does to the platform's tables, in one transaction; nodes look at once what follows from it."""
     server = Server("database", load_settings(config).dsn)
 
     async def work() -> T:
         async with server.begin() as connection:
             await TABLES.check(connection, server.address)
-            return await do(connection)
+            found = await do(connection)
+            await wake(connection)
+            return found
 
     return uvloop.run(work())

@@ -21,7 +21,7 @@ def runs(
 ) -> None:
     """List the newest runs, newest first."""
     states = [str(each) for each in state or ()]
-    found = asked(config, lambda connection: looking.runs(connection, task, states, limit))
+    found = asked(config, lambda connection: looking.runs(connection, task, states, looking.Part(limit)))
     if as_json:
         print(json.dumps({"runs": found}))
         return

@@ -7,8 +7,9 @@ from yarl import URL
 
 from snk.batch.definition import Task
 from snk.batch.platform.claims import Claim
+from snk.batch.platform.proofs import Proofs
 from snk.batch.wire import Call, Told
-from snk.http.auth.credentials import Credentials
+from snk.errors import SettingsError
 from snk.http.client import Client, NoAnswer, Origin, Request
 
 TAKEN = (200, 202)
@@ -34,15 +35,15 @@ class Answer:
 class Caller:
     """Calls consumers over kept connections."""
 
-    def __init__(self, credentials: Credentials, callback: str, at_once: int) -> None:
+    def __init__(self, proofs: Proofs, callback: str, at_once: int) -> None:
         """Assign.
 
         Args:
-            credentials: what the platform proves itself by.
+            proofs: what the platform proves itself by.
             callback: the address of the platform's API.
             at_once: calls of one consumer.
         """
-        self._credentials = credentials
+        self._proofs = proofs
         self._callback = callback
         self._at_once = at_once
         self._clients: dict[Origin, Client] = {}
@@ -60,22 +61,29 @@ class Caller:
             payload=claim.payload,
             callback=f"{self._callback}/v1/runs/{claim.run}/callback",
         )
-        headers = [("Content-Type", "application/json")]
-        if authorization := self._credentials.header():
-            headers.append(("Authorization", authorization))
-        request = Request("POST", url.raw_path_qs, body.model_dump_json().encode(), tuple(headers))
+        try:
+            headers = self._headers(task)
+        except SettingsError as error:
+            return Answer(None, f"it is not called: {error}"[:MOST_SHOWN])
+        request = Request("POST", url.raw_path_qs, body.model_dump_json().encode(), headers)
         try:
             answered = await self._client(url).send(request, task.timeout_seconds)
         except NoAnswer as error:
             return Answer(None, str(error))
         if answered.status not in TAKEN:
-            reason = f"it answers {answered.status}: {answered.text}".rstrip(": \n")[:MOST_SHOWN]
+            text = answered.text.replace("\0", " ")  # no database holds it
+            reason = f"it answers {answered.status}: {text}".rstrip(": \n")[:MOST_SHOWN]
             return Answer(None, reason, stale=answered.status == CONFLICT)
         try:
             return Answer(Told.model_validate_json(answered.body))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             return Answer(None, f"its answer cannot be used: {first['loc']}: {first['msg']}"[:MOST_SHOWN])
+
+    def _headers(self, task: Task) -> tuple[tuple[str, str], ...]:
+        kind = ("Content-Type", "application/json")
+        authorization = self._proofs.header(task.auth)
+        return (kind, ("Authorization", authorization)) if authorization else (kind,)
 
     async def close(self) -> None:
         """Close all connections."""

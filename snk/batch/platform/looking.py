@@ -1,5 +1,6 @@
-"""Looks up runs for people: lists of them, and all that is known of one."""
+"""Looks up for people what the tables hold: lists of tasks, runs and nodes, the audit, and all that is known of one."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -7,30 +8,101 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.moves import Unknown
-from snk.batch.platform.tables import ATTEMPT, AUDIT, FILE, RUN
+from snk.batch.platform.nodes import ALIVE
+from snk.batch.platform.tables import ATTEMPT, AUDIT, FILE, IS_LIVE, NODE, RUN, TASK
 
 Row = dict[str, Any]
 """A row as JSON has it."""
 SHOWN = ("id", "task", "key", "parent", "state", "overdue", "active", "reason", "node", "consumer", "calls", "tries")
 TIMES = ("due_at", "deadline_at", "created_at", "started_at", "ended_at")
+MOST_LIVE = 100
+_TASK = [TASK.c[name] for name in ("name", "kind", "message", "next_tick", "paused_by", "paused_note", "paused_at")]
 _RUN = [RUN.c[name] for name in (*SHOWN, *TIMES)]
 
 
-async def runs(connection: AsyncConnection, task: str | None, states: list[str], most: int) -> list[Row]:
-    """The newest runs, newest first.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which rows of a list.
+
+    Attributes:
+        most: how many.
+        before: only those with a lower number; None for the newest ones.
+    """
+
+    most: int
+    before: int | None = None
+
+    def of(self, wanted: sa.Select[Any], number: sa.Column[int]) -> sa.Select[Any]:
+        """These rows, newest first."""
+        older = wanted if self.before is None else wanted.where(number < self.before)
+        return older.order_by(number.desc()).limit(self.most)
+
+
+async def runs(connection: AsyncConnection, task: str | None, states: list[str], part: Part) -> list[Row]:
+    """Runs, newest first.
 
     Args:
         connection: any.
         task: of this task or group only.
         states: in one of these only; empty for all.
-        most: how many.
+        part: which of them.
     """
-    wanted = sa.select(*_RUN).order_by(RUN.c.id.desc()).limit(most)
+    wanted = sa.select(*_RUN)
     if task is not None:
         wanted = wanted.where(RUN.c.task == task)
     if states:
         wanted = wanted.where(RUN.c.state.in_(states))
-    return [_json(row) for row in (await connection.execute(wanted)).mappings()]
+    return await _rows(connection, part.of(wanted, RUN.c.id))
+
+
+async def audit(connection: AsyncConnection, subject: str | None, part: Part) -> list[Row]:
+    """Who did what, newest first.
+
+    Args:
+        connection: any.
+        subject: to this only: a task, a group, or ``run N``.
+        part: which lines.
+    """
+    wanted = sa.select(AUDIT)
+    if subject is not None:
+        wanted = wanted.where(AUDIT.c.subject == subject)
+    return await _rows(connection, part.of(wanted, AUDIT.c.id))
+
+
+async def nodes(connection: AsyncConnection) -> list[Row]:
+    """The nodes that did not end in good order, and whether each is alive."""
+    return await _rows(connection, sa.select(NODE, ALIVE.label("alive")).order_by(NODE.c.name))
+
+
+async def tasks(connection: AsyncConnection) -> list[Row]:
+    """All tasks and groups."""
+    return await _rows(connection, sa.select(*_TASK).order_by(TASK.c.name))
+
+
+async def task(connection: AsyncConnection, name: str) -> Row:
+    """A task or group with its definition and its live runs, oldest first.
+
+    Raises:
+        Unknown: there is no such one.
+    """
+    found = await _rows(connection, sa.select(*_TASK, TASK.c.definition).where(TASK.c.name == name))
+    if not found:
+        raise Unknown(f"there is no task or group {name!r}")
+    live = sa.select(*_RUN).where(RUN.c.task == name, IS_LIVE).order_by(RUN.c.id).limit(MOST_LIVE)
+    return {**found[0], "runs": await _rows(connection, live)}
+
+
+async def task_of(connection: AsyncConnection, run: int) -> str:
+    """Of which task or group a run is.
+
+    Raises:
+        Unknown: there is no such run.
+    """
+    asked = sa.select(RUN.c.task).where(RUN.c.id == run)
+    found: str | None = (await connection.execute(asked)).scalar_one_or_none()
+    if found is None:
+        raise Unknown(f"there is no run {run}")
+    return found
 
 
 async def one(connection: AsyncConnection, run: int) -> Row:
@@ -39,8 +111,8 @@ async def one(connection: AsyncConnection, run: int) -> Row:
     Raises:
         Unknown: there is no such run.
     """
-    row = (await connection.execute(sa.select(*_RUN, RUN.c.payload).where(RUN.c.id == run))).mappings().one_or_none()
-    if row is None:
+    rows = await _rows(connection, sa.select(*_RUN, RUN.c.payload).where(RUN.c.id == run))
+    if not rows:
         raise Unknown(f"there is no run {run}")
     parts = {
         "files": sa.select(FILE).where(FILE.c.run == run).order_by(FILE.c.name),
@@ -48,10 +120,11 @@ async def one(connection: AsyncConnection, run: int) -> Row:
         "tasks": sa.select(*_RUN).where(RUN.c.parent == run).order_by(RUN.c.position),
         "audit": sa.select(AUDIT).where(AUDIT.c.subject == f"run {run}").order_by(AUDIT.c.id),
     }
-    found = {
-        name: [_json(each) for each in (await connection.execute(asked)).mappings()] for name, asked in parts.items()
-    }
-    return {**_json(row), **found}
+    return {**rows[0], **{name: await _rows(connection, asked) for name, asked in parts.items()}}
+
+
+async def _rows(connection: AsyncConnection, wanted: sa.Select[Any]) -> list[Row]:
+    return [_json(row) for row in (await connection.execute(wanted)).mappings()]
 
 
 def _json(row: sa.RowMapping) -> Row:

@@ -8,10 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Mode
-from snk.batch.platform.tables import AUDIT, NOW, RUN
+from snk.batch.platform.tables import AUDIT, NOW, RUN, TASK
 from snk.batch.state import LIVE, Event, State, following
 from snk.errors import Stop
 
@@ -42,7 +43,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A run whose row is locked until the transaction ends."""
+    """A run whose row is locked until the transaction ends.
+
+    Attributes:
+        wanted: the files that it is to load.
+    """
 
     id: int
     task: str
@@ -51,6 +56,7 @@ class Held:
     since: int
     mode: Mode | None
     node: str | None
+    wanted: tuple[str, ...] = ()
 
 
 async def hold(connection: AsyncConnection, run: int) -> Held | None:
@@ -61,9 +67,15 @@ async def hold(connection: AsyncConnection, run: int) -> Held | None:
 async def hold_all(connection: AsyncConnection, runs: Collection[int]) -> dict[int, Held]:
     """Lock runs, in the order of their numbers, so that no two transactions wait for each other; those there are."""
     columns = (RUN.c.id, RUN.c.task, RUN.c.state, RUN.c.fence, RUN.c.since, RUN.c.mode, RUN.c.node)
-    wanted = sa.select(*columns).where(RUN.c.id.in_(runs)).order_by(RUN.c.id).with_for_update()
-    rows = (await connection.execute(wanted)).mappings()
-    return {row["id"]: Held(**{**row, "state": State(row["state"])}) for row in rows}
+    defined = sa.select(TASK.c.definition["files"]).where(TASK.c.name == RUN.c.task).scalar_subquery()
+    files = sa.func.coalesce(RUN.c.files, defined, type_=pg.JSONB).label("wanted")  # a list of names, or by names
+    asked = sa.select(*columns, files).where(RUN.c.id.in_(runs)).order_by(RUN.c.id).with_for_update(of=RUN)
+    rows = (await connection.execute(asked)).mappings()
+    return {row["id"]: _held(row) for row in rows}
+
+
+def _held(row: sa.RowMapping) -> Held:
+    return Held(**{**row, "state": State(row["state"]), "wanted": tuple(row["wanted"] or ())})
 
 
 async def move(connection: AsyncConnection, held: Held, done: Move) -> State:

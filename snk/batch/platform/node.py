@@ -6,22 +6,25 @@ end, and another one takes them. One that was asleep finds that the fences of it
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform import turns
 from snk.batch.platform.claims import Claim, claim, renew
-from snk.batch.platform.nodes import leave, say
+from snk.batch.platform.nodes import FRESH_SECONDS, leave, say
 from snk.batch.platform.rounds import Rounds
 from snk.batch.platform.ticking import Ticking
+from snk.batch.state import LIVE
 from snk.db.pool import Pool
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pause import pause
 
 RENEWALS = 3
-"""So often in the time of a lease it is renewed."""
+"""So often in the time of a lease it is renewed, and in the time until a node counts as dead it says that it lives."""
 
 log = structlog.get_logger()
 
@@ -47,12 +50,14 @@ class Node:
     Attributes:
         name: unlike those of all others.
         wake: set when something may be due.
+        turn: set when it may be the turn of a run.
         held: the fences of the runs that it holds.
     """
 
     def __init__(self, address: str, pool: Pool, rounds: Rounds, pace: Pace) -> None:
         self.name = rounds.node
         self.wake = asyncio.Event()
+        self.turn = asyncio.Event()
         self.held: dict[int, int] = {}
         self._address = address
         self._pool = pool
@@ -63,10 +68,13 @@ class Node:
         self._poll = pace.poll_seconds
         self._reminder = Reminder()
 
+    def hurry(self) -> None:
+        """Look at once whose turn it is, and call what is due then."""
+        self.turn.set()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; calls that are under way are finished."""
-        async with self._pool.connection("statement") as connection:
-            await say(connection, self.name, self._address)
+        await self._tell(lambda connection: say(connection, self.name, self._address))
         log.info("node_started", node=self.name)
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew())
@@ -75,11 +83,11 @@ class Node:
                 while not stop.is_set():
                     for taken in await self._claim():
                         calls.create_task(self._round(taken))
-                    await self._wait(stop)
+                    await _either(stop, self.wake, self._poll)
+                    self.wake.clear()
             await giving
             renewing.cancel()
-        async with self._pool.connection("statement") as connection:
-            await leave(connection, self.name)
+        await self._tell(lambda connection: leave(connection, self.name))
         log.info("node_stopped", node=self.name)
 
     async def _claim(self) -> list[Claim]:
@@ -99,7 +107,8 @@ class Node:
 
     async def _round(self, taken: Claim) -> None:
         try:
-            await self._rounds.round(taken)
+            if await self._rounds.round(taken):
+                self.hurry()  # another run may have waited for its end
         except SnkError as error:
             self._failed(error)
         except Exception:
@@ -109,19 +118,10 @@ class Node:
                 del self.held[taken.run]
             self.wake.set()
 
-    async def _wait(self, stop: asyncio.Event) -> None:
-        waiting = [asyncio.create_task(each.wait()) for each in (stop, self.wake)]
-        try:
-            await asyncio.wait(waiting, timeout=self._poll, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waiting:
-                each.cancel()
-        self.wake.clear()
-
     async def _renew(self) -> None:
         """Prolong what is held, as long as anything may be."""
         while True:
-            await asyncio.sleep(self._lease_seconds / RENEWALS)
+            await asyncio.sleep(min(self._lease_seconds, FRESH_SECONDS) / RENEWALS)
             fences = dict(self.held)
             try:
                 async with self._pool.connection("statement") as connection:
@@ -138,25 +138,47 @@ class Node:
         """See what is due by its calendar, whose turn it is, what is overdue, and which groups have begun or ended."""
         while not stop.is_set():
             began = time.monotonic()
+            self.turn.clear()  # before the look: what is set meanwhile makes another one
             try:
                 await self._turns()
             except SnkError as error:
                 self._failed(error)
-            await pause(stop, max(0.01, self._poll - (time.monotonic() - began)))
+            took = time.monotonic() - began
+            await pause(stop, took)  # half of the time at most goes into looks, however much happens
+            await _either(stop, self.turn, max(0.01, self._poll - 2 * took))
 
     async def _turns(self) -> None:
-        started = await self._ticking.tick()
+        await self._ticking.tick()
         async with self._pool.connection("statement") as connection:
-            given = await turns.give(connection)
+            while await turns.give(connection):  # the turn of a group makes it that of its tasks
+                self.wake.set()
             for run, task in await turns.overdue(connection):
                 log.warning("run_overdue", run=run, task=task)
             groups = await turns.groups(connection)
         for run in groups:
             async with self._pool.begin() as connection:
-                await turns.tend(connection, run, self.name)
-        if given or started:
-            self.wake.set()
+                changed = await turns.tend(connection, run, self.name)
+            if changed is not None and changed not in LIVE:
+                self.hurry()
+
+    async def _tell(self, do: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+        """Note in the tables that this node is there, or is not; without a database it works all the same."""
+        try:
+            async with self._pool.connection("statement") as connection:
+                await do(connection)
+        except SnkError as error:
+            self._failed(error)
 
     def _failed(self, error: SnkError) -> None:
         if self._reminder.due("database"):
             log.warning("database_failed", error=str(error), effect="it is tried again")
+
+
+async def _either(stop: asyncio.Event, event: asyncio.Event, seconds: float) -> None:
+    """Wait for one of two events, so many seconds at most."""
+    waiting = [asyncio.create_task(each.wait()) for each in (stop, event)]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.claims import Claim
+from snk.batch.platform.judging import Report
 from snk.batch.platform.moves import Held, Move, audit, hold_all
-from snk.batch.platform.reporting import Report, judge, write_files
+from snk.batch.platform.reporting import judge, write_files
 from snk.batch.platform.tables import ATTEMPT, NOW, RUN
 from snk.batch.state import LIVE, Event, State, following
 from snk.db.functions import interval

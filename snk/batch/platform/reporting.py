@@ -4,7 +4,7 @@ A report says which fence it answers to. One from before the run was run again i
 comes twice changes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -12,11 +12,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.platform.judging import Report, verdict
 from snk.batch.platform.moves import Held, Move, Unknown, hold, move
 from snk.batch.platform.tables import FILE, NOW
 from snk.batch.state import LIVE, Event, State
 
-Outcome = Literal["taken", "void", "again"]
+Outcome = Literal["taken", "void", "again", "ahead"]
+FIRST = 1
+"""The fence of the first call of a run."""
 _EVENTS = {
     State.RUNNING: Event.CALLED,
     State.COMPLETED: Event.COMPLETED,
@@ -25,51 +28,12 @@ _EVENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FileReport:
-    """What a consumer says of one file.
-
-    Attributes:
-        expected: records that the provider has.
-        received: records that came.
-        applied: records that were merged.
-        rejected: records that are not valid.
-        digest: of the provider's records, if the consumer's are the same.
-        reason: why it failed.
-    """
-
-    state: State
-    expected: int | None = None
-    received: int | None = None
-    applied: int | None = None
-    rejected: int | None = None
-    digest: str | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a consumer says of a run.
-
-    Attributes:
-        fence: that of the call that it answers to.
-        state: of the whole run.
-        who: the consumer.
-    """
-
-    fence: int
-    state: State
-    who: str
-    reason: str = ""
-    files: Mapping[str, FileReport] = field(default_factory=dict)
-
-
 async def take(connection: AsyncConnection, run: int, report: Report) -> Outcome:
     """Note a report, in a transaction.
 
     Returns:
-        ``taken``; ``void`` if it is of a call before the run was run again, or of no call at all; ``again`` if the run
-        has ended as it says.
+        ``taken``; ``void`` if it is of a call before the run was run again, or of none; ``again`` if the run has ended
+        as it says; ``ahead`` if it names a call that nobody has made yet, so that it is forged or confused.
 
     Raises:
         Unknown: there is no such run.
@@ -105,8 +69,11 @@ class Judged:
 
 def judge(held: Held, report: Report) -> Judged:
     """What a report changes; nothing is changed yet."""
-    if not held.since <= report.fence <= held.fence:
+    if report.fence > held.fence:
+        return Judged("ahead")
+    if report.fence < max(held.since, FIRST):
         return Judged("void")
+    report = verdict(report, held.wanted)
     if held.state not in LIVE:
         return Judged("again" if held.state == report.state else "void")
     files = [{"run": held.id, "name": name, **asdict(each)} for name, each in report.files.items()]

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from snk.batch.definition import Task
 from snk.batch.platform.calling import Caller
 from snk.batch.platform.claims import Claim
+from snk.batch.platform.judging import FileReport, Report
 from snk.batch.platform.noting import Called, Notes
-from snk.batch.platform.reporting import FileReport, Report
 from snk.batch.platform.tables import RUN
+from snk.batch.state import LIVE
 from snk.batch.wire import Told
 from snk.core.backoff import Backoff
 from snk.db.locks import key_of
@@ -39,7 +40,7 @@ class Rounds:
         self._tasks: dict[str, tuple[object, Task]] = {}
 
     async def round(self, claim: Claim) -> bool:
-        """Call the consumer of a run that is held; return whether it was held until that was noted.
+        """Call the consumer of a run that is held; return whether the run has ended with that.
 
         Raises:
             SnkError: the database failed; the run is free again when its lease ends.
@@ -53,7 +54,8 @@ class Rounds:
         held = await self._notes.note(called)
         if not held:
             log.warning("run_overtaken", run=claim.run, fence=claim.fence, effect="nothing was changed")
-        return held
+            return False
+        return bool(called.failed) or (called.report is not None and called.report.state not in LIVE)
 
     async def _called(self, claim: Claim, task: Task) -> Called:
         consumer = await self._instance(task.consumers, claim)

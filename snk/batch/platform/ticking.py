@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from snk.batch.calendar import Calendar
 from snk.batch.definition import Triggered
 from snk.batch.platform.tables import NOW, TASK
-from snk.batch.platform.triggering import MODELS, Trigger, trigger_all
+from snk.batch.platform.triggering import CALENDAR, MODELS, Trigger, trigger_all
 from snk.db.pool import Pool
 
 PORTION = 200
@@ -60,7 +60,7 @@ class Ticking:
         return len(rows), len(triggers)
 
     def _trigger(self, name: str, at: datetime) -> Trigger:
-        return Trigger(name, f"calendar {at.isoformat()}", "calendar", self._node, {"tick": at.isoformat()})
+        return Trigger(name, f"{CALENDAR} {at.isoformat()}", CALENDAR, self._node, {"tick": at.isoformat()})
 
     def _target(self, row: Any) -> Triggered | None:
         """A task or group; None if its definition is not one that this version understands."""

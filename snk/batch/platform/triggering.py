@@ -9,17 +9,24 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Group, Overlap, Task
+from snk.batch.payload import exact
 from snk.batch.platform.moves import Move, Unknown, audit, hold, move
 from snk.batch.platform.tables import IS_LIVE, RUN, TASK, TRIGGER
 from snk.batch.state import LIVE, Event
 from snk.errors import Stop
 
 Outcome = Literal["run", "joined", "skipped"]
+CALENDAR = "calendar"
+"""The source of ticks, and the first word of their keys."""
 MODELS: Mapping[str, type[Task | Group]] = {"task": Task, "group": Group}
 
 
 class Differs(Stop):
     """The key was used before, with another payload."""
+
+
+class Reserved(Stop):
+    """The key is one of the calendar's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,7 @@ async def trigger(connection: AsyncConnection, given: Trigger) -> Triggered:
     Raises:
         Unknown: there is no such task or group, or it has no such file.
         Differs: the key was used before, with another payload.
+        Reserved: the key is one of the calendar's.
     """
     return (await trigger_all(connection, [given]))[0]
 
@@ -93,7 +101,7 @@ class _Known:
 
 
 def _result(given: Trigger, known: _Known, *, again: bool) -> Triggered:
-    if known.payload != dict(given.payload):
+    if exact(known.payload) != exact(given.payload):
         raise Differs(f"the key {given.key!r} was used before, with another payload")
     return Triggered(known.outcome, known.run, again)
 
@@ -118,6 +126,8 @@ async def _locked(connection: AsyncConnection, names: set[str]) -> dict[str, Tas
 
 
 def _check(given: Trigger, targets: Mapping[str, Task | Group]) -> None:
+    if given.key.startswith(f"{CALENDAR} ") and given.source != CALENDAR:
+        raise Reserved(f"the key {given.key!r} begins as those of the calendar do", hint="Use another one")
     target = targets.get(given.target)
     if target is None:
         raise Unknown(f"there is no task or group {given.target!r}")

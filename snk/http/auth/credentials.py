@@ -134,7 +134,7 @@ def read_signing_key(name: str, path: Path, algorithm: Algorithm) -> SigningKey:
         text = path.read_bytes()
     except OSError as error:
         raise SettingsError(f"{name} is {str(path)!r}, which cannot be read: {error.strerror}") from None
-    hint = f"{_WANTED[algorithm]}; `snk serve keys rotate` makes one"
+    hint = f"{_WANTED[algorithm]}; `snk serve keys rotate` and `snk batch keys rotate` make one"
     try:
         jwk = json.loads(text) if text.lstrip().startswith(b"{") else None
         key = _key(jwk if jwk is not None else text, algorithm)

@@ -1,0 +1,13 @@
+"""``snk batch keys``: the platform's own signing keys."""
+
+from collections.abc import Sequence
+
+import typer
+
+from snk.batch.settings import load_auth
+from snk.http.commands.keys import keys_group
+
+
+def group(_: Sequence[str]) -> typer.Typer:
+    """The commands."""
+    return keys_group("batch", load_auth)

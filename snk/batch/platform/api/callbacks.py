@@ -1,0 +1,45 @@
+"""``POST /v1/runs/{run}/callback``: a consumer reports without being called."""
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from snk.batch.platform import looking, reporting
+from snk.batch.platform.api.bodies import described, read
+from snk.batch.platform.api.desk import Desk
+from snk.batch.platform.api.runs import Number
+from snk.batch.platform.judging import FileReport, Report
+from snk.batch.wire import Told
+from snk.http.api.described import answered, closed, problems
+from snk.http.api.entry import Entry, scope_missing
+from snk.http.api.problem import Problem
+from snk.http.auth.authority import Client
+
+REPORT = "runs:report"
+_OUTCOME = closed({"outcome": {"enum": ["taken", "void", "again"]}})
+
+
+def add_callbacks(app: FastAPI, desk: Desk, entry: Entry) -> None:
+    """Add the route."""
+
+    @app.post(
+        "/v1/runs/{run}/callback",
+        responses={**answered(200, "what came of it", _OUTCOME), **problems(404, 409, 413, 415)},
+        openapi_extra={"requestBody": described(Told)},
+        summary="Report how far a run is",
+    )
+    async def callback(request: Request, run: Number, client: Annotated[Client, Depends(entry.known)]) -> JSONResponse:
+        if not client.may(REPORT) and not any(scope.startswith(f"{REPORT}:") for scope in client.scopes):
+            raise scope_missing(REPORT)  # before it is told which runs there are
+        told = await read(request, Told)
+        task = await desk.asked(lambda connection: looking.task_of(connection, run))
+        if not client.may(REPORT) and not client.may(f"{REPORT}:{task}"):
+            raise scope_missing(f"{REPORT}:{task}")
+        files = {name: FileReport(**dict(each)) for name, each in told.files.items()}
+        report = Report(told.fence, told.state, client.name, told.reason, files)
+        outcome = await desk.done(lambda connection: reporting.take(connection, run, report))
+        if outcome == "ahead":
+            words = f"Run {run} was never called with the fence {told.fence}: report the one that came with the call"
+            raise Problem(409, "fence-ahead", words)
+        return JSONResponse({"outcome": outcome})

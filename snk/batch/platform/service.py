@@ -1,0 +1,133 @@
+"""A node as a service: it works, hears messages, and answers requests until it is told to stop."""
+
+import asyncio
+import random
+import socket
+from dataclasses import dataclass
+
+import structlog
+
+from snk.batch.platform.api.application import application
+from snk.batch.platform.api.desk import Desk
+from snk.batch.platform.api.pages import Seen, add_pages
+from snk.batch.platform.channel import Channel
+from snk.batch.platform.node import Node
+from snk.batch.platform.tables import TABLES
+from snk.core.backoff import Backoff
+from snk.db.pool import Pool
+from snk.db.server import Server
+from snk.errors import Wait
+from snk.http.api.counts import Answers
+from snk.http.api.entry import Entry, Rates
+from snk.http.api.gate import MOST_HEAD_BYTES, Gate
+from snk.http.api.protocol import IDLE_SECONDS, kept_protocol
+from snk.http.auth.authority import Authority
+from snk.http.auth.settings import AuthSettings
+from snk.http.guard import Door
+from snk.http.notify import Health, keep_informed
+from snk.http.service import Manners, serve_open
+from snk.log import Reminder
+from snk.pause import pause
+
+CONNECTIONS = 10
+WAIT_SECONDS = 1.0
+"""How long a request waits for a connection to the database."""
+GRACE_SECONDS = 3
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """How requests are taken.
+
+    Attributes:
+        host: the name of this machine in the settings.
+        auth: who may use the API.
+        body_bytes_max: the longest body.
+        requests_per_second: of one client; 0 is no limit.
+        clients: connections of clients at once.
+        docs: whether the API describes itself.
+    """
+
+    host: str
+    auth: AuthSettings
+    body_bytes_max: int
+    requests_per_second: float
+    clients: int
+    docs: bool
+
+
+class Service:
+    """A node with its API.
+
+    Args:
+        node: the node.
+        most_calls: how many consumers it calls at once.
+        dsn: the URL of the platform's database.
+        front: how requests are taken.
+    """
+
+    def __init__(self, node: Node, most_calls: int, dsn: str, front: Front) -> None:
+        self._node = node
+        self._most_calls = most_calls
+        self._server = Server("database", dsn)
+        # Of its own, so that requests take no connection from the node, and the node none from them.
+        self._pool = Pool(dsn, CONNECTIONS, WAIT_SECONDS, "snk batch")
+        self._front = front
+        self._authority = Authority(front.auth)
+        self._answers = Answers()
+        self._ready = False
+
+    async def run(self, bound: socket.socket, stop: asyncio.Event) -> None:
+        """Work and serve on a bound socket until ``stop`` is set.
+
+        Raises:
+            DatabaseUnfit: the database refuses SNK, or its tables are of another version.
+        """
+        informing = asyncio.create_task(keep_informed(stop, lambda: self._ready, self._health))
+        try:
+            if await self._until_there(stop):
+                await self._work(bound, stop)
+        finally:
+            stop.set()
+            await informing
+            await self._authority.close()
+            await self._pool.close()
+
+    async def _until_there(self, stop: asyncio.Event) -> bool:
+        """Wait for a database that is not there yet; return whether it is."""
+        backoff, reminder = Backoff(), Reminder()
+        while not stop.is_set():
+            try:
+                async with self._server.connect() as connection:
+                    await TABLES.check(connection, self._server.address)
+                    return True
+            except Wait as error:
+                if reminder.due(str(error)):
+                    log.warning("database_unreachable", reason=str(error), effect="the node has not begun")
+                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
+                backoff = backoff.failed()
+        return False
+
+    async def _work(self, bound: socket.socket, stop: asyncio.Event) -> None:
+        front = self._front
+        desk = Desk(self._pool, self._node.hurry)
+        entry = Entry(self._authority, Rates(front.requests_per_second))
+        app = application(desk, entry, docs=front.docs, closed=front.auth.closed)
+        add_pages(app, desk, entry, self._seen)
+        door = None if front.auth.closed else Door(None, front.host)
+        gate = Gate(app, "batch", front.body_bytes_max, door, self._answers)
+        manners = Manners(kept_protocol(front.clients), MOST_HEAD_BYTES, IDLE_SECONDS, GRACE_SECONDS)
+        channel = Channel(self._server, self._pool, self._node.hurry)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve_open(gate, bound, stop, manners))
+            group.create_task(channel.run(stop))
+            group.create_task(self._node.run(stop))
+            self._ready = True
+
+    def _seen(self) -> Seen:
+        return Seen(self._node.name, len(self._node.held), self._most_calls, self._answers)
+
+    def _health(self) -> Health:
+        return Health(f"{len(self._node.held):,} calls under way", progressing=True)
