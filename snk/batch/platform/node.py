@@ -148,7 +148,6 @@ class Node:
             await _either(stop, self.turn, max(0.01, self._poll - 2 * took))
 
     async def _turns(self) -> None:
-        await self._ticking.tick()
         async with self._pool.connection("statement") as connection:
             while await turns.give(connection):  # the turn of a group makes it that of its tasks
                 self.wake.set()
@@ -160,6 +159,8 @@ class Node:
                 changed = await turns.tend(connection, run, self.name)
             if changed is not None and changed not in LIVE:
                 self.hurry()
+        if await self._ticking.tick():  # last: what somebody waits for has its turn before
+            self.hurry()
 
     async def _tell(self, do: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Note in the tables that this node is there, or is not; without a database it works all the same."""
