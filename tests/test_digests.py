@@ -1,5 +1,6 @@
 """The fast way to a digest leads to the same one as the general way."""
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snk.core.canonical import record_digest
-from snk.digests import exact_digest
+from snk.digests import DECODER, exact_digest
 from tests.core.test_canonical import moments, offsets, values
 
 forms = st.sampled_from(["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dt%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"])
@@ -40,6 +41,15 @@ ends = st.sampled_from(
 @given(values)
 def test_the_digest_of_any_record_is_the_same(value: Any) -> None:
     assert exact_digest(value) == record_digest(value)
+
+
+numbers = st.from_regex(r"\A-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?\Z")
+
+
+@settings(max_examples=1000)
+@given(numbers)
+def test_numbers_with_a_fraction_keep_all_their_digits(text: str) -> None:
+    assert exact_digest(DECODER.decode(f"[{text}]")) == record_digest(json.loads(f"[{text}]", parse_float=Decimal))
 
 
 @settings(max_examples=400)

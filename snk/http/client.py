@@ -92,16 +92,20 @@ class Origin(NamedTuple):
 class Client:
     """The connections to one server."""
 
-    def __init__(self, origin: Origin, slots: int, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, origin: Origin, slots: int, headers: Mapping[str, str], most_bytes: int = MOST_ANSWER_BYTES
+    ) -> None:
         """Assign.
 
         Args:
             origin: where it is reached.
             slots: connections at once.
             headers: of every request.
+            most_bytes: of an answer; what follows may not be read.
         """
         host = f"[{origin.host}]" if ":" in origin.host and not origin.host.startswith("[") else origin.host
         self._origin = origin._replace(host=host)
+        self._most_bytes = most_bytes
         self._deadlines = Deadlines()
         self._answered_at = float("-inf")
         self._last = ("", URL())
@@ -149,7 +153,9 @@ class Client:
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         )
         length = answer.content_length
-        body = await (answer.read() if length is not None and length <= MOST_ANSWER_BYTES else _begin(answer))
+        body = await (
+            answer.read() if length is not None and length <= self._most_bytes else _begin(answer, self._most_bytes)
+        )
         self._answered_at = monotonic()
         return Answered(answer.status, answer.headers, body)
 
@@ -182,15 +188,15 @@ def _with_defaults(headers: Mapping[str, str]) -> dict[str, str]:
     return {**{name: value for name, value in _HEADERS.items() if name.lower() not in given}, **headers}
 
 
-async def _begin(answer: aiohttp.ClientResponse) -> bytes:
+async def _begin(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     """The beginning of an answer that may be long."""
-    body = b""
+    body = bytearray()
     try:
-        while not answer.content.at_eof() and len(body) < MOST_ANSWER_BYTES:
+        while not answer.content.at_eof() and len(body) < most_bytes:
             body += await answer.content.read(MOST_ANSWER_BYTES)
     finally:
         answer.close()  # a connection whose answer was read to its end is kept all the same
-    return body
+    return bytes(body)
 
 
 def retry_after(text: str, now: float) -> float:

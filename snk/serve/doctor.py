@@ -7,12 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.finding import Finding
 from snk.db.catalog import as_identifier, server_facts
+from snk.db.relation import Index, indexes_of
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.http.auth.authority import Authority
 from snk.serve.answered import KEYS, exists
 from snk.serve.settings import DatasetSettings, Serve
-from snk.serve.table import Dataset, Index, indexes_of, is_view, look_up, required
+from snk.serve.table import Dataset, is_view, look_up, required
 
 INIT = "Run `snk serve init`"
 KEY_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")

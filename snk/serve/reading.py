@@ -5,11 +5,9 @@ is on exactly one page, whatever is inserted and deleted meanwhile. Keys are com
 knows the order of its collation.
 """
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.canonical import Digest
 from snk.db.functions import interval
-from snk.digests import exact_digest
-from snk.serve.table import TIMESTAMP, Dataset, Typed
+from snk.db.relation import TIMESTAMP, Typed
+from snk.digests import DECODER, exact_digest
+from snk.serve.table import Dataset
 from snk.serve.values import as_text, record_text
 
 PORTION_ROWS = 500
-_DECODER = json.JSONDecoder(parse_float=Decimal)  # json.loads makes one for each text
 CHANGE_SECONDS = 26 * 3600.0
 """No zone's clock was ever changed by more."""
 
@@ -107,7 +105,7 @@ async def read_digest(connection: AsyncConnection, dataset: Dataset, columns: tu
 def add(digest: Digest, records: Sequence[str]) -> None:
     """Add records, each as JSON."""
     for record in records:
-        digest.add(exact_digest(_DECODER.decode(record)))
+        digest.add(exact_digest(DECODER.decode(record)))
 
 
 def within(dataset: Dataset, span: Span) -> list[sa.ColumnElement[bool]]:

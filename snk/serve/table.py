@@ -8,80 +8,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import UserDefinedType
 
 from snk.core.names import quoted, split_name
 from snk.db.catalog import as_identifier
 from snk.db.errors import plain
+from snk.db.relation import ATTRIBUTE, INDEX, TIMESTAMP, TIMESTAMPTZ, Column, Typed, columns_of, oid_of
 from snk.errors import DatabaseUnfit, SettingsError
 from snk.serve.settings import DatasetSettings
 
-TIMESTAMPTZ = "timestamp with time zone"
-TIMESTAMP = "timestamp without time zone"
-
-_ATTRIBUTE = sa.table(
-    "pg_attribute",
-    *(sa.column(name) for name in ("attrelid", "attname", "atttypid", "atttypmod", "attnum", "attnotnull")),
-    *(sa.column(name) for name in ("attisdropped", "atthasdef", "attidentity", "attgenerated")),
-    schema="pg_catalog",
-)
-_TYPE = sa.table("pg_type", *(sa.column(name) for name in ("oid", "typbasetype", "typcategory")), schema="pg_catalog")
 _CONSTRAINT = sa.table(
     "pg_constraint", *(sa.column(name) for name in ("conrelid", "conname", "conkey")), schema="pg_catalog"
 )
-_INDEX = sa.table(
-    "pg_index",
-    *(sa.column(name) for name in ("indexrelid", "indrelid", "indkey", "indnkeyatts")),
-    *(sa.column(name) for name in ("indisunique", "indisvalid", "indpred")),
-    schema="pg_catalog",
-)
 _CLASS = sa.table("pg_class", sa.column("oid"), sa.column("relkind"), schema="pg_catalog")
-
-
-class Typed(UserDefinedType[Any]):
-    """A type of PostgreSQL, by its name; values are never converted by SQLAlchemy or the driver."""
-
-    cache_ok = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_col_spec(self, **_: Any) -> str:
-        """The name."""
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column.
-
-    Attributes:
-        type: as PostgreSQL writes it, such as ``character varying(20)``.
-        base: the type without its modifier; of a domain, the type below it.
-        not_null: whether it is declared NOT NULL, which no column of a view is.
-        filled: whether it has a default or numbers itself, so that an INSERT may leave it out.
-        generated: whether its value is always computed.
-    """
-
-    name: str
-    type: str
-    base: str
-    not_null: bool
-    filled: bool
-    generated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Index:
-    """An index of a whole table that can be used.
-
-    Attributes:
-        columns: its columns in their order; an expression has no name.
-        unique: whether no two rows have the same values there.
-    """
-
-    columns: tuple[str, ...]
-    unique: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,26 +76,10 @@ async def look_up(connection: AsyncConnection, name: str, given: DatasetSettings
 
 
 async def _columns(connection: AsyncConnection, name: str, given: DatasetSettings) -> dict[str, Column]:
-    relation = sa.func.to_regclass(sa.literal(as_identifier(given.table), sa.Text))
-    if (await connection.execute(sa.select(relation.is_(None)))).scalar_one():
+    if (await connection.execute(sa.select(oid_of(as_identifier(given.table)).is_(None)))).scalar_one():
         hint = f"Create it, or fix serve.datasets.{name}.table"
         raise DatabaseUnfit(f"The database has no table {given.table}", hint=hint)
-    a, t = _ATTRIBUTE.c, _TYPE.c
-    plain_type = sa.func.coalesce(sa.func.nullif(t.typbasetype, sa.cast(sa.literal("0", sa.Text), pg.OID)), t.oid)
-    asked = (
-        sa.select(
-            sa.cast(a.attname, sa.Text),
-            sa.func.format_type(a.atttypid, a.atttypmod),
-            sa.func.format_type(plain_type, None),
-            a.attnotnull,
-            sa.or_(a.atthasdef, sa.cast(a.attidentity, sa.Text) != ""),
-            sa.or_(sa.cast(a.attgenerated, sa.Text) != "", sa.cast(a.attidentity, sa.Text) == "a"),
-        )
-        .join_from(_ATTRIBUTE, _TYPE, t.oid == a.atttypid)
-        .where(a.attrelid == sa.cast(relation, pg.OID), a.attnum > 0, sa.not_(a.attisdropped))
-        .order_by(a.attnum)
-    )
-    return {row[0]: Column(*row) for row in await connection.execute(asked)}
+    return await columns_of(connection, given.table)
 
 
 async def _check_time(connection: AsyncConnection, name: str, given: DatasetSettings, time: Column) -> None:
@@ -182,9 +104,9 @@ async def columns_of_constraint(connection: AsyncConnection, table: tuple[str, s
         table: its schema, which may be empty, and its name.
         name: of the constraint or index.
     """
-    relation = _oid(".".join(quoted(part) for part in table if part))
-    index = _oid(".".join(quoted(part) for part in (table[0], name) if part))
-    a, c, i = _ATTRIBUTE.c, _CONSTRAINT.c, _INDEX.c
+    relation = oid_of(".".join(quoted(part) for part in table if part))
+    index = oid_of(".".join(quoted(part) for part in (table[0], name) if part))
+    a, c, i = ATTRIBUTE.c, _CONSTRAINT.c, INDEX.c
     number = pg.ARRAY(sa.SmallInteger)
     of_constraint = sa.select(sa.func.unnest(sa.cast(c.conkey, number))).where(
         c.conrelid == relation, c.conname == name
@@ -198,37 +120,18 @@ async def columns_of_constraint(connection: AsyncConnection, table: tuple[str, s
     return list((await connection.execute(asked)).scalars())
 
 
-def _oid(name: str) -> sa.ColumnElement[int]:
-    return sa.cast(sa.func.to_regclass(sa.literal(name, sa.Text)), pg.OID)
-
-
-async def indexes_of(connection: AsyncConnection, table: str) -> list[Index]:
-    """The indexes of a table."""
-    a, i = _ATTRIBUTE.c, _INDEX.c
-    relation = _oid(as_identifier(table))
-    named = sa.select(a.attnum, sa.cast(a.attname, sa.Text)).where(a.attrelid == relation)
-    names: dict[int, str] = {row[0]: row[1] for row in await connection.execute(named)}
-    asked = sa.select(sa.cast(i.indkey, sa.Text), i.indnkeyatts, i.indisunique).where(
-        i.indrelid == relation, i.indisvalid, i.indpred.is_(None)
-    )
-    return [
-        Index(tuple(names.get(int(number), "") for number in key.split()[:count]), unique)
-        for key, count, unique in await connection.execute(asked)
-    ]
-
-
 async def is_view(connection: AsyncConnection, table: str) -> bool:
     """Whether a table is a view."""
     c = _CLASS.c
-    kind = sa.select(sa.cast(c.relkind, sa.Text)).where(c.oid == _oid(as_identifier(table)))
+    kind = sa.select(sa.cast(c.relkind, sa.Text)).where(c.oid == oid_of(as_identifier(table)))
     return (await connection.execute(kind)).scalar_one() in ("v", "m")
 
 
 async def required(connection: AsyncConnection, table: str) -> list[str]:
     """The columns of a table that every new row must be given."""
-    a = _ATTRIBUTE.c
+    a = ATTRIBUTE.c
     asked = sa.select(sa.cast(a.attname, sa.Text)).where(
-        a.attrelid == _oid(as_identifier(table)),
+        a.attrelid == oid_of(as_identifier(table)),
         a.attnum > 0,
         a.attnotnull,
         sa.not_(sa.or_(a.attisdropped, a.atthasdef, sa.cast(a.attidentity, sa.Text) != "")),

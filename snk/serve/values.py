@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from snk.serve.table import TIMESTAMP, TIMESTAMPTZ, Column, Dataset
+from snk.db.relation import TIMESTAMP, TIMESTAMPTZ, Column, in_json
+from snk.serve.table import Dataset
 
 INTEGERS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
 NUMBERS = (*INTEGERS, "numeric", "real", "double precision")
@@ -17,34 +18,16 @@ PLAIN = (*NUMBERS, *TEXTS, "boolean", "jsonb", "time without time zone", "time w
 COMPARABLE = (*NUMBERS, "uuid", "date", "bytea", "boolean", "jsonb", TIMESTAMP, TIMESTAMPTZ)
 """Types whose values are the same exactly if `=` says so; values of all others are compared as texts."""
 
-_FORM = 'YYYY-MM-DD"T"HH24:MI:SS.US'
-_FIRST, _LAST = "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"
-
 
 def as_text(value: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
     """A value as PostgreSQL writes it."""
     return sa.cast(value, sa.Text)
 
 
-def as_json(dataset: Dataset, name: str) -> sa.ColumnElement[Any]:
-    """A column, as row_to_json is to write it.
-
-    Times have six digits after the second. Those that the form cannot express, such as ``infinity`` and years before 1,
-    are written as PostgreSQL writes them.
-    """
-    column, base = dataset.column(name), dataset.columns[name].base
-    if base not in (TIMESTAMP, TIMESTAMPTZ):
-        return column
-    first, last = (sa.cast(sa.literal(text, sa.Text), sa.TIMESTAMP) for text in (_FIRST, _LAST))
-    utc = sa.func.timezone("UTC", column) if base == TIMESTAMPTZ else column
-    form = _FORM + ('"Z"' if base == TIMESTAMPTZ else "")
-    return sa.case((utc.between(first, last), sa.func.to_char(utc, form)), else_=as_text(column))
-
-
 def record_text(dataset: Dataset, columns: tuple[str, ...]) -> tuple[sa.ColumnElement[str], sa.FromClause]:
     """A record as the text of a JSON object in one line, and what to select it from."""
     record = (
-        sa.select(*(as_json(dataset, name).label(name) for name in columns))
+        sa.select(*(in_json(dataset.column(name), dataset.columns[name].base).label(name) for name in columns))
         .correlate(dataset.table)
         .lateral("snk_record")
     )
