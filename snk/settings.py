@@ -59,20 +59,21 @@ def config_path(given: Path | None = None) -> Path:
     return given or Path(os.environ.get(CONFIG_NAME) or CONFIG)
 
 
-def read_table(name: str, model: type[T], given: Path | None = None) -> T:
+def read_table(name: str, model: type[T], given: Path | None = None, *, page: str = "") -> T:
     """Read one table of the file; the tables of other systems are theirs.
 
     Args:
-        name: the table's name, which is also that of the page that describes it.
+        name: the table's name.
         model: what it may hold.
         given: the file that is named on the command line.
+        page: the page in docs/ that describes it; the table's name if it is empty.
 
     Raises:
         SettingsError: names each wrong setting, its value unless it is a secret, and what is right.
     """
-    path = config_path(given)
+    path, page = config_path(given), f"docs/{page or name}.md"
     if not path.is_file() or not os.access(path, os.R_OK):
-        hint = f"Create it with a table [{name}], or name another by --config or {CONFIG_NAME}; see docs/{name}.md"
+        hint = f"Create it with a table [{name}], or name another by --config or {CONFIG_NAME}; see {page}"
         raise SettingsError(f"There is no readable file {str(path)!r}", hint=hint)
     try:
         table = getattr(_file(path, name, model)(), name)
@@ -81,7 +82,7 @@ def read_table(name: str, model: type[T], given: Path | None = None) -> T:
     except ValidationError as error:
         raise SettingsError(f"{path}: " + "; ".join(_explain(error, name, model))) from None
     if table is None:
-        raise SettingsError(f"{path} has no table [{name}]", hint=f"See docs/{name}.md for the least it needs")
+        raise SettingsError(f"{path} has no table [{name}]", hint=f"See {page} for the least it needs")
     assert isinstance(table, model)  # noqa: S101 - the model says so
     return table
 

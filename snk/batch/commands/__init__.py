@@ -16,5 +16,6 @@ COMMANDS = {
     "resume": "snk.batch.commands.resume",
     "token": "snk.batch.commands.token",
     "keys": "snk.batch.commands.keys",
+    "consumer": "snk.batch.commands.consumer.group",
 }
 """Maps each command to its module; the command is the function of the same name in it, or `group` if it has some."""

@@ -50,17 +50,18 @@ class Published(NamedTuple):
 class KeyFolder:
     """The keys in a folder."""
 
-    def __init__(self, folder: Path, algorithm: Literal["ES256", "Ed25519"], service: str) -> None:
+    def __init__(self, folder: Path, algorithm: Literal["ES256", "Ed25519"], service: str, command: str = "") -> None:
         """Assign.
 
         Args:
             folder: where they are, or will be.
             algorithm: of new ones.
-            service: whose they are, as in ``snk SERVICE keys rotate`` and in ``SERVICE.auth.keys``.
+            service: whose they are, as in ``SERVICE.auth.keys``.
+            command: what it is called by; ``snk SERVICE`` if it is empty.
         """
         self._folder = folder
         self._setting = f"{service}.auth.keys"
-        self._command = f"`snk {service} keys rotate`"
+        self._command = f"`{command or f'snk {service}'} keys rotate`"
         self._algorithm: Literal["ES256", "Ed25519"] = algorithm
 
     def signing(self) -> SigningKey:

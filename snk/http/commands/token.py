@@ -18,13 +18,15 @@ from snk.options import Config
 Load = Callable[[Path | None], AuthSettings]
 
 
-def token_command(service: str, load: Load) -> Callable[..., None]:
+def token_command(service: str, load: Load, command: str = "") -> Callable[..., None]:
     """The command that mints tokens of a service.
 
     Args:
-        service: its name, as in ``snk SERVICE token``.
+        service: its name, as in ``SERVICE.auth.keys``.
         load: reads who may use it from the file of settings.
+        command: what it is called by; ``snk SERVICE`` if it is empty.
     """
+    command = command or f"snk {service}"
 
     def token(
         *,
@@ -35,7 +37,7 @@ def token_command(service: str, load: Load) -> Callable[..., None]:
         seconds: Annotated[int, typer.Option(help=f"How long it is valid; {TOKEN_SECONDS} at most.")] = TOKEN_SECONDS,
         config: Config = None,
     ) -> None:
-        print(minted(service, load(config), Wanted(scope, subject, seconds), time.time()))
+        print(minted(service, load(config), Wanted(scope, subject, seconds), time.time(), command))
 
     token.__doc__ = f"Print a JWT that the service accepts, signed with the newest key of {service}.auth.keys."
     return token
@@ -55,7 +57,7 @@ class Wanted(NamedTuple):
     seconds: int = TOKEN_SECONDS
 
 
-def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float) -> str:
+def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float, command: str = "") -> str:
     """A JWT of a service's own issuer.
 
     Args:
@@ -63,12 +65,14 @@ def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float) -> str:
         auth: its settings.
         wanted: what it says.
         now: the time in seconds since 1970.
+        command: what the service is called by; ``snk SERVICE`` if it is empty.
 
     Raises:
         SettingsError: a value would be refused by the service, or there is no key.
     """
+    command = command or f"snk {service}"
     if not auth.keys:
-        hint = f"Set it to a folder, such as /etc/snk/keys, and run `snk {service} keys rotate`"
+        hint = f"Set it to a folder, such as /etc/snk/keys, and run `{command} keys rotate`"
         raise SettingsError(f"{service}.auth.keys is not set, so there is no key that signs", hint=hint)
     scopes, subject, seconds = wanted
     if not 1 <= seconds <= TOKEN_SECONDS:
@@ -79,4 +83,4 @@ def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float) -> str:
         if not re.fullmatch(SCOPE, scope):
             raise SettingsError(f"--scope is {scope!r}", hint="Write one name, such as records:read; repeat the option")
     claims = {"iss": auth.issuer, "aud": auth.audience, "sub": subject, "scope": " ".join(scopes)}
-    return folder_of(service, auth).signing().mint(claims, now, seconds)
+    return folder_of(service, auth, command).signing().mint(claims, now, seconds)

@@ -1,0 +1,66 @@
+"""Who works on a run: one consumer at a time, for as long as it says so again and again.
+
+To take hold of a run raises its ``attempt``, and writes that into its files, too. Whoever worked on it before finds
+that its files are of another attempt, and changes nothing any more; so it does not matter when it notices.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.consumer.tables import FILE, NOW, RUN
+from snk.db.functions import interval
+from snk.errors import SnkError
+
+
+class Overtaken(SnkError):  # noqa: N818 - the caller stops, and nothing is wrong
+    """Another consumer works on the run, or it was begun again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A run that this consumer works on.
+
+    Attributes:
+        attempt: what every change has to say.
+    """
+
+    run: int
+    attempt: int
+
+
+async def take_hold(connection: AsyncConnection, run: int, holder: str, seconds: float) -> Hold | None:
+    """Take hold of a run that is locked; None if somebody works on it."""
+    free = sa.or_(RUN.c.working_until.is_(None), RUN.c.working_until <= NOW)
+    values = {"attempt": RUN.c.attempt + 1, "holder": holder, "working_until": NOW + interval(seconds)}
+    taken = sa.update(RUN).where(RUN.c.id == run, free).values(values).returning(RUN.c.attempt)
+    attempt = (await connection.execute(taken)).scalar_one_or_none()
+    if attempt is None:
+        return None
+    await connection.execute(sa.update(FILE).where(FILE.c.run == run).values(attempt=attempt))
+    return Hold(run, attempt)
+
+
+async def renew(connection: AsyncConnection, holds: list[Hold], seconds: float) -> set[int]:
+    """Hold runs for longer; return those that are held still."""
+    mine = sa.tuple_(RUN.c.id, RUN.c.attempt).in_([(each.run, each.attempt) for each in holds])
+    longer = sa.update(RUN).where(mine).values(working_until=NOW + interval(seconds)).returning(RUN.c.id)
+    return set((await connection.execute(longer)).scalars())
+
+
+async def release(connection: AsyncConnection, hold: Hold) -> None:
+    """Let go of a run, so that whoever is called next takes it up."""
+    mine = sa.and_(RUN.c.id == hold.run, RUN.c.attempt == hold.attempt)
+    await connection.execute(sa.update(RUN).where(mine).values(working_until=None, holder=None))
+
+
+async def lock(connection: AsyncConnection, hold: Hold) -> None:
+    """Lock a run until the transaction ends.
+
+    Raises:
+        Overtaken: it is not held any more.
+    """
+    asked = sa.select(RUN.c.id).where(RUN.c.id == hold.run, RUN.c.attempt == hold.attempt).with_for_update()
+    if (await connection.execute(asked)).scalar_one_or_none() is None:
+        raise Overtaken(f"run {hold.run} is worked on by others")

@@ -1,0 +1,22 @@
+"""What a consumer's tables tell of its runs, for people."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.consumer.reporting import TOLD
+from snk.batch.consumer.tables import FILE, OUTBOX, RUN
+
+
+async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
+    """The newest runs, newest first, with their files."""
+    columns = (RUN.c.id, RUN.c.task, RUN.c.state, RUN.c.reason, RUN.c.fence, RUN.c.holder)
+    unsent = sa.exists().where(OUTBOX.c.run == RUN.c.id).correlate(RUN).label("unsent")
+    asked = sa.select(*columns, unsent).order_by(RUN.c.id.desc()).limit(limit)
+    found = [{**row, "files": []} for row in (await connection.execute(asked)).mappings()]
+    by_id = {each["id"]: each for each in found}
+    files = sa.select(FILE.c.run, FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run.in_(list(by_id)))
+    for row in (await connection.execute(files.order_by(FILE.c.run, FILE.c.name))).mappings():
+        by_id[row["run"]]["files"].append({name: row[name] for name in ("name", *TOLD)})
+    return found

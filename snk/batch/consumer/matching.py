@@ -1,0 +1,119 @@
+"""Compares what was loaded with what the provider has: by counts, and by digests if the records are those of a time.
+
+What the target holds for the keys that were loaded is read again, after it was merged. So a trigger that changes
+values, another writer, and a defect of this program are all found. If records were rejected, the provider's digest is
+compared with that of all records that came, and the target with those of them that are valid.
+"""
+
+from typing import Any, NamedTuple
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.consumer.executor import Reconciled
+from snk.batch.consumer.failing import Again, FileFailed
+from snk.batch.consumer.options import Span
+from snk.batch.consumer.provider import Provider
+from snk.batch.consumer.tables import REJECTED, STAGED
+from snk.batch.consumer.target import Target
+from snk.batch.consumer.work import Progress, Work
+from snk.core.canonical import Digest
+from snk.db.relation import in_json
+from snk.digests import DECODER, exact_digest
+
+PORTION_ROWS = 1000
+MOST_ROUNDS = 3
+"""So often a file is loaded whose records change meanwhile."""
+
+
+class Told(NamedTuple):
+    """How many records a provider has, and their digest."""
+
+    records: int
+    digest: str
+
+
+async def match(work: Work, provider: Provider, target: Target, span: Span | None) -> Reconciled:
+    """Compare.
+
+    Raises:
+        Again: the provider's records are not those that came, and may be if they are loaded once more.
+    """
+    told = await _told(provider, target, span) if span else None
+    if told:
+        async with work.step() as step:
+            await step.note(expected=told.records)
+    done = work.progress
+    async with work.snapshot() as connection:
+        held = await _digest(connection, _held(target, work.id), whole=told is not None)
+        wrong = _miscounted(done, held.count)
+        if wrong or told is None:
+            return Reconciled(equal=not wrong, reason=wrong)
+        if told == (done.received, held.hex) and not done.rejected:
+            return Reconciled(equal=True, digest=told.digest)
+        valid = await _digest(connection, _came(target, work.id, rejected=False))
+        came = await _digest(connection, _came(target, work.id, rejected=True))
+    came.merge(valid)
+    if told != (came.count, came.hex):
+        return _changed(work, told, came)
+    if held != valid:
+        words = f"digest {held.hex}, the records that came have {valid.hex}"
+        return Reconciled(equal=False, reason=f"the target holds others than the provider sent: {words}")
+    return Reconciled(equal=True, reason=f"{done.rejected} records were rejected", digest=told.digest)
+
+
+def _miscounted(done: Progress, held: int) -> str:
+    """How the counts on this side contradict each other; empty if they do not."""
+    received, applied, rejected = done.received or 0, done.applied or 0, done.rejected or 0
+    if received == applied + rejected and held == applied:
+        return ""
+    return f"received {received}, rejected {rejected}, applied {applied}, and the target holds {held} of them"
+
+
+def _changed(work: Work, told: Told, came: Digest) -> Reconciled:
+    words = f"the provider has {told.records} records, digest {told.digest}; {came.count} came, digest {came.hex}"
+    if work.progress.rounds < MOST_ROUNDS:
+        raise Again(words)
+    return Reconciled(equal=False, reason=f"{words}; it was loaded {MOST_ROUNDS} times")
+
+
+async def _told(provider: Provider, target: Target, span: Span) -> Told:
+    body = await provider.get({**span.query, "columns": ",".join(target.columns)}, "digest")
+    try:
+        document = orjson.loads(body)
+        return Told(int(document["count"]), f"{int(document['digest'], 16):032x}")
+    except (ValueError, TypeError, KeyError):
+        shown = body[:80].decode("utf-8", "backslashreplace")
+        raise FileFailed(f"the provider's answer is no digest: {shown!r}", hint="See docs/serve.md") from None
+
+
+def _held(target: Target, file: int) -> sa.Select[Any]:
+    """The target's rows of the records that were merged."""
+    same = [target.table.c[name] == target.value(STAGED.c.record, name) for name in target.key]
+    row = sa.select(*(in_json(target.table.c[name], each.base).label(name) for name, each in target.columns.items()))
+    lateral = row.correlate(target.table).lateral("snk_record")
+    record = sa.cast(sa.func.row_to_json(lateral.table_valued()), sa.Text)
+    joined = sa.join(STAGED, target.table, sa.and_(*same)).join(lateral, sa.true())
+    return sa.select(record).select_from(joined).where(STAGED.c.file == file)
+
+
+def _came(target: Target, file: int, *, rejected: bool) -> sa.Select[Any]:
+    """The records that came, with the columns that are loaded."""
+    table = REJECTED if rejected else STAGED
+    members = [part for name in target.columns for part in (sa.literal(name, sa.Text), table.c.record[name])]
+    record = sa.func.jsonb_build_object(*members)
+    return sa.select(sa.cast(record, sa.Text)).where(table.c.file == file)
+
+
+async def _digest(connection: AsyncConnection, asked: sa.Select[Any], *, whole: bool = True) -> Digest:
+    """Count and digest of records, which are read in portions; only the count if not ``whole``."""
+    digest = Digest()
+    if not whole:
+        counted = sa.select(sa.func.count()).select_from(asked.subquery())
+        return Digest((await connection.execute(counted)).scalar_one())
+    result = await connection.stream(asked, execution_options={"yield_per": PORTION_ROWS})
+    async for portion in result.scalars().partitions():
+        for record in portion:
+            digest.add(exact_digest(DECODER.decode(record)))
+    return digest

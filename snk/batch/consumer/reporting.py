@@ -1,0 +1,49 @@
+"""What a consumer reports of a run: the answer to a call, and what is sent to the platform when something has ended."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
+from snk.batch.state import LIVE, State, of_files
+from snk.batch.wire import MOST_REASON, FileTold, Told
+
+TOLD = ("state", "expected", "received", "applied", "rejected", "digest", "reason")
+
+
+async def report(connection: AsyncConnection, run: int) -> Told:
+    """How far a run is. One that no file has begun is under way all the same."""
+    row = (await connection.execute(sa.select(RUN.c.fence, RUN.c.state, RUN.c.reason).where(RUN.c.id == run))).one()
+    asked = sa.select(FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run == run).order_by(FILE.c.name)
+    files = {each["name"]: _told(each) for each in (await connection.execute(asked)).mappings()}
+    state = State.RUNNING if row.state in LIVE else State(row.state)
+    return Told.model_validate({"fence": row.fence, "state": state, "reason": row.reason, "files": files})
+
+
+def _told(row: sa.RowMapping) -> FileTold:
+    return FileTold.model_validate({name: row[name] for name in TOLD} | {"reason": row["reason"][:MOST_REASON]})
+
+
+async def settle(connection: AsyncConnection, run: int) -> Told:
+    """Note what follows from the states of its files for a run that is locked, and put the report into the outbox."""
+    asked = sa.select(FILE.c.name, FILE.c.state, FILE.c.reason).where(FILE.c.run == run).order_by(FILE.c.name)
+    files = list(await connection.execute(asked))
+    state = of_files([State(each.state) for each in files])
+    if state not in LIVE:
+        failed = [f"{each.name}: {each.reason}" for each in files if each.state != State.COMPLETED]
+        ended = {"state": state, "reason": "; ".join(failed)[:MOST_REASON], "ended_at": NOW}
+        free = {"working_until": None, "holder": None}
+        await connection.execute(sa.update(RUN).where(RUN.c.id == run).values({**ended, **free}))
+    told = await report(connection, run)
+    await _post(connection, run, told)
+    return told
+
+
+async def _post(connection: AsyncConnection, run: int, told: Told) -> None:
+    """Put a report into the outbox, in the place of an older one of this run."""
+    given = told.model_dump(mode="json")
+    callback = sa.select(RUN.c.id, RUN.c.callback, sa.literal(given, pg.JSONB)).where(RUN.c.id == run)
+    insert = pg.insert(OUTBOX).from_select(["run", "callback", "report"], callback.where(RUN.c.callback != ""))
+    newer: dict[str, sa.ColumnElement[object]] = {name: insert.excluded[name] for name in ("callback", "report")}
+    newer |= {"version": OUTBOX.c.version + 1, "tries": sa.literal(0), "reason": sa.literal(""), "due_at": NOW}
+    await connection.execute(insert.on_conflict_do_update(index_elements=[OUTBOX.c.run], set_=newer))

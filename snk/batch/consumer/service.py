@@ -1,0 +1,140 @@
+"""The consumer as a service: answers calls, works on runs and sends reports, until it is told to stop."""
+
+import asyncio
+import os
+import random
+import socket
+
+import structlog
+
+from snk.batch.consumer.application import Doors, Status, application
+from snk.batch.consumer.outbox import Outbox
+from snk.batch.consumer.provider import Providers
+from snk.batch.consumer.settings import Consumer
+from snk.batch.consumer.tables import TABLES
+from snk.batch.consumer.taking import take
+from snk.batch.consumer.workers import Workers
+from snk.batch.wire import Call, Told
+from snk.core.backoff import Backoff
+from snk.db.catalog import server_facts
+from snk.db.pool import Pool
+from snk.errors import DatabaseUnfit, Wait
+from snk.http.api.counts import Answers
+from snk.http.api.entry import Entry, Rates
+from snk.http.api.gate import MOST_HEAD_BYTES, Gate
+from snk.http.api.protocol import IDLE_SECONDS, kept_protocol
+from snk.http.auth.authority import Authority
+from snk.http.auth.credentials import Credentials
+from snk.http.guard import Door
+from snk.http.notify import Health, keep_informed
+from snk.http.service import Manners, serve_open
+from snk.log import Reminder
+from snk.pause import pause
+
+WAIT_SECONDS = 30.0
+GRACE_SECONDS = 1
+LET_GO_SECONDS = 2.0
+MOST_BODY_BYTES = 4 * 2**20
+CLIENTS = 200
+LEAST_SERVER = 160000
+"""PostgreSQL 16 is the first that says whether a text is valid for a type."""
+
+log = structlog.get_logger()
+
+
+class Service:
+    """The service.
+
+    Args:
+        settings: the table ``[consumer]``.
+    """
+
+    def __init__(self, settings: Consumer) -> None:
+        self._settings = settings
+        self._holder = f"{socket.gethostname()}-{os.getpid()}"
+        self._pool = Pool(settings.dsn, settings.connections, WAIT_SECONDS, "snk batch consumer")
+        self._providers = Providers(settings.credentials)
+        self._workers = Workers(
+            self._pool,
+            self._providers,
+            files_at_once=settings.files_at_once,
+            page_rows=settings.page_rows,
+            lease_seconds=settings.lease_seconds,
+        )
+        self._outbox = Outbox(self._pool, Credentials(settings.for_platform))
+        self._answers = Answers()
+        self._ready = False
+
+    async def run(self, bound: socket.socket, stop: asyncio.Event) -> None:
+        """Serve on a bound socket until ``stop`` is set.
+
+        Raises:
+            Stop: the tables are missing, or the server is too old.
+        """
+        authority = Authority(self._settings.auth)
+        informing = asyncio.create_task(keep_informed(stop, lambda: self._ready, self._health))
+        try:
+            if await self._reach(stop):
+                await self._serve(authority, bound, stop)
+        finally:
+            stop.set()
+            await informing
+            await self._let_go()
+            await authority.close()
+            await self._providers.close()
+            await self._pool.close()
+
+    async def _reach(self, stop: asyncio.Event) -> bool:
+        """Wait for a database that is not there yet; whether it is there now."""
+        backoff, reminder = Backoff(), Reminder()
+        while not stop.is_set():
+            try:
+                async with self._pool.connection("statement") as connection:
+                    await TABLES.check(connection, self._pool.address)
+                    facts = await server_facts(connection)
+                if facts.number < LEAST_SERVER:
+                    raise DatabaseUnfit(f"{self._pool.address} is PostgreSQL {facts.version}", hint="Use 16 or newer")
+            except Wait as error:
+                if reminder.due(str(error)):
+                    log.warning("database_unreachable", reason=str(error), effect="no call is taken yet")
+                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
+                backoff = backoff.failed()
+            else:
+                return True
+        return False
+
+    async def _serve(self, authority: Authority, bound: socket.socket, stop: asyncio.Event) -> None:
+        settings = self._settings
+        doors = Doors(self._take, self._pool.answers, self._status)
+        app = application(Entry(authority, Rates(0.0)), doors, closed=settings.auth.closed)
+        door = None if settings.auth.closed else Door(None, settings.host)
+        gate = Gate(app, "consumer", MOST_BODY_BYTES, door, self._answers)
+        manners = Manners(kept_protocol(CLIENTS), MOST_HEAD_BYTES, IDLE_SECONDS, GRACE_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._workers.renew(stop))
+            sending = group.create_task(self._outbox.run(stop))
+            self._ready = True
+            await serve_open(gate, bound, stop, manners)
+            sending.cancel()
+
+    async def _take(self, call: Call) -> Told:
+        async with self._pool.begin() as connection:
+            taken = await take(connection, call, self._holder, self._settings.lease_seconds)
+        if taken.hold:
+            log.info("run_taken", run=call.run, task=call.task, fence=call.fence)
+            self._workers.begin(taken.hold)
+        return taken.told
+
+    async def _let_go(self) -> None:
+        try:
+            async with asyncio.timeout(LET_GO_SECONDS):
+                await self._workers.close()
+        except TimeoutError:
+            log.warning("runs_not_released", effect="they are free when their leases end")
+
+    def _status(self) -> Status:
+        ended = {str(state): count for state, count in sorted(self._workers.ended.items())}
+        return Status(self._answers, self._workers.runs, ended, self._outbox.sent, self._outbox.given_up)
+
+    def _health(self) -> Health:
+        return Health(f"{len(self._workers.runs)} runs, {sum(self._workers.ended.values()):,} files", progressing=True)

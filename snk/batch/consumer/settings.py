@@ -1,0 +1,89 @@
+"""The settings of a consumer: the table ``[consumer]`` of the file of settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from snk.http.auth.credentials import AuthTable
+from snk.http.auth.keys import SIGNING
+from snk.http.auth.settings import AuthSettings, Plain
+from snk.settings import Secret, SettingsTable, read_table
+from snk.urls import check_files, check_postgres_url
+
+CREDENTIALS = r"^[a-z][a-z0-9_-]{0,62}$"
+NAME = "snk-consumer"
+PLATFORM, PROVIDER = "platform", "provider"
+"""Credentials that are used where a file names none."""
+
+
+class Auth(AuthSettings):
+    """Who may call the consumer: the table ``[consumer.auth]``."""
+
+    audience: Plain = NAME
+    issuer: Plain = NAME
+
+
+class Consumer(SettingsTable):
+    """The table ``[consumer]``.
+
+    Attributes:
+        database: PostgreSQL URL: of the consumer's own tables, and of the tables that records are loaded into.
+        connections: to it.
+        files_at_once: how many files of one run are loaded side by side.
+        page_rows: how many records are asked for at once, unless a file's options say otherwise.
+        lease_seconds: after which another consumer may take over the runs of one that died.
+        auth: who may call it.
+        credentials: by which providers and the platform know it.
+    """
+
+    database: Secret
+    host: str = "127.0.0.1"
+    port: int = Field(8095, ge=0, le=65535)
+    connections: int = Field(10, ge=2, le=1000)
+    files_at_once: int = Field(5, ge=1, le=100)
+    page_rows: int = Field(5000, ge=1, le=1_000_000)
+    lease_seconds: float = Field(15.0, ge=1, le=3600)
+    auth: Auth = Auth()
+    credentials: dict[Annotated[str, Field(pattern=CREDENTIALS)], AuthTable] = Field(default_factory=dict)
+
+    @property
+    def dsn(self) -> str:
+        """The PostgreSQL URL, with its password."""
+        return self.database.get_secret_value()
+
+    @property
+    def for_platform(self) -> AuthTable:
+        """What is sent with reports: the credentials ``platform``; otherwise tokens of its own keys, if it has some."""
+        if PLATFORM in self.credentials:
+            return self.credentials[PLATFORM]
+        if not self.auth.keys:
+            return AuthTable()
+        return AuthTable(
+            jwt_key=str(Path(self.auth.keys) / SIGNING),
+            algorithm=self.auth.algorithm,
+            issuer=self.auth.issuer,
+            audience="snk-batch",
+            subject=NAME,
+            scope="runs:report",
+        )
+
+
+def load_settings(given: Path | None = None) -> Consumer:
+    """Read the settings.
+
+    Args:
+        given: the file that is named on the command line.
+
+    Raises:
+        SettingsError: names each wrong setting, its value unless it is a secret, and what is right.
+    """
+    settings = read_table("consumer", Consumer, given, page="batch")
+    check_postgres_url("consumer.database", settings.dsn)
+    check_files("consumer.database", settings.dsn)
+    return settings
+
+
+def load_auth(given: Path | None = None) -> AuthSettings:
+    """Who may call the consumer; see `load_settings`."""
+    return load_settings(given).auth

@@ -1,0 +1,105 @@
+"""Takes a call of the platform: notes its run the first time, begins again what is run again, and reports.
+
+A call locks its run, so of two that come at once, on whichever consumers, one is first. It also finds out whether
+anybody works on the run. If nobody does, whoever answers the call takes up the work where it stands.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.consumer.holding import Hold, take_hold
+from snk.batch.consumer.reporting import report, settle
+from snk.batch.consumer.tables import FILE, OUTBOX, RUN
+from snk.batch.consumer.work import forget_records
+from snk.batch.state import LIVE, State
+from snk.batch.wire import Call, Told
+from snk.errors import Stop
+
+
+class Refused(Stop):
+    """A call may not be answered with a report.
+
+    Attributes:
+        stale: whether a call of a later fence has come before; otherwise the run is that of another task.
+    """
+
+    def __init__(self, message: str, *, stale: bool) -> None:
+        super().__init__(message)
+        self.stale = stale
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A call that was taken.
+
+    Attributes:
+        told: the answer.
+        hold: on the run, if nobody worked on it; None if somebody does, or there is nothing to do.
+    """
+
+    told: Told
+    hold: Hold | None
+
+
+async def take(connection: AsyncConnection, call: Call, holder: str, lease_seconds: float) -> Taken:
+    """Take a call, in a transaction.
+
+    Args:
+        connection: in a transaction.
+        call: what the platform asks.
+        holder: the consumer that would work on it.
+        lease_seconds: for how long it would, unless that is prolonged.
+
+    Raises:
+        Refused: why the call is not answered.
+    """
+    new = await _note(connection, call)
+    columns = (RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
+    row = (await connection.execute(sa.select(*columns).where(RUN.c.id == call.run).with_for_update())).one()
+    if row.task != call.task:
+        raise Refused(f"Run {call.run} is one of the task {row.task!r}, not {call.task!r}", stale=False)
+    if call.fence < row.fence:
+        raise Refused(f"The fence is {call.fence}, and {row.fence} has been seen", stale=True)
+    seen = {"fence": call.fence, "callback": call.callback}
+    await connection.execute(sa.update(RUN).where(RUN.c.id == call.run).values(seen))
+    if new:
+        await _add(connection, call)
+        if not call.files:
+            return Taken(await settle(connection, call.run), None)
+    elif call.since > row.since:
+        await _begin_again(connection, call)
+    elif row.state not in LIVE:
+        return Taken(await report(connection, call.run), None)
+    hold = await take_hold(connection, call.run, holder, lease_seconds)
+    return Taken(await report(connection, call.run), hold)
+
+
+async def _note(connection: AsyncConnection, call: Call) -> bool:
+    """Note a run; whether it is a new one."""
+    values = {"id": call.run, "payload": dict(call.payload), "callback": call.callback, "state": State.RUNNING}
+    values |= {"task": call.task, "fence": call.fence, "since": call.since}
+    insert = pg.insert(RUN).values(values).on_conflict_do_nothing(index_elements=[RUN.c.id])
+    return bool((await connection.execute(insert)).rowcount)
+
+
+async def _add(connection: AsyncConnection, call: Call) -> None:
+    rows = [
+        {"run": call.run, "name": name, "definition": file.model_dump(mode="json")} for name, file in call.files.items()
+    ]
+    if rows:
+        await connection.execute(sa.insert(FILE), rows)
+
+
+async def _begin_again(connection: AsyncConnection, call: Call) -> None:
+    """Forget what became of the files of a call; whoever works on the run is overtaken."""
+    mine = sa.and_(FILE.c.run == call.run, FILE.c.name.in_(list(call.files)))
+    await forget_records(connection, list((await connection.execute(sa.select(FILE.c.id).where(mine))).scalars()))
+    await connection.execute(sa.delete(FILE).where(mine))
+    await _add(connection, call)
+    await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.run == call.run))
+    free = {"working_until": None, "holder": None, "ended_at": None}
+    values = {"since": call.since, "state": State.RUNNING, "reason": "", "payload": dict(call.payload), **free}
+    await connection.execute(sa.update(RUN).where(RUN.c.id == call.run).values(values))

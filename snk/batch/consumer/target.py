@@ -1,0 +1,75 @@
+"""The table that records are merged into, and the SQL of a record's values as its columns have them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.batch.consumer.failing import FileFailed
+from snk.batch.consumer.options import Options, Rule
+from snk.core.names import split_name
+from snk.db.relation import Column, Typed, columns_of, indexes_of
+
+DOCUMENTS = ("json", "jsonb")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A table.
+
+    Attributes:
+        table: as SQLAlchemy knows it: with the columns that are loaded only.
+        columns: these, by name.
+        key: the columns by which records are merged.
+        rules: which values are valid, by column.
+    """
+
+    table: sa.TableClause
+    columns: Mapping[str, Column]
+    key: tuple[str, ...]
+    rules: Mapping[str, Rule]
+
+    def text(self, record: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[str]:
+        """What a record, as JSONB, has for a column, as a text that the type reads; null if it is null or missing."""
+        if self.columns[name].base in DOCUMENTS:
+            value = sa.cast(record, pg.JSONB)[name]
+            return sa.cast(sa.func.nullif(value, sa.cast(sa.literal("null", sa.Text), pg.JSONB)), sa.Text)
+        return sa.func.jsonb_extract_path_text(record, sa.literal(name, sa.Text), type_=sa.Text)
+
+    def value(self, record: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[Any]:
+        """The same as a value of the column's type."""
+        return sa.cast(self.text(record, name), Typed(self.columns[name].type))
+
+    def required(self, name: str) -> bool:
+        """Whether a column may not be null."""
+        return name in self.key or self.rules[name].required or self.columns[name].not_null
+
+
+async def look_up(connection: AsyncConnection, options: Options) -> Target:
+    """The target.
+
+    Raises:
+        FileFailed: there is no such table, column or key, or records cannot be loaded into it.
+    """
+    there = await columns_of(connection, options.target)
+    if not there:
+        raise FileFailed(f"options.target is {options.target!r}, and the consumer's database has no such table")
+    for name in options.columns:
+        if name not in there:
+            hint = f"It has {', '.join(there)}"
+            raise FileFailed(f"options.columns has {name!r}, and {options.target} has no such column", hint=hint)
+        if there[name].type.endswith("[]") or there[name].generated:
+            what = "is computed" if there[name].generated else f"is {there[name].type}"
+            raise FileFailed(f"options.columns has {name!r}, which {what}: such columns cannot be loaded")
+    indexes = await indexes_of(connection, options.target)
+    if not any(each.unique and set(each.columns) == set(options.key) for each in indexes):
+        hint = f"Add a primary key or a unique index of {', '.join(options.key)}"
+        raise FileFailed(f"{options.target} has no unique index of exactly the columns of options.key", hint=hint)
+    *schema, table = split_name(options.target)
+    columns = {name: there[name] for name in options.columns}
+    typed = (sa.column(name, Typed(each.type)) for name, each in columns.items())
+    made = sa.table(table, *typed, schema=schema[0] if schema else None)
+    return Target(made, columns, options.key, options.columns)

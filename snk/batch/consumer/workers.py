@@ -1,0 +1,132 @@
+"""The work of one consumer: its runs, each with several files at once.
+
+A run is worked on until its files have ended or cannot begin yet. A consumer that is stopped lets go of its runs, so
+that whichever is called next goes on with them at once; one that dies keeps them until ``working_until``.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+import structlog
+
+from snk.batch.consumer.filework import FileWork
+from snk.batch.consumer.holding import Hold, Overtaken, release, renew
+from snk.batch.consumer.provider import Providers
+from snk.batch.consumer.tables import FILE, RUN
+from snk.batch.consumer.work import Work
+from snk.batch.state import LIVE
+from snk.db.pool import Pool
+from snk.errors import SnkError
+from snk.log import Reminder
+from snk.pause import pause
+
+RENEWALS = 3
+"""So often in the time of a lease it is renewed."""
+
+log = structlog.get_logger()
+
+
+class Workers:
+    """All that a consumer works on.
+
+    Args:
+        pool: connections to its database.
+        providers: connections to providers.
+        files_at_once: of one run.
+        page_rows: how many records are asked for at once.
+        lease_seconds: how long a run is held unless that is prolonged.
+
+    Attributes:
+        ended: how many files ended, by state.
+    """
+
+    def __init__(
+        self, pool: Pool, providers: Providers, *, files_at_once: int, page_rows: int, lease_seconds: float
+    ) -> None:
+        self.ended: Counter[str] = Counter()
+        self._pool = pool
+        self._providers = providers
+        self._at_once = files_at_once
+        self._page_rows = page_rows
+        self._lease_seconds = lease_seconds
+        self._tasks: dict[Hold, asyncio.Task[None]] = {}
+
+    @property
+    def runs(self) -> list[int]:
+        """The runs that are worked on."""
+        return sorted({each.run for each in self._tasks})
+
+    def begin(self, hold: Hold) -> None:
+        """Work on a run that is held; work on it under an older hold ends."""
+        for other, task in self._tasks.items():
+            if other.run == hold.run:
+                task.cancel()
+        task = asyncio.create_task(self._run(hold))
+        self._tasks[hold] = task
+        task.add_done_callback(lambda _: self._tasks.pop(hold, None))
+
+    async def renew(self, stop: asyncio.Event) -> None:
+        """Hold what is worked on for longer, until ``stop`` is set."""
+        reminder = Reminder()
+        while not stop.is_set():
+            await pause(stop, self._lease_seconds / RENEWALS)
+            if not (holds := list(self._tasks)):
+                continue
+            try:
+                async with self._pool.connection("statement") as connection:
+                    still = await renew(connection, holds, self._lease_seconds)
+            except SnkError as error:
+                if reminder.due(str(error)):
+                    log.warning("leases_not_renewed", reason=str(error), effect="it is tried again")
+                continue
+            reminder.over()
+            for hold in holds:
+                if hold.run not in still and hold in self._tasks:
+                    log.warning("lease_lost", run=hold.run, effect="others work on it")
+                    self._tasks[hold].cancel()
+
+    async def close(self) -> None:
+        """Stop at once, and let go of all runs."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, hold: Hold) -> None:
+        try:
+            files = await self._files(hold)
+            free = asyncio.Semaphore(self._at_once)
+            async with asyncio.TaskGroup() as group:
+                for row in files:
+                    group.create_task(self._file(hold, row, free))
+        except SnkError as error:
+            log.warning("run_not_begun", run=hold.run, reason=str(error), effect="it is begun at the next call")
+        except Exception:
+            log.exception("run_broke_off", run=hold.run, effect="it goes on at the next call")
+        finally:
+            await asyncio.shield(asyncio.ensure_future(self._release(hold)))
+
+    async def _files(self, hold: Hold) -> Sequence[sa.RowMapping]:
+        """The files that have not ended."""
+        mine = sa.and_(FILE.c.run == hold.run, FILE.c.attempt == hold.attempt, FILE.c.state.in_(sorted(LIVE)))
+        columns = (FILE.c.id, FILE.c.name, FILE.c.definition, RUN.c.task, RUN.c.payload)
+        asked = sa.select(*columns).join_from(FILE, RUN).where(mine).order_by(FILE.c.name)
+        async with self._pool.connection("statement") as connection:
+            return (await connection.execute(asked)).mappings().all()
+
+    async def _file(self, hold: Hold, row: sa.RowMapping, free: asyncio.Semaphore) -> None:
+        async with free:
+            work = Work(self._pool, self._providers, hold, self._page_rows, row)
+            try:
+                await FileWork(self._pool, hold, work, self.ended).run()
+            except Overtaken:
+                log.info("run_overtaken", run=hold.run, file=work.name, effect="nothing more is changed")
+
+    async def _release(self, hold: Hold) -> None:
+        try:
+            async with self._pool.connection("statement") as connection:
+                await release(connection, hold)
+        except SnkError as error:
+            log.warning("run_not_released", run=hold.run, reason=str(error), effect="it is free when its lease ends")

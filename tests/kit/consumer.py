@@ -1,0 +1,195 @@
+"""Consumers as processes, the datasets that they load, and the platform's part played by a plain client."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from snk.embedded.process import free_port
+from tests.kit.databases import DEADLINE_SECONDS, Database, until
+
+ROOT = Path(__file__).parent.parent.parent
+DAY = {"from": "2026-11-25T00:00:00Z", "to": "2026-11-26T00:00:00Z"}
+TRADES = "create table {name} (uid text primary key, created_at timestamptz not null, value integer, price numeric, note text)"
+FILL = (
+    "insert into {name} select '{name}-' || lpad(g::text, 8, '0'), timestamptz '2026-11-25 00:00:00Z'"
+    " + g * interval '1 ms', g, g * 1.25, 'note ' || g from generate_series(1, {count}) g"
+)
+COLUMNS = ["uid", "created_at", "value", "price", "note"]
+ENDED = ("COMPLETED", "FAILED", "RECON_FAILED")
+
+
+def dataset(name: str) -> dict[str, Any]:
+    """How `snk serve` serves a table."""
+    return {"table": f"public.{name}", "key": "uid", "time": "created_at", "read": COLUMNS}
+
+
+def options(name: str, **changed: Any) -> dict[str, Any]:
+    """How a file of ``http_table`` loads it."""
+    given = {"target": f"public.loaded_{name}", "key": "uid", "columns": COLUMNS, **DAY, **changed}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass
+class ConsumerProcess:
+    """``snk batch consumer``."""
+
+    folder: Path
+    dsn: str
+    name: str = "one"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    more: str = ""
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def config(self) -> str:
+        return str(self.folder / f"{self.name}.toml")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.folder / f"{self.name}.log").read_text(errors="replace")
+
+    def start(self) -> None:
+        """Start it, without waiting until it answers."""
+        settings = {"database": self.dsn, "port": self.port, **self.settings}
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
+        Path(self.config).write_text("[consumer]\n" + "".join(lines) + self.more)
+        with (self.folder / f"{self.name}.log").open("ab") as log:
+            command = [sys.executable, "-m", "snk", "batch", "consumer", "--config", self.config]
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+
+    def snk(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of ``snk batch consumer`` to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "snk", "batch", "consumer", *words, "--config", self.config],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=DEADLINE_SECONDS,
+        )
+
+    async def until_answering(self) -> None:
+        async def answering() -> bool:
+            assert self.process
+            assert self.process.poll() is None, self.log
+            try:
+                async with aiohttp.ClientSession() as session, session.get(f"{self.url}/health") as answer:
+                    return answer.status == 200
+            except (aiohttp.ClientError, OSError):
+                return False
+
+        await until(answering, "the consumer to answer")
+
+    async def started(self) -> "ConsumerProcess":
+        """Start it, and wait until it answers."""
+        self.start()
+        await self.until_answering()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL, at whatever it is doing."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process
+        self.process.terminate()
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+def call(files: Mapping[str, Any], run: int = 1, fence: int = 1, since: int = 1, **more: Any) -> dict[str, Any]:
+    """What the platform asks."""
+    return {
+        "run": run,
+        "task": "prices",
+        "fence": fence,
+        "since": since,
+        "files": files,
+        "payload": {},
+        "callback": "",
+        **more,
+    }
+
+
+async def ask(url: str, body: Any, token: str = "") -> tuple[int, dict[str, Any]]:
+    """Call a consumer as the platform does."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{url}/v1/tasks/prices", json=body) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
+
+
+async def until_ended(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Call again and again, until the run has ended; the report."""
+    told: dict[str, Any] = {}
+
+    async def ended() -> bool:
+        nonlocal told
+        _, told = await ask(url, body)
+        return told.get("state") in ENDED
+
+    await until(ended, f"the run to end, which is {told}")
+    return told
+
+
+@dataclass
+class Callbacks:
+    """What receives the reports of consumers.
+
+    Attributes:
+        says: the status of the answer to each report.
+        came: all reports.
+    """
+
+    says: Callable[[dict[str, Any]], int] = lambda _: 200
+    came: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: list[str] = field(default_factory=list)
+    port: int = field(default_factory=free_port)
+    _runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1/runs/1/callback"
+
+    async def _take(self, request: web.Request) -> web.Response:
+        body: dict[str, Any] = await request.json()
+        self.came.append(body)
+        self.authorizations.append(request.headers.get("Authorization", ""))
+        return web.json_response({"outcome": "taken"}, status=self.says(body))
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post("/v1/runs/{run}/callback", self._take)
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+async def fill(provider: Database, consumer: Database, name: str, count: int) -> None:
+    """A table of the provider with records, and an empty one that they are loaded into."""
+    await provider.run(TRADES.format(name=name), f"create index on {name} (created_at)")
+    await provider.run(FILL.format(name=name, count=count))
+    await consumer.run(TRADES.format(name=f"loaded_{name}"))
