@@ -1,5 +1,6 @@
 """Consumers as processes, the datasets that they load, and the platform's part played by a plain client."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
@@ -17,7 +18,10 @@ from tests.kit.databases import DEADLINE_SECONDS, Database, until
 
 ROOT = Path(__file__).parent.parent.parent
 DAY = {"from": "2026-11-25T00:00:00Z", "to": "2026-11-26T00:00:00Z"}
-TRADES = "create table {name} (uid text primary key, created_at timestamptz not null, value integer, price numeric, note text)"
+TRADES = (
+    "create table {name}"
+    " (uid text primary key, created_at timestamptz not null, value integer, price numeric, note text)"
+)
 FILL = (
     "insert into {name} select '{name}-' || lpad(g::text, 8, '0'), timestamptz '2026-11-25 00:00:00Z'"
     " + g * interval '1 ms', g, g * 1.25, 'note ' || g from generate_series(1, {count}) g"
@@ -193,3 +197,58 @@ async def fill(provider: Database, consumer: Database, name: str, count: int) ->
     await provider.run(TRADES.format(name=name), f"create index on {name} (created_at)")
     await provider.run(FILL.format(name=name, count=count))
     await consumer.run(TRADES.format(name=f"loaded_{name}"))
+
+
+@dataclass
+class Front:
+    """What stands before a provider: it counts requests, and answers some of them itself.
+
+    Attributes:
+        says: the status of an answer of its own, or None to pass a request on; it may wait.
+        instead: the body of all answers, if it is not empty.
+        came: path, query and header ``Authorization`` of each request.
+    """
+
+    behind: str
+    says: Callable[[web.Request], Any] = lambda _: None
+    instead: str = ""
+    came: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
+    port: int = field(default_factory=free_port)
+    _runner: web.AppRunner | None = None
+    _session: aiohttp.ClientSession | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def pages(self, name: str) -> list[str | None]:
+        """After which key each page of a dataset was asked for."""
+        return [query.get("after") for path, query, _ in self.came if path == f"/v1/{name}"]
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        self.came.append((request.path, dict(request.query), request.headers.get("Authorization", "")))
+        status = self.says(request)
+        if asyncio.iscoroutine(status):
+            status = await status
+        if status is not None:
+            return web.Response(status=status, text="the front says so")
+        if self.instead:
+            return web.Response(text=self.instead)
+        assert self._session
+        async with self._session.get(self.behind + request.path_qs) as answer:
+            return web.Response(status=answer.status, body=await answer.read(), content_type="application/json")
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession()
+        app = web.Application()
+        app.router.add_get("/{tail:.*}", self._pass)
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner
+        assert self._session
+        await self._runner.cleanup()
+        await self._session.close()

@@ -20,14 +20,12 @@ class HttpTable:
     async def precondition(self, work: Work) -> str | None:
         """The time of the records is over: before, more of them may come. The clock is that of the database."""
         options = options_of(work.file.options)
-        span, _ = span_of(options, work.payload), work.provider
+        span = span_of(options, work.payload)
         async with work.snapshot() as connection:
             await look_up(connection, options)
             now = (await connection.execute(sa.select(NOW))).scalar_one()
         if span and now < span.end:
-            return (
-                f"it is {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}, and records up to {span.end.isoformat()} are wanted"
-            )
+            return f"it is {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}, before the end of the records, {span.query['to']}"
         return None
 
     async def execute(self, work: Work) -> None:

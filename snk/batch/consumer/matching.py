@@ -20,6 +20,7 @@ from snk.batch.consumer.target import Target
 from snk.batch.consumer.work import Progress, Work
 from snk.core.canonical import Digest
 from snk.db.relation import in_json
+from snk.db.summed import summed, summing
 from snk.digests import DECODER, exact_digest
 
 PORTION_ROWS = 1000
@@ -46,7 +47,7 @@ async def match(work: Work, provider: Provider, target: Target, span: Span | Non
             await step.note(expected=told.records)
     done = work.progress
     async with work.snapshot() as connection:
-        held = await _digest(connection, _held(target, work.id), whole=told is not None)
+        held = await _held(connection, target, work.id, whole=told is not None)
         wrong = _miscounted(done, held.count)
         if wrong or told is None:
             return Reconciled(equal=not wrong, reason=wrong)
@@ -88,14 +89,20 @@ async def _told(provider: Provider, target: Target, span: Span) -> Told:
         raise FileFailed(f"the provider's answer is no digest: {shown!r}", hint="See docs/serve.md") from None
 
 
-def _held(target: Target, file: int) -> sa.Select[Any]:
-    """The target's rows of the records that were merged."""
+async def _held(connection: AsyncConnection, target: Target, file: int, *, whole: bool) -> Digest:
+    """Count and digest of the target's rows of the records that were merged; only the count if not ``whole``."""
     same = [target.table.c[name] == target.value(STAGED.c.record, name) for name in target.key]
+    joined, mine = sa.join(STAGED, target.table, sa.and_(*same)), STAGED.c.file == file
+    if not whole:
+        counted = sa.select(sa.func.count()).select_from(joined).where(mine)
+        return Digest((await connection.execute(counted)).scalar_one())
+    asked = summing({name: (target.table.c[name], each.base) for name, each in target.columns.items()}, joined, mine)
+    if asked is not None and (found := summed((await connection.execute(asked)).one())) is not None:
+        return found
     row = sa.select(*(in_json(target.table.c[name], each.base).label(name) for name, each in target.columns.items()))
     lateral = row.correlate(target.table).lateral("snk_record")
     record = sa.cast(sa.func.row_to_json(lateral.table_valued()), sa.Text)
-    joined = sa.join(STAGED, target.table, sa.and_(*same)).join(lateral, sa.true())
-    return sa.select(record).select_from(joined).where(STAGED.c.file == file)
+    return await _digest(connection, sa.select(record).select_from(joined.join(lateral, sa.true())).where(mine))
 
 
 def _came(target: Target, file: int, *, rejected: bool) -> sa.Select[Any]:
@@ -106,12 +113,9 @@ def _came(target: Target, file: int, *, rejected: bool) -> sa.Select[Any]:
     return sa.select(sa.cast(record, sa.Text)).where(table.c.file == file)
 
 
-async def _digest(connection: AsyncConnection, asked: sa.Select[Any], *, whole: bool = True) -> Digest:
-    """Count and digest of records, which are read in portions; only the count if not ``whole``."""
+async def _digest(connection: AsyncConnection, asked: sa.Select[Any]) -> Digest:
+    """Count and digest of records, each as JSON, which are read in portions."""
     digest = Digest()
-    if not whole:
-        counted = sa.select(sa.func.count()).select_from(asked.subquery())
-        return Digest((await connection.execute(counted)).scalar_one())
     result = await connection.stream(asked, execution_options={"yield_per": PORTION_ROWS})
     async for portion in result.scalars().partitions():
         for record in portion:
