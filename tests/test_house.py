@@ -168,6 +168,7 @@ def test_every_test_that_the_table_of_faults_names_is_there() -> None:
         ("snk.serve", "## Within serve"),
         ("snk.batch", "## Within the batch"),
         ("snk.batch.platform", "## Within the platform of the batch"),
+        ("snk.batch.consumer", "## Within the consumer of the batch"),
     ],
 )
 def test_the_drawing_of_the_imports_is_true(package: str, heading: str) -> None:
