@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -43,13 +44,18 @@ def options(name: str, **changed: Any) -> dict[str, Any]:
 
 @dataclass
 class ConsumerProcess:
-    """``snk batch consumer``."""
+    """``snk batch consumer``.
+
+    Attributes:
+        path: a folder with further packages, besides those that are installed.
+    """
 
     folder: Path
     dsn: str
     name: str = "one"
     settings: Mapping[str, Any] = field(default_factory=dict)
     more: str = ""
+    path: str = ""
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
@@ -72,7 +78,8 @@ class ConsumerProcess:
         Path(self.config).write_text("[consumer]\n" + "".join(lines) + self.more)
         with (self.folder / f"{self.name}.log").open("ab") as log:
             command = [sys.executable, "-m", "snk", "batch", "consumer", "--config", self.config]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), self.path])}
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)
 
     def snk(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another command of ``snk batch consumer`` to its end."""

@@ -42,8 +42,8 @@ class FileWork:
         self._ended = ended
         self._executor: Executor | None = None
 
-    async def run(self) -> None:
-        """Work until it has ended, or cannot begin yet.
+    async def run(self) -> bool:
+        """Work until it has ended, or cannot begin yet; whether it has ended.
 
         Raises:
             Overtaken: others work on it.
@@ -51,7 +51,7 @@ class FileWork:
         backoff, before = Backoff(FIRST_SECONDS, MOST_SECONDS), Progress()
         while True:
             try:
-                await self._go_on()
+                return await self._go_on()
             except Overtaken:
                 raise
             except Wait as error:
@@ -62,27 +62,25 @@ class FileWork:
             except SnkError as error:
                 words = str(error) if isinstance(error, FileFailed) else str(error.args[0])
                 if await self._end(State.FAILED, words):
-                    return
+                    return True
             except Exception as error:
                 log.exception("executor_failed", **self._names)
                 if await self._end(State.FAILED, f"the executor failed: {type(error).__name__}: {error}"):
-                    return
-            else:
-                return
+                    return True
 
     @property
     def _names(self) -> dict[str, object]:
         return {"run": self._hold.run, "task": self._work.task, "file": self._work.name}
 
-    async def _go_on(self) -> None:
-        """From where the file stands to its end."""
+    async def _go_on(self) -> bool:
+        """From where the file stands to its end; whether it could begin."""
         step = await self._step()
         if self._executor is None:
             self._executor = executor(self._work.file.executor)
         if step == EXECUTE:
             if reason := await self._executor.precondition(self._work):
                 await self._note(state=State.WAITING, reason=reason[:MOST_REASON])
-                return
+                return False
             await self._note(state=State.RUNNING)
             await self._executor.execute(self._work)
             await self._note(step=RECONCILE, reason="")
@@ -92,6 +90,7 @@ class FileWork:
             await self._begin_again(str(error))
             raise
         await self._finish(State.COMPLETED if found.equal else State.RECON_FAILED, found)
+        return True
 
     async def _step(self) -> str:
         async with self._work.step() as step:

@@ -13,6 +13,7 @@ from snk.batch.consumer.provider import Providers
 from snk.batch.consumer.settings import Consumer
 from snk.batch.consumer.tables import TABLES
 from snk.batch.consumer.taking import take
+from snk.batch.consumer.upkeep import keep_up
 from snk.batch.consumer.workers import Workers
 from snk.batch.wire import Call, Told
 from snk.core.backoff import Backoff
@@ -112,6 +113,7 @@ class Service:
         manners = Manners(kept_protocol(CLIENTS), MOST_HEAD_BYTES, IDLE_SECONDS, GRACE_SECONDS)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._workers.renew(stop))
+            group.create_task(keep_up(self._pool, settings.keep_days, stop))
             sending = group.create_task(self._outbox.run(stop))
             self._ready = True
             await serve_open(gate, bound, stop, manners)
@@ -123,6 +125,8 @@ class Service:
         if taken.hold:
             log.info("run_taken", run=call.run, task=call.task, fence=call.fence)
             self._workers.begin(taken.hold)
+        else:
+            self._workers.called(call.run)
         return taken.told
 
     async def _let_go(self) -> None:

@@ -33,6 +33,7 @@ class Consumer(SettingsTable):
         files_at_once: how many files of one run are loaded side by side.
         page_rows: how many records are asked for at once, unless a file's options say otherwise.
         lease_seconds: after which another consumer may take over the runs of one that died.
+        keep_days: how long runs that have ended are known, with what was rejected.
         auth: who may call it.
         credentials: by which providers and the platform know it.
     """
@@ -44,6 +45,7 @@ class Consumer(SettingsTable):
     files_at_once: int = Field(5, ge=1, le=100)
     page_rows: int = Field(5000, ge=1, le=1_000_000)
     lease_seconds: float = Field(15.0, ge=1, le=3600)
+    keep_days: float = Field(90.0, gt=0, le=36_600)
     auth: Auth = Auth()
     credentials: dict[Annotated[str, Field(pattern=CREDENTIALS)], AuthTable] = Field(default_factory=dict)
 

@@ -7,6 +7,7 @@ that whichever is called next goes on with them at once; one that dies keeps the
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 import structlog
@@ -26,6 +27,21 @@ RENEWALS = 3
 """So often in the time of a lease it is renewed."""
 
 log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A run that is worked on.
+
+    Attributes:
+        free: how many more files may be loaded.
+        called: set when the platform calls again, and when nothing is under way any more.
+        under_way: how many files are worked on, or are to be.
+    """
+
+    free: asyncio.Semaphore
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: int = 0
 
 
 class Workers:
@@ -52,6 +68,7 @@ class Workers:
         self._page_rows = page_rows
         self._lease_seconds = lease_seconds
         self._tasks: dict[Hold, asyncio.Task[None]] = {}
+        self._running: dict[int, Running] = {}
 
     @property
     def runs(self) -> list[int]:
@@ -66,6 +83,11 @@ class Workers:
         task = asyncio.create_task(self._run(hold))
         self._tasks[hold] = task
         task.add_done_callback(lambda _: self._tasks.pop(hold, None))
+
+    def called(self, run: int) -> None:
+        """The platform calls again: files of the run that could not begin are tried once more."""
+        if run in self._running:
+            self._running[run].called.set()
 
     async def renew(self, stop: asyncio.Event) -> None:
         """Hold what is worked on for longer, until ``stop`` is set."""
@@ -95,17 +117,20 @@ class Workers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, hold: Hold) -> None:
+        running = self._running[hold.run] = Running(asyncio.Semaphore(self._at_once))
         try:
             files = await self._files(hold)
-            free = asyncio.Semaphore(self._at_once)
             async with asyncio.TaskGroup() as group:
                 for row in files:
-                    group.create_task(self._file(hold, row, free))
+                    running.under_way += 1
+                    group.create_task(self._file(hold, row, running))
         except SnkError as error:
             log.warning("run_not_begun", run=hold.run, reason=str(error), effect="it is begun at the next call")
         except Exception:
             log.exception("run_broke_off", run=hold.run, effect="it goes on at the next call")
         finally:
+            if self._running.get(hold.run) is running:
+                del self._running[hold.run]
             await asyncio.shield(asyncio.ensure_future(self._release(hold)))
 
     async def _files(self, hold: Hold) -> Sequence[sa.RowMapping]:
@@ -116,13 +141,27 @@ class Workers:
         async with self._pool.connection("statement") as connection:
             return (await connection.execute(asked)).mappings().all()
 
-    async def _file(self, hold: Hold, row: sa.RowMapping, free: asyncio.Semaphore) -> None:
-        async with free:
+    async def _file(self, hold: Hold, row: sa.RowMapping, running: Running) -> None:
+        """Work on a file; one that cannot begin is tried at every call, as long as others are under way."""
+        while True:
+            ended = await self._try(hold, row, running)
+            running.under_way -= 1
+            if not running.under_way:
+                running.called.set()
+            if ended or not running.under_way:
+                return
+            running.called.clear()
+            await running.called.wait()
+            running.under_way += 1
+
+    async def _try(self, hold: Hold, row: sa.RowMapping, running: Running) -> bool:
+        async with running.free:
             work = Work(self._pool, self._providers, hold, self._page_rows, row)
             try:
-                await FileWork(self._pool, hold, work, self.ended).run()
+                return await FileWork(self._pool, hold, work, self.ended).run()
             except Overtaken:
                 log.info("run_overtaken", run=hold.run, file=work.name, effect="nothing more is changed")
+                return True
 
     async def _release(self, hold: Hold) -> None:
         try:

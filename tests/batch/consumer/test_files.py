@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -233,6 +234,29 @@ async def test_records_of_a_time_that_is_not_over_are_waited_for(make: Make, fil
     assert told["state"] == "RUNNING"
     assert told["files"]["t0"]["state"] in ("WAITING", "RUNNING")
     assert "before the end of the records, 2999-01-01T00:00:00Z" in told["files"]["t0"]["reason"]
+
+
+async def test_a_file_that_waits_is_tried_at_a_call_though_others_are_under_way(
+    make: Make, file: MakeFile, front: Front
+) -> None:
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    front.says = lambda request: wait() if request.path == "/v1/t1" else None
+    soon = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    one = await make().started()
+    body = call({"t0": file(to=soon), "t1": file("t1")})
+
+    async def loaded() -> bool:
+        _, told = await ask(one.url, body)
+        return bool(told["files"]["t0"]["state"] == "COMPLETED")
+
+    await until(loaded, "the time to be over")
+    assert (await ask(one.url, body))[1]["files"]["t1"]["state"] == "RUNNING"
+    gate.set()
+    assert (await until_ended(one.url, body))["state"] == "COMPLETED"
 
 
 async def test_times_come_from_the_payload_of_the_trigger(make: Make, file: MakeFile, database: Database) -> None:

@@ -228,7 +228,7 @@ async def test_reports_are_sent_until_they_are_taken(
     await one.started()
 
     async def empty() -> bool:
-        return not await database.rows("select from snk_batch_consumer.outbox")
+        return not await database.rows("select 1 from snk_batch_consumer.outbox")
 
     await until(empty, "the report to be taken")
     assert len(callbacks.came) >= 2
@@ -244,7 +244,7 @@ async def test_a_report_that_is_refused_for_good_is_not_sent_again(
     await until_ended(one.url, call({"t0": file()}, callback=callbacks.url))
 
     async def given_up() -> bool:
-        return not await database.rows("select from snk_batch_consumer.outbox")
+        return not await database.rows("select 1 from snk_batch_consumer.outbox")
 
     await until(given_up, "the report to be given up")
     assert "report_refused" in one.log

@@ -50,7 +50,7 @@ async def test_a_trigger_leads_to_equal_tables_though_a_consumer_dies(
             run = json.loads(triggered.stdout)["run"]
 
             async def nearly() -> bool:
-                files = await database.rows("select from snk_batch_consumer.file where state = 'COMPLETED'")
+                files = await database.rows("select 1 from snk_batch_consumer.file where state = 'COMPLETED'")
                 return len(files) == len(NAMES) - 1
 
             await until(nearly, "all files but one to be loaded")
