@@ -48,7 +48,7 @@ def keys_group(service: str, load: Callable[[Path | None], AuthSettings], comman
     return app
 
 
-def folder_of(service: str, auth: AuthSettings, command: str) -> KeyFolder:
+def folder_of(service: str, auth: AuthSettings, command: str = "") -> KeyFolder:
     """The folder of keys of a service.
 
     Raises:
