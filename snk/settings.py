@@ -151,7 +151,9 @@ def _place(given: tuple[int | str, ...], model: type[BaseModel], *, unknown: boo
 
 def _fields(kind: Any) -> dict[str, Any]:
     """The settings of a table; none if it is something else."""
-    return dict(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return {}
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def _inside(kind: Any, part: int | str) -> Any:

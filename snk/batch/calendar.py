@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+JUST_BEFORE = timedelta(microseconds=1)
+
 
 @dataclass(frozen=True)
 class Calendar:
@@ -45,8 +47,9 @@ class Calendar:
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The ticks after a moment, in UTC; none if there is none in the next fifty years."""
         for tick in CronSim(self.cron, moment.astimezone(self._zone)):
-            if tick > moment:  # in an hour that comes twice, the library also tells one of the first time
-                yield tick.astimezone(UTC)
+            at = tick.astimezone(UTC)  # first: times of one zone are compared by what their clocks show
+            if at > moment:  # in an hour that comes twice, the library also tells one of the first time
+                yield at
 
     def between(self, after: datetime, until: datetime, most: int) -> list[datetime]:
         """The ticks after a moment and not after another one: the oldest ones, if there are more than so many."""
@@ -65,10 +68,14 @@ class Calendar:
         span = timedelta(hours=1)
         while True:
             start = max(since, until - span)
-            found = self.between(start - timedelta(microseconds=1), until, sys.maxsize)
+            found = self.between(start - JUST_BEFORE, until, sys.maxsize)
             if len(found) >= most or start == since:
                 return found[-most:]
             span *= 8
+
+    def within(self, start: datetime, end: datetime, most: int) -> list[datetime]:
+        """The ticks from a moment on, and before another one: the oldest ones, if there are more than so many."""
+        return self.between(start - JUST_BEFORE, end - JUST_BEFORE, most)
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from snk.batch.channels import Alerts
 from snk.http.auth.credentials import AuthTable
 from snk.http.auth.keys import SIGNING
 from snk.http.auth.settings import AuthSettings, Plain
@@ -39,6 +40,7 @@ class Batch(SettingsTable):
         requests_per_second: of one client; 0 is no limit.
         clients: how many connections clients may have at once.
         docs: whether /docs and /openapi.json are there.
+        alerts: where alerts are sent.
     """
 
     database: Secret
@@ -55,6 +57,7 @@ class Batch(SettingsTable):
     requests_per_second: float = Field(0.0, ge=0, le=1_000_000)
     clients: int = Field(200, ge=1, le=100_000)
     docs: bool = True
+    alerts: Alerts = Alerts()
 
     @property
     def dsn(self) -> str:

@@ -11,7 +11,7 @@ from snk.db.server import Server
 from snk.pair.servers import EmbeddedPair
 from tests.kit.serve import fresh_database
 
-TABLES = "task, trigger, run, file, attempt, node, audit"
+TABLES = "task, trigger, run, file, attempt, node, audit, alert, notice, channel"
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """The migrations make the tables that the code expects."""
 
+from collections.abc import Callable
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -8,25 +10,37 @@ from alembic.migration import MigrationContext
 from snk.batch.consumer import tables as consumer
 from snk.batch.platform import tables as platform
 from snk.batch.schema import Schema
+from snk.db.pool import Pool
 from snk.db.server import Server
 from snk.pair.servers import EmbeddedPair
 from tests.kit.serve import fresh_database
 
 
+def differences(schema: Schema) -> Callable[[sa.Connection], list[object]]:
+    """What compares the tables of a database with those of the code."""
+    options = {
+        "include_schemas": True,
+        "include_name": lambda name, kind, _: kind != "schema" or name == schema.name,
+        "version_table_schema": schema.name,
+        "compare_type": True,
+        "compare_server_default": True,
+    }
+    return lambda sync: list(compare_metadata(MigrationContext.configure(sync, opts=options), schema.metadata))
+
+
 @pytest.mark.parametrize("schema", [platform.TABLES, consumer.TABLES], ids=["platform", "consumer"])
 async def test_the_migrations_make_the_tables_of_the_code(schema: Schema, servers: EmbeddedPair) -> None:
-    def differences(connection: sa.Connection) -> object:
-        options = {
-            "include_schemas": True,
-            "include_name": lambda name, kind, _: kind != "schema" or name == schema.name,
-            "version_table_schema": schema.name,
-            "compare_type": True,
-        }
-        return compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata)
-
     with fresh_database(servers) as dsn:
         server = Server("database", dsn)
         assert await schema.upgrade(server)
         assert not await schema.upgrade(server)
         async with server.connect() as connection:
-            assert await connection.run_sync(differences) == []
+            assert await connection.run_sync(differences(schema)) == []
+
+
+@pytest.mark.parametrize("change", ["alter table snk_batch.alert drop column note", "drop index snk_batch.notice_due"])
+async def test_a_difference_is_found(pool: Pool, change: str) -> None:
+    async with pool.connection("write") as connection:
+        await connection.exec_driver_sql(change)
+        assert await connection.run_sync(differences(platform.TABLES))
+        await connection.rollback()

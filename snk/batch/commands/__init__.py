@@ -17,5 +17,7 @@ COMMANDS = {
     "token": "snk.batch.commands.token",
     "keys": "snk.batch.commands.keys",
     "consumer": "snk.batch.commands.consumer.group",
+    "backfill": "snk.batch.commands.backfill",
+    "alerts": "snk.batch.commands.alerts",
 }
 """Maps each command to its module; the command is the function of the same name in it, or `group` if it has some."""

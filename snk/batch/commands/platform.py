@@ -12,6 +12,7 @@ from snk.batch.platform.calling import Caller
 from snk.batch.platform.node import Node, Pace
 from snk.batch.platform.proofs import Proofs
 from snk.batch.platform.rounds import Rounds
+from snk.batch.platform.sender import Sender, channels_of
 from snk.batch.platform.service import Front, Service
 from snk.batch.settings import Batch, load_settings
 from snk.db.pool import Pool
@@ -59,7 +60,8 @@ async def _run(settings: Batch, name: str, proofs: Proofs, bound: socket.socket)
     pool = Pool(settings.dsn, CONNECTIONS, WAIT_SECONDS, "snk batch")
     caller = Caller(proofs, address, settings.calls)
     pace = Pace(settings.calls, settings.lease_seconds, settings.poll_seconds)
-    node = Node(address, pool, Rounds(name, pool, caller), pace)
+    rounds = Rounds(name, pool, caller, settings.alerts.unreachable_tries)
+    node = Node(address, pool, rounds, pace)
     front = Front(
         host=settings.host,
         auth=settings.auth,
@@ -69,7 +71,8 @@ async def _run(settings: Batch, name: str, proofs: Proofs, bound: socket.socket)
         docs=settings.docs,
     )
     try:
-        await Service(node, settings.calls, settings.dsn, front).run(bound, stop)
+        sender = Sender(pool, channels_of(settings.alerts))
+        await Service(node, settings.calls, settings.dsn, front, sender).run(bound, stop)
     finally:
         await caller.close()
         await pool.close()

@@ -37,7 +37,12 @@ async def facts_of(connection: AsyncConnection, name: str) -> Facts:
 
 
 async def _live_run(connection: AsyncConnection, name: str) -> LiveRun | None:
-    wanted = sa.select(RUN).where(RUN.c.task == name, IS_LIVE).order_by(RUN.c.active.desc(), RUN.c.id).limit(1)
+    wanted = (
+        sa.select(RUN)
+        .where(RUN.c.task == name, IS_LIVE)
+        .order_by(RUN.c.active.desc(), RUN.c.backfill, RUN.c.id)
+        .limit(1)
+    )
     row = (await connection.execute(wanted)).one_or_none()
     if row is None:
         return None

@@ -12,8 +12,9 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Mode
+from snk.batch.platform import alerts
 from snk.batch.platform.tables import AUDIT, NOW, RUN, TASK
-from snk.batch.state import LIVE, Event, State, following
+from snk.batch.state import LIVE, UNSETTLED, Event, State, following
 from snk.errors import Stop
 
 
@@ -96,7 +97,15 @@ async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
     await connection.execute(sa.update(RUN).where(RUN.c.id == held.id).values(changes))
     if state != held.state:
         await audit(connection, [done.line(held)])
+    await alerts.found_all(connection, failures(held, state, done.reason))
     return state
+
+
+def failures(held: Held, state: State, reason: str) -> list[alerts.Cause]:
+    """What is told of a run that is in a state now. A group fails because a run of its tasks did, which is told."""
+    if state not in UNSETTLED or held.mode is not None:
+        return []
+    return [alerts.of_run(held.id, held.task, state, reason, again=held.since > 0)]
 
 
 async def note(connection: AsyncConnection, who: str, what: str, subject: str, reason: str = "") -> None:

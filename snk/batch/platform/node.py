@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.platform import turns
+from snk.batch.platform import resolving, turns
+from snk.batch.platform.absence import arrive
 from snk.batch.platform.claims import Claim, claim, renew
-from snk.batch.platform.nodes import FRESH_SECONDS, leave, say
+from snk.batch.platform.nodes import SAY_SECONDS, leave, say
 from snk.batch.platform.rounds import Rounds
 from snk.batch.platform.ticking import Ticking
 from snk.batch.state import LIVE
@@ -74,7 +75,7 @@ class Node:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop; calls that are under way are finished."""
-        await self._tell(lambda connection: say(connection, self.name, self._address))
+        await self._tell(lambda connection: arrive(connection, self.name, self._address, self._lease_seconds))
         log.info("node_started", node=self.name)
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew())
@@ -121,7 +122,7 @@ class Node:
     async def _renew(self) -> None:
         """Prolong what is held, as long as anything may be."""
         while True:
-            await asyncio.sleep(min(self._lease_seconds, FRESH_SECONDS) / RENEWALS)
+            await asyncio.sleep(min(self._lease_seconds / RENEWALS, SAY_SECONDS))
             fences = dict(self.held)
             try:
                 async with self._pool.connection("statement") as connection:
@@ -135,7 +136,7 @@ class Node:
                     log.warning("lease_lost", run=run, fence=fences[run], effect="what comes of the call is not noted")
 
     async def _give_turns(self, stop: asyncio.Event) -> None:
-        """See what is due by its calendar, whose turn it is, what is overdue, and which groups have begun or ended."""
+        """See what is due by its calendar, whose turn it is, what is overdue, which groups and alerts are over."""
         while not stop.is_set():
             began = time.monotonic()
             self.turn.clear()  # before the look: what is set meanwhile makes another one
@@ -154,6 +155,7 @@ class Node:
             for run, task in await turns.overdue(connection):
                 log.warning("run_overdue", run=run, task=task)
             groups = await turns.groups(connection)
+        await resolving.sweep(self._pool)
         for run in groups:
             async with self._pool.begin() as connection:
                 changed = await turns.tend(connection, run, self.name)
@@ -165,7 +167,7 @@ class Node:
     async def _tell(self, do: Callable[[AsyncConnection], Awaitable[None]]) -> None:
         """Note in the tables that this node is there, or is not; without a database it works all the same."""
         try:
-            async with self._pool.connection("statement") as connection:
+            async with self._pool.begin() as connection:
                 await do(connection)
         except SnkError as error:
             self._failed(error)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.channels import Kind
+from snk.batch.platform import alerts
 from snk.batch.platform.claims import Claim
 from snk.batch.platform.judging import Report
-from snk.batch.platform.moves import Held, Move, audit, hold_all
+from snk.batch.platform.moves import Held, Move, audit, failures, hold_all
 from snk.batch.platform.reporting import judge, write_files
 from snk.batch.platform.tables import ATTEMPT, NOW, RUN
 from snk.batch.state import LIVE, Event, State, following
@@ -33,6 +35,7 @@ class Called:
         seconds: how long it took.
         report: what the consumer says; None if it did not take the call.
         failed: why this ends the run; empty if it goes on.
+        unreachable: why nobody seems to be there; empty if that is not so, or not yet.
     """
 
     claim: Claim
@@ -43,6 +46,7 @@ class Called:
     seconds: float
     report: Report | None = None
     failed: str = ""
+    unreachable: str = ""
 
 
 class Notes:
@@ -105,6 +109,7 @@ async def note_calls(connection: AsyncConnection, called: Sequence[Called]) -> l
     await connection.execute(_ATTEMPTS, [_attempt(each) for each in noted])
     await write_files(connection, [row for each in effects for row in each.files])
     await audit(connection, [each.line for each in effects if each.line])
+    await alerts.found_all(connection, [cause for each in effects for cause in each.causes])
     mine = {(each.claim.run, each.claim.fence) for each in noted}
     return [(each.claim.run, each.claim.fence) in mine for each in called]
 
@@ -120,6 +125,7 @@ class _Effect:
     row: dict[str, object]
     files: list[dict[str, object]]
     line: dict[str, object] | None
+    causes: list[alerts.Cause]
 
 
 def _effect(held: Held, called: Called) -> _Effect:
@@ -139,7 +145,10 @@ def _effect(held: Held, called: Called) -> _Effect:
         "begins": held.state == State.WAITING and state != State.WAITING,
     }
     line = done.line(held) if done and state != held.state else None
-    return _Effect(row, judged.files if judged else [], line)
+    causes = failures(held, state, done.reason) if done else []
+    if called.unreachable:
+        causes.append(alerts.Cause(Kind.UNREACHABLE, f"task {held.task}", called.unreachable, held.task, held.id))
+    return _Effect(row, judged.files if judged else [], line, causes)
 
 
 def _attempt(called: Called) -> dict[str, object]:
@@ -159,6 +168,7 @@ _UPDATE = (
         lease_until=None,
         calls=RUN.c.calls + 1,
         tries=sa.case((_WORKED, 0), else_=RUN.c.tries + 1),
+        worked_at=sa.case((_WORKED, NOW), else_=RUN.c.worked_at),
         consumer=sa.bindparam("to_consumer"),
         state=sa.bindparam("to_state"),
         reason=sa.func.coalesce(sa.bindparam("because", type_=sa.Text), RUN.c.reason),

@@ -32,10 +32,11 @@ class Rounds:
         node: its name.
     """
 
-    def __init__(self, node: str, pool: Pool, caller: Caller) -> None:
+    def __init__(self, node: str, pool: Pool, caller: Caller, unreachable_tries: int = 3) -> None:
         self.node = node
         self._pool = pool
         self._caller = caller
+        self._unreachable_tries = unreachable_tries
         self._notes = Notes(pool)
         self._tasks: dict[str, tuple[object, Task]] = {}
 
@@ -66,9 +67,11 @@ class Rounds:
             report = _report(answer.told, claim, consumer)
             return Called(claim, self.node, consumer, report.state, task.interval_seconds, seconds, report)
         tries = claim.tries + 1
-        given_up = f"{tries} calls in a row failed; the last one: {answer.reason}" if tries >= task.most_tries else ""
+        told = f"{tries} calls in a row failed; the last one: {answer.reason}"
+        failed = told if tries >= task.most_tries else ""
+        unreachable = f"{claim.task}: {told}" if tries >= self._unreachable_tries else ""
         wait = _delay(task, claim.tries)
-        return Called(claim, self.node, consumer, answer.reason, wait, seconds, failed=given_up)
+        return Called(claim, self.node, consumer, answer.reason, wait, seconds, None, failed, unreachable)
 
     def _task(self, claim: Claim) -> Task | None:
         """The task of a run; None if it is not defined, or not in a way that this version understands."""

@@ -12,6 +12,7 @@ from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.pages import Seen, add_pages
 from snk.batch.platform.channel import Channel
 from snk.batch.platform.node import Node
+from snk.batch.platform.sender import Sender
 from snk.batch.platform.tables import TABLES
 from snk.core.backoff import Backoff
 from snk.db.pool import Pool
@@ -66,10 +67,12 @@ class Service:
         most_calls: how many consumers it calls at once.
         dsn: the URL of the platform's database.
         front: how requests are taken.
+        sender: sends alerts.
     """
 
-    def __init__(self, node: Node, most_calls: int, dsn: str, front: Front) -> None:
+    def __init__(self, node: Node, most_calls: int, dsn: str, front: Front, sender: Sender) -> None:
         self._node = node
+        self._sender = sender
         self._most_calls = most_calls
         self._server = Server("database", dsn)
         # Of its own, so that requests take no connection from the node, and the node none from them.
@@ -93,6 +96,7 @@ class Service:
             stop.set()
             await informing
             await self._authority.close()
+            await self._sender.close()
             await self._pool.close()
 
     async def _until_there(self, stop: asyncio.Event) -> bool:
@@ -102,7 +106,8 @@ class Service:
             try:
                 async with self._server.connect() as connection:
                     await TABLES.check(connection, self._server.address)
-                    return True
+                await self._sender.announce()
+                return True
             except Wait as error:
                 if reminder.due(str(error)):
                     log.warning("database_unreachable", reason=str(error), effect="the node has not begun")
@@ -123,6 +128,7 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_open(gate, bound, stop, manners))
             group.create_task(channel.run(stop))
+            group.create_task(self._sender.run(stop))
             group.create_task(self._node.run(stop))
             self._ready = True
 

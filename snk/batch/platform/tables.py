@@ -16,8 +16,9 @@ NOW = sa.func.clock_timestamp()
 """Of the database: clocks of nodes decide nothing."""
 
 
-def _when(name: str, *, null: bool = True, now: bool = False) -> sa.Column[object]:
-    return sa.Column(name, sa.DateTime(timezone=True), nullable=null, server_default=NOW if now else None)
+def _when(name: str, *, null: bool = True, now: bool = False, comment: str | None = None) -> sa.Column[object]:
+    default = NOW if now else None
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=null, server_default=default, comment=comment)
 
 
 def _state() -> sa.Column[str]:
@@ -45,7 +46,7 @@ TRIGGER = sa.Table(
     METADATA,
     sa.Column("target", sa.Text, primary_key=True, comment="a task or a group"),
     sa.Column("key", sa.Text, primary_key=True, comment="what identifies it: there is one run for each, ever"),
-    sa.Column("source", sa.Text, nullable=False, comment="message, calendar, person, channel"),
+    sa.Column("source", sa.Text, nullable=False, comment="message, calendar, person, channel, backfill"),
     sa.Column("payload", pg.JSONB, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False, comment="run, skipped, joined"),
     sa.Column("run", sa.BigInteger, comment="the run that it started, or joined"),
@@ -73,6 +74,8 @@ RUN = sa.Table(
     sa.Column("calls", sa.Integer, nullable=False, server_default="0"),
     sa.Column("tries", sa.Integer, nullable=False, server_default="0", comment="calls in a row that failed"),
     sa.Column("consumer", sa.Text, comment="the instance that works on it"),
+    _when("worked_at", comment="when a call worked last"),
+    sa.Column("backfill", sa.Boolean, nullable=False, server_default=sa.false(), comment="gives way to the present"),
     sa.Column("payload", pg.JSONB, nullable=False),
     sa.Column("files", pg.JSONB(none_as_null=True), comment="names of the files that are run; null for all"),
     _when("deadline_at"),
@@ -132,6 +135,7 @@ NODE = sa.Table(
     sa.Column("address", sa.Text, nullable=False),
     _when("started_at", null=False, now=True),
     _when("seen_at", null=False, now=True),
+    _when("left_at", comment="when it ended in good order"),
 )
 
 AUDIT = sa.Table(
@@ -141,9 +145,63 @@ AUDIT = sa.Table(
     _when("at", null=False, now=True),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("what", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False, comment="a task, or run N"),
+    sa.Column("subject", sa.Text, nullable=False, comment="a task, run N, or alert N"),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
 )
 sa.Index("audit_subject", AUDIT.c.subject, AUDIT.c.id)
+
+ALERT = sa.Table(
+    "alert",
+    METADATA,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False, comment="overdue, failed, recon_failed, unreachable, no_node"),
+    sa.Column("subject", sa.Text, nullable=False, comment="run N, task NAME, or platform"),
+    sa.Column("task", sa.Text),
+    sa.Column("run", sa.BigInteger),
+    sa.Column("text", sa.Text, nullable=False, comment="what was found last"),
+    sa.Column("times", sa.Integer, nullable=False, server_default="1", comment="how often its cause was found"),
+    _when("raised_at", null=False, now=True),
+    _when("seen_at", null=False, now=True, comment="when its cause was found last"),
+    _when("resolved_at"),
+    sa.Column("resolution", sa.Text, nullable=False, server_default="", comment="why it is resolved"),
+    sa.Column("acknowledged_by", sa.Text),
+    _when("acknowledged_at"),
+    sa.Column("note", sa.Text, nullable=False, server_default="", comment="of who acknowledged it"),
+)
+"""What a person should see to, or should have."""
+
+IS_OPEN = ALERT.c.resolved_at.is_(None)
+sa.Index("alert_open", ALERT.c.kind, ALERT.c.subject, unique=True, postgresql_where=IS_OPEN)
+"""Of one kind and subject one alert is open: the database itself refuses a second one."""
+
+CHANNEL = sa.Table(
+    "channel",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kinds", pg.JSONB(none_as_null=True), comment="the kinds of alerts that it is told; null for all"),
+    _when("seen_at", null=False, now=True, comment="when a node last had it in its settings"),
+)
+"""Where alerts are sent, as the settings of the nodes say; how to send there is in the settings alone."""
+
+NOTICE = sa.Table(
+    "notice",
+    METADATA,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("uid", sa.Uuid, nullable=False, server_default=sa.func.gen_random_uuid(), comment="for who receives it"),
+    sa.Column("alert", sa.BigInteger, sa.ForeignKey(ALERT.c.id, ondelete="CASCADE"), nullable=False),
+    sa.Column("channel", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False, comment="raised or resolved"),
+    _when("created_at", null=False, now=True),
+    _when("due_at", null=False, now=True),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("error", sa.Text, nullable=False, server_default="", comment="of the last try"),
+    _when("sent_at"),
+    _when("gave_up_at"),
+    sa.UniqueConstraint("alert", "channel", "event", name="notice_once"),
+)
+"""What is still to be sent, and what was: written together with what it tells."""
+
+IS_UNSENT = sa.and_(NOTICE.c.sent_at.is_(None), NOTICE.c.gave_up_at.is_(None))
+sa.Index("notice_due", NOTICE.c.due_at, postgresql_where=IS_UNSENT)
 
 TABLES = Schema(METADATA, "platform", "snk batch init")

@@ -4,6 +4,7 @@ Where each calendar stands is a column of its task, so no tick is missed or come
 however long none did: the key of a trigger is the tick itself.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,16 @@ from snk.db.pool import Pool
 PORTION = 200
 
 log = structlog.get_logger()
+
+
+def key_of_tick(at: datetime) -> str:
+    """The key of the trigger that a tick is."""
+    return f"{CALENDAR} {at.isoformat()}"
+
+
+def payload_of_tick(at: datetime) -> Mapping[str, Any]:
+    """What a consumer is told of a tick."""
+    return {"tick": at.isoformat()}
 
 
 class Ticking:
@@ -60,7 +71,7 @@ class Ticking:
         return len(rows), len(triggers)
 
     def _trigger(self, name: str, at: datetime) -> Trigger:
-        return Trigger(name, f"{CALENDAR} {at.isoformat()}", CALENDAR, self._node, {"tick": at.isoformat()})
+        return Trigger(name, key_of_tick(at), CALENDAR, self._node, payload_of_tick(at))
 
     def _target(self, row: Any) -> Triggered | None:
         """A task or group; None if its definition is not one that this version understands."""

@@ -40,6 +40,7 @@ class Trigger:
         who: for the audit.
         payload: passed on to the consumer.
         files: which files are run; None for all.
+        backfill: whether its run gives way to those of the present.
     """
 
     target: str
@@ -48,6 +49,7 @@ class Trigger:
     who: str
     payload: Mapping[str, Any]
     files: tuple[str, ...] | None = None
+    backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,18 @@ async def trigger_all(connection: AsyncConnection, given: Sequence[Trigger]) -> 
     return [each for each in results if each is not None]
 
 
+async def start_all(connection: AsyncConnection, given: Sequence[Trigger], target: Task | Group) -> list[int]:
+    """Start a run for each trigger of one target, in this order and whatever is under way; return their numbers.
+
+    To be called in a transaction in which the target is locked, with triggers of which none came before.
+    """
+    runs = await _create(connection, given, dict.fromkeys((each.target for each in given), target))
+    await _keep(
+        connection, [(each, _Known(dict(each.payload), "run", run)) for each, run in zip(given, runs, strict=True)]
+    )
+    return runs
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What is known of a trigger."""
@@ -126,7 +140,7 @@ async def _locked(connection: AsyncConnection, names: set[str]) -> dict[str, Tas
 
 
 def _check(given: Trigger, targets: Mapping[str, Task | Group]) -> None:
-    if given.key.startswith(f"{CALENDAR} ") and given.source != CALENDAR:
+    if given.key.startswith(f"{CALENDAR} ") and given.source != CALENDAR and not given.backfill:
         raise Reserved(f"the key {given.key!r} begins as those of the calendar do", hint="Use another one")
     target = targets.get(given.target)
     if target is None:
@@ -184,9 +198,10 @@ async def _keep(connection: AsyncConnection, started: Sequence[tuple[Trigger, _K
 
 
 async def _live(connection: AsyncConnection, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The live runs of tasks and groups, each's oldest first."""
-    columns = (RUN.c.id, RUN.c.task, RUN.c.active, RUN.c.parent)
-    wanted = sa.select(*columns).where(RUN.c.task.in_(names), IS_LIVE).order_by(RUN.c.id)
+    """The live runs of tasks and groups, each's oldest first; those of a backfill only if it is their turn."""
+    columns = (RUN.c.id, RUN.c.task, RUN.c.active, RUN.c.parent, RUN.c.backfill)
+    counts = sa.or_(RUN.c.active, sa.not_(RUN.c.backfill))
+    wanted = sa.select(*columns).where(RUN.c.task.in_(names), IS_LIVE, counts).order_by(RUN.c.id)
     found: dict[str, list[Any]] = {}
     for row in await connection.execute(wanted):
         found.setdefault(row.task, []).append(row)
@@ -194,16 +209,20 @@ async def _live(connection: AsyncConnection, names: Sequence[str]) -> dict[str, 
 
 
 async def _beside(
-    connection: AsyncConnection, given: Trigger, overlap: Overlap, live: Sequence[Any]
+    connection: AsyncConnection, given: Trigger, overlap: Overlap, under_way: Sequence[Any]
 ) -> tuple[Outcome, int | None] | None:
-    """What comes of a trigger while others of its target are live; None if it starts a run."""
+    """What comes of a trigger while others of its target are live; None if it starts a run.
+
+    Runs of a backfill give way: no trigger is skipped for them, joins or cancels one.
+    """
+    live = [row for row in under_way if not row.backfill]
     if not live:
         return None
     if overlap == "skip":
         return "skipped", None
     if overlap == "queue":
         queued = [row.id for row in live if not row.active and row.parent is None]
-        return ("joined", queued[0]) if queued and len(live) > 1 else None
+        return ("joined", queued[0]) if queued and len(under_way) > 1 else None
     for row in live:
         held = await hold(connection, row.id)
         if held and held.state in LIVE:
@@ -221,7 +240,14 @@ async def _create(
     statement = sa.insert(RUN).returning(RUN.c.id, sort_by_parameter_order=True)
     numbers = list((await connection.execute(statement, rows)).scalars())
     children = [
-        {"task": task, "key": f"{each.target}/{each.key}", "parent": run, "position": at, "payload": dict(each.payload)}
+        {
+            "task": task,
+            "key": f"{each.target}/{each.key}",
+            "parent": run,
+            "position": at,
+            "payload": dict(each.payload),
+            "backfill": each.backfill,
+        }
         for each, run in zip(given, numbers, strict=True)
         for at, task in enumerate(_tasks(targets[each.target]))
     ]
@@ -233,7 +259,8 @@ async def _create(
 def _row(given: Trigger, target: Task | Group) -> dict[str, object]:
     files = None if given.files is None else list(given.files)
     mode = target.mode if isinstance(target, Group) else None
-    return {"task": given.target, "key": given.key, "mode": mode, "payload": dict(given.payload), "files": files}
+    of_trigger = {"task": given.target, "key": given.key, "payload": dict(given.payload), "backfill": given.backfill}
+    return {**of_trigger, "mode": mode, "files": files}
 
 
 def _tasks(target: Task | Group) -> tuple[str, ...]:

@@ -12,7 +12,9 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.channels import Kind
 from snk.batch.definition import Mode
+from snk.batch.platform import alerts
 from snk.batch.platform.moves import Move, hold, move
 from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
 from snk.batch.state import LIVE, Event, State, of_files
@@ -28,7 +30,7 @@ _EVENTS = {
 
 
 def _next_ones() -> sa.Select[tuple[int]]:
-    """The oldest run of each task that may be active and is not."""
+    """The oldest run of each task that may be active and is not; those of a backfill come last."""
     parent, sibling, other = RUN.alias("parent"), RUN.alias("sibling"), RUN.alias("other")
     before = (
         sa.exists()
@@ -47,7 +49,7 @@ def _next_ones() -> sa.Select[tuple[int]]:
         sa.select(RUN.c.id)
         .where(IS_LIVE, sa.not_(RUN.c.active), sa.or_(RUN.c.parent.is_(None), in_turn), sa.not_(taken))
         .ext(pg.distinct_on(RUN.c.task))
-        .order_by(RUN.c.task, RUN.c.id)
+        .order_by(RUN.c.task, RUN.c.backfill, RUN.c.id)
         .limit(PORTION)
     )
 
@@ -90,9 +92,25 @@ def _deadline() -> sa.ColumnElement[object]:
 
 
 async def overdue(connection: AsyncConnection) -> list[tuple[int, str]]:
-    """Mark the runs whose deadline has passed; return their numbers and tasks. They go on all the same."""
-    late = sa.update(RUN).where(IS_LIVE, RUN.c.deadline_at <= NOW, sa.not_(RUN.c.overdue)).values(overdue=True)
-    return [(run, task) for run, task in await connection.execute(late.returning(RUN.c.id, RUN.c.task))]
+    """Mark the runs whose deadline has passed, and raise alerts; return their numbers and tasks. The runs go on.
+
+    Args:
+        connection: with autocommit: it is one statement.
+    """
+    return [(run, task) for run, task in await connection.execute(_OVERDUE)]
+
+
+def _overdue() -> sa.Select[int, str]:
+    past = sa.update(RUN).where(IS_LIVE, RUN.c.deadline_at <= NOW, sa.not_(RUN.c.overdue)).values(overdue=True)
+    late = past.returning(RUN.c.id, RUN.c.task, RUN.c.deadline_at).cte("late")
+    subject = sa.func.concat("run ", late.c.id)
+    deadline = sa.func.to_char(sa.func.timezone("UTC", late.c.deadline_at), 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    text = sa.func.concat(subject, " of ", late.c.task, " did not end before ", deadline, "; it goes on")
+    raising = alerts.raising(sa.select(sa.literal(Kind.OVERDUE), subject, text, late.c.task, late.c.id))
+    return sa.select(late.c.id, late.c.task).add_cte(raising.cte("told"))
+
+
+_OVERDUE = _overdue()
 
 
 def group_state(mode: Mode, states: Sequence[State]) -> State | None:

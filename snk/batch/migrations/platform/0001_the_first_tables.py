@@ -18,6 +18,9 @@ def upgrade() -> None:
     _trigger()
     _attempt()
     _file()
+    _alert()
+    _channel()
+    _notice()
 
 
 def _audit() -> None:
@@ -27,7 +30,7 @@ def _audit() -> None:
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.Column("who", sa.Text(), nullable=False),
         sa.Column("what", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False, comment="a task, or run N"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="a task, run N, or alert N"),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id"),
         schema=SCHEMA,
@@ -44,6 +47,7 @@ def _node() -> None:
             "started_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.Column("left_at", sa.DateTime(timezone=True), nullable=True, comment="when it ended in good order"),
         sa.PrimaryKeyConstraint("name"),
         schema=SCHEMA,
     )
@@ -76,6 +80,14 @@ def _run() -> None:
         sa.Column("calls", sa.Integer(), server_default="0", nullable=False),
         sa.Column("tries", sa.Integer(), server_default="0", nullable=False, comment="calls in a row that failed"),
         sa.Column("consumer", sa.Text(), nullable=True, comment="the instance that works on it"),
+        sa.Column("worked_at", sa.DateTime(timezone=True), nullable=True, comment="when a call worked last"),
+        sa.Column(
+            "backfill",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="gives way to the present",
+        ),
         sa.Column("payload", pg.JSONB(), nullable=False),
         sa.Column("files", pg.JSONB(), nullable=True, comment="names of the files that are run; null for all"),
         sa.Column("deadline_at", sa.DateTime(timezone=True), nullable=True),
@@ -141,7 +153,7 @@ def _trigger() -> None:
         "trigger",
         sa.Column("target", sa.Text(), nullable=False, comment="a task or a group"),
         sa.Column("key", sa.Text(), nullable=False, comment="what identifies it: there is one run for each, ever"),
-        sa.Column("source", sa.Text(), nullable=False, comment="message, calendar, person, channel"),
+        sa.Column("source", sa.Text(), nullable=False, comment="message, calendar, person, channel, backfill"),
         sa.Column("payload", pg.JSONB(), nullable=False),
         sa.Column("outcome", sa.Text(), nullable=False, comment="run, skipped, joined"),
         sa.Column("run", sa.BigInteger(), nullable=True, comment="the run that it started, or joined"),
@@ -185,4 +197,90 @@ def _file() -> None:
         sa.ForeignKeyConstraint(["run"], [f"{SCHEMA}.run.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run", "name"),
         schema=SCHEMA,
+    )
+
+
+def _alert() -> None:
+    op.create_table(
+        "alert",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False, comment="overdue, failed, recon_failed, unreachable, no_node"),
+        sa.Column("subject", sa.Text(), nullable=False, comment="run N, task NAME, or platform"),
+        sa.Column("task", sa.Text(), nullable=True),
+        sa.Column("run", sa.BigInteger(), nullable=True),
+        sa.Column("text", sa.Text(), nullable=False, comment="what was found last"),
+        sa.Column("times", sa.Integer(), server_default="1", nullable=False, comment="how often its cause was found"),
+        sa.Column("raised_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.Column(
+            "seen_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+            comment="when its cause was found last",
+        ),
+        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("resolution", sa.Text(), server_default="", nullable=False, comment="why it is resolved"),
+        sa.Column("acknowledged_by", sa.Text(), nullable=True),
+        sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("note", sa.Text(), server_default="", nullable=False, comment="of who acknowledged it"),
+        sa.PrimaryKeyConstraint("id"),
+        schema=SCHEMA,
+    )
+    op.create_index(
+        "alert_open",
+        "alert",
+        ["kind", "subject"],
+        unique=True,
+        schema=SCHEMA,
+        postgresql_where=sa.text("resolved_at IS NULL"),
+    )
+
+
+def _channel() -> None:
+    op.create_table(
+        "channel",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kinds", pg.JSONB(), nullable=True, comment="the kinds of alerts that it is told; null for all"),
+        sa.Column(
+            "seen_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("clock_timestamp()"),
+            nullable=False,
+            comment="when a node last had it in its settings",
+        ),
+        sa.PrimaryKeyConstraint("name"),
+        schema=SCHEMA,
+    )
+
+
+def _notice() -> None:
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column(
+            "uid", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False, comment="for who receives it"
+        ),
+        sa.Column("alert", sa.BigInteger(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("event", sa.Text(), nullable=False, comment="raised or resolved"),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.Column("due_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("error", sa.Text(), server_default="", nullable=False, comment="of the last try"),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("gave_up_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["alert"], [f"{SCHEMA}.alert.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("alert", "channel", "event", name="notice_once"),
+        schema=SCHEMA,
+    )
+    op.create_index(
+        "notice_due",
+        "notice",
+        ["due_at"],
+        unique=False,
+        schema=SCHEMA,
+        postgresql_where=sa.text("sent_at IS NULL AND gave_up_at IS NULL"),
     )
