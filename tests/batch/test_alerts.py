@@ -187,7 +187,7 @@ async def call(pool: Pool, rounds: Rounds) -> None:
     async with pool.connection("statement") as connection:
         await connection.execute(sa.update(RUN).where(RUN.c.active).values(due_at=NOW))
         (taken,) = await claim(connection, "a", 1, 60.0)
-    assert await rounds.round(taken)
+    await rounds.round(taken)
 
 
 async def test_a_consumer_is_unreachable_from_the_third_call_on_until_one_works(told_all: Pool, rounds: Rounds) -> None:

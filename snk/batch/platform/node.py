@@ -120,20 +120,16 @@ class Node:
             self.wake.set()
 
     async def _renew(self) -> None:
-        """Prolong what is held, as long as anything may be."""
+        """Prolong what is held, as long as anything may be; a run that is lost is told when its call is to be noted."""
         while True:
             await asyncio.sleep(min(self._lease_seconds / RENEWALS, SAY_SECONDS))
             fences = dict(self.held)
             try:
                 async with self._pool.connection("statement") as connection:
                     await say(connection, self.name, self._address)
-                    still = await renew(connection, self.name, fences, self._lease_seconds)
+                    await renew(connection, self.name, fences, self._lease_seconds)
             except SnkError as error:
                 self._failed(error)
-                continue
-            for run in fences.keys() - still:
-                if self.held.get(run) == fences[run]:
-                    log.warning("lease_lost", run=run, fence=fences[run], effect="what comes of the call is not noted")
 
     async def _give_turns(self, stop: asyncio.Event) -> None:
         """See what is due by its calendar, whose turn it is, what is overdue, which groups and alerts are over."""

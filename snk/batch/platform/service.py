@@ -107,12 +107,13 @@ class Service:
                 async with self._server.connect() as connection:
                     await TABLES.check(connection, self._server.address)
                 await self._sender.announce()
-                return True
             except Wait as error:
                 if reminder.due(str(error)):
                     log.warning("database_unreachable", reason=str(error), effect="the node has not begun")
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
                 backoff = backoff.failed()
+            else:
+                return True
         return False
 
     async def _work(self, bound: socket.socket, stop: asyncio.Event) -> None:
