@@ -10,7 +10,7 @@ ARGS ?=
 SIDE_BY_SIDE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up drill resync handoff pipeline test soak bench check format lock clean
+.PHONY: help up drill resync handoff pipeline batch test soak bench check format lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ handoff: $(INSTALLED)  ## miss writes of two embedded backends that are killed a
 
 pipeline: $(INSTALLED)  ## bring a day of minutes from one embedded server to another while all of it fails (ARGS='--seconds 60')
 	@$(BIN)/snk pipeline demo $(ARGS)
+
+batch: $(INSTALLED)  ## load five files by a message, while a node, a consumer and a record come to harm
+	@$(BIN)/snk batch demo $(ARGS)
 
 test: $(INSTALLED)  ## the tests, on real embedded servers (ARGS=--long: also those that take long)
 	$(BIN)/pytest $(SIDE_BY_SIDE) $(ARGS)

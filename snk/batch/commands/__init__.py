@@ -17,6 +17,7 @@ COMMANDS = {
     "token": "snk.batch.commands.token",
     "keys": "snk.batch.commands.keys",
     "consumer": "snk.batch.commands.consumer.group",
+    "demo": "snk.batch.commands.demo",
     "backfill": "snk.batch.commands.backfill",
     "alerts": "snk.batch.commands.alerts",
 }
