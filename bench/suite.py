@@ -14,10 +14,12 @@ from bench.ground import WARM_ROWS, Ground, ground
 from bench.results import Result
 from bench.scenario import Case, Runnable, Scenario, Shown
 from bench.scenarios import latency, resync, verify
+from bench.scenarios.batch import Due
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.handoff import Replay, Waiting
 from bench.scenarios.limit import limit
 from bench.scenarios.live import live
+from bench.scenarios.loaded import Loaded
 from bench.scenarios.pipeline import Idle, Large, Pulled, Pushed
 from bench.scenarios.scale import grown, spread
 from bench.scenarios.served import Served
@@ -56,6 +58,7 @@ class Sizes:
         missed: lines to replay, and in how many logs; lines that wait, in how many logs, and seconds to watch them.
         framed: records to push, frames of 1,000 records to pull, records of one large frame, and seconds to watch an
             idle pipeline.
+        batched: tasks that are due at once, finished runs beside them, and records that a consumer loads.
         warm_rows: as in `ground`.
     """
 
@@ -73,6 +76,7 @@ class Sizes:
     counted: tuple[int, int] = (1_000_000, 10_000)
     missed: tuple[int, int, int, int, float] = (200_000, 1_000, 2_000_000, 2_000, 20.0)
     framed: tuple[int, int, int, float] = (50_000, 500, 1_000_000, 20.0)
+    batched: tuple[int, int, int] = (10_000, 1_000_000, 100_000)
     warm_rows: int = WARM_ROWS
 
 
@@ -91,6 +95,7 @@ SMOKE = Sizes(
     counted=(2000, 20),
     missed=(2_000, 10, 20_000, 10, 2.0),
     framed=(2_000, 10, 10_000, 2.0),
+    batched=(50, 1_000, 5_000),
     warm_rows=1000,
 )
 
@@ -179,6 +184,7 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
         _resync(sizes),
         _handoff(sizes),
         _pipeline(sizes),
+        _batch(sizes),
         _limit(sizes),
         _cost(),
     )
@@ -329,6 +335,23 @@ def _pipeline(sizes: Sizes) -> Scenario:
     served = Served(frames, 1000, 4)
     cases = (Pushed(records, (1, 16)), *pulled, served, Large(large), Idle(seconds))
     return Scenario("pipeline", "Pipeline", about, shown, cases)
+
+
+def _batch(sizes: Sizes) -> Scenario:
+    tasks, finished, records = sizes.batched
+    about = (
+        "A platform whose tasks are all due at one moment, on a database without and with very many finished runs:"
+        " seconds until the last consumer was called, by one node. A consumer that loads five files from `snk serve`,"
+        " merges them by key and proves that they are the provider's; dlt loads the same pages, and proves nothing."
+    )
+    shown = (
+        Shown("started_seconds", "all called after s", 1, less=True),
+        Shown("per_second", "calls/s"),
+        Shown("own_cpu", "own CPU s", 1),
+        Shown("records_per_second", "records/s", compared=True),
+        LOST,
+    )
+    return Scenario("batch", "Batch", about, shown, (Due(tasks, (0, finished)), Loaded(records)))
 
 
 def _limit(sizes: Sizes) -> Scenario:

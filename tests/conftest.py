@@ -56,8 +56,8 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long and how often the tests that take their time take it."""
-    parser.addoption("--long", action="store_true", help="also those that take long, and every variant of each")
-    parser.addoption("--full", action="store_true", help="also, in their full size, those that take minutes each")
+    parser.addoption("--long", action="store_true", help="also those that take long")
+    parser.addoption("--full", action="store_true", help="all, every variant of each, and in full size: hours")
     parser.addoption("--seconds", type=float, default=4.0, help="how long hostile writers write")
     parser.addoption(
         "--rows", type=int, default=100_000, help="how large the loads are that are to need bounded memory"
@@ -83,14 +83,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not item.get_closest_marker("full"):
             variants.setdefault(item.nodeid.partition("[")[0], []).append(item)
     long = config.getoption("--long")
-    kept = {item for each in variants.values() for item in (each if long else _sample(each))}
+    kept = {item for each in variants.values() for item in _sample(each, long=long)}
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]
 
 
-def _sample(variants: list[pytest.Item]) -> list[pytest.Item]:
-    """Of the variants of a test those that are always tried, spread evenly over all but those that take long."""
-    variants = [item for item in variants if not item.get_closest_marker("long")]
+def _sample(variants: list[pytest.Item], *, long: bool) -> list[pytest.Item]:
+    """Of the variants of a test those that are always tried, spread evenly; those that take long only if wanted."""
+    variants = [item for item in variants if long or not item.get_closest_marker("long")]
     if not variants:
         return []
     sampled = variants[0].get_closest_marker("sampled")
@@ -121,10 +121,20 @@ def servers(folder: Path) -> Iterator[EmbeddedPair]:
         yield pair
 
 
+@pytest.fixture(scope="session")
+def unused_servers(folder: Path) -> Path:
+    """The state folder of servers that were created and never used: a copy of it is there sooner than new ones."""
+    made = folder / "unused"
+    with embedded_pair(made, user="postgres", password="postgres", options=OPTIONS):
+        return made
+
+
 @pytest.fixture
-def own_servers(folder: Path) -> Iterator[EmbeddedPair]:
+def own_servers(folder: Path, unused_servers: Path) -> Iterator[EmbeddedPair]:
     """Servers for one test, to be crashed and stopped at will."""
-    with embedded_pair(folder / next(names), user="postgres", password="postgres", options=OPTIONS) as pair:
+    state = folder / next(names)
+    subprocess.run(["cp", "-a", unused_servers, state], check=True)
+    with embedded_pair(state, user="postgres", password="postgres", options=OPTIONS) as pair:
         yield pair
 
 

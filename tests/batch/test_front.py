@@ -44,6 +44,7 @@ async def pool(world: World) -> AsyncIterator[Pool]:
     await made.close()
 
 
+@pytest.mark.long
 async def test_the_platform_signs_for_its_clients_and_for_consumers_and_keys_change_without_a_restart(
     world: World, consumer: Consumer, pool: Pool, session: aiohttp.ClientSession
 ) -> None:
@@ -160,6 +161,7 @@ async def test_a_lost_report_and_a_lost_database_are_made_up_for(
     assert [run["state"] for run in await ended(world, 2)] == ["COMPLETED", "COMPLETED"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("examples", [4, pytest.param(40, marks=pytest.mark.full)])
 async def test_it_does_what_it_describes(world: World, pool: Pool, examples: int) -> None:
     """Requests that the description allows, and others, are answered as it says; none is answered with 500."""

@@ -365,6 +365,7 @@ async def test_when_a_node_is_killed_before_it_noted_what_it_sent_another_one_se
     assert len(set(raised)) == 1
 
 
+@pytest.mark.long
 async def test_the_commands_check_list_acknowledge_and_test(world: World, receiver: Receiver) -> None:
     async def snk(*words: str) -> tuple[int, str]:
         done = await asyncio.to_thread(world.snk, "alerts", *words)

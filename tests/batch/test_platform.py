@@ -58,6 +58,7 @@ async def ended(world: World, count: int) -> list[dict[str, Any]]:
     return await world.runs()
 
 
+@pytest.mark.long
 async def test_a_consumer_is_called_again_until_it_says_that_its_work_is_complete(
     world: World, consumer: Consumer
 ) -> None:
@@ -82,6 +83,7 @@ async def test_a_consumer_is_called_again_until_it_says_that_its_work_is_complet
     assert [each["what"] for each in shown["audit"]] == ["triggered (run)", "called", "completed"]
 
 
+@pytest.mark.long
 async def test_a_consumer_that_never_answers_well_fails_the_run_and_a_person_runs_it_again(
     world: World, consumer: Consumer
 ) -> None:
@@ -121,6 +123,7 @@ async def test_when_a_node_is_killed_in_a_call_another_one_goes_on(
     assert (run["state"], run["fence"]) == ("COMPLETED", 2)
 
 
+@pytest.mark.long
 async def test_a_node_that_slept_changes_nothing_when_it_wakes(
     world: World, consumer: Consumer, patient: asyncio.Event
 ) -> None:
@@ -150,6 +153,7 @@ async def test_a_node_that_slept_changes_nothing_when_it_wakes(
     assert before[0]["state"] == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_five_nodes_call_no_run_twice_at_once(world: World, consumer: Consumer) -> None:
     world.configure(lease_seconds=60)  # a busy machine must not make a node lose what it holds
     names = [f"task{number}" for number in range(4)]
@@ -172,6 +176,7 @@ async def test_five_nodes_call_no_run_twice_at_once(world: World, consumer: Cons
     assert len(set(fences)) == len(fences)
 
 
+@pytest.mark.long
 async def test_a_group_in_order_stops_at_a_task_that_fails_and_goes_on_when_it_is_run_again(
     world: World, consumer: Consumer
 ) -> None:
@@ -197,6 +202,7 @@ async def test_a_group_in_order_stops_at_a_task_that_fails_and_goes_on_when_it_i
     assert [call["task"] for call in consumer.calls] == ["one", "two", "two", "three"]
 
 
+@pytest.mark.long
 async def test_a_group_side_by_side_calls_the_instances_with_the_fewest_runs(world: World, consumer: Consumer) -> None:
     async with serving(Consumer()) as other:
         gate = asyncio.Event()
@@ -222,6 +228,7 @@ async def test_a_group_side_by_side_calls_the_instances_with_the_fewest_runs(wor
         assert {len(consumer.calls), len(other.calls)} == {2}
 
 
+@pytest.mark.long
 async def test_what_is_paused_is_not_called_and_says_so(world: World, consumer: Consumer) -> None:
     world.define(task(consumer))
     assert world.snk("pause", "prices", "--reason", "month end").returncode == 0
@@ -239,6 +246,7 @@ async def test_what_is_paused_is_not_called_and_says_so(world: World, consumer: 
     await ended(world, 1)
 
 
+@pytest.mark.long
 async def test_a_node_goes_on_when_its_database_was_away(world: World, consumer: Consumer) -> None:
     world.define(task(consumer))
     world.start("a")
@@ -264,6 +272,7 @@ async def until_called(consumer: Consumer, times: int) -> None:
     await until(called, f"{times} calls")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -13,7 +13,7 @@ from bench.suite import SMOKE, suite
 ROOT = Path(__file__).parents[2]
 
 
-FEW = ("live", "verify", "resync", "handoff", "pipeline")
+FEW = ("live", "handoff", "batch")
 """One of each kind; the others, which take minutes, are left to `--full`."""
 SCENARIOS = [
     pytest.param(name, marks=pytest.mark.long if name in FEW else pytest.mark.full)

@@ -137,6 +137,7 @@ def serve_config(database: str, folder: Path) -> Path:
     return config
 
 
+@pytest.mark.long
 @each_unit
 def test_its_command_reports_ready_and_alive_and_stopping(ready: Started, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

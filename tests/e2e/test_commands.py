@@ -104,6 +104,7 @@ async def test_init_prints_what_a_dba_can_run(pair: Any) -> None:
     assert "nothing was missing" in run_snk(settings(pair), "init").stdout.splitlines()[0]
 
 
+@pytest.mark.long
 async def test_status_health_and_metrics_tell_one_story(pair: Any) -> None:
     with DaemonProcess(pair) as daemon:
         await daemon.until_flowing()

@@ -116,6 +116,7 @@ async def test_a_row_that_is_taken_away_by_hand_is_missed(state: Path) -> None:
     assert "1 lost" in words
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "heritage"),
@@ -172,6 +173,7 @@ async def test_on_a_pair_of_ones_own_it_makes_its_table_and_drops_it(pair: Any, 
             assert await side.value(f"select count(*) from snk.{own}") == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -49,6 +49,7 @@ async def until_running(daemon: DaemonProcess) -> None:
     await until(running, "the other daemon to take over")
 
 
+@pytest.mark.long
 async def test_when_a_daemon_is_killed_the_other_takes_over(
     pair: Any, daemons: tuple[DaemonProcess, DaemonProcess]
 ) -> None:

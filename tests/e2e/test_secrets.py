@@ -43,6 +43,7 @@ def page(url: str, token: str | None = None) -> str:
             return str(error.read().decode())
 
 
+@pytest.mark.long
 async def test_a_running_daemon_keeps_its_secrets(pair: Any) -> None:
     sides = Database(pair.first), Database(pair.second)
     literal = SECRET.replace("'", "''")
@@ -83,6 +84,7 @@ async def test_a_running_daemon_keeps_its_secrets(pair: Any) -> None:
         await side.run("reassign owned by secretive to postgres", "drop role secretive")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["login", "parameter"])
 def test_errors_keep_secrets(how: str, pair: Any) -> None:
     for address in (None, "127.0.0.1:1", "no-such-host.invalid:5432"):

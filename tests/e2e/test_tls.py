@@ -52,6 +52,7 @@ def through(dsn: str, address: str, **parameters: Any) -> str:
     return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{address}".lstrip("@"), query=query).geturl()
 
 
+@pytest.mark.long
 async def test_rows_cross_under_tls_that_is_verified_everywhere(pair: Any, certificates: Certificates) -> None:
     good = certificates.context("good")
     async with (

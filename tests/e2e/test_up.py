@@ -76,6 +76,7 @@ def test_loads_syncs_verifies_and_ends(state: Path) -> None:
     assert "% of 1,000 rows were on both sides when it stopped" in printed, "rows of an earlier run are counted"
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("how", "heritage"),
@@ -114,6 +115,7 @@ def test_it_does_the_same_whatever_its_parent_has_left_behind(state: Path) -> No
         assert not pid_files(state), heritage
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_servers_that_are_still_starting_are_stopped_in_good_order(state: Path, how: signal.Signals) -> None:
     up = Up(state, heritage="ignored signals")

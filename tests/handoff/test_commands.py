@@ -11,6 +11,7 @@ from tests.kit.handoff import HEAD, OLD, Run, World, line, lines, started, until
 from tests.kit.scripted import Backend
 
 
+@pytest.mark.long
 async def test_once_sends_what_there_is_and_tells_whether_anything_is_left(
     world: World, backend: Backend, snk: Run
 ) -> None:
@@ -82,6 +83,7 @@ async def test_tap_shows_what_waits_and_no_values(world: World, backend: Backend
     assert (await snk("tap", backend.name)).returncode == 0
 
 
+@pytest.mark.long
 async def test_dead_letters_are_listed_shown_put_back_and_deleted(world: World, backend: Backend, snk: Run) -> None:
     backend.says = lambda _: web.Response(status=400, text="no")
     world.write(backend.name, line("a", 5, b"secret") + line("b"))

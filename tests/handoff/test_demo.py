@@ -149,6 +149,7 @@ async def test_a_network_is_silent_and_cut_and_works_again() -> None:
         writer.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("zone", "ahead"), [("UTC", "<ahead>-00:03"), ("EST5", "<ahead>+04:57"), ("IST-5:30", "<ahead>-05:33")]
 )

@@ -25,6 +25,7 @@ def hangs(*keys: str) -> object:
     return says
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threads", [1, 2, 4])
 async def test_lines_that_hang_for_ever_do_not_hold_up_others_and_are_told(
     world: World, backend: Backend, threads: int, capfd: pytest.CaptureFixture[str]
@@ -107,6 +108,7 @@ async def test_the_order_of_a_key_is_exact_whatever_is_answered(world: World, ba
     assert all(after - before in (0, 1) for seen in versions.values() for before, after in pairwise(seen))
 
 
+@pytest.mark.long
 async def test_once_ends_though_lines_hang_and_sends_all_others(world: World, backend: Backend) -> None:
     backend.says = hangs("h1", "h2")  # type: ignore[assignment]
     world.change(timeout_seconds=0.2)

@@ -55,9 +55,8 @@ async def test_killed_at_any_moment_it_loses_nothing_and_sends_twice_only_what_w
     assert not list((world.folder / "state" / "progress").glob("*/*"))
 
 
-@pytest.mark.parametrize(
-    "count", [3_000, pytest.param(8_000, marks=pytest.mark.long), pytest.param(20_000, marks=pytest.mark.full)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("count", [3_000, pytest.param(20_000, marks=pytest.mark.full)])
 async def test_sixty_four_descriptors_are_enough_for_any_number_of_logs(
     world: World, backend: Backend, count: int
 ) -> None:
@@ -89,6 +88,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.long
 async def test_a_full_disk_pauses_it_and_it_goes_on_by_itself(
     world: World, backend: Backend, small_disk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +122,7 @@ async def test_a_full_disk_pauses_it_and_it_goes_on_by_itself(
     assert len(set(backend.targets)) == len(backend.got)
 
 
+@pytest.mark.long
 async def test_a_backend_that_is_down_does_not_hold_up_the_logs_of_others_after_a_kill(
     world: World, backend: Backend, backends: Callable[[], Awaitable[Backend]]
 ) -> None:

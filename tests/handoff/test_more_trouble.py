@@ -83,6 +83,7 @@ async def test_a_limit_that_is_reached_is_told_and_the_oldest_are_kept(world: Wo
     assert log.exists()
 
 
+@pytest.mark.long
 async def test_however_many_lines_wait_few_are_in_memory(world: World, backend: Backend) -> None:
     blocked = asyncio.Event()
 

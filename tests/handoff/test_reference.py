@@ -293,6 +293,7 @@ async def test_a_database_that_fails_is_an_answer_and_passes(own_pair: PairUrls,
     await backend.stop()
 
 
+@pytest.mark.long
 async def test_it_runs_as_a_process_and_keeps_what_it_answered(own_pair: PairUrls, tmp_path: Path) -> None:
     (tmp_path / "auth").write_text("user:secret\n")
     words = [sys.executable, "-m", "snk.handoff.reference", "--database", own_pair.first]

@@ -36,6 +36,7 @@ async def test_once_is_not_well_if_lines_died_and_sums_up(world: World, backend:
     assert (done.returncode, done.stdout) == (1, "0 sent, 0 dead, 2 left\n")
 
 
+@pytest.mark.long
 async def test_a_pause_by_an_answer_names_the_way_out_and_is_not_taken_for_one_by_hand(
     world: World, backend: Backend, snk: Run
 ) -> None:
@@ -76,6 +77,7 @@ def _first_lines(config: Path, count: int) -> list[list[str]]:
     return found
 
 
+@pytest.mark.long
 async def test_what_terminals_would_obey_is_escaped(world: World, backend: Backend, snk: Run) -> None:
     bad = b"\x1b[31m not a line\n"
     world.write(backend.name, line("a", value=ESCAPES.encode()) + bad)
@@ -140,6 +142,7 @@ async def test_decode_reads_as_the_settings_say(world: World, snk: Run) -> None:
     assert (done.returncode, "There is no codec 'jsonl' with key form 'wire'" in done.stderr) == (2, True)
 
 
+@pytest.mark.long
 async def test_dead_letters_are_meant_exactly(world: World, backend: Backend, snk: Run) -> None:
     for words in (["list"], ["replay", "--all"]):
         done = await snk("dead", *words, config=world.config(state=str(world.folder / "nothing")))
@@ -262,6 +265,7 @@ async def test_a_log_that_is_copied_back_while_it_is_read_is_not_sent_again(worl
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "why"),
     [

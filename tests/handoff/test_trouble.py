@@ -315,6 +315,7 @@ async def test_a_writer_that_has_a_log_open_keeps_it_from_being_released(world: 
             await until(lambda: not log.exists(), "it is released")
 
 
+@pytest.mark.long
 async def test_many_logs_need_few_descriptors(world: World, backend: Backend) -> None:
     for number in range(2000):
         world.write(

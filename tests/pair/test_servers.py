@@ -64,6 +64,7 @@ def test_none_is_left_when_one_does_not_start(place: Path) -> None:
     assert not (place / "first/data/postmaster.pid").exists()
 
 
+@pytest.mark.long
 def test_none_is_left_when_the_parent_is_killed_and_the_next_run_goes_on(place: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(place)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -66,6 +66,7 @@ async def test_records_that_verify_finds_lacking_arrive_and_then_it_finds_all_eq
     await verified(done, code=0)
 
 
+@pytest.mark.long
 async def test_keys_are_others_only_if_that_is_wanted(done: Pair) -> None:
     await again(done, 0)
     assert done.receiver.twice == ["u0-0", "u0-1"]
@@ -75,6 +76,7 @@ async def test_keys_are_others_only_if_that_is_wanted(done: Pair) -> None:
     assert not new & {"u2-0", "u2-1"}
 
 
+@pytest.mark.long
 async def test_a_conflict_means_that_the_record_is_there(done: Pair) -> None:
     """A server may answer 409 to a key that it knows, and say no more."""
 
@@ -107,6 +109,7 @@ async def test_a_frame_that_the_source_has_no_more_is_proven_to_be_empty(done: P
     assert (await again(done, 0))["count"] == 0
 
 
+@pytest.mark.long
 async def test_what_is_not_done_cannot_be_sent_again(done: Pair) -> None:
     later = f"{done.start_of(10_000):%Y-%m-%dT%H:%M:%SZ}"
     for given, reason in ((later, "is not done"), ("2020-01-01T00:00:00Z", "where no frame starts"), ("x", "is 'x'")):

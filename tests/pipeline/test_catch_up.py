@@ -9,7 +9,8 @@ from tests.kit.pipeline import Pair, minutes_ago, record, second_ago
 HOUR, TWO_DAYS = 60, 2 * 24 * 60
 
 
-@pytest.mark.parametrize("minutes", [3 * HOUR, pytest.param(TWO_DAYS, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("minutes", [3 * HOUR, pytest.param(TWO_DAYS, marks=pytest.mark.full)])
 async def test_two_days_of_shutdown_are_caught_up_by_themselves(pair: Pair, minutes: int) -> None:
     pair.base = minutes_ago(minutes)
     pair.sender.records = [record(str(minute), pair.start_of(minute)) for minute in range(minutes)]
@@ -24,6 +25,7 @@ async def test_two_days_of_shutdown_are_caught_up_by_themselves(pair: Pair, minu
     assert status["records"] == minutes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_the_order_says_whether_a_backlog_delays_the_present_and_it_never_stands_still(
     pair: Pair, order: str

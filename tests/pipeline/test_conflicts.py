@@ -46,6 +46,7 @@ async def _stop(pair: Pair) -> None:
     pair.processes.clear()
 
 
+@pytest.mark.long
 async def test_after_a_restart_a_conflict_of_a_record_that_was_never_sent_is_no_success(one: Pair) -> None:
     came = _answers(one, lambda _: 401)
     one.configure()
@@ -61,6 +62,7 @@ async def test_after_a_restart_a_conflict_of_a_record_that_was_never_sent_is_no_
     assert "r2" not in one.receiver.stored
 
 
+@pytest.mark.long
 async def test_retrying_a_frame_does_not_make_its_conflict_a_success(one: Pair) -> None:
     came = _answers(one, lambda key: 409 if key == "r2" else 0)
     one.configure()
@@ -78,6 +80,7 @@ async def test_retrying_a_frame_does_not_make_its_conflict_a_success(one: Pair) 
     assert not one.receiver.twice
 
 
+@pytest.mark.long
 async def test_refusals_for_a_while_do_not_make_conflicts_of_others_a_success(one: Pair) -> None:
     failing = iter(range(7))
 
@@ -95,6 +98,7 @@ async def test_refusals_for_a_while_do_not_make_conflicts_of_others_a_success(on
     assert "r4" not in one.receiver.stored
 
 
+@pytest.mark.long
 async def test_a_record_that_was_under_way_when_push_was_killed_may_conflict_with_itself(one: Pair) -> None:
     held = asyncio.Event()
 
@@ -120,6 +124,7 @@ async def test_a_record_that_was_under_way_when_push_was_killed_may_conflict_wit
     assert len(one.receiver.stored) == RECORDS
 
 
+@pytest.mark.long
 async def test_a_stop_while_the_last_record_waits_does_not_prove_the_frame(one: Pair) -> None:
     came = _answers(one, lambda key: 500 if key == "r5" else 0)
     one.configure()
@@ -135,6 +140,7 @@ async def test_a_stop_while_the_last_record_waits_does_not_prove_the_frame(one: 
     assert not one.receiver.twice
 
 
+@pytest.mark.long
 async def test_of_a_batch_that_is_refused_all_other_records_arrive(one: Pair) -> None:
     async def refuse(request: web.Request) -> web.StreamResponse | None:
         body = json.loads(await request.read())
@@ -189,6 +195,7 @@ def test_a_file_of_doubts_that_is_not_whole_counts_as_a_kill(tmp_path: Path) -> 
     assert after.has("a")
 
 
+@pytest.mark.long
 async def test_verify_tells_whether_the_receiving_database_was_compared(one: Pair) -> None:
     one.configure()
     one.start("pull")
@@ -208,6 +215,7 @@ async def test_the_doctor_does_not_believe_a_404_that_was_never_a_200(one: Pair)
     assert "it answers 404" in await asyncio.to_thread(one.run, "doctor", code=1)
 
 
+@pytest.mark.long
 async def test_a_second_run_is_told_that_the_pipeline_runs_already(one: Pair) -> None:
     one.configure()
     one.start("run")

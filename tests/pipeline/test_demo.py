@@ -142,6 +142,7 @@ async def proven(stage: Stage, script: Script) -> Result:
     return result
 
 
+@pytest.mark.long
 async def test_a_proof_that_holds_is_found_and_one_that_is_broken_is_found_broken(stage: Stage, script: Script) -> None:
     result = await proven(stage, script)
     assert result.amiss == []

@@ -49,6 +49,7 @@ def _records(pair: Pair, frames: int, filler: int = 100) -> None:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("frames", "times"), [(120, 4), pytest.param(400, 30, marks=pytest.mark.full)])
 async def test_a_disk_that_is_full_again_and_again_loses_nothing(
     pair: Pair, small: Path, frames: int, times: int
@@ -80,6 +81,7 @@ async def test_a_disk_that_is_full_again_and_again_loses_nothing(
     assert not pair.set_aside()
 
 
+@pytest.mark.long
 async def test_a_full_disk_is_told_once_and_in_the_status(pair: Pair, small: Path) -> None:
     _records(pair, 600)
 
@@ -107,6 +109,7 @@ async def test_a_full_disk_is_told_once_and_in_the_status(pair: Pair, small: Pat
     await pair.until(lambda: len(pair.receiver.received) > before)
 
 
+@pytest.mark.long
 async def test_an_answer_that_does_not_fit_on_the_disk_waits_for_room(pair: Pair, small: Path) -> None:
     """A large answer is kept on disk while it is read."""
     pair.seconds = 3600
@@ -123,6 +126,7 @@ async def test_an_answer_that_does_not_fit_on_the_disk_waits_for_room(pair: Pair
     await pair.all_arrived(1)
 
 
+@pytest.mark.long
 async def test_the_quota_pauses_pull_until_there_is_room(pair: Pair) -> None:
     """The receiving server is down, so that nothing is pushed; what is pulled is bounded."""
     _records(pair, 200, 4_000)

@@ -62,6 +62,7 @@ NUMBERS = """{"items": [
 ]}"""
 
 
+@pytest.mark.long
 async def test_numbers_keep_all_their_digits(one: Pair) -> None:
     arrived = Arrived(one)
     _answer(one, NUMBERS)
@@ -107,6 +108,7 @@ async def test_csv_with_quoted_lines_a_byte_order_mark_and_large_fields_arrives_
     assert arrived.bodies["b"] == {"uid": "b", "text": "x" * 200_000, 'a "name"': "ü"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 async def test_a_body_of_many_megabytes_arrives_whole(one: Pair, form: str) -> None:
     count, filler = 600, "ä" * 8_000
@@ -163,6 +165,7 @@ async def test_a_record_without_a_uid_among_others_sets_its_frame_aside(one: Pai
     assert not one.waiting()
 
 
+@pytest.mark.long
 async def test_a_frame_none_of_whose_records_has_a_uid_is_set_aside_when_others_are_well(pair: Pair) -> None:
     pair.seconds = 2
 

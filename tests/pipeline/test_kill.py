@@ -59,6 +59,7 @@ async def test_killed_at_random_moments_nothing_is_lost_and_only_what_was_under_
     assert not pair.set_aside()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("busy", ["sending", "receiving", "reading"])
 async def test_both_processes_end_within_five_seconds_of_being_told_to(pair: Pair, busy: str) -> None:
     """While a server does not answer, and while a large answer is read."""
@@ -97,6 +98,7 @@ async def test_both_processes_end_within_five_seconds_of_being_told_to(pair: Pai
     never.set()
 
 
+@pytest.mark.long
 async def test_a_second_process_on_the_same_space_is_refused(pair: Pair) -> None:
     pair.configure()
     pair.start("pull")

@@ -470,12 +470,14 @@ def ended(history: History, planned: list[Fault], *, hooked: bool = False) -> Wo
     return made
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(histories(), faults)
 def test_whatever_happens_every_frame_is_done_once(history: History, planned: list[Fault]) -> None:
     ended(history, planned)
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(histories(), faults, st.integers(1, 4))
 def test_a_frame_that_is_sent_again_is_done_with_what_the_source_has(
@@ -502,6 +504,7 @@ LATE = tuple(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["kill", "machine", "full"])
 def test_a_fault_at_each_operation_of_a_history_changes_nothing(kind: Kind) -> None:
     history = History(3, LATE, seed=7, lanes=2, losses=0.0)
@@ -594,6 +597,7 @@ def test_from_any_state_that_a_crash_can_leave_every_frame_is_done_once(
 SEVERAL = History(3, LATE, seed=7)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "first"),
     [("snk.pipeline.framefile.sync_folder", 20), ("snk.pipeline.holding.sync_folder", 150)],

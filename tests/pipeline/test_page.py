@@ -141,6 +141,7 @@ def test_a_closing_line_without_count_and_digest_is_refused(end: str) -> None:
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(cells, cells, cells), max_size=6), st.booleans())
 def test_csv_is_read_as_it_was_written(rows: list[tuple[str, str, str]], bom: bool) -> None:  # noqa: FBT001
     body = io.StringIO(newline="")

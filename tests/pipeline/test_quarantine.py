@@ -32,6 +32,7 @@ def pair(tmp_path: Path) -> Pair:
     return made
 
 
+@pytest.mark.long
 def test_what_is_set_aside_is_listed_and_shown(pair: Pair) -> None:
     frame = iso(pair.base)
     assert f"{frame}  " in (listed := pair.run("quarantine", "list", code=1))
@@ -46,6 +47,7 @@ def test_what_is_set_aside_is_listed_and_shown(pair: Pair) -> None:
     assert told["records"] == {str(number): json.dumps({"uid": uid}) for number, uid in enumerate(UIDS)}
 
 
+@pytest.mark.long
 def test_what_is_tried_again_is_set_aside_no_more(pair: Pair) -> None:
     assert "is not in quarantine" in pair.run("quarantine", "retry", "2020-01-01T00:00:00Z", code=2)
     assert "Name some" in pair.run("quarantine", "retry", code=2)
@@ -53,6 +55,7 @@ def test_what_is_tried_again_is_set_aside_no_more(pair: Pair) -> None:
     assert pair.run("quarantine", "list", code=0) == ""
 
 
+@pytest.mark.long
 def test_a_frame_is_given_up_only_when_that_is_confirmed_and_its_proof_says_so(pair: Pair) -> None:
     assert pair.run("quarantine", "drop", "--all") == "Give up 1 frame? [y/N]: "
     assert not pair.done()

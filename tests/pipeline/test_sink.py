@@ -38,6 +38,7 @@ def _problem(status: int, **members: Any) -> web.Response:
     return web.json_response({"status": status, **members}, status=status, content_type="application/problem+json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("in_flight", "batch"), [(1, 0), (4, 0), (1, 3)])
 async def test_no_more_requests_are_under_way_than_allowed(loaded: Pair, in_flight: int, batch: int) -> None:
     async def slow(request: web.Request) -> web.StreamResponse | None:
@@ -106,6 +107,7 @@ async def test_a_batch_that_is_sent_again_has_the_same_key(loaded: Pair) -> None
     assert sorted(len(body) for body in bodies.values()) == [2] * FRAMES + [4] * 2 * FRAMES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("again", [201, 409])
 async def test_a_record_whose_answer_was_lost_is_sent_again_with_its_key_and_counted(loaded: Pair, again: int) -> None:
     """The server stored it, then the connection dropped; what a second answer says hides the first result."""
@@ -135,6 +137,7 @@ async def test_a_record_whose_answer_was_lost_is_sent_again_with_its_key_and_cou
     assert (await asyncio.to_thread(loaded.status))["ambiguous"] == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "part",
     [b"HTTP/1.1 201 Cre", b"HTTP/1.1 201 Created\r\nContent-Length: 20\r\n\r\n{", b"\0\1 no answer at all\r\n\r\n"],
@@ -248,6 +251,7 @@ async def test_a_poison_record_sets_its_frame_aside_after_so_many_tries_and_othe
     assert "500: it hurts, " in loaded.set_aside()[loaded.name(4)]
 
 
+@pytest.mark.long
 async def test_a_schema_change_sets_frames_aside_with_the_reason_and_later_ones_go_on(loaded: Pair) -> None:
     for each in loaded.sender.records:
         if each["uid"].startswith("2-"):
@@ -340,6 +344,7 @@ WAITS: dict[str, tuple[Callable[[], str], float]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("how", WAITS)
@@ -359,6 +364,7 @@ async def test_the_server_is_left_alone_for_as_long_as_it_asks_and_never_asked_w
     assert came[1] - came[0] >= WAITS[how][1]
 
 
+@pytest.mark.long
 async def test_a_server_that_asks_for_a_day_is_left_alone_and_asked_by_the_next_run(loaded: Pair) -> None:
     came = 0
 

@@ -50,6 +50,7 @@ def _ten_records(pair: Pair) -> None:
     pair.sender.records = [record(f"r{number}", pair.base + timedelta(seconds=number)) for number in range(10)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["page", "cursor", "link"])
 async def test_a_frame_whose_third_page_fails_is_invisible_until_it_is_whole(pair: Pair, how: str) -> None:
     _ten_records(pair)
@@ -158,6 +159,7 @@ async def test_200_with_an_error_in_its_body_is_no_frame(pair: Pair) -> None:
     assert not [done for done in pair.done().values() if done["count"] == 0 and done["frame"] < iso(pair.start_of(5))]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 async def test_an_error_message_in_place_of_lines_of_records_is_asked_for_again(pair: Pair, form: str) -> None:
     """One answer cannot be told from a change of the schema; but it must not need a person when it is over."""
@@ -214,6 +216,7 @@ CUT = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize("how", CUT)
 async def test_an_answer_that_is_cut_short_is_no_frame(pair: Pair, how: str) -> None:

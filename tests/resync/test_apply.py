@@ -276,6 +276,7 @@ async def test_the_journal_tells_what_was_done(world: World) -> None:
     assert entry.overtaken == []
 
 
+@pytest.mark.long
 async def test_the_service_assigns_meanwhile(world: World) -> None:
     """Repairs beside a live service add only what was lost, and nothing twice."""
     await single(world, [1, 2, 5], 6)

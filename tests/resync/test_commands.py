@@ -193,6 +193,7 @@ async def test_a_locked_project_and_one_in_process_say_so_with_2(world: World, s
     assert snk("S", "--yes", "--while-live").returncode == 0
 
 
+@pytest.mark.long
 async def test_a_run_that_is_killed_leaves_all_rows_or_none_and_the_next_finishes(world: World, config: Path) -> None:
     """The database holds the transaction up, so that the run is killed in the middle of it."""
     await world.project("S", "0", 7)

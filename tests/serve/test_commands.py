@@ -68,6 +68,7 @@ async def test_it_starts_without_the_table_of_keys_if_nothing_may_be_written(dsn
     service.forget()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -199,6 +199,7 @@ async def test_memory_is_flat_for_very_many_rows(service: ServeProcess, records:
     assert peak_mib([service.pid]) < 200
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("zone", "day"),
@@ -238,6 +239,7 @@ async def test_every_local_time_is_in_one_frame_when_clocks_change(dsn: str, zon
     assert sorted(seen) == list(range(3 * 288))
 
 
+@pytest.mark.long
 async def test_a_frame_of_local_time_is_found_by_the_index(dsn: str) -> None:
     database = await prepared(
         dsn,

@@ -39,6 +39,7 @@ def snk(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
+@pytest.mark.long
 async def test_a_printed_token_is_accepted_after_rotations(snk: World) -> None:
     assert snk("keys", "list", exits=1) == "no keys; `snk serve keys rotate` makes one"
     first = json.loads(snk("keys", "rotate", "--json"))["kid"]
@@ -57,6 +58,7 @@ async def test_a_printed_token_is_accepted_after_rotations(snk: World) -> None:
     assert "its last token ends at" in lines[1]
 
 
+@pytest.mark.long
 def test_what_is_wrong_is_said_with_exit_code_2(snk: World) -> None:
     assert "Create one with `snk serve keys rotate`" in snk("token", "--scope", "a", exits=2)
     assert "--scope" in snk("token", exits=2)

@@ -54,6 +54,7 @@ async def test_it_can_be_left_out(records: Database) -> None:
                     assert answer.status == 404
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("examples", [12, pytest.param(60, marks=pytest.mark.full)])
 async def test_it_does_what_it_describes(dsn: str, examples: int) -> None:
     """Requests that the description allows, and others, are answered as it says; none is answered with 500.

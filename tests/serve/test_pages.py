@@ -245,6 +245,7 @@ async def test_a_key_that_is_none_of_its_type_is_refused(dsn: str) -> None:
             assert await problem(answer) == (422, "invalid-request", "after")
 
 
+@pytest.mark.long
 async def test_readers_share_the_pool(dsn: str) -> None:
     records = await prepared(dsn)
     await records.run(ROWS.format(500))

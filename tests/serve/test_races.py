@@ -73,6 +73,8 @@ async def test_two_services_share_the_keys(records: Database, service: ServeProc
     assert await records.value("select count(*) from records") == 20
 
 
+@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize("size", [1, 20])
 async def test_after_a_kill_the_same_keys_store_every_record_once(records: Database, size: int) -> None:
     """Every client sends a request until it is answered, as the documentation tells it to."""

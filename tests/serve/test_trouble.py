@@ -41,6 +41,7 @@ async def test_a_lost_database_is_answered_with_503_until_it_is_back(own_servers
     assert await database.value("select count(*) from records") == 2
 
 
+@pytest.mark.long
 async def test_a_service_waits_for_a_database_that_is_not_there_yet(own_servers: EmbeddedPair) -> None:
     await prepared(own_servers.first.dsn)
     with ServeProcess(own_servers.first.dsn) as service:
@@ -57,6 +58,7 @@ async def test_a_service_waits_for_a_database_that_is_not_there_yet(own_servers:
         await service.until_answering()
 
 
+@pytest.mark.long
 async def test_a_full_pool_is_answered_with_503(records: Database) -> None:
     await records.run(*HOLD)
     with ServeProcess(records.dsn, connections=2, wait_ms=100) as service:
@@ -82,6 +84,7 @@ async def test_a_full_pool_is_answered_with_503(records: Database) -> None:
     await records.run("drop trigger hold on records")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_within_five_seconds_and_finishes_what_is_under_way(records: Database, how: int) -> None:
     await records.run(*HOLD)
@@ -112,6 +115,7 @@ async def test_it_ends_within_five_seconds_and_finishes_what_is_under_way(record
     await records.run("drop trigger hold on records")
 
 
+@pytest.mark.long
 async def test_it_ends_although_a_client_never_reads(records: Database) -> None:
     await records.run(
         "insert into records select i::text || repeat('x', 500), '2026-11-25', 1 from generate_series(1, 100000) i"

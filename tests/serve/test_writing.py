@@ -61,6 +61,7 @@ async def test_records_of_a_batch_may_have_different_columns(client: aiohttp.Cli
     assert await records.rows("select uid, value from records order by uid") == [("a", 1), ("b", None), ("c", None)]
 
 
+@pytest.mark.long
 async def test_columns_that_are_not_sent_get_their_defaults(dsn: str) -> None:
     database = await prepared(
         dsn, "create table items (id integer generated always as identity primary key, name text default 'none', n int)"
@@ -135,6 +136,7 @@ async def test_another_type_of_body_is_refused(client: aiohttp.ClientSession) ->
             assert kind((answer.status, await answer.json()))[:2] == (415, "not-json")
 
 
+@pytest.mark.long
 async def test_all_digits_of_numbers_are_stored(dsn: str) -> None:
     database = await prepared(dsn, "create table numbers (id bigint primary key, n numeric, f float8, j jsonb)")
     dataset = {"table": "numbers", "key": "id", "write": ["id", "n", "f", "j"]}
@@ -149,6 +151,7 @@ async def test_all_digits_of_numbers_are_stored(dsn: str) -> None:
     assert await database.rows("select n::text, f::text, j->'deep'->>0 from numbers") == [(exact, "Infinity", exact)]
 
 
+@pytest.mark.long
 async def test_each_constraint_is_told_with_its_field(dsn: str) -> None:
     await prepared(
         dsn,
@@ -254,6 +257,7 @@ async def test_what_was_refused_is_tried_again_with_the_same_key(
     assert await records.value("select count(*) from snk.serve_keys") == 1
 
 
+@pytest.mark.long
 async def test_a_key_is_forgotten_when_its_time_is_over(records: Database) -> None:
     """An old key counts no longer, whether it was deleted or not."""
     with ServeProcess(records.dsn, key_hours=1) as service:

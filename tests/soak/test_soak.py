@@ -41,7 +41,7 @@ async def test_a_short_soak_ends_as_the_books_say(soaked_pair: EmbeddedPair) -> 
     assert plot("short", soaked.samples, soaked.happened).startswith("<?xml")
 
 
-@pytest.mark.long
+@pytest.mark.full
 async def test_a_row_deleted_on_both_sides_would_fail_the_soak(soaked_pair: EmbeddedPair) -> None:
     async def delete(ground: Ground) -> None:
         deed = next(deed for deed in ground.books.deeds.values() if deed.sure is Sure.FIRM and len(deed.numbers) > 1)

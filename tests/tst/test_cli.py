@@ -33,6 +33,7 @@ async def test_rows_stops_after_exactly_so_many(pair: Any, tables: BOTH, start: 
     assert summary.rows_per_second == pytest.approx(12345 / summary.seconds, rel=0.1)
 
 
+@pytest.mark.long
 async def test_each_batch_is_one_transaction(pair: Any, tables: BOTH, start: Start) -> None:
     start(pair, "--rows", "1000", "--batch", "300").end()
     query = "select count(*) from records group by xmin::text"
@@ -52,6 +53,7 @@ async def test_seed_makes_the_rows_reproducible(pair: Any, tables: BOTH, start: 
     assert not (runs[0][0] + runs[0][1]) & (runs[2][0] + runs[2][1])
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("tables")
 def test_seed_used_before_is_refused(pair: Any, start: Start) -> None:
     start(pair, "--rows", "2000", "--seed", "7").end()
@@ -124,6 +126,7 @@ async def test_both_servers_down_is_waited_for(own_servers: EmbeddedPair, own_pa
     assert (summary.first, summary.second) == await counts(tables)
 
 
+@pytest.mark.long
 async def test_a_table_that_comes_later_is_waited_for(pair: Any, start: Start) -> None:
     process = start(pair, "--rows", "50")
     wait_for(lambda: "waiting for it" in process.stderr, "a word about the table")
@@ -133,6 +136,7 @@ async def test_a_table_that_comes_later_is_waited_for(pair: Any, start: Start) -
     assert Summary.read(process.end()).rows == 50
 
 
+@pytest.mark.long
 def test_a_table_that_does_not_come_is_trouble(pair: Any, start: Start) -> None:
     process = start(pair, "--wait", "0.1")
     assert process.end(code=2) == ""
@@ -140,6 +144,7 @@ def test_a_table_that_does_not_come_is_trouble(pair: Any, start: Start) -> None:
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
@@ -159,6 +164,7 @@ def test_wrong_setting_is_trouble_without_telling_the_password(
     assert len(process.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_wrong_password_is_trouble_at_once(pair: Any, start: Start) -> None:
     process = start(pair, FIRST_DB_URL=pair.first.replace(":postgres@", ":geheim@"))
     assert process.end(code=2) == ""
@@ -167,6 +173,7 @@ def test_wrong_password_is_trouble_at_once(pair: Any, start: Start) -> None:
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.long
 def test_it_stops_in_time_while_a_server_says_nothing(pair: Any, start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/x"

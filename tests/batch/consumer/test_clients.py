@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.kit.consumer import Callbacks, ConsumerProcess, Front, ask, call, until_ended
 from tests.kit.databases import Database, until
@@ -63,6 +64,7 @@ async def test_credentials_of_the_platform_are_sent_with_reports(
     assert {authorization for _, _, authorization in front.came} == {""}
 
 
+@pytest.mark.long
 async def test_a_consumer_without_its_tables_says_how_they_are_made(make: Make, database: Database) -> None:
     await database.run("drop schema snk_batch_consumer cascade")
     one = make()

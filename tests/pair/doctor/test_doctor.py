@@ -131,6 +131,7 @@ FORESEEN: dict[str, tuple[list[str], list[str], str, str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("case", FORESEEN)
 async def test_what_will_go_wrong_is_foreseen(pair: PairUrls, case: str) -> None:
@@ -147,6 +148,7 @@ async def test_what_will_go_wrong_is_foreseen(pair: PairUrls, case: str) -> None
         assert await doctor(pair) == [], "what it says to do helps"
 
 
+@pytest.mark.long
 async def test_rows_that_wait_for_a_person_are_told(pair: PairUrls) -> None:
     for url in (pair.first, pair.second):
         await Database(url).run(SERIAL)
@@ -182,6 +184,7 @@ async def test_what_is_well_is_not_warned_of(pair: PairUrls) -> None:
     assert await doctor(pair) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("advised", [False, True])
 async def test_with_what_doctor_advises_a_trigger_runs_once_for_a_row(
     running: Running, pair: PairUrls, first: Database, second: Database, *, advised: bool

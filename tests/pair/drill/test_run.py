@@ -110,6 +110,7 @@ async def test_a_fault_that_is_survived_held_and_the_servers_are_left_as_they_we
         assert await Database(side.dsn).value("select count(*) from snk.leases") == 0
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("statement", "verdict", "lost", "doubled"),

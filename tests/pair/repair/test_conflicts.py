@@ -45,6 +45,7 @@ async def rows(side: Database) -> list[tuple[Any, ...]]:
     return await side.rows("select uuid, data, flag, size, bytes, at, list from things")
 
 
+@pytest.mark.long
 async def test_conflicts_are_listed_with_the_differing_columns_marked(pair: Any) -> None:
     await in_conflict(pair)
     listed = run_snk(settings(pair), "conflicts")
@@ -57,6 +58,7 @@ async def test_conflicts_are_listed_with_the_differing_columns_marked(pair: Any)
     assert (told["first"]["data"], told["second"]["data"]) == ("one", "two")
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("keep", ["first", "second"])
 async def test_the_kept_row_is_on_both_sides_and_undo_takes_it_back(pair: Any, keep: str) -> None:
@@ -81,6 +83,7 @@ async def test_the_kept_row_is_on_both_sides_and_undo_takes_it_back(pair: Any, k
     assert await changed.value("select count(*) from snk.journal where kind = 'conflicts'") == 4
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("words", "why"),

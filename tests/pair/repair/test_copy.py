@@ -102,6 +102,7 @@ async def test_it_asks_before_it_copies(pair: Any, answers: str, copies: bool) -
     assert await equal_but_for_the_conflict(first, second) == copies
 
 
+@pytest.mark.long
 async def test_a_plan_is_applied_once_and_only_where_it_was_made(pair: Any, tmp_path: Path) -> None:
     first, second = await damaged(pair, 10, 4)
     file = tmp_path / "plan.json"

@@ -53,6 +53,7 @@ async def test_a_row_of_a_table_that_was_never_synced(pair: Any) -> None:
     assert "never synced this table to second" in told
 
 
+@pytest.mark.long
 async def test_a_row_that_was_delivered_and_one_that_was_deleted_again(pair: Any) -> None:
     first, second = await made(pair)
     await first.run(ROW)
@@ -74,6 +75,7 @@ async def test_a_row_that_was_not_read_yet(pair: Any) -> None:
     assert "not read yet: SNK has read first up to id 1" in why(pair, 1)
 
 
+@pytest.mark.long
 async def test_a_row_that_is_held_back_by_an_open_transaction(pair: Any) -> None:
     first, second = await made(pair)
     with DaemonProcess(pair) as daemon:
@@ -96,6 +98,7 @@ async def test_a_row_that_is_held_back_by_an_open_transaction(pair: Any) -> None
     assert "open for" in told
 
 
+@pytest.mark.long
 async def test_a_row_that_was_refused(pair: Any) -> None:
     first, second = await made(pair)
     await second.run("alter table records add check (data <> 'x')")

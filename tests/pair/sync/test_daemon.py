@@ -66,6 +66,7 @@ async def test_a_restarted_daemon_goes_on_where_it_stopped(running: Running, fir
         assert sum(flow.delivered for flow in daemon.status().flows) == 100
 
 
+@pytest.mark.long
 async def test_a_conflict_is_recorded_with_both_rows_and_overwrites_nothing(
     running: Running, first: Database, second: Database
 ) -> None:

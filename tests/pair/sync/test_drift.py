@@ -60,6 +60,7 @@ async def healthy(daemon: Daemon) -> bool:
     return daemon.status().healthy
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("drift", DRIFTS)
 async def test_rows_wait_for_a_table_that_drifted_and_lose_nothing(
@@ -136,6 +137,7 @@ async def test_a_table_dropped_and_made_again_is_filled_from_the_other_side(
         await until(lambda: healthy(daemon), "both flows to run again")
 
 
+@pytest.mark.long
 async def test_a_table_emptied_on_one_side_is_filled_from_the_other(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -94,6 +94,7 @@ async def test_a_row_that_differs_is_a_conflict(
     assert sum(found) >= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["LATIN1", "EUC_JP"])
 async def test_characters_that_one_side_lacks_keep_only_their_rows(
     running: Running, first: Database, second: Database, words: tuple[str, ...]
@@ -126,6 +127,7 @@ async def counted_beside(rows: int, aside: int, first: Database, second: Databas
     return counts == [rows, rows + aside] and held == aside
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["SQL_ASCII"])
 async def test_a_text_that_is_too_long_without_an_encoding_is_set_aside_and_not_cut(
     running: Running, first: Database, second: Database

@@ -127,6 +127,7 @@ async def test_a_table_that_cannot_be_synced_is_refused(
         raise TableUnfit(found)
 
 
+@pytest.mark.long
 @pytest.mark.sampled(6)
 @pytest.mark.parametrize(("on_first", "on_second", "words"), UNFIT)
 async def test_doctor_says_what_a_start_says(pair: Any, on_first: str, on_second: str | None, words: str) -> None:

@@ -62,6 +62,7 @@ async def test_one_of_two_daemons_works_and_the_other_takes_over_when_it_stops(
         await until_equal(first, second, 10)
 
 
+@pytest.mark.long
 async def test_tables_are_shared_and_move_when_a_daemon_ends(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -164,6 +165,7 @@ async def test_without_the_epoch_in_the_write_a_late_daemon_would_write(
         await with_two_leases(pair, first, second)
 
 
+@pytest.mark.long
 async def test_a_lease_set_back_with_the_first_database_is_outdone(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -179,6 +181,7 @@ async def test_a_lease_set_back_with_the_first_database_is_outdone(
         await until_state(daemon, "running")
 
 
+@pytest.mark.long
 async def test_tables_of_other_daemons_are_not_asked_for(running: Running, first: Database, second: Database) -> None:
     for side in (first, second):
         for table in TABLES:
@@ -193,6 +196,7 @@ async def test_tables_of_other_daemons_are_not_asked_for(running: Running, first
         assert await first.value("select max(epoch) from snk.leases") == 1
 
 
+@pytest.mark.long
 async def test_daemons_that_call_the_databases_the_other_way_round_have_one_lease(
     running: Running, pair: Any, first: Database, second: Database
 ) -> None:

@@ -28,6 +28,7 @@ MEGABYTE = 1024 * 1024
 PRLIMIT = shutil.which("prlimit") or ""
 
 
+@pytest.mark.long
 async def test_a_role_without_connections_left_is_waited_for(pair: Any, first: Database, second: Database) -> None:
     role = "r" + pair.first.rpartition("/")[2]
     await second.run(
@@ -50,6 +51,7 @@ def dbname(dsn: str) -> str:
     return urlsplit(dsn).path[1:]
 
 
+@pytest.mark.long
 async def test_read_only_mode_is_named_and_waited_for(pair: Any, first: Database, second: Database) -> None:
     mode = f"alter database {dbname(pair.second)} set default_transaction_read_only"
     async with daemon_over(pair.first, pair.second, pair.redis) as daemon:
@@ -81,6 +83,7 @@ def allow_files_up_to(size_bytes: int, server: PostgresServer, log: Path) -> Non
     spawn(command, log.parent, log, server_account(), signal.SIGKILL).wait(DEADLINE_SECONDS)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not PRLIMIT, reason="prlimit is not installed here")
 async def test_a_disk_that_is_full_is_waited_for(own_pair: Any, own_servers: Any, folder: Path) -> None:
     """A limit on the size of files stands for the disk: the server fails at the same place, with another number."""
@@ -137,6 +140,7 @@ async def test_batches_that_stay_large_would_be_tried_for_ever(
             await until_equal(first, second, 400, deadline_seconds=5.0)
 
 
+@pytest.mark.long
 async def test_a_statement_that_a_lock_holds_up_does_not_hang(pair: Any, first: Database, second: Database) -> None:
     async with daemon_over(pair.first, pair.second, pair.redis, command_seconds=1.0) as daemon:
         await until_running(daemon)
@@ -148,6 +152,7 @@ async def test_a_statement_that_a_lock_holds_up_does_not_hang(pair: Any, first: 
         await goes_on(daemon, first, second, 5)
 
 
+@pytest.mark.long
 async def test_both_servers_crash_in_the_middle_of_writing(own_pair: Any, own_servers: Any) -> None:
     """Whatever was acknowledged to a writer is on both sides afterwards."""
     first, second = Database(own_pair.first), Database(own_pair.second)
@@ -192,6 +197,7 @@ async def test_both_servers_crash_in_the_middle_of_writing(own_pair: Any, own_se
         await goes_on(daemon, first, second, len(there))
 
 
+@pytest.mark.long
 async def test_wide_rows_under_the_uuids_of_narrow_ones_are_compared_a_few_at_a_time(
     pair: Any, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ async def has_needle(side: Database) -> bool:
     return bool(await side.value("select count(*) = 1 from records where data = 'needle'"))
 
 
+@pytest.mark.long
 async def test_a_connection_cut_before_the_rows_are_sent(network: Network, first: Database, second: Database) -> None:
     async with daemon_over(*network.urls) as daemon:
         await until_running(daemon)
@@ -59,6 +60,7 @@ async def test_a_connection_cut_before_the_rows_are_sent(network: Network, first
         assert daemon.status().flows[0].error
 
 
+@pytest.mark.long
 async def test_a_connection_cut_while_the_server_commits(network: Network, first: Database, second: Database) -> None:
     async with daemon_over(*network.urls) as daemon:
         await until_running(daemon)
@@ -70,6 +72,7 @@ async def test_a_connection_cut_while_the_server_commits(network: Network, first
         assert daemon.status().flows[0].error
 
 
+@pytest.mark.long
 async def test_rows_whose_commit_was_never_heard_of_are_there_once(
     network: Network, first: Database, second: Database
 ) -> None:
@@ -84,6 +87,7 @@ async def test_rows_whose_commit_was_never_heard_of_are_there_once(
         assert daemon.status().flows[0].delivered == 3, "the row was there, and its mark with it"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "during", "after"])
 async def test_a_transaction_cut_at_its_commit(network: Network, first: Database, second: Database, when: str) -> None:
     """The careful way writes in a transaction of several statements: its COMMIT is lost, raced, or never answered."""
@@ -111,6 +115,7 @@ async def has_rows(side: Database, rows: int) -> bool:
     return bool(await side.value("select count(*) from records") == rows)
 
 
+@pytest.mark.long
 async def test_a_connection_without_packets_is_noticed_and_waited_for(
     network: Network, first: Database, second: Database
 ) -> None:
@@ -174,6 +179,7 @@ async def test_a_statement_at_work_is_not_taken_for_lost(pair: Any) -> None:
         await connection.execute(sa.select(sa.func.pg_sleep(1.0)))
 
 
+@pytest.mark.long
 async def test_servers_silent_at_the_start_are_waited_for(network: Network, first: Database, second: Database) -> None:
     network.first.hold()
     servers = Pair(
@@ -228,6 +234,7 @@ async def test_a_daemon_stops_soon_where_nobody_answers(network: Network, first:
         assert time.monotonic() - began < STOP_SECONDS + 15.0
 
 
+@pytest.mark.long
 async def test_connections_refused_for_a_while_are_waited_for(
     network: Network, first: Database, second: Database
 ) -> None:

@@ -39,6 +39,7 @@ async def owed(*sides: Database) -> list[str]:
     return [await side.value("select owed from snk.sweeps") for side in sides]
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", EMPTIED)
 async def test_what_was_emptied_while_no_daemon_ran_comes_back(
@@ -75,6 +76,7 @@ async def test_what_was_emptied_while_no_daemon_ran_is_swept_until_both_sides_ar
         assert await first.contents() == await second.contents()
 
 
+@pytest.mark.long
 async def test_a_sweep_that_found_rows_settles_nothing_before_they_are_there(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -118,6 +120,7 @@ async def sweeping(daemon: Daemon) -> bool:
     return daemon.status().sweeps[0].state == "running"
 
 
+@pytest.mark.long
 async def test_a_sweep_that_was_owed_when_the_daemon_ended_is_made_by_the_next(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -195,6 +198,7 @@ async def test_a_reason_that_comes_during_a_sweep_is_not_settled_by_it(pair: Any
         assert await sweeps.owed() is None
 
 
+@pytest.mark.long
 async def test_a_partition_that_comes_or_goes_is_no_reason_and_one_that_is_emptied_is(
     pair: Any, running: Running, second: Database
 ) -> None:
@@ -247,6 +251,7 @@ async def looked(server: Server, table: str) -> bool:
         return await Sweeps(server, connection, shape.full_name).look(shape.storage_fingerprint)
 
 
+@pytest.mark.long
 async def test_a_schema_that_an_earlier_version_made_is_told_of(running: Running, second: Database) -> None:
     async with running():
         pass

@@ -148,6 +148,7 @@ async def test_after_another_boot_reading_goes_on_from_what_was_durable(
         assert daemon.status().flows[0].present == 5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_server_that_restarts_is_waited_for(own_pair: Any, own_servers: Any, mode: str) -> None:
     first, second = Database(own_pair.first), Database(own_pair.second)
@@ -174,6 +175,7 @@ async def test_a_server_that_restarts_is_waited_for(own_pair: Any, own_servers: 
         stop.set()
 
 
+@pytest.mark.long
 async def test_a_mark_moved_while_the_table_is_taken_over_is_no_source_that_went_back(
     first: Database, second: Database, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:

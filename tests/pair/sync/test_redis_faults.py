@@ -42,6 +42,7 @@ async def test_a_redis_that_takes_no_notes_is_told_of_until_it_does(pair: Any, h
         assert await redis.hlen(key) == 1, "the proof leaves nothing behind"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", SPOILT)
 async def test_rows_cross_beside_a_redis_that_takes_no_notes(
     pair: Any, first: Database, second: Database, how: str
@@ -54,6 +55,7 @@ async def test_rows_cross_beside_a_redis_that_takes_no_notes(
         await redis.replicaof("NO", "ONE")
 
 
+@pytest.mark.long
 async def test_rows_cross_while_redis_forgets_what_it_likes(pair: Any, first: Database, second: Database) -> None:
     async with Redis.from_url(pair.redis) as redis:
         await redis.config_set("maxmemory-policy", "allkeys-random")
@@ -72,6 +74,7 @@ async def says(daemon: Any) -> bool:
     return bool(daemon.status().dedup.error)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["silent", "slow"])
 async def test_a_redis_that_answers_late_or_never_delays_no_row(
     pair: Any, first: Database, second: Database, how: str
@@ -111,6 +114,7 @@ async def test_waiting_for_redis_would_delay_rows(
                 await until_equal(first, second, 5, deadline_seconds=2.0)
 
 
+@pytest.mark.long
 async def test_a_redis_that_is_killed_costs_no_row(own_pair: Any, own_servers: Any) -> None:
     first, second = Database(own_pair.first), Database(own_pair.second)
     async with daemon_over(own_pair.first, own_pair.second, own_pair.redis) as daemon:

@@ -28,6 +28,7 @@ async def tables(request: pytest.FixtureRequest, first: Database, second: Databa
     return tuple(request.param.split(","))
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 async def test_lines_that_come_with_their_order_wait_for_it_and_are_not_set_aside(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -48,6 +49,7 @@ BACKLOG = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 async def test_a_backlog_of_lines_waits_for_that_of_orders(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -59,6 +61,7 @@ async def test_a_backlog_of_lines_waits_for_that_of_orders(
     assert "rows_rejected" not in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 async def test_a_daemon_that_is_told_to_stop_while_rows_wait_sets_nothing_aside(
     running: Running, first: Database, second: Database, tables: tuple[str, ...]
@@ -77,6 +80,7 @@ async def test_a_daemon_that_is_told_to_stop_while_rows_wait_sets_nothing_aside(
         await until_equal(first, second, 20_000, "lines")
 
 
+@pytest.mark.long
 async def test_a_row_whose_parent_comes_by_another_way_is_tried_again_when_others_arrive(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -97,6 +101,7 @@ async def so_many_refused(side: Database, count: int) -> bool:
     return bool(await side.value(REFUSED) == count)
 
 
+@pytest.mark.long
 async def test_tables_that_refer_to_each_other_do_not_wait_for_each_other_without_end(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -110,6 +110,7 @@ async def test_whatever_refuses_a_row_only_that_row_waits(
         await until(all_but_one, "all others")
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("code", ["42P01", "08001", "XX000", "57014"])
 async def test_a_lone_row_that_is_refused_holds_nobody_up(
@@ -143,6 +144,7 @@ async def test_a_row_for_which_a_trigger_takes_too_long_is_set_aside(
         await until_count(second, 21)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "trigger",
     [
@@ -181,6 +183,7 @@ async def test_a_trigger_that_drops_a_whole_batch_hides_nothing(
         await until_equal(first, second, 7)
 
 
+@pytest.mark.long
 async def test_a_trigger_on_a_partition_that_came_since_hides_nothing(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -224,6 +227,7 @@ async def test_a_trigger_that_came_since_hides_no_row_of_a_wide_table(
         await until_rejected(second, 1)
 
 
+@pytest.mark.long
 async def test_rows_are_counted_where_a_trigger_was_there_before_the_daemon(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -274,6 +278,7 @@ async def test_a_batch_of_which_too_many_are_refused_is_made_smaller(
         assert "more than 5 rows of a batch are refused" in daemon.status().flows[0].error
 
 
+@pytest.mark.long
 async def test_rows_are_tried_ever_more_rarely_and_at_once_on_demand(
     running: Running, pair: Any, first: Database, second: Database
 ) -> None:
@@ -294,6 +299,7 @@ async def test_rows_are_tried_ever_more_rarely_and_at_once_on_demand(
         await until_equal(first, second, 1)
 
 
+@pytest.mark.long
 async def test_a_refused_row_that_is_gone_is_forgotten(running: Running, first: Database, second: Database) -> None:
     async with running():
         await second.run("alter table records add constraint good check (data <> 'bad')")
@@ -303,6 +309,7 @@ async def test_a_refused_row_that_is_gone_is_forgotten(running: Running, first: 
         await until_rejected(second, 0)
 
 
+@pytest.mark.long
 async def test_a_refused_row_forgotten_would_be_lost(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +329,7 @@ async def test_a_refused_row_forgotten_would_be_lost(
             await until_equal(first, second, 2, deadline_seconds=3.0)
 
 
+@pytest.mark.long
 async def test_a_row_that_a_trigger_drops_is_not_stepped_over_when_the_connection_dies(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -211,6 +211,7 @@ async def running(ground: Ground) -> AsyncIterator[Daemon]:
         yield daemon
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))

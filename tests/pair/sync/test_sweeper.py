@@ -55,6 +55,7 @@ async def with_a_row_below_the_mark(running: Running, first: Database, second: D
         return daemon
 
 
+@pytest.mark.long
 async def test_a_row_in_a_hole_given_up_is_found_in_the_ledger(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -70,6 +71,7 @@ async def test_a_row_in_a_hole_given_up_is_found_by_a_sweep(
     assert [sweep.found for sweep in daemon.status().sweeps] == [1]
 
 
+@pytest.mark.long
 async def test_rows_on_their_way_back_are_told_of_and_not_found_again(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ async def test_without_sweep_and_ledger_the_row_would_be_lost(
     assert caught.group_contains(AssertionError, match="waited in vain: records equal")
 
 
+@pytest.mark.long
 async def test_the_ledger_outlives_the_daemon(running: Running, first: Database, second: Database) -> None:
     async with running():
         async with first.connect() as connection:
@@ -150,6 +153,7 @@ async def until_high_ids_were_read(first: Database, second: Database) -> None:
     await until(given_up, "the holes to be given up")
 
 
+@pytest.mark.long
 async def test_old_rows_that_are_put_back_come_one_batch_after_the_other(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +187,7 @@ async def test_new_rows_do_not_wait_for_old_ones_that_are_put_back(
         await until_equal(first, second, 302)
 
 
+@pytest.mark.long
 async def test_sequences_with_cache_lose_nothing(running: Running, first: Database, second: Database) -> None:
     """Two sessions draw blocks of ids; what one draws in one transaction it uses in a later one."""
     async with running() as daemon:
@@ -198,6 +203,7 @@ async def test_sequences_with_cache_lose_nothing(running: Running, first: Databa
         assert daemon.status().healthy
 
 
+@pytest.mark.long
 async def test_status_says_when_both_sides_were_proven_equal_and_up_to_where(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -215,6 +221,7 @@ async def test_status_says_when_both_sides_were_proven_equal_and_up_to_where(
         assert daemon.status().sweeps[0].found == 0
 
 
+@pytest.mark.long
 async def test_what_is_set_aside_is_not_found_again_and_again(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -282,6 +289,7 @@ async def recorded(first: Database, second: Database) -> bool:
     return bool(sum([await side.value("select count(*) from snk.conflicts") for side in (first, second)]))
 
 
+@pytest.mark.long
 async def test_a_conflict_of_another_table_excuses_nothing(running: Running, first: Database, second: Database) -> None:
     await with_a_conflict(first, second, "records", "others")
     await first.run(f"insert into others (uuid, data) values ('{UUID}', 'x')")
@@ -292,6 +300,7 @@ async def test_a_conflict_of_another_table_excuses_nothing(running: Running, fir
         await until_equal(first, second, 1, "others")
 
 
+@pytest.mark.long
 async def test_a_conflict_that_was_settled_by_deleting_one_row_excuses_nothing(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -320,6 +329,7 @@ async def test_a_sweep_looks_beyond_what_is_known_to_differ(
         await until(lambda: holds(second, "ffffffff-0000-4000-8000-000000000001"), "the row behind them")
 
 
+@pytest.mark.long
 async def test_wide_rows_that_a_sweep_found_come_a_few_at_a_time(
     running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def notices(daemon: Daemon) -> str:
     return " ".join(flow.notice for flow in daemon.status().flows)
 
 
+@pytest.mark.long
 async def test_a_trigger_that_inserts_into_its_own_table_makes_no_loop(
     running: Running, pair: Any, first: Database, second: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -109,6 +110,7 @@ async def test_a_loop_through_two_tables_is_broken(running: Running, first: Data
         assert await until_still(first, second, "one") < 30
 
 
+@pytest.mark.long
 async def test_a_trigger_that_comes_later_makes_no_loop_either(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -122,6 +124,7 @@ async def test_a_trigger_that_comes_later_makes_no_loop_either(
         await until_still(first, second, "records")
 
 
+@pytest.mark.long
 async def test_audit_tables_that_triggers_fill_on_both_sides_hold_a_row_for_each(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -140,6 +143,7 @@ async def test_audit_tables_that_triggers_fill_on_both_sides_hold_a_row_for_each
         assert await first.value(LOOP) + await second.value(LOOP) == 0
 
 
+@pytest.mark.long
 async def test_triggers_that_change_rows_are_named_where_rows_differ(
     running: Running, first: Database, second: Database
 ) -> None:

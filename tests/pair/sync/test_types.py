@@ -107,6 +107,7 @@ async def test_every_type_crosses_unchanged(running: Running, first: Database, s
         await until_equal(first, second, len(rows), "everything")
 
 
+@pytest.mark.long
 async def test_settings_of_a_role_do_not_change_what_crosses(
     running: Running, first: Database, second: Database
 ) -> None:

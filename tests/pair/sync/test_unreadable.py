@@ -134,6 +134,7 @@ async def until_there(side: Database, count: int) -> None:
     await until(so_many, f"{count} rows")
 
 
+@pytest.mark.long
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_row_that_cannot_be_given_is_set_aside_and_comes_when_it_can(servers: EmbeddedPair, kind: str) -> None:
@@ -173,6 +174,7 @@ async def test_a_row_that_cannot_be_given_is_set_aside_and_comes_when_it_can(ser
             await until_aside(second, 0)
 
 
+@pytest.mark.long
 async def test_a_row_that_cannot_be_given_and_is_gone_is_forgotten(servers: EmbeddedPair) -> None:
     async with encoded(servers, "SQL_ASCII", "UTF8") as urls:
         first, second = Database(urls.first), Database(urls.second)
@@ -184,6 +186,7 @@ async def test_a_row_that_cannot_be_given_and_is_gone_is_forgotten(servers: Embe
             await until_there(second, 1)
 
 
+@pytest.mark.long
 async def test_rows_that_cannot_be_given_are_met_in_holes_and_late(
     servers: EmbeddedPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +214,7 @@ async def test_rows_that_cannot_be_given_are_met_in_holes_and_late(
             await until_there(second, 4)
 
 
+@pytest.mark.long
 async def test_a_row_that_cannot_be_given_and_a_sweep_finds_is_set_aside_and_passed_over_then(
     servers: EmbeddedPair,
 ) -> None:
@@ -240,6 +244,7 @@ async def proven(daemon: Daemon, rows: int) -> bool:
     return sweep.proven_seconds is not None and sweep.set_aside == 1 and sweep.rows == rows
 
 
+@pytest.mark.long
 async def test_a_row_whose_uuid_has_one_that_cannot_be_read_is_set_aside(servers: EmbeddedPair) -> None:
     """On one side or on both: the second flow may take the row for an echo."""
     async with encoded(servers, "UTF8", "SQL_ASCII") as urls:
@@ -279,6 +284,7 @@ async def test_so_many_questions_are_asked_at_most_and_every_row_is_settled(
             await until_there(second, 50)
 
 
+@pytest.mark.long
 async def test_a_statement_that_fails_for_every_row_and_for_none_sets_nothing_aside(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -300,6 +306,7 @@ async def test_a_statement_that_fails_for_every_row_and_for_none_sets_nothing_as
 REASONS = {"UTF8": "é €", "LATIN1": r"\xe9 \u20ac", "SQL_ASCII": "é €"}
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", REASONS)
 async def test_a_reason_is_kept_whatever_the_encoding_of_the_database(servers: EmbeddedPair, encoding: str) -> None:
@@ -318,6 +325,7 @@ async def test_a_reason_is_kept_whatever_the_encoding_of_the_database(servers: E
             )
 
 
+@pytest.mark.long
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", REASONS)
 async def test_a_conflict_is_kept_whatever_the_encoding_of_the_database(servers: EmbeddedPair, encoding: str) -> None:

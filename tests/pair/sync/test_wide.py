@@ -23,10 +23,10 @@ LONG = 10_000
 TYPES = ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")
 # How many columns, and of which types in turn.
 WIDE = {
+    "1600 of several types": (MOST_COLUMNS, TYPES),
     "320 of several types": (320, TYPES),
     "850 texts": (850, ("text",)),
     "1600 texts": (MOST_COLUMNS, ("text",)),
-    "1600 of several types": (MOST_COLUMNS, TYPES),
 }
 VALUES = {
     "text": "'a' || n % 10",
@@ -72,6 +72,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.long
 @pytest.mark.parametrize("kind", WIDE)
 async def test_a_wide_table_flows_and_is_proven_equal(
@@ -101,6 +102,7 @@ async def test_a_wide_table_flows_and_is_proven_equal(
 ODD = ["price$1", "it's $2", '"$3" $4', "%(five)s", ":six", "$7", "é$8", "a\\'$9", "tenth%"]
 
 
+@pytest.mark.long
 async def test_names_that_look_like_parameters_are_none(running: Running, first: Database, second: Database) -> None:
     names = ['"{}"'.format(name.replace('"', '""')) for name in [*ODD, *(f"plain{at}" for at in range(FEW_COLUMNS))]]
     for side in (first, second):
@@ -120,6 +122,7 @@ async def test_names_that_look_like_parameters_are_none(running: Running, first:
         assert [await side.value("select count(*) from snk.conflicts") for side in (first, second)] == [0, 0]
 
 
+@pytest.mark.long
 async def test_rows_of_many_narrow_columns_come_a_few_at_a_time(first: Database) -> None:
     """Their bytes are few, but each value is an object."""
     await first.run(

@@ -78,6 +78,7 @@ async def with_rows_of(widths: Sequence[int | None], first: Database, second: Da
         await first.run(f"insert into records (uuid, note, value) values (gen_random_uuid(), 'n', {value})")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("column", "made"), KINDS)
 async def test_a_read_is_cut_before_it_holds_too_many_bytes(pair: PairUrls, column: str, made: str) -> None:
     first, second = Database(pair.first), Database(pair.second)
@@ -99,6 +100,7 @@ async def test_a_read_is_cut_before_it_holds_too_many_bytes(pair: PairUrls, colu
             assert len(batches) < len(WIDTHS), "every row came alone"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("column", "made"), KINDS)
 async def test_rows_asked_for_by_name_are_cut_before_they_hold_too_many_bytes(
     pair: PairUrls, column: str, made: str

@@ -81,6 +81,7 @@ async def test_one_empty_side_lacks_every_row(sides: Sides) -> None:
     assert (result.only_in_first, result.only_in_second, result.different) == ((), (name(1),), ())
 
 
+@pytest.mark.long
 async def test_values_of_every_type_that_look_alike_are_told_apart(empty: Sides) -> None:
     await empty.make(", ".join(f"c{at} {kind}" for at, (kind, *_) in enumerate(PAIRS)))
     expected = set[str]()
@@ -96,6 +97,7 @@ async def test_values_of_every_type_that_look_alike_are_told_apart(empty: Sides)
     assert (result.only_in_first, result.only_in_second) == ((), ())
 
 
+@pytest.mark.long
 async def test_rows_that_exchanged_their_contents_are_different(sides: Sides) -> None:
     """With these values a sum over PostgreSQL's plain hashes of records is the same on both sides."""
     insert = f"insert into records (uuid, data) values ('{name(1)}', '{{}}'), ('{name(2)}', '{{}}')"

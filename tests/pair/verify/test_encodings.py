@@ -79,6 +79,7 @@ def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(statement, "FEW_COLUMNS", request.param)
 
 
+@pytest.mark.long
 @pytest.mark.sampled(3)
 @pytest.mark.usefixtures("few")
 async def test_the_same_text_in_other_bytes_is_the_same(sides: Sides, words: tuple[str, ...]) -> None:
@@ -105,6 +106,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.sampled(3)
 @pytest.mark.usefixtures("few")
 async def test_other_text_is_found(sides: Sides, words: tuple[str, ...]) -> None:

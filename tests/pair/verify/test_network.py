@@ -64,6 +64,7 @@ async def test_an_answer_that_is_lost_is_not_waited_for(
     assert happened.is_set()
 
 
+@pytest.mark.long
 async def test_a_network_that_falls_silent_in_the_middle_is_named(
     compared: Callable[..., Any], sides: Sides, proxy: Proxy
 ) -> None:

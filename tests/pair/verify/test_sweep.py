@@ -83,6 +83,7 @@ def after_the_pass(monkeypatch: pytest.MonkeyPatch, arrive: Callable[[], Awaitab
     monkeypatch.setattr(SlicedTableSide, "whole_by", whole_by)
 
 
+@pytest.mark.long
 async def test_no_row_and_one_row(sides: Sides) -> None:
     result = await swept(sides)
     assert (result.table, result.rows, result.complete, kinds(result)) == ("public.records", (0, 0), True, NOTHING)
@@ -180,6 +181,7 @@ async def test_without_an_index_on_the_id_slices_follow_the_uuids(
     assert {values["most"] for values in slices_taken} == {70}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("indexed", ["neither", "first"])
 async def test_without_an_index_on_the_id_rows_under_way_are_not_reported(empty: Sides, indexed: str) -> None:
     await empty.both(*NO_INDEX)
@@ -241,6 +243,7 @@ async def test_a_sweep_is_broken_off_when_too_much_differs(sides: Sides, monkeyp
     assert 100 <= len(result.only_in_first) <= 150
 
 
+@pytest.mark.long
 async def test_pair_under_traffic_is_equal(sides: Sides) -> None:
     await sides.both(COPY.format(1_000_001, 1_001_000))
     async with traffic(sides):
@@ -412,6 +415,7 @@ def most_at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
         yield most
 
 
+@pytest.mark.long
 async def test_sweeps_of_many_tables_at_once_share_one_throttle(empty: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"t{at}" for at in range(5)]
     for name in names:
