@@ -23,14 +23,16 @@ from tests.kit.databases import DEADLINE_SECONDS
 from tests.kit.handoff import World
 from tests.kit.pipeline import Pair, Receiver, Sender, minutes_ago
 
-UNITS = {name: ROOT / "docker" / f"{name}.service" for name in ("snk", "snk-handoff", "snk-pipeline", "snk-serve")}
 PROGRAM = "/opt/snk/bin/snk"
 COMMANDS = {
+    "snk-batch-platform": ["batch", "platform", "--config", "/etc/snk/batch.toml"],
+    "snk-batch-consumer": ["batch", "consumer", "--config", "/etc/snk/consumer.toml"],
     "snk": ["run"],
     "snk-handoff": ["handoff", "run", "--config", "/etc/snk/snk.toml"],
     "snk-pipeline": ["pipeline", "run", "--config", "/etc/snk/pipeline.toml"],
     "snk-serve": ["serve", "--config", "/etc/snk/serve.toml"],
 }
+UNITS = {name: ROOT / "docker" / f"{name}.service" for name in COMMANDS}
 ANALYZE = shutil.which("systemd-analyze") or ""
 # Tenths; 10.0 is a service without any protection. What remains is that it may speak to any address.
 MOST_EXPOSED = 13
@@ -109,9 +111,10 @@ def ready(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Started:
         here = Pair(tmp_path, minutes_ago(2), Sender(port=free_port()), Receiver(port=free_port()))
         return started(name, here.configure())
     pair = request.getfixturevalue("pair")
-    if name == "snk-serve":
-        made = started(name, serve_config(pair.first, tmp_path))
-        subprocess.run([snk(), "serve", "init", *made.words[1:]], env=made.environment, check=True, capture_output=True)
+    if name in MAKERS:
+        init, config = MAKERS[name]
+        made = started(name, config(pair.first, tmp_path))
+        subprocess.run([snk(), *init, *made.words[-2:]], env=made.environment, check=True, capture_output=True)
         return made
     environment = {
         "PATH": os.defpath,
@@ -138,6 +141,22 @@ def serve_config(database: str, folder: Path) -> Path:
 
 
 @pytest.mark.long
+def batch_config(database: str, folder: Path) -> Path:
+    """Settings of a node of the platform, and of a consumer."""
+    config = folder / "batch.toml"
+    tables = [f'[{name}]\ndatabase = "{database}"\nport = {free_port()}\n' for name in ("batch", "consumer")]
+    config.write_text("".join(tables))
+    return config
+
+
+MAKERS = {
+    "snk-serve": (["serve", "init"], serve_config),
+    "snk-batch-platform": (["batch", "init"], batch_config),
+    "snk-batch-consumer": (["batch", "consumer", "init"], batch_config),
+}
+"""How the tables of a unit are made, and its settings."""
+
+
 @each_unit
 def test_its_command_reports_ready_and_alive_and_stopping(ready: Started, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
@@ -207,7 +226,7 @@ def test_its_user_may_write_where_the_handoff_keeps_its_files() -> None:
     assert f"-m {service['StateDirectoryMode'].lstrip('0')} /var/lib/snk/handoff\n" in UNITS["snk-handoff"].read_text()
 
 
-@pytest.mark.parametrize("name", ["snk-pipeline", "snk-serve"])
+@pytest.mark.parametrize("name", ["snk-pipeline", "snk-serve", "snk-batch-platform", "snk-batch-consumer"])
 def test_its_settings_are_readable_for_its_user_alone(name: str) -> None:
     service, text = section(name, "Service"), UNITS[name].read_text()
     assert (service["User"], service["Group"], "DynamicUser" in service) == (name, name, False)
