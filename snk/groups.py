@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 
 import typer
+from typer.core import TyperGroup
 
 
 def take_up(app: typer.Typer, commands: Mapping[str, str], wanted: Iterable[str], words: Sequence[str]) -> None:
@@ -26,6 +27,36 @@ def take_up(app: typer.Typer, commands: Mapping[str, str], wanted: Iterable[str]
         else:
             function = getattr(module, name.replace("-", "_"), None)
             app.command(name)(function or getattr(module, commands[name].rpartition(".")[2]))
+
+
+def with_default(
+    commands: Mapping[str, str], default: str, words: Sequence[str], *, about: str, alone: str
+) -> typer.Typer:
+    """A group that runs one of its commands if none is named.
+
+    It has the command that the words call, or all commands if they ask for help.
+
+    Args:
+        commands: the module of each.
+        default: the command that is run.
+        words: what follows the group on the command line.
+        about: what the group is for.
+        alone: what the group means without a command.
+    """
+
+    class Group(TyperGroup):
+        """The group."""
+
+        def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+            """Put the default command before its options."""
+            if not args or (args[0] not in commands and args[0] != "--help"):
+                args = [default, *args]
+            return list(super().parse_args(ctx, args))
+
+    app = typer.Typer(cls=Group, help=about, epilog=alone, no_args_is_help=False, rich_markup_mode=None)
+    first = words[0] if words else default
+    take_up(app, commands, commands if first == "--help" else [first if first in commands else default], words)
+    return app
 
 
 def _common() -> None:

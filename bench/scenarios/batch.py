@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import sqlalchemy as sa
 
-from bench.ground import Ground, ground, run
+from bench.ground import Ground, ground, number, run
 from bench.results import Result
 from bench.scenarios.pipeline import serving, until
 from snk.embedded.process import free_port
@@ -39,10 +38,10 @@ class Due:
 
     def run(self, rounds: int) -> Iterator[Result]:
         """Run all cases, round by round."""
-        for number in range(1, rounds + 1):
-            for finished in self.finished if number % 2 else reversed(self.finished):
+        for at in range(1, rounds + 1):
+            for finished in self.finished if at % 2 else reversed(self.finished):
                 name = f"{self.tasks:,} tasks due at once"
-                yield Result(name, f"snk, {finished:,} finished runs", number, _due(self.tasks, finished))
+                yield Result(name, f"snk, {finished:,} finished runs", at, _due(self.tasks, finished))
 
 
 def _due(tasks: int, finished: int) -> dict[str, float]:
@@ -88,22 +87,22 @@ def _platform(
     config = folder / "snk.toml"
     config.write_text(f'[batch]\ndatabase = "{fresh.pair.first.dsn}"\nport = 0\n')
     definitions = folder / "tasks.toml"
-    definitions.write_text("".join(_task(number, consumer) for number in range(tasks)))
+    definitions.write_text("".join(_task(each, consumer) for each in range(tasks)))
     for words in (["init"], ["apply", str(definitions), "--yes"]):
         _snk(config, *words, check=True).wait()
     asyncio.run(_fill(fresh, finished))
     node = _snk(config, "platform", "--log-format", "json")
     try:
-        until(lambda: asyncio.run(_count(fresh, "select count(*) from snk_batch.node")) == 1)
+        until(lambda: asyncio.run(number(fresh.sides[0], "select count(*) from snk_batch.node")) == 1)
         yield node
     finally:
         node.terminate()
         node.wait()
 
 
-def _task(number: int, consumer: int) -> str:
-    address = f"http://127.0.0.1:{consumer}/v1/tasks/t{number}"
-    return f'[task.t{number}]\nconsumers = ["{address}"]\ncron = "0 0 * * *"\ninterval_seconds = {INTERVAL_SECONDS}\n'
+def _task(each: int, consumer: int) -> str:
+    address = f"http://127.0.0.1:{consumer}/v1/tasks/t{each}"
+    return f'[task.t{each}]\nconsumers = ["{address}"]\ncron = "0 0 * * *"\ninterval_seconds = {INTERVAL_SECONDS}\n'
 
 
 def _snk(config: Path, *words: str, check: bool = False) -> subprocess.Popen[bytes]:
@@ -146,12 +145,9 @@ async def _make_due(fresh: Ground) -> float:
 
 
 async def _completed(fresh: Ground) -> int:
-    return await _count(fresh, "select count(*) from snk_batch.run where state = 'COMPLETED' and key like 'calendar %'")
-
-
-async def _count(fresh: Ground, query: str) -> int:
-    async with fresh.sides[0].connect() as connection:
-        return int((await connection.execute(sa.text(query))).scalar_one())
+    return await number(
+        fresh.sides[0], "select count(*) from snk_batch.run where state = 'COMPLETED' and key like 'calendar %'"
+    )
 
 
 _CONSUMER = """

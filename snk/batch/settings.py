@@ -7,7 +7,6 @@ from pydantic import Field
 
 from snk.batch.channels import Alerts
 from snk.http.auth.credentials import AuthTable
-from snk.http.auth.keys import SIGNING
 from snk.http.auth.settings import AuthSettings, Plain
 from snk.settings import Secret, SettingsTable, read_table
 from snk.urls import check_files, check_postgres_url
@@ -67,16 +66,8 @@ class Batch(SettingsTable):
     @property
     def own(self) -> AuthTable:
         """What the platform proves itself by where a task names no credentials and there are no default ones."""
-        if DEFAULT in self.credentials or not self.auth.keys:
-            return self.credentials.get(DEFAULT, AuthTable())
-        return AuthTable(
-            jwt_key=str(Path(self.auth.keys) / SIGNING),
-            algorithm=self.auth.algorithm,
-            issuer=self.auth.issuer,
-            audience=self.consumer_audience,
-            subject="platform",
-            scope="runs:work",
-        )
+        own = self.auth.signed(self.consumer_audience, "platform", "runs:work")
+        return self.credentials.get(DEFAULT, own)
 
 
 def load_settings(given: Path | None = None) -> Batch:

@@ -89,6 +89,11 @@ class Origin(NamedTuple):
     port: int
 
 
+def origin_of(url: URL) -> Origin:
+    """Where the server of an address is reached."""
+    return Origin(url.scheme, url.host or "", url.port or 0)
+
+
 class Client:
     """The connections to one server."""
 
@@ -181,6 +186,33 @@ class Client:
         if isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError):
             return NoAnswer(f"its address cannot be used: {error}", sent=False, reachable=False)
         return NoAnswer(f"the connection broke: {str(error) or type(error).__name__}", sent=True)
+
+
+class Clients:
+    """The connections to any number of servers."""
+
+    def __init__(self, slots: int, most_bytes: int = MOST_ANSWER_BYTES) -> None:
+        """Assign.
+
+        Args:
+            slots: connections at once to one server.
+            most_bytes: as of a client.
+        """
+        self._slots = slots
+        self._most_bytes = most_bytes
+        self._clients: dict[Origin, Client] = {}
+
+    def of(self, url: URL) -> Client:
+        """The client for the server of an address."""
+        origin = origin_of(url)
+        if origin not in self._clients:
+            self._clients[origin] = Client(origin, self._slots, {}, self._most_bytes)
+        return self._clients[origin]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.close()
 
 
 def _with_defaults(headers: Mapping[str, str]) -> dict[str, str]:

@@ -10,13 +10,12 @@ from yarl import URL
 from snk.core.finding import Finding
 from snk.core.words import counted
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Client, NoAnswer, Request
+from snk.http.client import Client, NoAnswer, Request, origin_of
 from snk.pipeline.frame import written
 from snk.pipeline.loaded import Asked, NoDigest
 from snk.pipeline.sample import taken
 from snk.pipeline.settings import Pipeline
 from snk.pipeline.setup import digest_url_of, known_of, pulling_of, space_of
-from snk.pipeline.sink import origin
 from snk.pipeline.status import Watcher
 
 FREE_SHARE = 0.1
@@ -76,7 +75,7 @@ async def _source(settings: Pipeline) -> Finding:
 
 async def _sink(settings: Pipeline) -> Finding:
     """Whether the receiving server can be reached; nothing is sent to it."""
-    client = Client(origin(URL(settings.sink.url)), 1, {})
+    client = Client(origin_of(URL(settings.sink.url)), 1, {})
     try:
         answer = await client.send(Request("HEAD", "/"), ASK_SECONDS)
     except NoAnswer as error:

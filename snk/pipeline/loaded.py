@@ -16,12 +16,11 @@ from yarl import URL
 from snk.core.canonical import Digest
 from snk.core.intervals import NOTHING, Intervals
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Client, NoAnswer, Request
+from snk.http.client import Client, NoAnswer, Request, origin_of
 from snk.pause import pause
 from snk.pipeline import space as spaces
 from snk.pipeline.frame import Portion
 from snk.pipeline.proof import Proofs, combined
-from snk.pipeline.sink import origin
 from snk.pipeline.space import Space
 from snk.pipeline.troubles import Failing
 
@@ -51,7 +50,7 @@ class Asked:
         self._url = url
         self._credentials = credentials
         self._seconds = seconds
-        self._client = Client(origin(URL(url.format(start="", end=""))), 1, {})
+        self._client = Client(origin_of(URL(url.format(start="", end=""))), 1, {})
 
     async def digest(self, start: str, end: str) -> Digest:
         """Count and digest from ``start`` to before ``end``.

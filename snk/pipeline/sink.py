@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from yarl import URL
 
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Answered, Client, Origin, Request
+from snk.http.client import Answered, Client, Request, origin_of
 from snk.pipeline.outcome import CONFLICT, Outcome, judge, judge_conflict
 
 _PLAIN = re.compile(r"[!#-\[\]-~]{1,255}", re.ASCII)
@@ -74,7 +74,7 @@ class Sink:
     def __init__(self, sending: Sending) -> None:
         self.sending = sending
         self._outcomes: dict[int, Outcome] = {}
-        self._client = Client(origin(sending.url), sending.slots, sending.headers)
+        self._client = Client(origin_of(sending.url), sending.slots, sending.headers)
 
     async def send(self, parcel: Parcel, *, patience: int) -> Answered:
         """Send one parcel.
@@ -113,11 +113,6 @@ class Sink:
             return parcel.bodies[0]
         listed = b"[" + b",".join(parcel.bodies) + b"]"
         return b'{"items":' + listed + b"}" if self.sending.wrapped else listed
-
-
-def origin(url: URL) -> Origin:
-    """Where the server of an address is reached."""
-    return Origin(url.scheme, url.host or "", url.port or 0)
 
 
 def header(key: str, form: Literal["bare", "quoted"]) -> str:

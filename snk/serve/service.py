@@ -1,14 +1,13 @@
 """The service: looks up the tables, answers requests, and deletes old keys, until it is told to stop."""
 
 import asyncio
-import random
 import socket
 
 import structlog
 from fastapi import FastAPI
 
-from snk.core.backoff import Backoff
-from snk.errors import DatabaseUnfit, SnkError, Wait
+from snk.db.awaited import awaited
+from snk.errors import DatabaseUnfit, SnkError
 from snk.http.api.entry import Entry, Rates
 from snk.http.api.gate import MOST_HEAD_BYTES, Gate
 from snk.http.api.problem import Problem
@@ -59,7 +58,7 @@ class Service:
         """
         informing = asyncio.create_task(keep_informed(stop, lambda: self._ready, self._health))
         try:
-            found = await self._look_up(stop)
+            found = await awaited(stop, self._look_up, "nothing is served yet")
             if found is not None:
                 await self._serve(found, bound, stop)
         finally:
@@ -68,23 +67,13 @@ class Service:
             await self._authority.close()
             await self._database.close()
 
-    async def _look_up(self, stop: asyncio.Event) -> list[Dataset] | None:
-        """The tables; waits for a database that is not there yet."""
-        backoff, reminder = Backoff(), Reminder()
-        while not stop.is_set():
-            try:
-                async with self._database.connection("statement") as connection:
-                    given = self._settings.datasets
-                    found = [await look_up(connection, name, each) for name, each in given.items()]
-                    if any(each.write for each in found) and not await exists(connection):
-                        raise DatabaseUnfit(f"There is no table {KEYS.fullname}", hint="Run `snk serve init`")
-                    return found
-            except Wait as error:
-                if reminder.due(str(error)):
-                    log.warning("database_unreachable", reason=str(error), effect="nothing is served yet")
-                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
-                backoff = backoff.failed()
-        return None
+    async def _look_up(self) -> list[Dataset]:
+        async with self._database.connection("statement") as connection:
+            given = self._settings.datasets
+            found = [await look_up(connection, name, each) for name, each in given.items()]
+            if any(each.write for each in found) and not await exists(connection):
+                raise DatabaseUnfit(f"There is no table {KEYS.fullname}", hint="Run `snk serve init`")
+            return found
 
     async def _serve(self, found: list[Dataset], bound: socket.socket, stop: asyncio.Event) -> None:
         settings = self._settings

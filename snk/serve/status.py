@@ -49,10 +49,7 @@ class Status:
                 }
                 for name in self.datasets
             },
-            "answers": [
-                {"request": kind, "status": status, "count": count}
-                for (kind, status), count in sorted(counts.answers.given.items())
-            ],
+            "answers": counts.answers.as_json,
             "aborted": counts.aborted,
             "under_way": counts.answers.under_way,
             "connections": {"most": self.connections, "in_use": self.in_use},
@@ -68,14 +65,8 @@ class StatusCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Every metric."""
         counts = self._status.counts
-        answers = CounterMetricFamily("snk_serve_answers", "Answers by kind of request.", labels=["request", "status"])
-        for (kind, status), count in sorted(counts.answers.given.items()):
-            answers.add_metric([kind, str(status)], count)
-        seconds = CounterMetricFamily("snk_serve_seconds", "How long requests took.", labels=["request"])
-        for kind, took in sorted(counts.answers.seconds.items()):
-            seconds.add_metric([kind], took)
-        yield answers
-        yield seconds
+        yield counts.answers.counted("snk_serve_answers", "Answers by kind of request.")
+        yield counts.answers.timed("snk_serve_seconds")
         for name, words, counter in (
             ("records_read", "Records in pages and frames.", counts.records_read),
             ("records_written", "Records that were stored.", counts.records_written),

@@ -2,15 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis import Case
 from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from snk.batch.platform.census import census
 from snk.batch.platform.proofs import Proofs
@@ -27,6 +23,7 @@ from tests.batch.conftest import define
 from tests.batch.test_platform import consumer, ended, until_called, world
 from tests.kit.batch import Api, Consumer, World, told
 from tests.kit.databases import until
+from tests.kit.openapi import check
 
 __all__ = ["consumer", "world"]
 
@@ -178,20 +175,7 @@ async def test_it_does_what_it_describes(world: World, pool: Pool, examples: int
         if operation.path not in ("/v1/tasks", "/v1/nodes"):  # nothing can be wrong of a request without parameters
             modes.append(schemathesis.GenerationMode.NEGATIVE)
         for mode in modes:
-
-            @seed(16)
-            @settings(
-                max_examples=examples,
-                phases=[Phase.generate],
-                database=None,
-                deadline=None,
-                suppress_health_check=list(HealthCheck),
-            )
-            @given(case=operation.as_strategy(generation_mode=mode))
-            def run(case: Case[Any]) -> None:
-                case.call_and_validate(excluded_checks=[positive_data_acceptance])
-
-            run()
+            check(operation, mode, examples)
     assert "Traceback" not in world.log("a")
 
 

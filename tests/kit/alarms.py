@@ -16,6 +16,8 @@ from typing import Any
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from tests.kit import sites
+
 SECRET = "a secret of at least 24 bytes"
 
 
@@ -58,16 +60,8 @@ class Receiver:
 @asynccontextmanager
 async def receiving(receiver: Receiver) -> AsyncIterator[Receiver]:
     """Serve on a port of its own; on the same one as before if it served already."""
-    app = web.Application()
-    app.router.add_post("/hook", receiver.handle)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", receiver.port, reuse_address=True).start()
-    receiver.port = receiver.port or runner.addresses[0][1]
-    try:
+    async with sites.serving(receiver, "POST", "/hook"):
         yield receiver
-    finally:
-        await runner.cleanup()
 
 
 @dataclass

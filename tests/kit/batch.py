@@ -16,6 +16,7 @@ import aiohttp
 import tomli_w
 from aiohttp import web
 
+from tests.kit import sites
 from tests.kit.databases import Database, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,16 +70,8 @@ class Consumer:
 @asynccontextmanager
 async def serving(consumer: Consumer) -> AsyncIterator[Consumer]:
     """Serve on a port of its own; on the same one as before if it served already."""
-    app = web.Application()
-    app.router.add_post("/v1/tasks/any", consumer.handle)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", consumer.port, reuse_address=True).start()
-    consumer.port = consumer.port or runner.addresses[0][1]
-    try:
+    async with sites.serving(consumer, "POST", "/v1/tasks/any"):
         yield consumer
-    finally:
-        await runner.cleanup()
 
 
 @dataclass

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from snk.embedded.process import free_port
 from tests.kit.databases import DEADLINE_SECONDS, Database, until
+from tests.kit.sites import opened
 
 ROOT = Path(__file__).parent.parent.parent
 DAY = {"from": "2026-11-25T00:00:00Z", "to": "2026-11-26T00:00:00Z"}
@@ -187,11 +188,7 @@ class Callbacks:
         return web.json_response({"outcome": "taken"}, status=self.says(body))
 
     async def start(self) -> None:
-        app = web.Application()
-        app.router.add_post("/v1/runs/{run}/callback", self._take)
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self._runner = await opened(self.port, "POST", "/v1/runs/{run}/callback", self._take)
 
     async def stop(self) -> None:
         if self._runner:
@@ -247,11 +244,7 @@ class Front:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
-        app = web.Application()
-        app.router.add_get("/{tail:.*}", self._pass)
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self._runner = await opened(self.port, "GET", "/{tail:.*}", self._pass)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -23,6 +23,7 @@ from snk.pipeline.frame import Grid, Portion
 from snk.pipeline.framefile import End, Making
 from snk.pipeline.mapping import dumps
 from snk.pipeline.space import Space
+from tests.kit import sites
 
 ROOT = Path(__file__).parent.parent.parent
 GRID = Grid(1_795_564_800)
@@ -155,17 +156,8 @@ class Receiver:
 @asynccontextmanager
 async def serving(server: Sender | Receiver) -> AsyncIterator[None]:
     """Serve on a port of its own; on the same one as before if it served already."""
-    app = web.Application(client_max_size=2**30)
-    app.router.add_route("*", "/records", server.handle)
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", server.port, reuse_address=True)
-    await site.start()
-    server.port = server.port or runner.addresses[0][1]
-    try:
+    async with sites.serving(server, "*", "/records", 2**30):
         yield
-    finally:
-        await runner.cleanup()
 
 
 @dataclass(slots=True)

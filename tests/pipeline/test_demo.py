@@ -132,7 +132,12 @@ async def stage(databases: PostgresServer, place: Path, script: Script) -> Async
         await tables.fill(made.ends[SS].url, script.grid, script.frames)
         await made.begin(script)
         watch = Watch(made.space(script))
-        assert await until(lambda: watch.all_done(script.frames, 0), DEADLINE_SECONDS), watch.status
+
+        async def idle() -> bool:
+            # The files are done before push says so.
+            return await watch.all_done(script.frames, 0) and not watch.status.push.in_flight
+
+        assert await until(idle, DEADLINE_SECONDS), watch.status
         yield made
 
 

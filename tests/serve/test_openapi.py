@@ -5,12 +5,10 @@ from typing import Any
 import aiohttp
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from schemathesis import Case
 from schemathesis.core.result import Ok
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.kit.databases import Database
+from tests.kit.openapi import check
 from tests.kit.serve import ServeProcess, prepared
 
 KINDS = (
@@ -69,18 +67,5 @@ async def test_it_does_what_it_describes(dsn: str, examples: int) -> None:
             assert isinstance(found, Ok), found
             operation = found.ok()
             for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
-
-                @seed(16)
-                @settings(
-                    max_examples=examples,
-                    phases=[Phase.generate],
-                    database=None,
-                    deadline=None,
-                    suppress_health_check=list(HealthCheck),
-                )
-                @given(case=operation.as_strategy(generation_mode=mode))
-                def run(case: Case[Any]) -> None:
-                    case.call_and_validate(excluded_checks=[positive_data_acceptance])
-
-                run()
+                check(operation, mode, examples)
         assert "Traceback" not in service.log

@@ -14,6 +14,7 @@ from snk.batch.channels import Alerts
 from snk.batch.commands.common import asked, done, me
 from snk.batch.platform import absence, attention
 from snk.batch.platform.message import Channel, Message, NotSent
+from snk.batch.platform.rows import Row
 from snk.batch.platform.sender import Sender, channels_of
 from snk.batch.platform.tables import TABLES
 from snk.batch.settings import Batch, load_settings
@@ -44,7 +45,7 @@ def listed(
     as_json: Json = False,
     config: Config = None,
 ) -> None:
-    """List alerts, newest first; 1 if one is open that nobody has acknowledged."""
+    """List alerts, newest first. Exit code 1 if an open alert is unacknowledged."""
     found = asked(config, lambda connection: attention.listed(connection, resolved=everything, most=limit))
     if as_json:
         print(json.dumps({"alerts": found}))
@@ -123,7 +124,7 @@ async def _tried(channel: Channel) -> tuple[str, str]:
     return channel.name, ""
 
 
-def _lines(alert: attention.Row) -> Iterator[str]:
+def _lines(alert: Row) -> Iterator[str]:
     state = "resolved" if alert["resolved_at"] else "acknowledged" if alert["acknowledged_by"] else "OPEN"
     yield f"{alert['id']:>6}  {state:<12} {alert['kind']:<12} {alert['raised_at'][:19]}  {alert['text']}"
     if alert["acknowledged_by"]:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.channel import wake
 from snk.batch.platform.tables import TABLES
+from snk.batch.schema import Schema
 from snk.batch.settings import load_settings
 from snk.db.server import Server
 
@@ -20,6 +21,25 @@ T = TypeVar("T")
 Run = Annotated[int, typer.Argument(help="The number of the run.", min=1)]
 Name = Annotated[str, typer.Argument(help="The name of a task or a group.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
+
+
+PrintOnly = Annotated[bool, typer.Option("--print", help="Only print the SQL, to be run by hand.")]
+
+
+def make_tables(tables: Schema, dsn: Callable[[], str], *, print_only: bool) -> None:
+    """Create tables, or bring them up to date, and tell what was done.
+
+    Args:
+        tables: of the platform, or of a consumer.
+        dsn: reads the URL of the database from the settings, which are not needed to print.
+        print_only: whether only the SQL is printed.
+    """
+    if print_only:
+        print(tables.printed(), end="")
+        return
+    server = Server("database", dsn())
+    changed = uvloop.run(tables.upgrade(server))
+    print(f"{server.address}: {tables.name} is {'now' if changed else 'already'} of version {tables.newest}")
 
 
 def me() -> str:

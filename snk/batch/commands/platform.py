@@ -6,7 +6,6 @@ import socket
 from typing import Annotated
 
 import typer
-import uvloop
 
 from snk.batch.platform.calling import Caller
 from snk.batch.platform.node import Node, Pace
@@ -17,10 +16,11 @@ from snk.batch.platform.service import Front, Service
 from snk.batch.settings import Batch, load_settings
 from snk.db.pool import Pool
 from snk.http.commands.keys import folder_of
-from snk.http.service import Address, listening
+from snk.http.commands.run import run_service
+from snk.http.service import Address
 from snk.log import configure_log
 from snk.options import Config, LogFormat
-from snk.signals import hear_ctrl_c, when_told_to_stop
+from snk.signals import hear_ctrl_c
 
 CONNECTIONS = 10
 WAIT_SECONDS = 30.0
@@ -49,13 +49,11 @@ def platform(
     hint = "Name clients in [batch.auth], such as [[batch.auth.tokens]]"
     wanted = settings.port if port is None else port
     address = Address(settings.host, wanted, "batch.host", "batch.port", guard_hint=hint)
-    with listening(address, guarded=settings.auth.closed) as bound:
-        uvloop.run(_run(settings, name or f"{socket.gethostname()}-{os.getpid()}", proofs, bound))
+    node = name or f"{socket.gethostname()}-{os.getpid()}"
+    run_service(address, lambda *given: _run(settings, node, proofs, *given), guarded=settings.auth.closed)
 
 
-async def _run(settings: Batch, name: str, proofs: Proofs, bound: socket.socket) -> None:
-    stop = asyncio.Event()
-    when_told_to_stop(stop.set)
+async def _run(settings: Batch, name: str, proofs: Proofs, bound: socket.socket, stop: asyncio.Event) -> None:
     address = settings.address or _reached(settings.host, bound.getsockname()[1])
     pool = Pool(settings.dsn, CONNECTIONS, WAIT_SECONDS, "snk batch")
     caller = Caller(proofs, address, settings.calls)

@@ -7,6 +7,7 @@ import typer
 
 from snk.batch.commands.common import asked
 from snk.batch.platform import looking
+from snk.batch.platform.rows import Row
 from snk.batch.state import State
 from snk.options import Config, Json
 
@@ -31,7 +32,7 @@ def runs(
         print("no runs")
 
 
-def line(run: looking.Row) -> str:
+def line(run: Row) -> str:
     """A run in one line."""
     words = [f"{run['id']:>6}  {run['state']:<12} {run['task']}"]
     if run["overdue"]:

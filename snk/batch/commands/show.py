@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from snk.batch.commands.common import Run, asked
 from snk.batch.commands.runs import line
 from snk.batch.platform import looking
+from snk.batch.platform.rows import Row
 from snk.options import Config, Json
 
 COUNTS = ("expected", "received", "applied", "rejected")
@@ -21,7 +22,7 @@ def show(run: Run, *, as_json: Json = False, config: Config = None) -> None:
         print(each)
 
 
-def _lines(found: looking.Row) -> Iterator[str]:
+def _lines(found: Row) -> Iterator[str]:
     yield line(found)
     yield f"        key {found['key']}, payload {json.dumps(found['payload'], ensure_ascii=False)}"
     for each in found["tasks"]:

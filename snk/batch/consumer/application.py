@@ -1,4 +1,4 @@
-"""The consumer's endpoints: calls of the platform, and what it tells of itself."""
+"""The consumer's endpoints: calls from the platform, health, status and metrics."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -46,10 +46,7 @@ class Status:
     @property
     def as_json(self) -> dict[str, Any]:
         """The status, as ``/status`` shows it."""
-        answers = [
-            {"request": kind, "status": status, "count": count}
-            for (kind, status), count in sorted(self.answers.given.items())
-        ]
+        answers = self.answers.as_json
         reports = {"sent": self.sent, "given_up": self.given_up}
         return {"runs": self.runs, "files_ended": self.ended, "reports": reports, "answers": answers}
 
@@ -63,14 +60,11 @@ class StatusCollector(Collector):
     def collect(self) -> list[Any]:
         """Every metric."""
         status = self._status
-        answers = CounterMetricFamily("snk_consumer_answers", "Answers to requests.", labels=["request", "status"])
-        for (kind, code), count in sorted(status.answers.given.items()):
-            answers.add_metric([kind, str(code)], count)
         ended = CounterMetricFamily("snk_consumer_files", "Files that ended, by state.", labels=["state"])
         for state, count in sorted(status.ended.items()):
             ended.add_metric([state], count)
         return [
-            answers,
+            status.answers.counted("snk_consumer_answers", "Answers to requests."),
             ended,
             GaugeMetricFamily("snk_consumer_runs", "Runs that are worked on.", len(status.runs)),
             CounterMetricFamily("snk_consumer_reports", "Reports that the platform has.", status.sent),

@@ -47,7 +47,7 @@ class Executor(Protocol):
         """Compare what is stored with what the provider has.
 
         Raises:
-            snk.batch.consumer.failing.Again: `execute` is to be called once more.
+            snk.batch.consumer.failing.Again: call `execute` again.
         """
 
 

@@ -1,7 +1,7 @@
 """Who works on a run: one consumer at a time, for as long as it says so again and again.
 
-To take hold of a run raises its ``attempt``, and writes that into its files, too. Whoever worked on it before finds
-that its files are of another attempt, and changes nothing any more; so it does not matter when it notices.
+Claiming a run increments its ``attempt`` and copies it to the run's files. A consumer that held the run before finds
+another attempt in the files and changes nothing, however late it notices.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ async def renew(connection: AsyncConnection, holds: list[Hold], seconds: float) 
 
 
 async def release(connection: AsyncConnection, hold: Hold) -> None:
-    """Let go of a run, so that whoever is called next takes it up."""
+    """Release a run, so that the next consumer to be called can claim it."""
     mine = sa.and_(RUN.c.id == hold.run, RUN.c.attempt == hold.attempt)
     await connection.execute(sa.update(RUN).where(mine).values(working_until=None, holder=None))
 

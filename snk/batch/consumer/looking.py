@@ -1,4 +1,4 @@
-"""What a consumer's tables tell of its runs, for people."""
+"""Lists a consumer's runs from its tables, for people."""
 
 from typing import Any
 

@@ -20,7 +20,7 @@ from snk.db.functions import interval
 from snk.db.pool import Pool
 from snk.errors import SettingsError, SnkError
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Clients, NoAnswer, Request
 from snk.log import Reminder
 from snk.pause import pause
 
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 
 class Report(NamedTuple):
-    """A report that is to be sent."""
+    """A report to be sent."""
 
     run: int
     version: int
@@ -61,7 +61,7 @@ class Outbox:
         self.given_up = 0
         self._pool = pool
         self._credentials = credentials
-        self._clients: dict[Origin, Client] = {}
+        self._clients = Clients(AT_ONCE)
         self._reminder = Reminder()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,8 +79,7 @@ class Outbox:
                         log.warning("outbox_waits", reason=str(error), effect="reports are sent later")
                 await pause(stop, 0.0 if len(found) == AT_ONCE else LOOK_SECONDS)
         finally:
-            for client in self._clients.values():
-                await client.close()
+            await self._clients.close()
 
     async def _claim(self) -> list[Report]:
         due = sa.select(OUTBOX.c.run).where(OUTBOX.c.due_at <= NOW).order_by(OUTBOX.c.due_at).limit(AT_ONCE)
@@ -118,13 +117,7 @@ class Outbox:
             if authorization := self._credentials.header():
                 headers.append(("Authorization", authorization))
             request = Request("POST", url.raw_path_qs, orjson.dumps(one.report), tuple(headers))
-            answered = await self._client(url).send(request, SEND_SECONDS)
+            answered = await self._clients.of(url).send(request, SEND_SECONDS)
         except (NoAnswer, SettingsError, ValueError) as error:
             return 0, str(error)
         return answered.status, f"{url.origin()} answers {answered.status}: {answered.text}"
-
-    def _client(self, url: URL) -> Client:
-        origin = Origin(url.scheme, url.host or "", url.port or 0)
-        if origin not in self._clients:
-            self._clients[origin] = Client(origin, AT_ONCE, {})
-        return self._clients[origin]

@@ -7,7 +7,7 @@ from yarl import URL
 from snk.batch.consumer.failing import FileFailed, Later
 from snk.batch.consumer.settings import PROVIDER
 from snk.http.auth.credentials import AuthTable, Credentials
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Client, Clients, NoAnswer, Request
 
 MOST_BYTES = 256 * 2**20
 SLOTS = 20
@@ -56,7 +56,7 @@ class Providers:
 
     def __init__(self, credentials: Mapping[str, AuthTable]) -> None:
         self._credentials = {name: Credentials(each) for name, each in credentials.items()}
-        self._clients: dict[Origin, Client] = {}
+        self._clients = Clients(SLOTS, MOST_BYTES)
 
     def provider(self, source: str, auth: str) -> Provider:
         """A dataset.
@@ -70,7 +70,7 @@ class Providers:
         """
         try:
             url = URL(source)
-            origin = Origin(url.scheme, url.host or "", url.port or 0)
+            _ = url.port  # raises ValueError for what is no port
         except ValueError as error:
             raise FileFailed(f"source is {source!r}, which is no address: {error}") from None
         if url.scheme not in ("http", "https") or not url.host or url.user or url.password:
@@ -79,15 +79,12 @@ class Providers:
             there = ", ".join(sorted(self._credentials)) or "none"
             hint = f"There are {there}; add [consumer.credentials.{auth}] to the consumer's settings"
             raise FileFailed(f"auth is {auth!r}, and this consumer has no such credentials", hint=hint)
-        if origin not in self._clients:
-            self._clients[origin] = Client(origin, SLOTS, {}, MOST_BYTES)
         credentials = self._credentials.get(auth or PROVIDER, Credentials(AuthTable()))
-        return Provider(self._clients[origin], url, credentials)
+        return Provider(self._clients.of(url), url, credentials)
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
-            await client.close()
+        await self._clients.close()
 
 
 def _shown(url: URL) -> str:

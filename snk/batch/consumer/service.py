@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import socket
 
 import structlog
@@ -16,10 +15,10 @@ from snk.batch.consumer.taking import take
 from snk.batch.consumer.upkeep import keep_up
 from snk.batch.consumer.workers import Workers
 from snk.batch.wire import Call, Told
-from snk.core.backoff import Backoff
+from snk.db.awaited import awaited
 from snk.db.catalog import server_facts
 from snk.db.pool import Pool
-from snk.errors import DatabaseUnfit, Wait
+from snk.errors import DatabaseUnfit
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry, Rates
 from snk.http.api.gate import MOST_HEAD_BYTES, Gate
@@ -29,8 +28,6 @@ from snk.http.auth.credentials import Credentials
 from snk.http.guard import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Manners, serve_open
-from snk.log import Reminder
-from snk.pause import pause
 
 WAIT_SECONDS = 30.0
 GRACE_SECONDS = 1
@@ -75,7 +72,7 @@ class Service:
         authority = Authority(self._settings.auth)
         informing = asyncio.create_task(keep_informed(stop, lambda: self._ready, self._health))
         try:
-            if await self._reach(stop):
+            if await awaited(stop, self._check, "no call is taken yet"):
                 await self._serve(authority, bound, stop)
         finally:
             stop.set()
@@ -85,24 +82,13 @@ class Service:
             await self._providers.close()
             await self._pool.close()
 
-    async def _reach(self, stop: asyncio.Event) -> bool:
-        """Wait for a database that is not there yet; whether it is there now."""
-        backoff, reminder = Backoff(), Reminder()
-        while not stop.is_set():
-            try:
-                async with self._pool.connection("statement") as connection:
-                    await TABLES.check(connection, self._pool.address)
-                    facts = await server_facts(connection)
-                if facts.number < LEAST_SERVER:
-                    raise DatabaseUnfit(f"{self._pool.address} is PostgreSQL {facts.version}", hint="Use 16 or newer")
-            except Wait as error:
-                if reminder.due(str(error)):
-                    log.warning("database_unreachable", reason=str(error), effect="no call is taken yet")
-                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
-                backoff = backoff.failed()
-            else:
-                return True
-        return False
+    async def _check(self) -> bool:
+        async with self._pool.connection("statement") as connection:
+            await TABLES.check(connection, self._pool.address)
+            facts = await server_facts(connection)
+        if facts.number < LEAST_SERVER:
+            raise DatabaseUnfit(f"{self._pool.address} is PostgreSQL {facts.version}", hint="Use 16 or newer")
+        return True
 
     async def _serve(self, authority: Authority, bound: socket.socket, stop: asyncio.Event) -> None:
         settings = self._settings

@@ -6,7 +6,6 @@ from typing import Annotated
 from pydantic import Field
 
 from snk.http.auth.credentials import AuthTable
-from snk.http.auth.keys import SIGNING
 from snk.http.auth.settings import AuthSettings, Plain
 from snk.settings import Secret, SettingsTable, read_table
 from snk.urls import check_files, check_postgres_url
@@ -57,18 +56,7 @@ class Consumer(SettingsTable):
     @property
     def for_platform(self) -> AuthTable:
         """What is sent with reports: the credentials ``platform``; otherwise tokens of its own keys, if it has some."""
-        if PLATFORM in self.credentials:
-            return self.credentials[PLATFORM]
-        if not self.auth.keys:
-            return AuthTable()
-        return AuthTable(
-            jwt_key=str(Path(self.auth.keys) / SIGNING),
-            algorithm=self.auth.algorithm,
-            issuer=self.auth.issuer,
-            audience="snk-batch",
-            subject=NAME,
-            scope="runs:report",
-        )
+        return self.credentials.get(PLATFORM, self.auth.signed("snk-batch", NAME, "runs:report"))
 
 
 def load_settings(given: Path | None = None) -> Consumer:

@@ -1,7 +1,7 @@
 """The consumer's tables, in the schema ``snk_batch_consumer``: how far its runs are, and what is on its way.
 
-Consumers that share a database share these tables. Whoever works on a run has raised its ``attempt``, which also stands
-in its files; every change of a file says which attempt it belongs to.
+Consumers that share a database share these tables. The consumer that works on a run has incremented its
+``attempt``, which is also copied to the run's files; every change of a file names its attempt.
 """
 
 import sqlalchemy as sa

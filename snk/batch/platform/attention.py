@@ -1,18 +1,12 @@
 """Alerts as people see to them: lists of them, and who looks after one."""
 
-from datetime import datetime
-from typing import Any
-from uuid import UUID
-
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.moves import Unknown, note
+from snk.batch.platform.rows import Row, as_json
 from snk.batch.platform.tables import ALERT, IS_OPEN, NOTICE, NOW
 from snk.batch.state import Refused
-
-Row = dict[str, Any]
-"""A row as JSON has it."""
 
 
 async def listed(connection: AsyncConnection, *, resolved: bool = False, most: int = 100) -> list[Row]:
@@ -25,10 +19,10 @@ async def listed(connection: AsyncConnection, *, resolved: bool = False, most: i
     """
     wanted = sa.select(ALERT).order_by(ALERT.c.id.desc()).limit(most)
     rows = (await connection.execute(wanted if resolved else wanted.where(IS_OPEN))).mappings()
-    alerts = {row["id"]: _json(row) | {"notices": []} for row in rows}
+    alerts = {row["id"]: as_json(row) | {"notices": []} for row in rows}
     notices = sa.select(NOTICE).where(NOTICE.c.alert.in_(alerts)).order_by(NOTICE.c.id)
     for row in (await connection.execute(notices)).mappings():
-        alerts[row["alert"]]["notices"].append(_json(row))
+        alerts[row["alert"]]["notices"].append(as_json(row))
     return list(alerts.values())
 
 
@@ -46,13 +40,3 @@ async def acknowledge(connection: AsyncConnection, alert: int, who: str, remark:
             raise Refused(f"alert {alert} is resolved; there is nothing to look after")
         raise Unknown(f"there is no alert {alert}", hint="`snk batch alerts list` lists those that are open")
     await note(connection, who, "acknowledged", f"alert {alert}", remark)
-
-
-def _json(row: sa.RowMapping) -> Row:
-    return {name: _plain(value) for name, value in row.items()}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value) if isinstance(value, UUID) else value

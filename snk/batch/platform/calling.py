@@ -10,7 +10,7 @@ from snk.batch.platform.claims import Claim
 from snk.batch.platform.proofs import Proofs
 from snk.batch.wire import Call, Told
 from snk.errors import SettingsError
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Clients, NoAnswer, Request
 
 TAKEN = (200, 202)
 CONFLICT = 409
@@ -45,8 +45,7 @@ class Caller:
         """
         self._proofs = proofs
         self._callback = callback
-        self._at_once = at_once
-        self._clients: dict[Origin, Client] = {}
+        self._clients = Clients(at_once)
 
     async def call(self, consumer: str, claim: Claim, task: Task) -> Answer:
         """Call a consumer, and wait for its answer."""
@@ -67,7 +66,7 @@ class Caller:
             return Answer(None, f"it is not called: {error}"[:MOST_SHOWN])
         request = Request("POST", url.raw_path_qs, body.model_dump_json().encode(), headers)
         try:
-            answered = await self._client(url).send(request, task.timeout_seconds)
+            answered = await self._clients.of(url).send(request, task.timeout_seconds)
         except NoAnswer as error:
             return Answer(None, str(error))
         if answered.status not in TAKEN:
@@ -87,11 +86,4 @@ class Caller:
 
     async def close(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
-            await client.close()
-
-    def _client(self, url: URL) -> Client:
-        origin = Origin(url.scheme, url.host or "", url.port or 0)
-        if origin not in self._clients:
-            self._clients[origin] = Client(origin, self._at_once, {})
-        return self._clients[origin]
+        await self._clients.close()

@@ -1,7 +1,6 @@
 """Looks up for people what the tables hold: lists of tasks, runs and nodes, the audit, and all that is known of one."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,10 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.nodes import ALIVE
+from snk.batch.platform.rows import Row, as_json
 from snk.batch.platform.tables import ATTEMPT, AUDIT, FILE, IS_LIVE, NODE, RUN, TASK
 
-Row = dict[str, Any]
-"""A row as JSON has it."""
 SHOWN = ("id", "task", "key", "parent", "state", "overdue", "active", "reason", "node", "consumer", "calls", "tries")
 TIMES = ("due_at", "deadline_at", "created_at", "started_at", "ended_at")
 MOST_LIVE = 100
@@ -124,8 +122,4 @@ async def one(connection: AsyncConnection, run: int) -> Row:
 
 
 async def _rows(connection: AsyncConnection, wanted: sa.Select[Any]) -> list[Row]:
-    return [_json(row) for row in (await connection.execute(wanted)).mappings()]
-
-
-def _json(row: sa.RowMapping) -> Row:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+    return [as_json(row) for row in (await connection.execute(wanted)).mappings()]

@@ -6,6 +6,7 @@ A call is noted only if its run is held still by the fence under which it was ca
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -101,17 +102,17 @@ def _settle(portion: Sequence[tuple[Called, asyncio.Future[bool]]], found: Seque
 async def note_calls(connection: AsyncConnection, called: Sequence[Called]) -> list[bool]:
     """Note calls, and when the next ones are due, in a transaction; return of each whether its run was held still."""
     held = await hold_all(connection, {each.claim.run for each in called})
-    noted = [each for each in called if _holds(held.get(each.claim.run), each)]
+    still = [_holds(held.get(each.claim.run), each) for each in called]
+    noted = list(compress(called, still))
     if not noted:
-        return [False] * len(called)
+        return still
     effects = [_effect(held[each.claim.run], each) for each in noted]
     await connection.execute(_UPDATE, [each.row for each in effects])
     await connection.execute(_ATTEMPTS, [_attempt(each) for each in noted])
     await write_files(connection, [row for each in effects for row in each.files])
     await audit(connection, [each.line for each in effects if each.line])
     await alerts.found_all(connection, [cause for each in effects for cause in each.causes])
-    mine = {(each.claim.run, each.claim.fence) for each in noted}
-    return [(each.claim.run, each.claim.fence) in mine for each in called]
+    return still
 
 
 def _holds(held: Held | None, called: Called) -> bool:

@@ -12,10 +12,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.platform.judging import Report, verdict
+from snk.batch.platform.judging import FileReport, Report, verdict
 from snk.batch.platform.moves import Held, Move, Unknown, hold, move
 from snk.batch.platform.tables import FILE, NOW
 from snk.batch.state import LIVE, Event, State
+from snk.batch.wire import Told
 
 Outcome = Literal["taken", "void", "again", "ahead"]
 FIRST = 1
@@ -26,6 +27,19 @@ _EVENTS = {
     State.FAILED: Event.FAILED,
     State.RECON_FAILED: Event.RECON_FAILED,
 }
+
+
+def report_of(told: Told, who: str, most_fence: int | None = None) -> Report:
+    """What a consumer said, as a report.
+
+    Args:
+        told: its words.
+        who: the consumer.
+        most_fence: of the call that they answer, if they do: what answers it cannot be of a later one.
+    """
+    files = {name: FileReport(**dict(each)) for name, each in told.files.items()}
+    fence = told.fence if most_fence is None else min(told.fence, most_fence)
+    return Report(fence, told.state, who, told.reason, files)
 
 
 async def take(connection: AsyncConnection, run: int, report: Report) -> Outcome:

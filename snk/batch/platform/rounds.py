@@ -11,11 +11,10 @@ from pydantic import ValidationError
 from snk.batch.definition import Task
 from snk.batch.platform.calling import Caller
 from snk.batch.platform.claims import Claim
-from snk.batch.platform.judging import FileReport, Report
 from snk.batch.platform.noting import Called, Notes
+from snk.batch.platform.reporting import report_of
 from snk.batch.platform.tables import RUN
 from snk.batch.state import LIVE
-from snk.batch.wire import Told
 from snk.core.backoff import Backoff
 from snk.db.locks import key_of
 from snk.db.pool import Pool
@@ -64,7 +63,7 @@ class Rounds:
         answer = await self._caller.call(consumer, claim, task)
         seconds = time.monotonic() - began
         if answer.told is not None:
-            report = _report(answer.told, claim, consumer)
+            report = report_of(answer.told, consumer, claim.fence)
             return Called(claim, self.node, consumer, report.state, task.interval_seconds, seconds, report)
         tries = claim.tries + 1
         told = f"{tries} calls in a row failed; the last one: {answer.reason}"
@@ -102,11 +101,6 @@ class Rounds:
             mine = sa.and_(RUN.c.id == claim.run, RUN.c.fence == claim.fence)
             await connection.execute(sa.update(RUN).where(mine).values(consumer=chosen))
         return chosen
-
-
-def _report(told: Told, claim: Claim, consumer: str) -> Report:
-    files = {name: FileReport(**dict(each)) for name, each in told.files.items()}
-    return Report(min(told.fence, claim.fence), told.state, consumer, told.reason, files)
 
 
 def _delay(task: Task, tries: int) -> float:

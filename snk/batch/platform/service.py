@@ -1,11 +1,8 @@
 """A node as a service: it works, hears messages, and answers requests until it is told to stop."""
 
 import asyncio
-import random
 import socket
 from dataclasses import dataclass
-
-import structlog
 
 from snk.batch.platform.api.application import application
 from snk.batch.platform.api.desk import Desk
@@ -14,10 +11,9 @@ from snk.batch.platform.channel import Channel
 from snk.batch.platform.node import Node
 from snk.batch.platform.sender import Sender
 from snk.batch.platform.tables import TABLES
-from snk.core.backoff import Backoff
+from snk.db.awaited import awaited
 from snk.db.pool import Pool
 from snk.db.server import Server
-from snk.errors import Wait
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry, Rates
 from snk.http.api.gate import MOST_HEAD_BYTES, Gate
@@ -27,15 +23,11 @@ from snk.http.auth.settings import AuthSettings
 from snk.http.guard import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Manners, serve_open
-from snk.log import Reminder
-from snk.pause import pause
 
 CONNECTIONS = 10
 WAIT_SECONDS = 1.0
 """How long a request waits for a connection to the database."""
 GRACE_SECONDS = 3
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ class Service:
         """
         informing = asyncio.create_task(keep_informed(stop, lambda: self._ready, self._health))
         try:
-            if await self._until_there(stop):
+            if await awaited(stop, self._prepare, "the node has not begun"):
                 await self._work(bound, stop)
         finally:
             stop.set()
@@ -99,22 +91,11 @@ class Service:
             await self._sender.close()
             await self._pool.close()
 
-    async def _until_there(self, stop: asyncio.Event) -> bool:
-        """Wait for a database that is not there yet; return whether it is."""
-        backoff, reminder = Backoff(), Reminder()
-        while not stop.is_set():
-            try:
-                async with self._server.connect() as connection:
-                    await TABLES.check(connection, self._server.address)
-                await self._sender.announce()
-            except Wait as error:
-                if reminder.due(str(error)):
-                    log.warning("database_unreachable", reason=str(error), effect="the node has not begun")
-                await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
-                backoff = backoff.failed()
-            else:
-                return True
-        return False
+    async def _prepare(self) -> bool:
+        async with self._server.connect() as connection:
+            await TABLES.check(connection, self._server.address)
+        await self._sender.announce()
+        return True
 
     async def _work(self, bound: socket.socket, stop: asyncio.Event) -> None:
         front = self._front

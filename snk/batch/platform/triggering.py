@@ -86,10 +86,11 @@ async def trigger_all(connection: AsyncConnection, given: Sequence[Trigger]) -> 
     found = await _known(connection, given)
     results: list[Triggered | None] = [None] * len(given)
     for wave in _waves(given):
+        before = set(found)
         fresh = [each for _, each in wave if (each.target, each.key) not in found]
         found |= {(each.target, each.key): row for each, row in await _start(connection, fresh, targets)}
         for at, each in wave:
-            results[at] = _result(each, found[each.target, each.key], again=each not in fresh)
+            results[at] = _result(each, found[each.target, each.key], again=(each.target, each.key) in before)
     return [each for each in results if each is not None]
 
 

@@ -14,7 +14,7 @@ from yarl import URL
 
 from snk.batch.channels import Webhook
 from snk.batch.platform.message import Message, NotSent
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Client, NoAnswer, Request, origin_of
 
 SEND_SECONDS = 10.0
 AT_ONCE = 10
@@ -46,7 +46,7 @@ class WebhookChannel:
             ("webhook-signature", signature(self._key, str(message.uid), at, body)),
         )
         if self._client is None:
-            self._client = Client(Origin(self._url.scheme, self._url.host or "", self._url.port or 0), AT_ONCE, {})
+            self._client = Client(origin_of(self._url), AT_ONCE, {})
         try:
             answered = await self._client.send(Request("POST", self._url.raw_path_qs, body, headers), SEND_SECONDS)
         except NoAnswer as error:

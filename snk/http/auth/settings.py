@@ -10,7 +10,8 @@ from joserfc.jwk import OctKey
 from pydantic import Field, field_validator, model_validator
 
 from snk.errors import SettingsError
-from snk.http.auth.credentials import SCOPE, SECRET_BYTES, Algorithm
+from snk.http.auth.credentials import SCOPE, SECRET_BYTES, Algorithm, AuthTable
+from snk.http.auth.keys import PUBLIC, SIGNING
 from snk.http.token import check_token
 from snk.settings import Secret, SettingsTable
 
@@ -135,8 +136,21 @@ class AuthSettings(SettingsTable):
         """The issuers, with the service itself if it has keys of its own."""
         if not self.keys:
             return self.issuers
-        own = IssuerTable(issuer=self.issuer, algorithm=self.algorithm, jwks=str(Path(self.keys) / "jwks.json"))
+        own = IssuerTable(issuer=self.issuer, algorithm=self.algorithm, jwks=str(Path(self.keys) / PUBLIC))
         return (*self.issuers, own)
+
+    def signed(self, audience: str, subject: str, scope: str) -> AuthTable:
+        """Tokens that are signed with the service's own keys, for another service; nothing if it has no keys."""
+        if not self.keys:
+            return AuthTable()
+        return AuthTable(
+            jwt_key=str(Path(self.keys) / SIGNING),
+            algorithm=self.algorithm,
+            issuer=self.issuer,
+            audience=audience,
+            subject=subject,
+            scope=scope,
+        )
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

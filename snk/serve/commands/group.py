@@ -3,31 +3,12 @@
 from collections.abc import Sequence
 
 import typer
-from typer.core import TyperGroup
 
-from snk.groups import take_up
+from snk.groups import with_default
 from snk.serve.commands import COMMANDS, DEFAULT
-
-
-class _Group(TyperGroup):
-    """A group that runs the service if no command is named."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-        """Put the default command before its options."""
-        if not args or (args[0] not in COMMANDS and args[0] != "--help"):
-            args = [DEFAULT, *args]
-        return list(super().parse_args(ctx, args))
 
 
 def group(words: Sequence[str]) -> typer.Typer:
     """The group with the command that these words call, or all commands if they ask for help."""
-    app = typer.Typer(
-        cls=_Group,
-        help="Serve tables over HTTP: pages, frames and digests to read, single records and batches to write.",
-        epilog="`snk serve` alone runs the service.",
-        no_args_is_help=False,
-        rich_markup_mode=None,
-    )
-    first = words[0] if words else DEFAULT
-    take_up(app, COMMANDS, COMMANDS if first == "--help" else [first if first in COMMANDS else DEFAULT], words)
-    return app
+    about = "Serve tables over HTTP: pages, frames and digests to read, single records and batches to write."
+    return with_default(COMMANDS, DEFAULT, words, about=about, alone="`snk serve` alone runs the service.")

@@ -1,16 +1,12 @@
 """``snk batch consumer``: the service."""
 
-import asyncio
-import socket
-
-import uvloop
-
 from snk.batch.consumer.service import Service
-from snk.batch.consumer.settings import Consumer, load_settings
-from snk.http.service import Address, listening
+from snk.batch.consumer.settings import load_settings
+from snk.http.commands.run import run_service
+from snk.http.service import Address
 from snk.log import configure_log
 from snk.options import Config, LogFormat
-from snk.signals import hear_ctrl_c, when_told_to_stop
+from snk.signals import hear_ctrl_c
 
 
 def run(
@@ -24,11 +20,4 @@ def run(
     configure_log(log_format, "info")
     hint = "Name the platform in [consumer.auth], such as [[consumer.auth.issuers]]"
     address = Address(settings.host, settings.port, "consumer.host", "consumer.port", guard_hint=hint)
-    with listening(address, guarded=settings.auth.closed) as bound:
-        uvloop.run(_run(settings, bound))
-
-
-async def _run(settings: Consumer, bound: socket.socket) -> None:
-    stop = asyncio.Event()
-    when_told_to_stop(stop.set)
-    await Service(settings).run(bound, stop)
+    run_service(address, lambda bound, stop: Service(settings).run(bound, stop), guarded=settings.auth.closed)

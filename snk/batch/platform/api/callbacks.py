@@ -9,7 +9,6 @@ from snk.batch.platform import looking, reporting
 from snk.batch.platform.api.bodies import described, read
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.runs import Number
-from snk.batch.platform.judging import FileReport, Report
 from snk.batch.wire import Told
 from snk.http.api.described import answered, closed, problems
 from snk.http.api.entry import Entry, scope_missing
@@ -36,8 +35,7 @@ def add_callbacks(app: FastAPI, desk: Desk, entry: Entry) -> None:
         task = await desk.asked(lambda connection: looking.task_of(connection, run))
         if not client.may(REPORT) and not client.may(f"{REPORT}:{task}"):
             raise scope_missing(f"{REPORT}:{task}")
-        files = {name: FileReport(**dict(each)) for name, each in told.files.items()}
-        report = Report(told.fence, told.state, client.name, told.reason, files)
+        report = reporting.report_of(told, client.name)
         outcome = await desk.done(lambda connection: reporting.take(connection, run, report))
         if outcome == "ahead":
             words = f"Run {run} was never called with the fence {told.fence}: report the one that came with the call"

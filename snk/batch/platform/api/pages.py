@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from snk.batch.platform.api.desk import Desk
@@ -49,12 +49,11 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """The status, as ``/status`` shows it."""
         seen = self.seen
-        given = sorted(seen.answers.given.items())
         return {
             "node": seen.node,
             "calls": {"most": seen.most_calls, "under_way": seen.calls},
             "platform": asdict(self.census),
-            "answers": [{"request": kind, "status": status, "count": count} for (kind, status), count in given],
+            "answers": seen.answers.as_json,
             "under_way": seen.answers.under_way,
         }
 
@@ -85,14 +84,8 @@ class StatusCollector(Collector):
             yield GaugeMetricFamily(f"snk_batch_{name}", words, getattr(self._status.census, name))
         seen = self._status.seen
         yield GaugeMetricFamily("snk_batch_node_calls", "Calls of consumers that are under way here.", seen.calls)
-        answers = CounterMetricFamily("snk_batch_answers", "Answers by kind of request.", labels=["request", "status"])
-        for (kind, status), count in sorted(seen.answers.given.items()):
-            answers.add_metric([kind, str(status)], count)
-        yield answers
-        seconds = CounterMetricFamily("snk_batch_seconds", "How long requests took.", labels=["request"])
-        for kind, took in sorted(seen.answers.seconds.items()):
-            seconds.add_metric([kind], took)
-        yield seconds
+        yield seen.answers.counted("snk_batch_answers", "Answers by kind of request.")
+        yield seen.answers.timed("snk_batch_seconds")
 
 
 def add_pages(app: FastAPI, desk: Desk, entry: Entry, seen: Callable[[], Seen]) -> None:

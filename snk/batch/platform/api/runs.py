@@ -10,6 +10,7 @@ from snk.batch.definition import NAME
 from snk.batch.platform import looking, operations
 from snk.batch.platform.api.bodies import Again, Why, described, read
 from snk.batch.platform.api.desk import OPERATE, READ, Desk
+from snk.batch.platform.rows import Row
 from snk.batch.state import State
 from snk.batch.wire import MOST_COUNT
 from snk.http.api.described import answered, closed, problems
@@ -28,7 +29,7 @@ def _listed(name: str) -> dict[int | str, Any]:
     return {**answered(200, "some of them", closed({name: _LIST, "next": {"type": ["integer", "null"]}})), **problems()}
 
 
-def _page(name: str, rows: Sequence[looking.Row], limit: int) -> JSONResponse:
+def _page(name: str, rows: Sequence[Row], limit: int) -> JSONResponse:
     """A part of a list, and ``before`` for the next part; null if this was the last one."""
     return JSONResponse({name: rows, "next": rows[-1]["id"] if len(rows) == limit else None})
 
