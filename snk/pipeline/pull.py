@@ -36,6 +36,8 @@ from snk.pipeline.troubles import Failing
 IDLE_SECONDS = 1.0
 LEAST_SECONDS = 0.05
 RETRY = Backoff(0.5, 60.0)
+ROOM_SHARE = 0.95
+"""Of the quota: below it there is room again. Files that come and go must not have it reached again and again."""
 DOUBTS = 3
 """So often a frame is asked for none of whose records has a uid, before it is set aside."""
 
@@ -244,14 +246,15 @@ class Pull:
         looking, frame = self._plan.looking, portion.frame
         async with self._storing:
             settled = await asyncio.to_thread(self._settle, making, [] if again else self.holding.before(frame))
+            before = self.holding.size(portion) if self._plan.quota and frame in self.holding.kept else 0
             await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final, again=again)
+            if settled.new and self._plan.quota:
+                self._keep_to_quota(self._size + self.holding.size(portion) - before)
         if again:
             await asyncio.to_thread(granted, self._space, frame, again)
             self.again.discard(frame)
         self.changed += settled.changed
         self.counted += settled.new
-        if settled.new and self._plan.quota:
-            self._keep_to_quota(self._size + self.holding.size(portion))
         if settled.changed:
             log.warning("records_changed", frame=looking.grid.iso(frame), records=settled.changed, effect="not pushed")
         if not portion.part:
@@ -322,14 +325,17 @@ class Pull:
             log.info("space_writable", effect="frames are pulled again")
         self.blocked = ""
 
-    def weigh(self) -> None:
-        """See whether both spaces together keep to the quota."""
-        self._keep_to_quota(self._space.size() if self._plan.quota else 0)
+    async def weigh(self) -> None:
+        """See whether both spaces together keep to the quota. What is stored meanwhile might count twice."""
+        if self._plan.quota:
+            async with self._storing:
+                self._keep_to_quota(await asyncio.to_thread(self._space.size))
 
     def _keep_to_quota(self, size: int) -> None:
         """Pull nothing while so many bytes are too many. What is stored is added until all is weighed again."""
         self._size, quota = size, self._plan.quota
-        was, self.full = self.full, f"{size:,} of {quota:,} bytes are used (pipeline.quota_bytes)" * (size >= quota > 0)
+        was, most = self.full, quota * ROOM_SHARE if self.full else quota
+        self.full = f"{size:,} of {quota:,} bytes are used (pipeline.quota_bytes)" * (size >= most)
         if self.full and not was:
             log.error("quota_reached", bytes=size, quota_bytes=quota, effect="nothing is pulled until there is room")
 

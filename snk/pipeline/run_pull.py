@@ -66,7 +66,7 @@ async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
             pull.block(error)
         if now - sized >= TELL_SECONDS:
             sized = now
-            await asyncio.to_thread(pull.weigh)
+            await pull.weigh()
         if now - told >= TELL_SECONDS:
             told = now
             tell(space.sss, _report(pull, rate.of(pull.counted, now)))

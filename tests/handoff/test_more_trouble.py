@@ -92,7 +92,6 @@ async def test_however_many_lines_wait_few_are_in_memory(world: World, backend: 
         return web.Response()
 
     backend.says = never
-    world.change(timeout_seconds=3600.0)
     for minute in range(20):
         world.write(backend.name, lines(range(minute * 1000, minute * 1000 + 1000)), f"2023-11-14-22-{minute:02}.log")
     async with world.running() as server:

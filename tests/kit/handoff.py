@@ -23,13 +23,15 @@ from snk.handoff.pool import Sending
 from snk.handoff.record import Record, packed
 from snk.handoff.server import Server, Serving
 from snk.handoff.state import State
+from tests.kit.databases import DEADLINE_SECONDS
 
 HEAD = b"[2023-11-14 22:13:20] [DEBUG] | "
 OLD = "2023-11-14-22-13.log"
 NEXT = "2023-11-14-22-14.log"
 Run = Callable[..., Any]
 """Runs `snk handoff` with the words given, and returns the process that has ended."""
-SENDING = Sending(Hustdb(), HUSTDB, 3, 2.0, Backoff(0.01, 0.05))
+# A test that is not about late answers must not see any: what got no answer in time is sent twice, as it should be.
+SENDING = Sending(Hustdb(), HUSTDB, 3, 3600.0, Backoff(0.01, 0.05))
 
 
 def line(key: str | bytes, ver: int = 1, value: bytes = b"v", method: int = 1, tb: bytes = b"") -> bytes:
@@ -139,7 +141,7 @@ def backend_of(server: Server, name: str) -> Backend:
     return server.lanes[name].backend
 
 
-async def until(true: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+async def until(true: Callable[[], bool], what: str, seconds: float = DEADLINE_SECONDS) -> None:
     """Wait for something; the limit is for tests that fail."""
     end = time.monotonic() + seconds
     while not true():

@@ -24,6 +24,7 @@ from snk.pipeline.framefile import End, Making
 from snk.pipeline.mapping import dumps
 from snk.pipeline.space import Space
 from tests.kit import sites
+from tests.kit.databases import DEADLINE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 GRID = Grid(1_795_564_800)
@@ -296,7 +297,7 @@ class Pair:
         """The pulled frames that are visible, by the names of their files."""
         return [file.name for file in (self.space / "sss/frames").glob("[0-9]*")]
 
-    async def all_arrived(self, frames: int, seconds: float = 60.0) -> None:
+    async def all_arrived(self, frames: int, seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until so many frames are done; each record is with the receiver, and no file of them is left."""
         names = {self.name(frame) for frame in range(frames)}
         await self.until(lambda: names <= self.finished(), seconds)
@@ -327,7 +328,7 @@ class Pair:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
-    async def until(self, fact: Callable[[], object], seconds: float = 60.0) -> None:
+    async def until(self, fact: Callable[[], object], seconds: float = DEADLINE_SECONDS) -> None:
         """Wait until something is so; the limit is for tests that fail."""
         end = time.monotonic() + seconds
         while True:

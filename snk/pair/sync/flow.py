@@ -138,13 +138,14 @@ class Flow:
     async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
         route, arrivals = self.route, self._parts.around.arrivals
         async with linked(route.source, route.destination, route.table) as link:
-            start = await Starter(link, self._parts, self._sweep_due).start(epoch)
-            table = Table(link.destination.writer.table_name, start.parents)
-            referred = Referred(arrivals, table, start.aside.hopeful, stop.is_set)
+            name = link.destination.writer.table_name
+            arrivals.arrived(name, None, 0)  # rows that refer to this table wait for it although it has not read yet
             try:
+                start = await Starter(link, self._parts, self._sweep_due).start(epoch)
+                referred = Referred(arrivals, Table(name, start.parents), start.aside.hopeful, stop.is_set)
                 yield Session(link, self._parts, start, self._size, referred)
             finally:
-                arrivals.ended(table.name)
+                arrivals.ended(name)
 
     def _found(self) -> None:
         if self._failures:

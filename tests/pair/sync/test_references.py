@@ -1,13 +1,15 @@
 """Rows that refer to others wait for them, and for nothing else."""
 
 import asyncio
+from itertools import repeat
 
 import pytest
 
 from snk.pair.sync import arrivals as arrivals_module
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.referred import Referred, Table
-from tests.kit.databases import Database, until, until_equal
+from snk.pair.sync.start import Start, Starter
+from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.pair.conftest import Running
 
 ORDERS = "create table orders (id bigserial primary key, uuid uuid not null unique, data text)"
@@ -28,8 +30,20 @@ async def tables(request: pytest.FixtureRequest, first: Database, second: Databa
     return tuple(request.param.split(","))
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow that is slow to start or to move counts as one that hangs only when the test has failed anyway.
+
+    Its rows would be set aside and tried again, so nothing is lost; but these tests are about rows that wait.
+    """
+    monkeypatch.setattr(arrivals_module, "STILL_SECONDS", DEADLINE_SECONDS)
+    guesses = (*arrivals_module.GUESSES_SECONDS, *repeat(0.25, int(DEADLINE_SECONDS / 0.25)))
+    monkeypatch.setattr(arrivals_module, "GUESSES_SECONDS", guesses)
+
+
 @pytest.mark.long
 @pytest.mark.sampled(1)
+@pytest.mark.usefixtures("patient")
 async def test_lines_that_come_with_their_order_wait_for_it_and_are_not_set_aside(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,6 +65,7 @@ BACKLOG = (
 
 @pytest.mark.long
 @pytest.mark.sampled(1)
+@pytest.mark.usefixtures("patient")
 async def test_a_backlog_of_lines_waits_for_that_of_orders(
     running: Running, first: Database, second: Database, tables: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -63,6 +78,7 @@ async def test_a_backlog_of_lines_waits_for_that_of_orders(
 
 @pytest.mark.long
 @pytest.mark.sampled(1)
+@pytest.mark.usefixtures("patient")
 async def test_a_daemon_that_is_told_to_stop_while_rows_wait_sets_nothing_aside(
     running: Running, first: Database, second: Database, tables: tuple[str, ...]
 ) -> None:
@@ -78,6 +94,42 @@ async def test_a_daemon_that_is_told_to_stop_while_rows_wait_sets_nothing_aside(
     assert await second.value(REFUSED) == 0
     async with running(*tables):
         await until_equal(first, second, 20_000, "lines")
+
+
+@pytest.mark.long
+async def test_lines_wait_for_a_flow_of_orders_that_has_not_read_yet(
+    running: Running,
+    first: Database,
+    second: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has seen its table, and is still looking where to start."""
+    for side in (first, second):
+        await side.run(ORDERS, LINES)
+    await first.run(ORDER_WITH_LINES)
+    monkeypatch.setattr(arrivals_module, "STILL_SECONDS", DEADLINE_SECONDS)
+    monkeypatch.setattr(arrivals_module, "GUESSES_SECONDS", ())
+    linked, may_start, start = asyncio.Event(), asyncio.Event(), Starter.start
+
+    async def later(starter: Starter, epoch: int) -> Start:
+        if starter._parts.route.table == "orders" and starter._parts.route.source.label == "first":
+            linked.set()
+            await may_start.wait()
+        else:
+            await linked.wait()
+        return await start(starter, epoch)
+
+    monkeypatch.setattr(Starter, "start", later)
+    async with running("orders", "lines") as daemon:
+
+        async def waits() -> bool:
+            return any("public.orders" in flow.awaits for flow in daemon.status().flows)
+
+        await until(waits, "lines to wait for orders")
+        may_start.set()
+        await until_equal(first, second, 3, "lines")
+    assert "rows_rejected" not in capsys.readouterr().out
 
 
 @pytest.mark.long

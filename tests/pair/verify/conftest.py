@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from snk.db.server import Server
+from snk.db.session import NEVER, PINNED
 from snk.pair.verify.compare import Comparison, compare
 from tests.kit.databases import Database
 
@@ -35,6 +36,12 @@ class Sides:
 
 
 Make = Callable[..., Awaitable[Sides]]
+
+
+@pytest.fixture(autouse=True)
+def patient_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No session ends because its client was not given its turn for 5 s: here nobody asks again, as daemons do."""
+    monkeypatch.setitem(PINNED, "idle_in_transaction_session_timeout", NEVER)
 
 
 @pytest.fixture
