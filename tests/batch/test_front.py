@@ -167,7 +167,7 @@ async def test_it_does_what_it_describes(world: World, pool: Pool, examples: int
     url = await world.url("a")
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     operations = list(schema.get_all_operations())
-    assert len(operations) == 15
+    assert len(operations) == 19
     for found in operations:
         assert isinstance(found, Ok), found
         operation = found.ok()

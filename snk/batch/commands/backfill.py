@@ -42,8 +42,7 @@ def backfill(
 
 def _show(found: backfilling.Backfill, *, as_json: bool) -> None:
     if as_json:
-        ticks = [at.isoformat() for at in found.ticks]
-        print(json.dumps({"name": found.name, "ticks": ticks, "existing": found.existing, "runs": list(found.runs)}))
+        print(json.dumps(found.as_json))
         return
     for line in _lines(found):
         print(line)

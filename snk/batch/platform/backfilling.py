@@ -8,6 +8,7 @@ run that a trigger is skipped for, joins or cancels.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -22,6 +23,8 @@ from snk.batch.platform.triggering import MODELS, Trigger, start_all
 from snk.errors import Stop
 
 MOST = 10_000
+YEARS = range(1970, 3000)
+"""What a range may lie in: far from the ends of what a clock can show, in any zone."""
 
 
 class NoBackfill(Stop):
@@ -48,6 +51,12 @@ class Backfill:
     existing: int
     runs: Sequence[int] = field(default=())
 
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """The backfill, as the command and the API show it."""
+        ticks = [at.isoformat() for at in self.ticks]
+        return {"name": self.name, "ticks": ticks, "existing": self.existing, "runs": list(self.runs)}
+
 
 def ticks_between(calendar: Calendar, start: datetime, end: datetime) -> list[datetime]:
     """The ticks from a moment on, and before another one. Pure.
@@ -58,8 +67,12 @@ def ticks_between(calendar: Calendar, start: datetime, end: datetime) -> list[da
         end: the first moment that does not count; as `start`.
 
     Raises:
-        NoBackfill: the range is empty, or has too many ticks.
+        NoBackfill: the range is empty, has too many ticks, or lies in years that no calendar is for.
     """
+    for each in (start, end):
+        if each.year not in YEARS:
+            hint = f"Give moments of the years {YEARS[0]} to {YEARS[-1]}"
+            raise NoBackfill(f"the range has an end at {each.isoformat()}", hint=hint)
     start, end = (each if each.tzinfo else each.replace(tzinfo=ZoneInfo(calendar.zone)) for each in (start, end))
     if start >= end:
         raise NoBackfill(f"the range begins at {start.isoformat()}, and ends at {end.isoformat()}; it has to end later")

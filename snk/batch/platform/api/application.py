@@ -2,6 +2,8 @@
 
 from fastapi import FastAPI
 
+from snk.batch.platform.api.alerts import add_alerts
+from snk.batch.platform.api.backfills import add_backfills
 from snk.batch.platform.api.callbacks import add_callbacks
 from snk.batch.platform.api.desk import Desk, answer_refusals
 from snk.batch.platform.api.messages import add_messages
@@ -21,7 +23,7 @@ def application(desk: Desk, entry: Entry, *, docs: bool, closed: bool) -> FastAP
         closed: whether clients must say who they are.
     """
     app = described_application("SNK batch", docs=docs, closed=closed)
-    for add in (add_messages, add_tasks, add_runs, add_callbacks):
+    for add in (add_messages, add_tasks, add_backfills, add_runs, add_callbacks, add_alerts):
         add(app, desk, entry)
     answer_errors(app)
     answer_refusals(app)

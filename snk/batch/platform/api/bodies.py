@@ -60,6 +60,24 @@ class Again(Why):
     whole: bool = False
 
 
+class Noted(SettingsTable):
+    """What a person does about an alert."""
+
+    note: Annotated[Note, Field(min_length=1)]
+
+
+class Range(SettingsTable):
+    """A range of time.
+
+    Attributes:
+        start: the first moment.
+        end: the first moment that does not count.
+    """
+
+    start: str = Field(alias="from")
+    end: str = Field(alias="to")
+
+
 async def read(request: Request, model: type[T]) -> T:
     """The body of a request.
 

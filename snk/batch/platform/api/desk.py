@@ -7,6 +7,7 @@ from typing import TypeVar
 from fastapi import FastAPI, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.platform.backfilling import NoBackfill
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.triggering import Differs, Reserved
 from snk.batch.state import Refused
@@ -22,6 +23,7 @@ _PROBLEMS: dict[type[Stop], tuple[int, str]] = {
     Refused: (409, "wrong-state"),
     Differs: (422, "key-reused"),
     Reserved: (422, "key-reserved"),
+    NoBackfill: (422, "no-backfill"),
 }
 
 
