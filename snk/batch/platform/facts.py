@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.nodes import ALIVE
-from snk.batch.platform.tables import ATTEMPT, IS_LIVE, NODE, NOW, RUN, TASK
+from snk.batch.platform.tables import ATTEMPT, FILE, IS_LIVE, NODE, NOW, RUN, TASK
 from snk.batch.platform.why import Facts, LiveRun
 from snk.batch.state import State
 
@@ -54,7 +54,11 @@ async def _live_run(connection: AsyncConnection, name: str) -> LiveRun | None:
     first = None
     if row.parent is not None and (await connection.execute(parent)).scalar_one() == "SYNC":
         first = (await connection.execute(before.order_by(RUN.c.position).limit(1))).one_or_none()
-    calls = sa.select(ATTEMPT.c.outcome).where(ATTEMPT.c.run == row.id).order_by(ATTEMPT.c.fence.desc()).limit(1)
+    calls = sa.select(ATTEMPT.c.consumer, ATTEMPT.c.outcome).where(ATTEMPT.c.run == row.id)
+    call = (await connection.execute(calls.order_by(ATTEMPT.c.fence.desc()).limit(1))).one_or_none()
+    files = sa.select(FILE.c.name, FILE.c.reason).where(
+        FILE.c.run == row.id, FILE.c.state == State.WAITING, FILE.c.reason != ""
+    )
     return LiveRun(
         row.id,
         row.state,
@@ -65,5 +69,7 @@ async def _live_run(connection: AsyncConnection, name: str) -> LiveRun | None:
         row.node,
         row.due_at,
         row.tries,
-        (await connection.execute(calls)).scalar_one_or_none(),
+        call.consumer if call else None,
+        call.outcome if call else None,
+        [(each.name, each.reason) for each in await connection.execute(files.order_by(FILE.c.name))],
     )

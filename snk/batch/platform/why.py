@@ -1,10 +1,11 @@
 """Why a task does not run: what users of schedulers ask first, in one sentence for each cause. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from snk.batch.state import UNSETTLED
+from snk.core.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,9 @@ class LiveRun:
     Attributes:
         blocked_by: the run of the same task that is active; None if it is active itself.
         waits_for: the run of its group that comes before it and is not complete; None if there is none.
-        last: what came of the last call.
+        consumer: the instance that was called last.
+        last: what came of that call.
+        waiting: name and reason of each file that its consumer has not begun: its precondition is not met.
     """
 
     id: int
@@ -26,7 +29,9 @@ class LiveRun:
     node: str | None
     due_at: datetime | None
     tries: int
+    consumer: str | None
     last: str | None
+    waiting: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,13 @@ def reasons(facts: Facts) -> Iterator[str]:
     elif run.due_at and run.due_at > facts.now:
         seconds = round((run.due_at - facts.now).total_seconds(), 1)
         if run.tries:
-            yield f"run {run.id}: the last {run.tries} calls failed ({run.last}); the next one follows in {seconds} s"
+            failed = f"{counted(run.tries, 'call')} in a row failed ({run.consumer}: {run.last})"
+            yield f"run {run.id}: {failed}; the next one follows in {seconds} s"
         else:
             yield f"run {run.id} waits for its interval; the next call follows in {seconds} s"
+    if run:
+        for file, reason in run.waiting:
+            yield f"run {run.id}: its consumer has not begun file {file!r}: {reason}"
 
 
 def _without_run(facts: Facts) -> Iterator[str]:
