@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -118,12 +119,13 @@ class World:
             timeout=120,
         )
 
-    def start(self, name: str) -> subprocess.Popen[bytes]:
-        """Start a node; its log is in the folder."""
+    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a node, with these variables beside those of the tests; its log is in the folder."""
         words = ["platform", "--name", name, "--port", "0", "--config", self.config]
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "snk", "batch", *words]
-            self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
+            given = {**os.environ, **environment}
+            self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=given)
         return self.nodes[name]
 
     def log(self, name: str) -> str:
