@@ -124,8 +124,9 @@ async def test_when_a_node_is_killed_in_a_call_another_one_goes_on(
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("asleep", [0, pytest.param(30, marks=pytest.mark.full)])
 async def test_a_node_that_slept_changes_nothing_when_it_wakes(
-    world: World, consumer: Consumer, patient: asyncio.Event
+    world: World, consumer: Consumer, patient: asyncio.Event, asleep: float
 ) -> None:
     world.define(task(consumer))
 
@@ -143,6 +144,7 @@ async def test_a_node_that_slept_changes_nothing_when_it_wakes(
     patient.set()  # the answer waits for the node
     world.start("b")
     before = await ended(world, 1)
+    await asyncio.sleep(asleep)
     world.nodes["a"].send_signal(signal.SIGCONT)
 
     async def woken() -> bool:
