@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snk.batch.platform import operations, turns
-from snk.batch.platform.claims import Claim, claim, renew
+from snk.batch.platform.claims import Claim, claim, release, renew
 from snk.batch.platform.judging import Report
 from snk.batch.platform.moves import hold
 from snk.batch.platform.noting import Called, note_calls
@@ -263,6 +263,26 @@ async def test_a_run_is_due_by_the_clock_of_the_database(pool: Pool) -> None:
         await connection.execute(sa.update(RUN).values(lease_until=NOW - interval(1)))
         (again,) = await claim(connection, "b", 10, 60.0)
         assert (again.run, again.fence) == (taken.run, taken.fence + 1)
+
+
+async def test_a_run_that_is_given_back_is_free_at_once_and_nothing_late_changes_it(pool: Pool) -> None:
+    await define(pool, prices={})
+    async with pool.begin() as connection:
+        await trigger(connection, Trigger("prices", "1", "test", "me", {}))
+    async with pool.connection("statement") as connection:
+        assert await turns.give(connection) == 1
+        (taken,) = await claim(connection, "a", 10, 3600.0)
+        await release(connection, "a", {taken.run: taken.fence - 1})
+        await release(connection, "b", {taken.run: taken.fence})
+        assert await claim(connection, "b", 10, 3600.0) == [], "it was not theirs to give back"
+        await release(connection, "a", {taken.run: taken.fence})
+        (again,) = await claim(connection, "b", 10, 3600.0)
+        assert (again.run, again.fence) == (taken.run, taken.fence + 1)
+        await release(connection, "a", {taken.run: taken.fence})
+        assert await renew(connection, "b", {again.run: again.fence}, 3600.0) == {again.run}
+    async with pool.begin() as connection:
+        report = Report(taken.fence, State.COMPLETED, "one")
+        assert await note_calls(connection, [Called(taken, "a", "one", "COMPLETED", 1.0, 1.0, report)]) == [False]
 
 
 async def test_many_nodes_at_once_share_the_runs_and_take_none_twice(pool: Pool) -> None:

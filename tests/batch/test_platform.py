@@ -13,7 +13,7 @@ from snk.batch.platform.tables import TABLES
 from snk.db.server import Server
 from snk.pair.servers import EmbeddedPair
 from tests.kit.batch import Consumer, World, serving, told
-from tests.kit.databases import until
+from tests.kit.databases import DEADLINE_SECONDS, until
 from tests.kit.serve import fresh_database
 
 
@@ -121,6 +121,31 @@ async def test_when_a_node_is_killed_in_a_call_another_one_goes_on(
     world.nodes["a"].kill()
     (run,) = await ended(world, 1)
     assert (run["state"], run["fence"]) == ("COMPLETED", 2)
+
+
+async def test_a_node_that_is_stopped_in_a_long_call_ends_and_gives_the_run_back_at_once(
+    world: World, consumer: Consumer, patient: asyncio.Event
+) -> None:
+    world.configure(lease_seconds=3600)  # so nobody gets the run by waiting
+    world.define(task(consumer, more="timeout_seconds = 600"))
+
+    async def first_hangs(call: dict[str, Any]) -> dict[str, Any]:
+        if call["fence"] == 1:
+            await patient.wait()
+        return told(call)
+
+    consumer.says = first_hangs
+    world.start("a")
+    await asyncio.to_thread(world.snk, "trigger", "prices")
+    await until_called(consumer, 1)
+    world.nodes["a"].terminate()
+    assert await asyncio.to_thread(world.nodes["a"].wait, DEADLINE_SECONDS) == 0, world.log("a")
+    assert "call_broken_off" in world.log("a")
+    (run,) = await world.runs()
+    assert (run["node"], run["lease_until"], run["active"], run["fence"]) == (None, None, True, 1)
+    world.start("b")
+    (run,) = await ended(world, 1)
+    assert (run["state"], run["fence"], run["calls"]) == ("COMPLETED", 2, 1)
 
 
 @pytest.mark.long

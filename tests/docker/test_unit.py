@@ -140,7 +140,6 @@ def serve_config(database: str, folder: Path) -> Path:
     return config
 
 
-@pytest.mark.long
 def batch_config(database: str, folder: Path) -> Path:
     """Settings of a node of the platform, and of a consumer."""
     config = folder / "batch.toml"
@@ -157,6 +156,7 @@ MAKERS = {
 """How the tables of a unit are made, and its settings."""
 
 
+@pytest.mark.long
 @each_unit
 def test_its_command_reports_ready_and_alive_and_stopping(ready: Started, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:

@@ -93,6 +93,21 @@ async def renew(connection: AsyncConnection, node: str, fences: Mapping[int, int
     """
     if not fences:
         return set()
-    mine = sa.tuple_(RUN.c.id, RUN.c.fence).in_(list(fences.items()))
-    statement = sa.update(RUN).where(mine, RUN.c.node == node).values(lease_until=NOW + interval(lease_seconds))
+    statement = sa.update(RUN).where(_mine(node, fences)).values(lease_until=NOW + interval(lease_seconds))
     return set((await connection.execute(statement.returning(RUN.c.id))).scalars())
+
+
+async def release(connection: AsyncConnection, node: str, fences: Mapping[int, int]) -> None:
+    """Let go of runs that are held still; other nodes may take them at once.
+
+    Args:
+        connection: with autocommit, or with a transaction.
+        node: who holds them.
+        fences: by run.
+    """
+    if fences:
+        await connection.execute(sa.update(RUN).where(_mine(node, fences)).values(node=None, lease_until=None))
+
+
+def _mine(node: str, fences: Mapping[int, int]) -> sa.ColumnElement[bool]:
+    return sa.and_(sa.tuple_(RUN.c.id, RUN.c.fence).in_(list(fences.items())), RUN.c.node == node)

@@ -6,7 +6,7 @@ end, and another one takes them. One that was asleep finds that the fences of it
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform import resolving, turns
 from snk.batch.platform.absence import arrive
-from snk.batch.platform.claims import Claim, claim, renew
+from snk.batch.platform.claims import Claim, claim, release, renew
 from snk.batch.platform.nodes import SAY_SECONDS, leave, say
 from snk.batch.platform.rounds import Rounds
 from snk.batch.platform.ticking import Ticking
@@ -26,6 +26,10 @@ from snk.pause import pause
 
 RENEWALS = 3
 """So often in the time of a lease it is renewed, and in the time until a node counts as dead it says that it lives."""
+GRACE_SECONDS = 3.0
+"""How long calls that are under way may take when the node is told to stop."""
+LEAVE_SECONDS = 1.0
+"""How long the database may take to hear that it has stopped."""
 
 log = structlog.get_logger()
 
@@ -68,28 +72,60 @@ class Node:
         self._lease_seconds = pace.lease_seconds
         self._poll = pace.poll_seconds
         self._reminder = Reminder()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def hurry(self) -> None:
         """Look at once whose turn it is, and call what is due then."""
         self.turn.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop; calls that are under way are finished."""
+        """Work until told to stop; then calls have a few seconds to end, and runs whose calls take longer are free."""
         await self._tell(lambda connection: arrive(connection, self.name, self._address, self._lease_seconds))
         log.info("node_started", node=self.name)
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew())
-            giving = group.create_task(self._give_turns(stop))
-            async with asyncio.TaskGroup() as calls:
-                while not stop.is_set():
-                    for taken in await self._claim():
-                        calls.create_task(self._round(taken))
-                    await _either(stop, self.wake, self._poll)
-                    self.wake.clear()
-            await giving
+            working = [group.create_task(self._take(stop, group)), group.create_task(self._give_turns(stop))]
+            await stop.wait()
+            fences = await self._end(working)
             renewing.cancel()
-        await self._tell(lambda connection: leave(connection, self.name))
+        await self._leave(fences)
         log.info("node_stopped", node=self.name)
+
+    async def _take(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
+        """Take what is due, and call its consumers."""
+        while not stop.is_set():
+            for taken in await self._claim():
+                under_way = group.create_task(self._round(taken))
+                self._under_way.add(under_way)
+                under_way.add_done_callback(self._under_way.discard)
+            await _either(stop, self.wake, self._poll)
+            self.wake.clear()
+
+    async def _end(self, working: Sequence[asyncio.Task[None]]) -> dict[int, int]:
+        """Let what is under way end, and break off what takes too long; return the fences of runs held still."""
+        deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
+        await asyncio.wait(working, timeout=GRACE_SECONDS)  # first, as they begin calls
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+        fences = dict(self.held)
+        for each in (*working, *self._under_way):
+            each.cancel()
+        return fences
+
+    async def _leave(self, fences: Mapping[int, int]) -> None:
+        """Give back what is held, and say that this node has left, if the database hears it in time."""
+
+        async def both(connection: AsyncConnection) -> None:
+            await release(connection, self.name, fences)
+            await leave(connection, self.name)
+
+        for run in sorted(fences):
+            log.warning("call_broken_off", run=run, reason="this node stops", effect="another node takes the run")
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._tell(both)
+        except TimeoutError:
+            log.warning("database_silent", effect="runs that were held are free when their leases end")
 
     async def _claim(self) -> list[Claim]:
         free = self._calls - len(self.held)
