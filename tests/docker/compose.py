@@ -15,6 +15,8 @@ FILE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 CONFIG = ROOT / "docker" / "snk-handoff.toml"
 PIPELINE_CONFIG = ROOT / "docker" / "snk-pipeline.toml"
+BATCH_CONFIG = ROOT / "docker" / "snk-batch.toml"
+BATCH_TASKS = ROOT / "docker" / "snk-batch-tasks.toml"
 INNERMOST = re.compile(r"\$\{(\w+)(?::-([^${}]*))?\}")
 
 

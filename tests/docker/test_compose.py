@@ -12,13 +12,25 @@ import yaml
 
 from snk.handoff.settings import load_settings
 from snk.pair.settings import Settings as SnkSettings
-from tests.docker.compose import CONFIG, DOCKERFILE, FILE, PIPELINE_CONFIG, ROOT, dotenv, resolved, services
+from tests.docker.compose import (
+    BATCH_CONFIG,
+    BATCH_TASKS,
+    CONFIG,
+    DOCKERFILE,
+    FILE,
+    PIPELINE_CONFIG,
+    ROOT,
+    dotenv,
+    resolved,
+    services,
+)
 from tst.settings import Settings as TstSettings
 
 SERVERS = ["first_db", "second_db", "snk_redis"]
 PROGRAMS = ["snk_service", "tst_service"]
 HANDOFF = ["handoff_service", "handoff_front"]
 PIPELINE = ["pipeline_service", "serve_service"]
+BATCH = ["batch_platform", "batch_consumer"]
 
 
 @pytest.fixture
@@ -35,10 +47,11 @@ def test_compose_file_is_valid() -> None:
 
 
 def test_up_starts_all_five_services(found: dict[str, Any]) -> None:
-    assert sorted(found) == sorted(SERVERS + PROGRAMS + HANDOFF + PIPELINE)
+    assert sorted(found) == sorted(SERVERS + PROGRAMS + HANDOFF + PIPELINE + BATCH)
     assert sorted(name for name, service in found.items() if "profiles" not in service) == sorted(SERVERS + PROGRAMS)
     assert all(found[name]["profiles"] == ["handoff"] for name in HANDOFF)
     assert all(found[name]["profiles"] == ["pipeline"] for name in PIPELINE)
+    assert all(found[name]["profiles"] == ["batch"] for name in BATCH)
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -50,7 +63,7 @@ def test_servers_are_pinned_and_not_root_and_looked_after(found: dict[str, Any],
     assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", PROGRAMS + HANDOFF + PIPELINE)
+@pytest.mark.parametrize("name", PROGRAMS + HANDOFF + PIPELINE + BATCH)
 def test_programs_are_built_here_and_looked_after_and_have_no_rights(found: dict[str, Any], name: str) -> None:
     service = found[name]
     assert f"AS {service['build']['target']}\n" in DOCKERFILE.read_text()
@@ -65,7 +78,7 @@ def test_the_pair_waits_for_its_databases(found: dict[str, Any], name: str) -> N
     assert wanted["first_db"] == wanted["second_db"] == {"condition": "service_healthy"}
 
 
-@pytest.mark.parametrize("name", HANDOFF + PIPELINE)
+@pytest.mark.parametrize("name", HANDOFF + PIPELINE + BATCH)
 def test_what_has_a_profile_depends_on_nothing_and_has_a_health_check_of_its_own(
     found: dict[str, Any], name: str
 ) -> None:
@@ -110,6 +123,17 @@ def test_the_pipeline_has_a_volume_that_its_user_may_write_to_and_serve_has_none
     assert tomllib.loads(PIPELINE_CONFIG.read_text())["pipeline"]["space"] == folder
 
 
+def test_the_batch_reads_its_files_and_has_no_volume(found: dict[str, Any]) -> None:
+    config, tasks = found["batch_platform"]["volumes"]
+    assert found["batch_consumer"]["volumes"] == [config]
+    source, target, mode = config.split(":")
+    assert (ROOT / source, mode) == (BATCH_CONFIG, "ro")
+    assert all(found[name]["environment"]["SNK_CONFIG"] == target for name in BATCH)
+    source, target, mode = tasks.split(":")
+    assert (ROOT / source, mode) == (BATCH_TASKS, "ro")
+    assert f"exec batch_platform snk batch apply {target}\n" in BATCH_TASKS.read_text()
+
+
 def test_load_knows_the_databases_only(found: dict[str, Any]) -> None:
     assert sorted(found["tst_service"]["depends_on"]) == ["first_db", "second_db"]
     assert {name for name in found["tst_service"]["environment"] if "SNK" in name or "REDIS" in name} == set()
@@ -130,13 +154,16 @@ def test_a_port_in_the_environment_moves_server_and_clients_alike() -> None:
     assert (client["DB_PORT"], client["SECOND_DB_PORT"], client["REDIS_PORT"]) == ("5555", "6666", "7777")
 
 
-def test_only_status_and_front_and_tables_are_published_and_on_this_machine_only(found: dict[str, Any]) -> None:
+def test_only_status_and_front_and_tables_and_the_batch_are_published_and_on_this_machine_only(
+    found: dict[str, Any],
+) -> None:
     published = {name: service["ports"] for name, service in found.items() if "ports" in service}
     assert published == {
         "snk_service": ["127.0.0.1:8089:8089"],
         "handoff_service": ["127.0.0.1:8090:8090"],
         "handoff_front": ["127.0.0.1:8091:8091"],
         "serve_service": ["127.0.0.1:8092:8092"],
+        "batch_platform": ["127.0.0.1:8094:8094"],
     }
 
 
