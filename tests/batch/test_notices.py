@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from snk.errors import SettingsError
 from snk.pair.servers import EmbeddedPair
 from tests.kit.alarms import SECRET, Mailbox, Receiver, receiving, taking_mail
 from tests.kit.batch import World
-from tests.kit.databases import until
+from tests.kit.databases import DEADLINE_SECONDS, until
 from tests.kit.serve import fresh_database
 from tests.kit.tls import Certificates
 
@@ -330,8 +331,9 @@ async def world(tmp_path: Path, servers: EmbeddedPair, receiver: Receiver) -> As
             made.end()
 
 
-async def test_when_a_node_is_killed_before_it_noted_what_it_sent_another_one_sends_the_same_again(
-    world: World, receiver: Receiver
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_when_a_node_ends_before_it_noted_what_it_sent_another_one_sends_the_same_again(
+    world: World, receiver: Receiver, how: signal.Signals
 ) -> None:
     receiver.gate = asyncio.Event()
     world.start("a")
@@ -349,8 +351,9 @@ async def test_when_a_node_is_killed_before_it_noted_what_it_sent_another_one_se
         return len(receiver.ids) >= times
 
     await until(lambda: came(1), "the webhook")
-    world.nodes["a"].kill()
-    world.nodes["a"].wait()
+    world.nodes["a"].send_signal(how)
+    code = await asyncio.to_thread(world.nodes["a"].wait, DEADLINE_SECONDS)
+    assert code == (0 if how == signal.SIGTERM else -how), world.log("a")
     receiver.gate.set()
     await world.database.run("update snk_batch.notice set due_at = now() where sent_at is null")  # its lease ends
     world.start("b")

@@ -28,6 +28,7 @@ CONNECTIONS = 10
 WAIT_SECONDS = 1.0
 """How long a request waits for a connection to the database."""
 GRACE_SECONDS = 3
+"""How long requests and notices that are under way may take when the node is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,13 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(serve_open(gate, bound, stop, manners))
             group.create_task(channel.run(stop))
-            group.create_task(self._sender.run(stop))
+            sending = group.create_task(self._sender.run(stop))
             group.create_task(self._node.run(stop))
             self._ready = True
+            await stop.wait()
+            await asyncio.wait((sending,), timeout=GRACE_SECONDS)
+            if sending.cancel():
+                log.warning("notices_broken_off", effect="they are sent again in two minutes")
 
     def _seen(self) -> Seen:
         return Seen(self._node.name, len(self._node.held), self._most_calls, self._answers)
