@@ -4,6 +4,8 @@ import asyncio
 import socket
 from dataclasses import dataclass
 
+import structlog
+
 from snk.batch.platform.api.application import application
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.pages import Seen, add_pages
@@ -29,6 +31,8 @@ WAIT_SECONDS = 1.0
 """How long a request waits for a connection to the database."""
 GRACE_SECONDS = 3
 """How long requests and notices that are under way may take when the node is told to stop."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
