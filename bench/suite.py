@@ -1,5 +1,6 @@
 """All scenarios, at full size or small."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from bench.ground import WARM_ROWS, Ground, ground
 from bench.results import Result
 from bench.scenario import Case, Runnable, Scenario, Shown
 from bench.scenarios import latency, resync, verify
-from bench.scenarios.batch import Due
+from bench.scenarios.batch import Due, Sent
 from bench.scenarios.catch_up import catch_up
 from bench.scenarios.handoff import Replay, Waiting
 from bench.scenarios.limit import limit
@@ -58,7 +59,7 @@ class Sizes:
         missed: lines to replay, and in how many logs; lines that wait, in how many logs, and seconds to watch them.
         framed: records to push, frames of 1,000 records to pull, records of one large frame, and seconds to watch an
             idle pipeline.
-        batched: tasks that are due at once, finished runs beside them, and records that a consumer loads.
+        batched: tasks that are due at once, finished runs beside them, records that a consumer loads, and messages.
         warm_rows: as in `ground`.
     """
 
@@ -76,7 +77,7 @@ class Sizes:
     counted: tuple[int, int] = (1_000_000, 10_000)
     missed: tuple[int, int, int, int, float] = (200_000, 1_000, 2_000_000, 2_000, 20.0)
     framed: tuple[int, int, int, float] = (50_000, 500, 1_000_000, 20.0)
-    batched: tuple[int, int, int] = (10_000, 1_000_000, 100_000)
+    batched: tuple[int, int, int, int] = (10_000, 1_000_000, 100_000, 50)
     warm_rows: int = WARM_ROWS
 
 
@@ -95,7 +96,7 @@ SMOKE = Sizes(
     counted=(2000, 20),
     missed=(2_000, 10, 20_000, 10, 2.0),
     framed=(2_000, 10, 10_000, 2.0),
-    batched=(50, 1_000, 5_000),
+    batched=(50, 1_000, 5_000, 2),
     warm_rows=1000,
 )
 
@@ -332,26 +333,30 @@ def _pipeline(sizes: Sizes) -> Scenario:
     )
     at_once = (1, 4)
     pulled = Pulled(frames, 1000, at_once), Pulled(10 * frames, 10, at_once)
-    served = Served(frames, 1000, 4)
-    cases = (Pushed(records, (1, 16)), *pulled, served, Large(large), Idle(seconds))
+    served = [Served(frames, 1000, 4, apart) for apart in (False, True)[: len(os.sched_getaffinity(0))]]
+    cases: tuple[Runnable, ...] = (Pushed(records, (1, 16)), *pulled, *served, Large(large), Idle(seconds))
     return Scenario("pipeline", "Pipeline", about, shown, cases)
 
 
 def _batch(sizes: Sizes) -> Scenario:
-    tasks, finished, records = sizes.batched
+    tasks, finished, records, messages = sizes.batched
     about = (
         "A platform whose tasks are all due at one moment, on a database without and with very many finished runs:"
-        " seconds until the last consumer was called, by one node. A consumer that loads five files from `snk serve`,"
-        " merges them by key and proves that they are the provider's; dlt loads the same pages, and proves nothing."
+        " seconds until the last consumer was called, by one node, and by a worker of procrastinate, which keeps less"
+        " account. Messages, one at a time: milliseconds until a consumer is called. A consumer that loads five files"
+        " from `snk serve`, merges them by key and proves that they are the provider's; dlt loads the same pages, and"
+        " proves nothing."
     )
     shown = (
         Shown("started_seconds", "all called after s", 1, less=True),
         Shown("per_second", "calls/s"),
         Shown("own_cpu", "own CPU s", 1),
+        Shown("median_ms", "called after ms", 1, less=True),
+        Shown("p95_ms", "p95", 1, less=True),
         Shown("records_per_second", "records/s", compared=True),
         LOST,
     )
-    return Scenario("batch", "Batch", about, shown, (Due(tasks, (0, finished)), Loaded(records)))
+    return Scenario("batch", "Batch", about, shown, (Due(tasks, (0, finished)), Sent(messages), Loaded(records)))
 
 
 def _limit(sizes: Sizes) -> Scenario:

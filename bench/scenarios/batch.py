@@ -1,28 +1,33 @@
 """How soon a platform starts very many tasks that are due at the same moment, and what finished runs cost it.
 
-The consumer answers every call at once, and tells how many came and when the first and the last did.
+Then how soon it starts a single task that a message is for.
 """
 
 import asyncio
-import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 
 from bench.ground import Ground, ground, number, run
 from bench.results import Result
-from bench.scenarios.pipeline import serving, until
+from bench.scenarios import queued
+from bench.scenarios.consumer import consumer, report
+from bench.scenarios.pipeline import until
 from snk.embedded.process import free_port
 
 INTERVAL_SECONDS = 3600
+WARM_MESSAGES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,64 +42,94 @@ class Due:
     finished: tuple[int, ...]
 
     def run(self, rounds: int) -> Iterator[Result]:
-        """Run all cases, round by round."""
+        """Run all cases, round by round; the one of procrastinate only if that is installed."""
+        ways: dict[str, Callable[[int], dict[str, float]]] = {
+            f"snk, {finished:,} finished runs": partial(_due, finished=finished) for finished in self.finished
+        }
+        if find_spec("procrastinate"):
+            ways["procrastinate"] = queued.due
         for at in range(1, rounds + 1):
-            for finished in self.finished if at % 2 else reversed(self.finished):
-                name = f"{self.tasks:,} tasks due at once"
-                yield Result(name, f"snk, {finished:,} finished runs", at, _due(self.tasks, finished))
+            for name in ways if at % 2 else reversed(ways):
+                yield Result(f"{self.tasks:,} tasks due at once", name, at, ways[name](self.tasks))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Messages, one after the other, each of which starts a task; from its sending until the consumer is called.
+
+    Attributes:
+        messages: how many.
+    """
+
+    messages: int
+
+    def run(self, rounds: int) -> Iterator[Result]:
+        """Send them, round by round."""
+        for at in range(1, rounds + 1):
+            yield Result("a message starts a task", "snk", at, _sent(self.messages))
 
 
 def _due(tasks: int, finished: int) -> dict[str, float]:
     with (
         ground() as fresh,
         tempfile.TemporaryDirectory() as folder,
-        _consumer() as consumer,
-        _platform(fresh, Path(folder), consumer, tasks, finished) as node,
+        consumer() as port,
+        _platform(fresh, Path(folder), "".join(_task(each, port) for each in range(tasks)), finished) as (node, _),
     ):
-        watched = psutil.Process(node.pid)
-        moment = asyncio.run(_make_due(fresh))
-        until(lambda: _report(consumer)["count"] >= tasks)
-        told = _report(consumer)
-        spent = watched.cpu_times()
+        watched = psutil.Process(node)
+        before, moment = watched.cpu_times(), asyncio.run(_make_due(fresh))
+        until(lambda: report(port)["count"] >= tasks)
+        told, spent = report(port), watched.cpu_times()
         until(lambda: asyncio.run(_completed(fresh)) >= tasks)
         return {
             "started_seconds": told["last"] - moment,
             "first_ms": (told["first"] - moment) * 1000,
             "per_second": tasks / (told["last"] - moment),
-            "own_cpu": spent.user + spent.system,
+            "own_cpu": spent.user + spent.system - before.user - before.system,
             "lost": tasks - told["runs"],
         }
 
 
+def _sent(messages: int) -> dict[str, float]:
+    with (
+        ground() as fresh,
+        tempfile.TemporaryDirectory() as folder,
+        consumer() as port,
+        _platform(fresh, Path(folder), f'{_task(0, port)}message = "ready"\n', 0) as (_, address),
+    ):
+        waits = [_wait(address, port, each) for each in range(WARM_MESSAGES + messages)][WARM_MESSAGES:]
+        told = report(port)
+    return {
+        "median_ms": statistics.median(waits) * 1000,
+        "p95_ms": statistics.quantiles(waits, n=20)[-1] * 1000 if messages > 1 else waits[0] * 1000,
+        "lost": WARM_MESSAGES + messages - told["runs"],
+    }
+
+
+def _wait(address: str, port: int, number: int) -> float:
+    """Send a message; the seconds until the consumer was called."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(number)}
+    request = urllib.request.Request(f"{address}/v1/messages", b'{"message": "ready"}', headers)  # noqa: S310 - of ours
+    sent = time.time()
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+        answer.read()
+    until(lambda: report(port)["count"] > number)
+    return report(port)["last"] - sent
+
+
 @contextmanager
-def _consumer() -> Iterator[int]:
-    port = free_port()
-    with serving(["-c", _CONSUMER, str(port)], f"http://127.0.0.1:{port}/report"):
-        yield port
-
-
-def _report(port: int) -> dict[str, float]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/report", timeout=30) as answer:
-        found: dict[str, float] = json.load(answer)
-        return found
-
-
-@contextmanager
-def _platform(
-    fresh: Ground, folder: Path, consumer: int, tasks: int, finished: int
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A node, with its tasks, and with runs that have ended long ago."""
-    config = folder / "snk.toml"
-    config.write_text(f'[batch]\ndatabase = "{fresh.pair.first.dsn}"\nport = 0\n')
-    definitions = folder / "tasks.toml"
-    definitions.write_text("".join(_task(each, consumer) for each in range(tasks)))
-    for words in (["init"], ["apply", str(definitions), "--yes"]):
+def _platform(fresh: Ground, folder: Path, definitions: str, finished: int) -> Iterator[tuple[int, str]]:
+    """A node, with its tasks, and with runs that have ended long ago: its id, and its address."""
+    config, port = folder / "snk.toml", free_port()
+    config.write_text(f'[batch]\ndatabase = "{fresh.pair.first.dsn}"\nport = {port}\n')
+    (folder / "tasks.toml").write_text(definitions)
+    for words in (["init"], ["apply", str(folder / "tasks.toml"), "--yes"]):
         _snk(config, *words, check=True).wait()
     asyncio.run(_fill(fresh, finished))
     node = _snk(config, "platform", "--log-format", "json")
     try:
         until(lambda: asyncio.run(number(fresh.sides[0], "select count(*) from snk_batch.node")) == 1)
-        yield node
+        yield node.pid, f"http://127.0.0.1:{port}"
     finally:
         node.terminate()
         node.wait()
@@ -148,29 +183,3 @@ async def _completed(fresh: Ground) -> int:
     return await number(
         fresh.sides[0], "select count(*) from snk_batch.run where state = 'COMPLETED' and key like 'calendar %'"
     )
-
-
-_CONSUMER = """
-import sys, time
-from aiohttp import web
-import orjson, uvloop
-first = last = 0.0
-count = 0
-runs = set()
-async def call(request):
-    global first, last, count
-    asked = orjson.loads(await request.read())
-    last = time.time()
-    first = first or last
-    count += 1
-    runs.add(asked["run"])
-    told = {"fence": asked["fence"], "state": "COMPLETED", "files": {}}
-    return web.Response(body=orjson.dumps(told), content_type="application/json")
-async def report(request):
-    return web.json_response({"first": first, "last": last, "count": count, "runs": len(runs)})
-app = web.Application()
-app.router.add_post("/v1/tasks/{task}", call)
-app.router.add_get("/report", report)
-uvloop.install()
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
-"""

@@ -124,7 +124,7 @@ def serving(words: list[str], address: str) -> Iterator[None]:
         words: what Python is given.
         address: asked until there is an answer 200.
     """
-    process = subprocess.Popen([sys.executable, *words])
+    process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     try:
         until(lambda: _answers(address))
         yield

@@ -1,18 +1,21 @@
 """How fast frames are pulled from `snk serve`, against a loop that asks it for the same frames and throws them away.
 
-If both take as long, the source is what limits the pipeline.
+If both take as long, the source is what limits the pipeline. On a machine with two cores all of them compete for these,
+so it is also measured with the source on one core, and the pipeline on the other.
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import sqlalchemy as sa
 
 from bench.results import Result
@@ -43,26 +46,36 @@ class Served:
     Attributes:
         per_frame: records in each.
         at_once: requests under way.
+        apart: whether service and database have a core of their own, and who asks them another one.
     """
 
     frames: int
     per_frame: int
     at_once: int
+    apart: bool = False
 
     def run(self, rounds: int) -> Iterator[Result]:
         """Run both ways, round by round; every other round runs in reverse order."""
         words = f"{self.frames:,} frames of {self.per_frame:,} records pulled from snk serve, {self.at_once} at once"
+        words += ", which has a core of its own" * self.apart
         base = int(time.time()) - self.frames * FRAME_SECONDS - SPARE_SECONDS
-        with _service(base, self.frames, self.per_frame) as port:
+        cores = sorted(os.sched_getaffinity(0))
+        mine, its = (cores[:1], cores[1:2]) if self.apart else (cores, cores)
+        with ExitStack() as stack:
+            with _started_on(its):
+                port = stack.enter_context(_service(base, self.frames, self.per_frame))
             ways = {"bare loop": self._bare, "snk": self._pull}
             for number in range(1, rounds + 1):
                 for name in ways if number % 2 else reversed(ways):
-                    yield Result(words, name, number, ways[name](port, base))
+                    with _started_on(mine):
+                        figures = ways[name](port, base)
+                    yield Result(words, name, number, figures)
 
     def _bare(self, port: int, base: int) -> dict[str, float]:
         arguments = [str(each) for each in (port, base, FRAME_SECONDS, self.frames, self.at_once)]
         done = subprocess.run([sys.executable, "-c", _BARE, *arguments], check=True, capture_output=True, text=True)
-        return {"per_second": self.frames / float(done.stdout), "wrong": 0.0}
+        seconds, used = map(float, done.stdout.split())
+        return {"per_second": self.frames / seconds, "wrong": 0.0, "core_percent": 100 * used / seconds}
 
     def _pull(self, port: int, base: int) -> dict[str, float]:
         source: dict[str, object] = {"preset": "serve", "url": f"http://127.0.0.1:{port}/v1/records"}
@@ -71,11 +84,28 @@ class Served:
             world.configure(pulled=self.at_once)
             with world.running("pull") as pid:
                 until(lambda: world.count() > 0)
-                began, first = time.perf_counter(), world.count()
+                began, first, before = time.perf_counter(), world.count(), _used(pid)
                 until(world.pulled)
-                seconds = time.perf_counter() - began
+                seconds, used = time.perf_counter() - began, _used(pid) - before
                 peak = peak_mib([pid])
-        return {"per_second": (self.frames - first) / seconds, "wrong": 0.0, "peak_mib": peak}
+        figures = {"per_second": (self.frames - first) / seconds, "wrong": 0.0, "peak_mib": peak}
+        return {**figures, "core_percent": 100 * used / seconds}
+
+
+@contextmanager
+def _started_on(cores: Collection[int]) -> Iterator[None]:
+    """Processes that are started in the block run on these cores only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _used(pid: int) -> float:
+    """Seconds of a processor that a process has used."""
+    return sum(psutil.Process(pid).cpu_times()[:2])
 
 
 @contextmanager
@@ -117,8 +147,8 @@ async def main():
                 async with session.get(target) as answer:
                     await answer.read()
                     assert answer.status == 200, answer.status
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         await asyncio.gather(*(get() for _ in range(at_once)))
-        print(time.perf_counter() - began)
+        print(time.perf_counter() - began, time.process_time() - used)
 uvloop.run(main())
 """
