@@ -119,9 +119,9 @@ class World:
             timeout=120,
         )
 
-    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, port: int = 0, **environment: str) -> subprocess.Popen[bytes]:
         """Start a node, with these variables beside those of the tests; its log is in the folder."""
-        words = ["platform", "--name", name, "--port", "0", "--config", self.config]
+        words = ["platform", "--name", name, "--port", str(port), "--config", self.config]
         with (self.folder / f"{name}.log").open("ab") as log:
             command = [sys.executable, "-m", "snk", "batch", *words]
             given = {**os.environ, **environment}
