@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from bench.ground import Ground, ground, number, run
 from bench.results import Result
@@ -103,7 +104,8 @@ def _work(port: int, number: int, provider: str) -> None:
     files = {
         name: {"source": f"{provider}/{name}", "options": {**options, "target": f"public.{name}"}} for name in FILES
     }
-    call = {"run": number, "task": "load", "since": 1, "files": files, "payload": {}, "callback": ""}
+    call = {"run": number, "uid": str(UUID(int=number)), "task": "load", "since": 1, "files": files}
+    call |= {"payload": {}, "callback": ""}
     fence = 0
     while True:
         fence += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -26,7 +27,9 @@ class Call(_Message):
     """What the platform asks a consumer: to work on a run, or to tell how far it is.
 
     Attributes:
-        run: the run's number; the same one again only reports.
+        run: the run's number, as people know it. Another platform, or one whose database was made anew, has the same
+            numbers.
+        uid: the run, unlike every other one of any platform; the same one again only reports.
         fence: grows with every call; a consumer refuses one that is lower than one it has seen.
         since: the fence from which on the run counts: a larger one than before means that it is run again.
         files: those that are to be loaded.
@@ -35,6 +38,7 @@ class Call(_Message):
     """
 
     run: int
+    uid: UUID
     task: str
     fence: int
     since: int

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi import Request, Response
-from fastapi.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snk.handoff.allow import Allowed
@@ -19,6 +20,7 @@ from snk.http.pages import Pages
 from snk.http.pages import application as pages
 
 ALIVE = "ok\n"
+ALL = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,10 @@ class Visitors:
 
 def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
     """The service; each answer is made from a fresh status."""
-    app = pages(status, PAGES)
 
-    @app.get("/status.html")
-    async def alive() -> PlainTextResponse:
+    async def alive(_: Request) -> PlainTextResponse:
         return PlainTextResponse(ALIVE)
 
-    @app.api_route("/sync_status", methods=["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
     async def sync_status(request: Request) -> Response:
         if not visitors.knows(request.headers.get("authorization")):
             return PlainTextResponse("user or password wrong\n", 401, {"WWW-Authenticate": 'Basic realm="sync"'})
@@ -64,7 +63,8 @@ def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
             return PlainTextResponse("backend_count is missing\n", 404)
         return Response(counted(status(), _number(given)), media_type="application/json")
 
-    return _Doorkeeper(app, visitors.allowed)
+    more = [Route("/status.html", alive), Route("/sync_status", sync_status, methods=ALL)]
+    return _Doorkeeper(pages(status, PAGES, more), visitors.allowed)
 
 
 def counted(status: Status, backends: int) -> str:

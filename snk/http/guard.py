@@ -5,50 +5,20 @@ token, it must name a host of this machine, so that no web site can make a brows
 connection carries one request and ends after ten seconds, however slowly the client sends or reads.
 """
 
-import hmac
-import ipaddress
 from collections.abc import MutableMapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from fastapi.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from snk.http.door import Door
 
 OPEN_PATH = "/health"
 CONNECTION_SECONDS = 10.0
 MOST_CONNECTIONS = 50
 MOST_HEAD_BYTES = 8192
 HEADERS = [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """What a request must present.
-
-    Attributes:
-        token: expected as ``Authorization: Bearer ...``; None if only this machine can connect.
-        host: the host name of the service in the settings.
-    """
-
-    token: str | None = field(default=None, repr=False)
-    host: str = "127.0.0.1"
-
-    def knows(self, authorizations: list[bytes]) -> bool:
-        """Whether a request may see everything."""
-        if self.token is None:
-            return True
-        if len(authorizations) != 1:
-            return False
-        scheme, _, given = authorizations[0].partition(b" ")
-        return hmac.compare_digest(given.strip(), self.token.encode()) and scheme.lower() == b"bearer"
-
-    def admits(self, hosts: list[bytes]) -> bool:
-        """Whether a request without a token was meant for this machine."""
-        if self.token is not None:
-            return True
-        names = [_without_port(host.decode("latin-1")) for host in hosts]
-        return all(name == self.host.lower() or is_loopback(name) for name in names)
 
 
 class Guard:
@@ -95,20 +65,6 @@ class BriefProtocol(H11Protocol):
         """Stop the timer."""
         self._end.cancel()
         super().connection_lost(exc)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address; the only host name accepted as loopback is localhost."""
-    try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0].lstrip("[").lower()
-    return host.partition(":")[0].lower()
 
 
 def _with_headers(send: Send) -> Send:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
 S = TypeVar("S")
 
@@ -27,11 +29,9 @@ class Pages(Generic[S]):
     metrics: Callable[[S], Collector]
 
 
-def application(status: Callable[[], S], pages: Pages[S]) -> FastAPI:
-    """The three endpoints; each response is built from a fresh status."""
-    app = FastAPI(title="SNK", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+def application(status: Callable[[], S], pages: Pages[S], more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The three endpoints, and more; each response is built from a fresh status."""
 
-    @app.api_route("/health", methods=["GET", "HEAD"])
     async def health(request: Request) -> JSONResponse:
         troubles = pages.troubles(status())
         if not troubles:
@@ -40,14 +40,15 @@ def application(status: Callable[[], S], pages: Pages[S]) -> FastAPI:
         reasons = {"reasons": list(troubles)} if request.state.trusted else {}
         return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
 
-    @app.get("/status")
-    async def whole() -> JSONResponse:
+    async def whole(_: Request) -> JSONResponse:
         return JSONResponse(pages.as_json(status()))
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(_: Request) -> Response:
         return Response(exposition(pages.metrics(status())), media_type=CONTENT_TYPE_LATEST)
 
+    known = [Route("/health", health), Route("/status", whole), Route("/metrics", metrics)]
+    app = Starlette(routes=[*known, *more])
+    app.router.redirect_slashes = False
     return app
 
 

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from snk.errors import ServiceUnfit, SettingsError
-from snk.http.guard import MOST_HEAD_BYTES, BriefProtocol, Door, Guard, is_loopback
+from snk.http.door import Door, is_loopback
+from snk.http.guard import MOST_HEAD_BYTES, BriefProtocol, Guard
 
 log = structlog.get_logger()
 

@@ -2,6 +2,7 @@
 
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -29,7 +30,8 @@ async def call(platform: Platform) -> dict[str, Any]:
 async def test_a_callback_completes_a_run_and_the_same_one_again_changes_nothing(
     platform: Platform, call: dict[str, Any]
 ) -> None:
-    assert call["callback"] in {f"{url}/v1/runs/{call['run']}/callback" for url in platform.urls}
+    path = f"/v1/runs/{call['run']}/callback?uid={call['uid']}"
+    assert call["callback"] in {f"{url}{path}" for url in platform.urls}
     half = told(call, "RUNNING", one={"state": "RUNNING", "received": 5})
     assert await report(platform, call["run"], half) == (200, {"outcome": "taken"})
     assert (await platform.run(call["run"]))["files"][0]["received"] == 5
@@ -84,6 +86,20 @@ async def test_a_forged_callback_changes_nothing(platform: Platform, call: dict[
     for bad in wrong:
         assert (await report(platform, run, bad))[0] == 422
     assert await platform.run(run) == before
+
+
+async def test_a_callback_for_a_run_of_another_platform_with_the_same_number_changes_nothing(
+    platform: Platform, call: dict[str, Any]
+) -> None:
+    """Such as this one before its database was made anew: consumers still send reports of that time."""
+    path, whole = f"/v1/runs/{call['run']}/callback", told(call, **FILES)
+    client = platform.as_("reporter", 1)
+    before = await platform.run(call["run"])
+    status, problem = await client("POST", f"{path}?uid={uuid4()}", whole)
+    assert (status, problem["type"]) == (404, "urn:snk:problem:not-found")
+    assert await platform.run(call["run"]) == before
+    assert (await client("POST", f"{path}?uid=17", whole))[0] == 422
+    assert await client("POST", f"{path}?uid={call['uid']}", whole) == (200, {"outcome": "taken"})
 
 
 async def test_a_consumer_with_the_scope_of_its_task_reports_for_it(platform: Platform) -> None:

@@ -1,9 +1,11 @@
 """The migrations make the tables that the code expects."""
 
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -36,6 +38,26 @@ async def test_the_migrations_make_the_tables_of_the_code(schema: Schema, server
         assert not await schema.upgrade(server)
         async with server.connect() as connection:
             assert await connection.run_sync(differences(schema)) == []
+
+
+async def test_runs_that_a_consumer_noted_before_keep_their_numbers_and_files(servers: EmbeddedPair) -> None:
+    with fresh_database(servers) as dsn:
+        server = Server("database", dsn)
+        async with server.begin() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(consumer.TABLES._config(connection=sync), "0001"))
+            for table, columns, values in (
+                ("run", "id, task, fence, since, payload, callback", "17, 'prices', 2, 1, '{}', ''"),
+                ("file", "run, name, definition", "17, 'trades', '{}'"),
+            ):
+                insert = f"insert into snk_batch_consumer.{table} ({columns}) values ({values})"
+                await connection.exec_driver_sql(insert)
+        assert await consumer.TABLES.upgrade(server)
+        async with server.begin() as connection:
+            kept = sa.select(consumer.RUN.c.number, consumer.FILE.c.name).join_from(consumer.RUN, consumer.FILE)
+            assert (await connection.execute(kept)).one() == (17, "trades")
+            new = {"uid": uuid4(), "number": 1, "task": "prices", "fence": 1, "since": 1, "payload": {}, "callback": ""}
+            added = sa.insert(consumer.RUN).values(new).returning(consumer.RUN.c.id)
+            assert (await connection.execute(added)).scalar_one() == 18
 
 
 @pytest.mark.parametrize("change", ["alter table snk_batch.alert drop column note", "drop index snk_batch.notice_due"])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
 
 import aiohttp
 from aiohttp import web
@@ -129,6 +130,7 @@ def call(files: Mapping[str, Any], run: int = 1, fence: int = 1, since: int = 1,
     """What the platform asks."""
     return {
         "run": run,
+        "uid": str(UUID(int=run)),
         "task": "prices",
         "fence": fence,
         "since": since,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from snk.http.guard import Door
+from snk.http.door import Door
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.pair.servers import EmbeddedPair

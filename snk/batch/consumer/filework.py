@@ -70,7 +70,7 @@ class FileWork:
 
     @property
     def _names(self) -> dict[str, object]:
-        return {"run": self._hold.run, "task": self._work.task, "file": self._work.name}
+        return {"run": self._hold.number, "task": self._work.task, "file": self._work.name}
 
     async def _go_on(self) -> bool:
         """From where the file stands to its end; whether it could begin."""

@@ -23,10 +23,12 @@ class Hold:
     """A run that this consumer works on.
 
     Attributes:
+        number: the platform's number of the run, for people.
         attempt: what every change has to say.
     """
 
     run: int
+    number: int
     attempt: int
 
 
@@ -34,12 +36,12 @@ async def take_hold(connection: AsyncConnection, run: int, holder: str, seconds:
     """Take hold of a run that is locked; None if somebody works on it."""
     free = sa.or_(RUN.c.working_until.is_(None), RUN.c.working_until <= NOW)
     values = {"attempt": RUN.c.attempt + 1, "holder": holder, "working_until": NOW + interval(seconds)}
-    taken = sa.update(RUN).where(RUN.c.id == run, free).values(values).returning(RUN.c.attempt)
-    attempt = (await connection.execute(taken)).scalar_one_or_none()
-    if attempt is None:
+    taken = sa.update(RUN).where(RUN.c.id == run, free).values(values)
+    row = (await connection.execute(taken.returning(RUN.c.number, RUN.c.attempt))).one_or_none()
+    if row is None:
         return None
-    await connection.execute(sa.update(FILE).where(FILE.c.run == run).values(attempt=attempt))
-    return Hold(run, attempt)
+    await connection.execute(sa.update(FILE).where(FILE.c.run == run).values(attempt=row.attempt))
+    return Hold(run, row.number, row.attempt)
 
 
 async def renew(connection: AsyncConnection, holds: list[Hold], seconds: float) -> set[int]:
@@ -63,4 +65,4 @@ async def lock(connection: AsyncConnection, hold: Hold) -> None:
     """
     asked = sa.select(RUN.c.id).where(RUN.c.id == hold.run, RUN.c.attempt == hold.attempt).with_for_update()
     if (await connection.execute(asked)).scalar_one_or_none() is None:
-        raise Overtaken(f"run {hold.run} is worked on by others")
+        raise Overtaken(f"run {hold.number} is worked on by others")

@@ -11,12 +11,17 @@ from snk.batch.consumer.tables import FILE, OUTBOX, RUN
 
 async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
     """The newest runs, newest first, with their files."""
-    columns = (RUN.c.id, RUN.c.task, RUN.c.state, RUN.c.reason, RUN.c.fence, RUN.c.holder)
+    columns = (RUN.c.id, RUN.c.number, RUN.c.uid, RUN.c.task, RUN.c.state, RUN.c.reason, RUN.c.fence, RUN.c.holder)
     unsent = sa.exists().where(OUTBOX.c.run == RUN.c.id).correlate(RUN).label("unsent")
     asked = sa.select(*columns, unsent).order_by(RUN.c.id.desc()).limit(limit)
-    found = [{**row, "files": []} for row in (await connection.execute(asked)).mappings()]
-    by_id = {each["id"]: each for each in found}
+    by_id = {row["id"]: {**row, "uid": str(row["uid"]), "files": []} for row in await _rows(connection, asked)}
     files = sa.select(FILE.c.run, FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run.in_(list(by_id)))
-    for row in (await connection.execute(files.order_by(FILE.c.run, FILE.c.name))).mappings():
+    for row in await _rows(connection, files.order_by(FILE.c.run, FILE.c.name)):
         by_id[row["run"]]["files"].append({name: row[name] for name in ("name", *TOLD)})
-    return found
+    for each in by_id.values():
+        del each["id"]
+    return list(by_id.values())
+
+
+async def _rows(connection: AsyncConnection, asked: sa.Executable) -> sa.MappingResult:
+    return (await connection.execute(asked)).mappings()

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 from yarl import URL
 
-from snk.batch.consumer.tables import NOW, OUTBOX
+from snk.batch.consumer.tables import NOW, OUTBOX, RUN
 from snk.core.backoff import Backoff
 from snk.db.functions import interval
 from snk.db.pool import Pool
@@ -42,6 +42,7 @@ class Report(NamedTuple):
     """A report to be sent."""
 
     run: int
+    number: int
     version: int
     callback: str
     report: dict[str, object]
@@ -84,7 +85,8 @@ class Outbox:
     async def _claim(self) -> list[Report]:
         due = sa.select(OUTBOX.c.run).where(OUTBOX.c.due_at <= NOW).order_by(OUTBOX.c.due_at).limit(AT_ONCE)
         chosen = due.with_for_update(skip_locked=True).cte("chosen")
-        columns = (OUTBOX.c.run, OUTBOX.c.version, OUTBOX.c.callback, OUTBOX.c.report, OUTBOX.c.tries)
+        number = sa.select(RUN.c.number).where(RUN.c.id == OUTBOX.c.run).correlate(OUTBOX).scalar_subquery()
+        columns = (OUTBOX.c.run, number, OUTBOX.c.version, OUTBOX.c.callback, OUTBOX.c.report, OUTBOX.c.tries)
         taken = sa.update(OUTBOX).where(OUTBOX.c.run == chosen.c.run).values(due_at=NOW + interval(CLAIM_SECONDS))
         async with self._pool.connection("statement") as connection:
             return [Report(*row) for row in await connection.execute(taken.returning(*columns))]
@@ -98,14 +100,14 @@ class Outbox:
             self._reminder.over()
         elif REFUSED <= status < FAILED and status not in LATER:
             self.given_up += 1
-            log.warning("report_refused", run=one.run, reason=words, effect="it is not sent again")
+            log.warning("report_refused", run=one.number, reason=words, effect="it is not sent again")
         else:
             backoff = Backoff(FIRST_SECONDS, MOST_SECONDS, one.tries)
             seconds = backoff.wait_seconds(random.random())  # noqa: S311 - jitter
             values = {"tries": one.tries + 1, "reason": words, "due_at": NOW + interval(seconds)}
             done = sa.update(OUTBOX).where(mine).values(values)
             if self._reminder.due(words):
-                log.warning("report_not_sent", run=one.run, reason=words, effect="it is sent again")
+                log.warning("report_not_sent", run=one.number, reason=words, effect="it is sent again")
         async with self._pool.connection("statement") as connection:
             await connection.execute(done)
 

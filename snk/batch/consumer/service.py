@@ -25,7 +25,7 @@ from snk.http.api.gate import MOST_HEAD_BYTES, Gate
 from snk.http.api.protocol import IDLE_SECONDS, kept_protocol
 from snk.http.auth.authority import Authority
 from snk.http.auth.credentials import Credentials
-from snk.http.guard import Door
+from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Manners, serve_open
 
@@ -112,7 +112,7 @@ class Service:
             log.info("run_taken", run=call.run, task=call.task, fence=call.fence)
             self._workers.begin(taken.hold)
         else:
-            self._workers.called(call.run)
+            self._workers.called(taken.run)
         return taken.told
 
     async def _let_go(self) -> None:

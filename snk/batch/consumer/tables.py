@@ -30,7 +30,9 @@ def _attempt() -> sa.Column[int]:
 RUN = sa.Table(
     "run",
     METADATA,
-    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False, comment="the platform's number"),
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("uid", sa.Uuid, nullable=False, unique=True, comment="the platform's name for it, unlike all others"),
+    sa.Column("number", sa.BigInteger, nullable=False, comment="the platform's number"),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False, comment="the highest one seen"),
     sa.Column("since", sa.BigInteger, nullable=False, comment="a call with a higher one runs it again"),

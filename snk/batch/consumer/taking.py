@@ -36,10 +36,12 @@ class Taken:
     """A call that was taken.
 
     Attributes:
+        run: its key in the consumer's tables.
         told: the answer.
         hold: on the run, if nobody worked on it; None if somebody does, or there is nothing to do.
     """
 
+    run: int
     told: Told
     hold: Hold | None
 
@@ -57,49 +59,53 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
         Refused: why the call is not answered.
     """
     new = await _note(connection, call)
-    columns = (RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
-    row = (await connection.execute(sa.select(*columns).where(RUN.c.id == call.run).with_for_update())).one()
+    columns = (RUN.c.id, RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
+    row = (await connection.execute(sa.select(*columns).where(RUN.c.uid == call.uid).with_for_update())).one()
     if row.task != call.task:
         raise Refused(f"Run {call.run} is one of the task {row.task!r}, not {call.task!r}", stale=False)
     if call.fence < row.fence:
         raise Refused(f"The fence is {call.fence}, and {row.fence} has been seen", stale=True)
     seen = {"fence": call.fence, "callback": call.callback}
-    await connection.execute(sa.update(RUN).where(RUN.c.id == call.run).values(seen))
+    await connection.execute(sa.update(RUN).where(RUN.c.id == row.id).values(seen))
     if new:
-        await _add(connection, call)
+        await _add(connection, row.id, call)
         if not call.files:
-            return Taken(await settle(connection, call.run), None)
+            return Taken(row.id, await settle(connection, row.id), None)
     elif call.since > row.since:
-        await _begin_again(connection, call)
+        await _begin_again(connection, row.id, call)
     elif row.state not in LIVE:
-        return Taken(await report(connection, call.run), None)
-    hold = await take_hold(connection, call.run, holder, lease_seconds)
-    return Taken(await report(connection, call.run), hold)
+        return Taken(row.id, await report(connection, row.id), None)
+    hold = await take_hold(connection, row.id, holder, lease_seconds)
+    return Taken(row.id, await report(connection, row.id), hold)
 
 
 async def _note(connection: AsyncConnection, call: Call) -> bool:
     """Note a run; whether it is a new one."""
-    values = {"id": call.run, "payload": dict(call.payload), "callback": call.callback, "state": State.RUNNING}
+    values = {
+        "uid": call.uid,
+        "number": call.run,
+        "payload": dict(call.payload),
+        "callback": call.callback,
+        "state": State.RUNNING,
+    }
     values |= {"task": call.task, "fence": call.fence, "since": call.since}
-    insert = pg.insert(RUN).values(values).on_conflict_do_nothing(index_elements=[RUN.c.id])
+    insert = pg.insert(RUN).values(values).on_conflict_do_nothing(index_elements=[RUN.c.uid])
     return bool((await connection.execute(insert)).rowcount)
 
 
-async def _add(connection: AsyncConnection, call: Call) -> None:
-    rows = [
-        {"run": call.run, "name": name, "definition": file.model_dump(mode="json")} for name, file in call.files.items()
-    ]
+async def _add(connection: AsyncConnection, run: int, call: Call) -> None:
+    rows = [{"run": run, "name": name, "definition": file.model_dump(mode="json")} for name, file in call.files.items()]
     if rows:
         await connection.execute(sa.insert(FILE), rows)
 
 
-async def _begin_again(connection: AsyncConnection, call: Call) -> None:
+async def _begin_again(connection: AsyncConnection, run: int, call: Call) -> None:
     """Forget what became of the files of a call; whoever works on the run is overtaken."""
-    mine = sa.and_(FILE.c.run == call.run, FILE.c.name.in_(list(call.files)))
+    mine = sa.and_(FILE.c.run == run, FILE.c.name.in_(list(call.files)))
     await forget_records(connection, list((await connection.execute(sa.select(FILE.c.id).where(mine))).scalars()))
     await connection.execute(sa.delete(FILE).where(mine))
-    await _add(connection, call)
-    await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.run == call.run))
+    await _add(connection, run, call)
+    await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.run == run))
     free = {"working_until": None, "holder": None, "ended_at": None}
     values = {"since": call.since, "state": State.RUNNING, "reason": "", "payload": dict(call.payload), **free}
-    await connection.execute(sa.update(RUN).where(RUN.c.id == call.run).values(values))
+    await connection.execute(sa.update(RUN).where(RUN.c.id == run).values(values))

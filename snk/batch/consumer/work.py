@@ -128,7 +128,7 @@ class Work:
         asked = sa.select(*(FILE.c[name] for name in PROGRESS)).where(mine).with_for_update()
         row = (await connection.execute(asked)).mappings().one_or_none()
         if row is None:
-            raise Overtaken(f"file {self.name} of run {self._hold.run} is worked on by others")
+            raise Overtaken(f"file {self.name} of run {self._hold.number} is worked on by others")
         return Progress(**row)
 
 

@@ -72,8 +72,8 @@ class Workers:
 
     @property
     def runs(self) -> list[int]:
-        """The runs that are worked on."""
-        return sorted({each.run for each in self._tasks})
+        """The numbers of the runs that are worked on."""
+        return sorted({each.number for each in self._tasks})
 
     def begin(self, hold: Hold) -> None:
         """Work on a run that is held; work on it under an older hold ends."""
@@ -106,7 +106,7 @@ class Workers:
             reminder.over()
             for hold in holds:
                 if hold.run not in still and hold in self._tasks:
-                    log.warning("lease_lost", run=hold.run, effect="others work on it")
+                    log.warning("lease_lost", run=hold.number, effect="others work on it")
                     self._tasks[hold].cancel()
 
     async def close(self) -> None:
@@ -125,9 +125,9 @@ class Workers:
                     running.under_way += 1
                     group.create_task(self._file(hold, row, running))
         except SnkError as error:
-            log.warning("run_not_begun", run=hold.run, reason=str(error), effect="it is begun at the next call")
+            log.warning("run_not_begun", run=hold.number, reason=str(error), effect="it is begun at the next call")
         except Exception:
-            log.exception("run_broke_off", run=hold.run, effect="it goes on at the next call")
+            log.exception("run_broke_off", run=hold.number, effect="it goes on at the next call")
         finally:
             if self._running.get(hold.run) is running:
                 del self._running[hold.run]
@@ -160,7 +160,7 @@ class Workers:
             try:
                 return await FileWork(self._pool, hold, work, self.ended).run()
             except Overtaken:
-                log.info("run_overtaken", run=hold.run, file=work.name, effect="nothing more is changed")
+                log.info("run_overtaken", run=hold.number, file=work.name, effect="nothing more is changed")
                 return True
 
     async def _release(self, hold: Hold) -> None:
@@ -168,4 +168,4 @@ class Workers:
             async with self._pool.connection("statement") as connection:
                 await release(connection, hold)
         except SnkError as error:
-            log.warning("run_not_released", run=hold.run, reason=str(error), effect="it is free when its lease ends")
+            log.warning("run_not_released", run=hold.number, reason=str(error), effect="it is free when its lease ends")

@@ -53,12 +53,13 @@ class Caller:
         files = {name: file for name, file in task.files.items() if claim.files is None or name in claim.files}
         body = Call(
             run=claim.run,
+            uid=claim.uid,
             task=claim.task,
             fence=claim.fence,
             since=claim.since,
             files=files,
             payload=claim.payload,
-            callback=f"{self._callback}/v1/runs/{claim.run}/callback",
+            callback=f"{self._callback}/v1/runs/{claim.run}/callback?uid={claim.uid}",
         )
         try:
             headers = self._headers(task)

@@ -8,6 +8,7 @@ The database's clock decides when a run is due and when it is free again: clocks
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +23,7 @@ class Claim:
     """A run that this node holds.
 
     Attributes:
+        uid: the run, for its consumer, which may work for several platforms.
         fence: what every change of it has to say.
         since: the fence from which on its reports count.
         calls: how often its consumer was called before.
@@ -32,6 +34,7 @@ class Claim:
     """
 
     run: int
+    uid: UUID
     task: str
     fence: int
     since: int
@@ -66,6 +69,7 @@ async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds
         .values(node=node, fence=RUN.c.fence + 1, lease_until=NOW + interval(lease_seconds))
         .returning(
             RUN.c.id.label("run"),
+            RUN.c.uid,
             RUN.c.task,
             RUN.c.fence,
             RUN.c.since,

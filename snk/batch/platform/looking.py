@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -90,13 +91,18 @@ async def task(connection: AsyncConnection, name: str) -> Row:
     return {**found[0], "runs": await _rows(connection, live)}
 
 
-async def task_of(connection: AsyncConnection, run: int) -> str:
+async def task_of(connection: AsyncConnection, run: int, uid: UUID | None) -> str:
     """Of which task or group a run is.
+
+    Args:
+        connection: to read with.
+        run: its number.
+        uid: what else it is known by; None if that does not matter.
 
     Raises:
         Unknown: there is no such run.
     """
-    asked = sa.select(RUN.c.task).where(RUN.c.id == run)
+    asked = sa.select(RUN.c.task).where(RUN.c.id == run, RUN.c.uid == uid if uid else sa.true())
     found: str | None = (await connection.execute(asked)).scalar_one_or_none()
     if found is None:
         raise Unknown(f"there is no run {run}")

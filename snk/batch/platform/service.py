@@ -22,7 +22,7 @@ from snk.http.api.gate import MOST_HEAD_BYTES, Gate
 from snk.http.api.protocol import IDLE_SECONDS, kept_protocol
 from snk.http.auth.authority import Authority
 from snk.http.auth.settings import AuthSettings
-from snk.http.guard import Door
+from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Manners, serve_open
 

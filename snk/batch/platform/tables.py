@@ -57,6 +57,13 @@ RUN = sa.Table(
     "run",
     METADATA,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "uid",
+        sa.Uuid,
+        nullable=False,
+        server_default=sa.func.gen_random_uuid(),
+        comment="unlike that of every other run of any platform",
+    ),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("parent", sa.BigInteger, comment="the run of the group that it belongs to"),

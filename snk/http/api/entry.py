@@ -67,11 +67,16 @@ class Entry:
 
         return admit
 
-    async def known(self, request: Request) -> Client:
-        """Lets in every client that is known, without parameters; the caller sees to its scopes."""
-        client = await self._client(request)
-        _check_query(request, frozenset())
-        return client
+    def known(self, parameters: Iterable[str] = ()) -> Callable[[Request], Awaitable[Client]]:
+        """What lets in every client that is known, as `to` does; the caller sees to its scopes."""
+        known = frozenset(parameters)
+
+        async def admit(request: Request) -> Client:
+            client = await self._client(request)
+            _check_query(request, known)
+            return client
+
+        return admit
 
     async def _client(self, request: Request) -> Client:
         given = request.headers.getlist("authorization")

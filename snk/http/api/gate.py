@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from snk.http.api.body import counted, refuse_length
 from snk.http.api.counts import Answers
 from snk.http.api.problem import Problem
-from snk.http.guard import Door
+from snk.http.door import Door
 
 MOST_HEAD_BYTES = 16 * 1024
 SEPARATORS = len(": \r\n")

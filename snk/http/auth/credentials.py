@@ -27,6 +27,8 @@ Algorithm = Literal["ES256", "Ed25519", "HS256"]
 """The signatures that SNK makes and accepts."""
 TOKEN_SECONDS = 300
 """How long a JWT may live."""
+LEEWAY_SECONDS = 30
+"""By how much the clocks of those who make and those who check JWTs may differ."""
 RENEW_SECONDS = 60
 """A JWT that ends sooner than this is replaced: the request may wait in a queue, and clocks differ by some seconds."""
 SECRET_BYTES = 32

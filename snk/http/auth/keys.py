@@ -22,8 +22,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from snk.errors import SettingsError
 from snk.files.atomic import sync_folder, write_whole
-from snk.http.auth.credentials import TOKEN_SECONDS, SigningKey, read_signing_key
-from snk.http.auth.tokens import LEEWAY_SECONDS
+from snk.http.auth.credentials import LEEWAY_SECONDS, TOKEN_SECONDS, SigningKey, read_signing_key
 
 SIGNING = "signing.json"
 PUBLIC = "jwks.json"

@@ -21,11 +21,9 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
-from snk.http.auth.credentials import SCOPE, TOKEN_SECONDS, Algorithm
+from snk.http.auth.credentials import LEEWAY_SECONDS, SCOPE, TOKEN_SECONDS, Algorithm
 from snk.http.auth.jwks import Keys, NoKey, PublicKey
 
-LEEWAY_SECONDS = 30
-"""How far the clocks of an issuer and of this machine may differ."""
 MOST_TOKEN_BYTES = 8192
 MOST_NAME = 255
 REMEMBERED = 1024

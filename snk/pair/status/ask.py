@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from snk.errors import ServiceUnfit
-from snk.http.guard import is_loopback
+from snk.http.door import is_loopback
 from snk.pair.core.report import DaemonStatus
 
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to reach a daemon that listens on all addresses

@@ -7,7 +7,7 @@ import time
 import typer
 import uvloop
 
-from snk.http.guard import Door
+from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.http.guard import Door
+from snk.http.door import Door
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.log import configure_log

@@ -122,11 +122,11 @@ async def test_runs_that_ended_long_ago_are_forgotten(make: Make, file: MakeFile
     for run in (1, 2):
         await until_ended(one.url, call({"t0": file()}, run=run))
     assert one.stop() == 0
-    await database.run("update snk_batch_consumer.run set ended_at = now() - interval '31 days' where id = 1")
+    await database.run("update snk_batch_consumer.run set ended_at = now() - interval '31 days' where number = 1")
     await one.started()
 
     async def forgotten() -> bool:
-        return await database.rows("select id from snk_batch_consumer.run") == [(2,)]
+        return await database.rows("select number from snk_batch_consumer.run") == [(2,)]
 
     await until(forgotten, "the old run to be forgotten")
     assert await database.value("select count(*) from snk_batch_consumer.file") == 1

@@ -51,6 +51,20 @@ async def test_a_call_begins_the_work_and_the_same_call_only_reports(
     assert await database.value("select count(*) from snk_batch_consumer.staged") == 0
 
 
+async def test_runs_of_two_platforms_with_the_same_number_are_two_runs(
+    make: Make, file: MakeFile, callbacks: Callbacks, database: Database
+) -> None:
+    """So is a run of a platform whose database was made anew."""
+    one = await make().started()
+    first = await until_ended(one.url, call({"t0": file()}, callback=callbacks.url))
+    other = call({"t1": file("t1")}, uid="0a0d2c9e-1c9b-4f1e-8c1e-3a1d5b6f7a88", callback=callbacks.url)
+    second = await until_ended(one.url, other)
+    assert [list(each["files"]) for each in (first, second)] == [["t0"], ["t1"]]
+    assert second["files"]["t1"]["applied"] == COUNT
+    assert await database.value("select count(*) from loaded_t1") == COUNT
+    assert (await ask(one.url, call({"t0": file()})))[1]["files"] == first["files"]
+
+
 async def test_a_call_of_an_older_fence_is_refused(make: Make, file: MakeFile) -> None:
     one = await make().started()
     body = call({"t0": file()}, fence=5)
@@ -255,7 +269,7 @@ async def test_runs_are_listed(make: Make, file: MakeFile) -> None:
     one = await make().started()
     await until_ended(one.url, call({"t0": file(), "t1": file("t1", target="public.nowhere")}))
     (run,) = json.loads(one.snk("runs", "--json").stdout)["runs"]
-    assert (run["id"], run["task"], run["state"]) == (1, "prices", "FAILED")
+    assert (run["number"], run["task"], run["state"]) == (1, "prices", "FAILED")
     assert [each["applied"] for each in run["files"]] == [COUNT, None]
     shown = one.snk("runs").stdout
     assert "COMPLETED    t0  expected 250, received 250, applied 250, rejected 0" in shown

@@ -9,7 +9,7 @@ import pytest
 
 from snk.errors import SettingsError
 from snk.http import guard
-from snk.http.guard import Door, is_loopback
+from snk.http.door import Door, is_loopback
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.pair.core.report import DaemonStatus, DedupStatus

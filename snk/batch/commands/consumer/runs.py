@@ -43,7 +43,7 @@ async def _runs(server: Server, limit: int) -> list[dict[str, Any]]:
 def _lines(run: dict[str, Any]) -> Iterator[str]:
     holder = f"{run['holder']} works on it" if run["holder"] else ""
     unsent = "its report is not sent yet" if run["unsent"] else ""
-    yield "  ".join(part for part in (f"{run['id']:>6}  {run['state']:<12} {run['task']}", holder, unsent) if part)
+    yield "  ".join(part for part in (f"{run['number']:>6}  {run['state']:<12} {run['task']}", holder, unsent) if part)
     for file in run["files"]:
         counts = ", ".join(f"{name} {file[name]:,}" for name in COUNTS if file[name] is not None)
         parts = (f"  file  {file['state']:<12} {file['name']}", counts, file["reason"])

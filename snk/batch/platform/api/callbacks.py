@@ -1,8 +1,9 @@
 """``POST /v1/runs/{run}/callback``: a consumer reports without being called."""
 
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 
 from snk.batch.platform import looking, reporting
@@ -28,11 +29,16 @@ def add_callbacks(app: FastAPI, desk: Desk, entry: Entry) -> None:
         openapi_extra={"requestBody": described(Told)},
         summary="Report how far a run is",
     )
-    async def callback(request: Request, run: Number, client: Annotated[Client, Depends(entry.known)]) -> JSONResponse:
+    async def callback(
+        request: Request,
+        run: Number,
+        client: Annotated[Client, Depends(entry.known(("uid",)))],
+        uid: Annotated[UUID | None, Query(description="as in the call: a report for another run is refused")] = None,
+    ) -> JSONResponse:
         if not client.may(REPORT) and not any(scope.startswith(f"{REPORT}:") for scope in client.scopes):
             raise scope_missing(REPORT)  # before it is told which runs there are
         told = await read(request, Told)
-        task = await desk.asked(lambda connection: looking.task_of(connection, run))
+        task = await desk.asked(lambda connection: looking.task_of(connection, run, uid))
         if not client.may(REPORT) and not client.may(f"{REPORT}:{task}"):
             raise scope_missing(f"{REPORT}:{task}")
         report = reporting.report_of(told, client.name)
