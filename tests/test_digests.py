@@ -37,6 +37,7 @@ ends = st.sampled_from(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=400)
 @given(values)
 def test_the_digest_of_any_record_is_the_same(value: Any) -> None:
@@ -46,6 +47,7 @@ def test_the_digest_of_any_record_is_the_same(value: Any) -> None:
 numbers = st.from_regex(r"\A-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?\Z")
 
 
+@pytest.mark.long
 @settings(max_examples=1000)
 @given(numbers)
 def test_numbers_with_a_fraction_keep_all_their_digits(text: str) -> None:

@@ -51,6 +51,7 @@ def names(path: Path) -> Iterator[str]:
             yield node.id
 
 
+@pytest.mark.long
 def test_rows_reach_a_database_through_sqlalchemy_only() -> None:
     assert PRODUCT
     found = {(path.name, name) for path in PRODUCT for name in names(path) if name in FORBIDDEN}
@@ -58,6 +59,7 @@ def test_rows_reach_a_database_through_sqlalchemy_only() -> None:
     assert found == {("notices.py", name) for name in ("get_raw_connection", "driver_connection", "add_listener")}
 
 
+@pytest.mark.long
 def test_sql_as_text_is_for_catalogues_only() -> None:
     found = {path for path in PRODUCT if {"text", "TextClause"} & set(calls_of_sqlalchemy(path))}
     assert found == CATALOGUES
@@ -110,6 +112,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+@pytest.mark.long
 def test_functions_stay_short() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{node.name}": lines

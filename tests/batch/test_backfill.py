@@ -252,6 +252,7 @@ async def world(tmp_path: Path, servers: EmbeddedPair) -> AsyncIterator[World]:
         yield made
 
 
+@pytest.mark.long
 async def test_the_command_shows_asks_and_triggers(world: World) -> None:
     span = ("prices", "--from", "2026-10-24", "--to", "2026-10-27")
     shown = world.snk("backfill", *span, "--dry-run")

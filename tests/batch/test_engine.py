@@ -286,6 +286,7 @@ async def test_a_run_that_is_given_back_is_free_at_once_and_nothing_late_changes
         assert await note_calls(connection, [Called(taken, "a", "one", "COMPLETED", 1.0, 1.0, report)]) == [False]
 
 
+@pytest.mark.long
 async def test_many_nodes_at_once_share_the_runs_and_take_none_twice(pool: Pool) -> None:
     tasks: dict[str, dict[str, object]] = {f"task{number}": {} for number in range(60)}
     await define(pool, **tasks)

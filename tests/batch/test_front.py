@@ -118,6 +118,7 @@ async def test_without_clients_only_this_machine_is_served(world: World) -> None
     assert "batch.host is '0.0.0.0', which other machines can reach. Name clients in [batch.auth]" in done.stderr
 
 
+@pytest.mark.long
 async def test_a_lost_report_and_a_lost_database_are_made_up_for(
     world: World, consumer: Consumer, session: aiohttp.ClientSession, own_servers: EmbeddedPair
 ) -> None:

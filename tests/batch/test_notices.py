@@ -331,6 +331,7 @@ async def world(tmp_path: Path, servers: EmbeddedPair, receiver: Receiver) -> As
             made.end()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 async def test_when_a_node_ends_before_it_noted_what_it_sent_another_one_sends_the_same_again(
     world: World, receiver: Receiver, how: signal.Signals

@@ -123,6 +123,7 @@ async def test_when_a_node_is_killed_in_a_call_another_one_goes_on(
     assert (run["state"], run["fence"]) == ("COMPLETED", 2)
 
 
+@pytest.mark.long
 async def test_a_node_that_is_stopped_in_a_long_call_ends_and_gives_the_run_back_at_once(
     world: World, consumer: Consumer, patient: asyncio.Event
 ) -> None:

@@ -107,6 +107,7 @@ def check(found: dict[str, Any], ports: dict[str, int], tmp_path: Path) -> Check
     return run
 
 
+@pytest.mark.long
 async def test_services_hand_over_a_write_and_tell_their_health(
     backends: tuple[Backend, Backend], ports: dict[str, int], launch: Launch, check: Check
 ) -> None:

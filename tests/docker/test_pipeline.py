@@ -110,6 +110,7 @@ def check(found: dict[str, Any], ports: dict[str, str], tmp_path: Path) -> Check
     return run
 
 
+@pytest.mark.long
 async def test_services_bring_a_record_over_and_tell_their_health(database: str, launch: Launch, check: Check) -> None:
     rows = await prepared(
         database, "create table events (uid text primary key, created_at timestamptz not null, value integer)"

@@ -32,6 +32,7 @@ def get(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("how", "heritage"),
@@ -54,6 +55,7 @@ async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int, herit
         assert "Traceback" not in daemon.log
 
 
+@pytest.mark.long
 async def test_under_nohup_the_end_of_the_terminal_does_not_stop_it(pair: Any) -> None:
     first, second = Database(pair.first), Database(pair.second)
     with DaemonProcess(pair, heritage="ignored signals") as daemon:
@@ -84,6 +86,7 @@ def test_ctrl_c_ends_a_comparison_without_a_verdict(pair: Any) -> None:
     assert (verify.returncode, *told) == (130, "", "")
 
 
+@pytest.mark.long
 def test_init_makes_what_is_missing_once(pair: Any) -> None:
     made = run_snk(settings(pair), "init")
     assert made.stdout.count(CREATED) == 2
@@ -92,6 +95,7 @@ def test_init_makes_what_is_missing_once(pair: Any) -> None:
     assert made.returncode == again.returncode == 0
 
 
+@pytest.mark.long
 async def test_init_prints_what_a_dba_can_run(pair: Any) -> None:
     printed = run_snk(settings(pair), "init", "--print")
     assert printed.returncode == 0
@@ -130,6 +134,7 @@ async def test_status_health_and_metrics_tell_one_story(pair: Any) -> None:
             assert "postgres:postgres" not in secret
 
 
+@pytest.mark.long
 async def test_status_names_who_holds_rows_back(pair: Any) -> None:
     with DaemonProcess(pair) as daemon:
         await daemon.until_flowing()
@@ -148,6 +153,7 @@ async def test_status_names_who_holds_rows_back(pair: Any) -> None:
         await until_equal(first, second, 6)
 
 
+@pytest.mark.long
 async def test_health_gives_the_reason_while_a_server_is_away(own_pair: Any, own_servers: Any) -> None:
     with DaemonProcess(own_pair) as daemon:
         await daemon.until_flowing()
@@ -202,6 +208,7 @@ def test_run_refuses_a_table_that_cannot_be_synced(pair: Any) -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.long
 async def test_doctor_finds_nothing_wrong_with_a_pair_that_was_made_ready(pair: Any) -> None:
     run_snk(settings(pair), "init")
     looked = run_snk(settings(pair), "doctor")
@@ -288,6 +295,7 @@ async def test_init_brings_a_schema_of_an_earlier_version_up_to_date(pair: Any) 
         await until_equal(first, second, 1)
 
 
+@pytest.mark.long
 async def test_doctor_names_foreign_keys_onto_ids(pair: Any) -> None:
     assert run_snk(settings(pair), "init").returncode == 0
     for url in (pair.first, pair.second):
@@ -300,6 +308,7 @@ async def test_doctor_names_foreign_keys_onto_ids(pair: Any) -> None:
     assert "lines_better_fkey" not in told.stdout
 
 
+@pytest.mark.long
 async def test_doctor_tells_a_role_without_any_right_what_it_lacks(pair: Any) -> None:
     assert run_snk(settings(pair), "init").returncode == 0
     for url in (pair.first, pair.second):

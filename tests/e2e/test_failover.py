@@ -115,6 +115,7 @@ async def test_a_healthy_standby_wakes_nobody(own_pair: Any, own_servers: Any) -
             await until(alarmed, "an alarm")
 
 
+@pytest.mark.long
 async def test_a_daemon_that_stands_by_does_not_fall_behind(daemons: tuple[DaemonProcess, DaemonProcess]) -> None:
     _, other = await the_leader(daemons)
 

@@ -79,6 +79,7 @@ async def doctor(limited: Limited) -> list[str]:
     return [f"{finding.message} {finding.advice}" async for finding in looked if finding.level != "ok"]
 
 
+@pytest.mark.long
 async def test_what_init_prints_is_all_that_a_role_needs(limited: Limited, servers: EmbeddedPair) -> None:
     printed = run_snk(limited.values(), "init", "--print", "--role", limited.role)
     assert printed.returncode == 0, printed.stderr

@@ -24,6 +24,7 @@ async def test_once_sends_what_there_is_and_tells_whether_anything_is_left(
     assert (await snk("run", "--once")).returncode == 1
 
 
+@pytest.mark.long
 async def test_status_tells_each_backend(world: World, backend: Backend, snk: Run) -> None:
     backend.says = lambda got: web.Response(status=400 if "key=7&" in got.target else 200)
     world.write(backend.name, lines(range(10)))
@@ -57,6 +58,7 @@ async def test_a_second_server_on_the_same_state_is_refused(world: World, snk: R
     assert (done.returncode, "Another sync server uses" in done.stderr) == (2, True)
 
 
+@pytest.mark.long
 async def test_a_paused_backend_is_sent_nothing_until_it_is_resumed(world: World, backend: Backend, snk: Run) -> None:
     world.write(backend.name, line("a"))
     assert (await snk("pause", backend.name)).returncode == 0
@@ -137,6 +139,7 @@ async def test_decode_reads_any_file(world: World, snk: Run) -> None:
     ]
 
 
+@pytest.mark.long
 async def test_the_doctor_names_what_is_wrong(world: World, backend: Backend, snk: Run) -> None:
     world.write(backend.name, lines(range(3)))
     done = await snk("doctor")

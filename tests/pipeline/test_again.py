@@ -45,6 +45,7 @@ async def verified(pair: Pair, code: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 async def test_records_that_verify_finds_lacking_arrive_and_then_it_finds_all_equal(done: Pair) -> None:
     del done.receiver.stored["u1-0"]
     done.sender.records.append(record("too-late", done.start_of(1)))

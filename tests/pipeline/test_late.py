@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from aiohttp import web
 
 from tests.kit.pipeline import Pair, iso, record, second_ago
@@ -31,6 +32,7 @@ def _be_late(pair: Pair) -> list[str]:
     return [name for name in pair.done() if "." in name]
 
 
+@pytest.mark.long
 async def test_a_record_that_comes_late_becomes_a_supplement_and_the_done_file_of_its_frame_stays(pair: Pair) -> None:
     _now(pair)
     pair.configure(lookback_minutes=SOON_MINUTES)
@@ -54,6 +56,7 @@ async def test_a_record_that_comes_late_becomes_a_supplement_and_the_done_file_o
     assert (await asyncio.to_thread(pair.status))["late"] >= 1
 
 
+@pytest.mark.long
 async def test_an_empty_list_during_an_outage_gets_a_done_file_and_is_looked_at_again(pair: Pair) -> None:
     _now(pair)
     hidden = set(range(60))
@@ -78,6 +81,7 @@ def _frame(pair: Pair, request: web.Request) -> int:
     return int((datetime.fromisoformat(request.query["from"]) - pair.base).total_seconds()) // pair.seconds
 
 
+@pytest.mark.long
 async def test_late_records_are_found_after_a_restart_too(pair: Pair) -> None:
     _now(pair)
     pair.configure(lookback_minutes=2 * SOON_MINUTES)
@@ -92,6 +96,7 @@ async def test_late_records_are_found_after_a_restart_too(pair: Pair) -> None:
     assert max(Counter(pair.receiver.received).values()) == 1
 
 
+@pytest.mark.long
 async def test_a_record_that_changes_after_it_was_pulled_is_told_once_and_not_pushed_again(pair: Pair) -> None:
     """Each frame is looked at once more, and not again and again until the clock of the source has passed a second."""
     _now(pair)
@@ -111,6 +116,7 @@ async def test_a_record_that_changes_after_it_was_pulled_is_told_once_and_not_pu
     assert max(Counter(pair.receiver.received).values()) == 1
 
 
+@pytest.mark.long
 async def test_a_record_at_the_edge_belongs_to_one_frame_also_if_the_source_sends_it_in_both(pair: Pair) -> None:
     """Some sources take both bounds as belonging to the window."""
     pair.base, pair.seconds = second_ago(40), 2
@@ -145,6 +151,7 @@ async def test_frames_are_asked_for_as_half_open_windows_without_gap_or_overlap(
     assert sorted(windows) == edges
 
 
+@pytest.mark.long
 async def test_records_committed_while_a_frame_is_pulled_are_in_it(pair: Pair) -> None:
     """They appear up to a second after their time, so that the frame is pulled when its end and the delay are over."""
     pair.base, pair.seconds = second_ago(0), 1

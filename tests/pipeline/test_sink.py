@@ -268,6 +268,7 @@ async def test_a_schema_change_sets_frames_aside_with_the_reason_and_later_ones_
     assert any("quarantine" in trouble for trouble in status["troubles"])
 
 
+@pytest.mark.long
 async def test_a_server_that_is_down_is_waited_for_and_no_frame_is_set_aside(loaded: Pair) -> None:
     down = True
 

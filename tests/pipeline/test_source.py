@@ -69,6 +69,7 @@ async def test_a_frame_whose_third_page_fails_is_invisible_until_it_is_whole(pai
     assert pair.receiver.received == [f"r{number}" for number in range(10)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("how", "status"), [("cursor", 404), ("link", 204)])
 async def test_a_page_that_was_promised_and_is_not_there_is_no_end(pair: Pair, how: str, status: int) -> None:
     _ten_records(pair)
@@ -109,6 +110,7 @@ async def test_a_cursor_that_leads_back_is_no_frame(pair: Pair) -> None:
     assert not pair.waiting()
 
 
+@pytest.mark.long
 async def test_404_means_empty_once_the_source_has_answered_200_also_after_a_restart(pair: Pair) -> None:
     _ten_records(pair)
     asked = 0
@@ -313,6 +315,7 @@ async def test_the_source_is_left_alone_for_as_long_as_it_asks_and_never_asked_w
     assert asked[1] - asked[0] >= least
 
 
+@pytest.mark.long
 async def test_a_source_that_asks_for_a_day_is_left_alone_and_asked_by_the_next_run(pair: Pair) -> None:
     _ten_records(pair)
     asked = 0

@@ -262,6 +262,7 @@ async def test_every_difference_is_told_as_json(world: World) -> None:
     assert [each["action"] for each in told["differences"]] == ["set", "insert", "set"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["single", "multiple"])
 async def test_a_live_service_is_no_drift(world: World, kind: str) -> None:
     """The service counts first and writes later: without the grace period, that would be a difference."""
@@ -276,6 +277,7 @@ async def test_a_live_service_is_no_drift(world: World, kind: str) -> None:
     assert serving.result() > 1
 
 
+@pytest.mark.long
 async def test_a_lost_row_is_found_beside_a_live_service(world: World) -> None:
     await world.project("P", "0", 7)
     await world.counters(sasp_7=3)

@@ -55,6 +55,7 @@ async def damage(world: World) -> None:
     await world.counters(sasp_7=3, maic_8_1=2)
 
 
+@pytest.mark.long
 async def test_yes_synchronises_and_checks_again(world: World, snk: Run) -> None:
     await damage(world)
     done = snk("S", says="D\nmaybe\nY\n")
@@ -75,6 +76,7 @@ async def test_no_and_nobody_there_change_nothing(world: World, snk: Run) -> Non
     assert await world.held(7) == [(1, 1)]
 
 
+@pytest.mark.long
 async def test_both_parts_of_multiple_assignment_are_asked_for(world: World, snk: Run) -> None:
     await damage(world)
     done = snk("M", says="Y\nN\n")
@@ -87,6 +89,7 @@ async def test_both_parts_of_multiple_assignment_are_asked_for(world: World, snk
     assert "mapc_8_5 : absent -> 1" in done.stdout
 
 
+@pytest.mark.long
 async def test_check_tells_one_project_or_all_and_writes_nothing(world: World, snk: Run) -> None:
     await damage(world)
     told = snk("check", "S", "--json")

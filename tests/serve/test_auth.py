@@ -368,6 +368,7 @@ HEADERS = ["kid", "alg", "typ", "crit", "jwk", "x5c", "x5u", "cty", "b64", "zip"
 CLAIMS = ["iss", "aud", "exp", "sub", "nbf", "iat", "scope", "jti"]
 
 
+@pytest.mark.long
 @settings(max_examples=400)
 @given(data=st.data())
 def test_no_header_raises_anything_but_unknown(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:

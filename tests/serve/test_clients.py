@@ -27,6 +27,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@pytest.mark.long
 async def test_each_scope_opens_its_own_doors_only(records: Database) -> None:
     with ServeProcess(records.dsn, auth=AUTH) as service:
         await service.until_answering()
@@ -56,6 +57,7 @@ async def test_each_scope_opens_its_own_doors_only(records: Database) -> None:
                 assert (answer.status, await answer.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.long
 async def test_a_thousand_wrong_tokens_are_refused_and_good_ones_go_on(records: Database) -> None:
     chance = random.Random(1)
 

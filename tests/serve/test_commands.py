@@ -30,6 +30,7 @@ def process(dsn: str, datasets: Any = None, **settings: Any) -> ServeProcess:
     return ServeProcess(dsn, datasets, **settings)
 
 
+@pytest.mark.long
 async def test_init_can_be_repeated(dsn: str) -> None:
     database = await prepared(dsn)
     service = process(dsn)
@@ -41,6 +42,7 @@ async def test_init_can_be_repeated(dsn: str) -> None:
     service.forget()
 
 
+@pytest.mark.long
 async def test_what_init_prints_does_what_it_does(dsn: str) -> None:
     database = await prepared(dsn)
     service = process(dsn)

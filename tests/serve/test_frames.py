@@ -126,6 +126,7 @@ async def test_a_frame_shows_one_moment(client: aiohttp.ClientSession, records: 
     assert counts[-1] > counts[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_a_large_frame_is_streamed_and_tagged(service: ServeProcess, records: Database, encoding: str) -> None:
     await records.run(WIDE.format(30_000))
@@ -163,6 +164,7 @@ async def test_a_frame_that_breaks_off_is_seen_to_be_broken(service: ServeProces
         assert (await frame(client, "2026-11-25T00:01Z"))[1]["count"] == 0
 
 
+@pytest.mark.long
 async def test_a_client_that_leaves_gives_its_connection_back(records: Database) -> None:
     await records.run(WIDE.format(60_000))
     with ServeProcess(records.dsn, connections=1) as service:

@@ -115,6 +115,7 @@ async def test_a_client_that_sends_slowly_is_dropped_while_others_go_on(
     await asyncio.gather(*dripping, return_exceptions=True)
 
 
+@pytest.mark.long
 async def test_clients_that_do_not_read_are_dropped_and_their_connections_given_back(
     connect: Connect, hasty: str, records: Database
 ) -> None:
@@ -181,6 +182,7 @@ async def test_clients_beyond_the_limit_are_refused_if_all_are_busy(connect: Con
         await service.until_answering()
 
 
+@pytest.mark.long
 async def test_a_client_that_asks_too_often_is_told_when_to_come_back(records: Database) -> None:
     tokens = [{"name": name, "token": name * 8, "scopes": ["records:read"]} for name in ("alice", "robert")]
     with ServeProcess(records.dsn, auth={"tokens": tokens}, requests_per_second=2) as service:

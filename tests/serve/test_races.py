@@ -60,6 +60,7 @@ async def test_the_same_record_under_two_keys_is_stored_once(client: aiohttp.Cli
     assert await records.value("select count(*) from records") == 1
 
 
+@pytest.mark.long
 async def test_two_services_share_the_keys(records: Database, service: ServeProcess) -> None:
     with ServeProcess(records.dsn) as other:
         await other.until_answering()

@@ -83,6 +83,7 @@ async def test_a_signal_ends_it_with_an_exact_summary(
     assert summary.in_doubt == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_it_survives_a_server_that_restarts(
     own_servers: EmbeddedPair, own_pair: Any, start: Start, mode: Any

@@ -14,6 +14,7 @@ Make = Callable[..., ConsumerProcess]
 MakeFile = Callable[..., dict[str, Any]]
 
 
+@pytest.mark.long
 async def test_only_those_with_a_token_and_the_scope_may_call(make: Make, file: MakeFile, tmp_path: Path) -> None:
     one = make(more=f'[consumer.auth]\nkeys = "{tmp_path}/keys"\n')
     one.start()
@@ -32,6 +33,7 @@ async def test_only_those_with_a_token_and_the_scope_may_call(make: Make, file: 
     assert (await ask(one.url, body, right))[0] == 202
 
 
+@pytest.mark.long
 async def test_reports_are_signed_with_the_consumers_own_keys(
     make: Make, file: MakeFile, callbacks: Callbacks, tmp_path: Path
 ) -> None:
@@ -50,6 +52,7 @@ async def test_reports_are_signed_with_the_consumers_own_keys(
     assert callbacks.authorizations[-1].startswith("Bearer ey")
 
 
+@pytest.mark.long
 async def test_credentials_of_the_platform_are_sent_with_reports(
     make: Make, file: MakeFile, callbacks: Callbacks, front: Front
 ) -> None:
@@ -78,6 +81,7 @@ async def test_a_consumer_without_its_tables_says_how_they_are_made(make: Make, 
     assert "create table snk_batch_consumer.run" in one.snk("init", "--print").stdout.lower()
 
 
+@pytest.mark.long
 async def test_a_wrong_setting_is_named_with_what_is_right(make: Make) -> None:
     one = make(files_at_once=0)
     one.start()
@@ -91,6 +95,7 @@ async def test_a_wrong_setting_is_named_with_what_is_right(make: Make) -> None:
     assert "Name the platform in [consumer.auth]" in two.log
 
 
+@pytest.mark.long
 async def test_a_database_that_is_not_there_yet_is_waited_for(make: Make, database: Database) -> None:
     one = make()
     one.dsn = "postgresql://nobody@127.0.0.1:9/none"
@@ -117,6 +122,7 @@ async def test_status_and_metrics_tell_what_was_done(make: Make, file: MakeFile)
     assert 'snk_consumer_files_total{state="COMPLETED"} 1.0' in metrics
 
 
+@pytest.mark.long
 async def test_runs_that_ended_long_ago_are_forgotten(make: Make, file: MakeFile, database: Database) -> None:
     one = await make(keep_days=30).started()
     for run in (1, 2):

@@ -63,6 +63,7 @@ async def test_values_that_do_not_fit_the_target_are_set_aside(
     assert "note is note 100, which is no character varying(7)" in reasons
 
 
+@pytest.mark.long
 async def test_what_differs_in_the_target_is_found_and_mended_by_running_that_file_again(
     make: Make, file: MakeFile, database: Database
 ) -> None:
@@ -115,6 +116,7 @@ async def test_records_that_change_while_they_are_loaded_are_loaded_once_more(
     assert front.pages("t0").count(None) == 2
 
 
+@pytest.mark.long
 async def test_records_that_never_stop_changing_are_not_taken_for_equal(
     make: Make, file: MakeFile, front: Front, provider: Provider
 ) -> None:
@@ -130,6 +132,7 @@ async def test_records_that_never_stop_changing_are_not_taken_for_equal(
     assert front.pages("t0").count(None) == 3
 
 
+@pytest.mark.long
 async def test_trouble_of_the_provider_is_waited_for_and_told(make: Make, file: MakeFile, front: Front) -> None:
     answers = [503, 429, 500]
     one = await make().started()
@@ -207,6 +210,7 @@ async def test_records_that_the_target_refuses_fail_the_file_and_nothing_is_merg
     assert told["state"] == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_two_records_with_one_key_fail_the_file(
     make: Make, file: MakeFile, provider: Provider, database: Database
 ) -> None:
@@ -220,6 +224,7 @@ async def test_two_records_with_one_key_fail_the_file(
     )
 
 
+@pytest.mark.long
 async def test_records_of_a_time_that_is_not_over_are_waited_for(make: Make, file: MakeFile) -> None:
     one = await make().started()
     body = call({"t0": file(to="2999-01-01T00:00:00Z"), "t1": file("t1")})
@@ -236,6 +241,7 @@ async def test_records_of_a_time_that_is_not_over_are_waited_for(make: Make, fil
     assert "before the end of the records, 2999-01-01T00:00:00Z" in told["files"]["t0"]["reason"]
 
 
+@pytest.mark.long
 async def test_a_file_that_waits_is_tried_at_a_call_though_others_are_under_way(
     make: Make, file: MakeFile, front: Front
 ) -> None:
@@ -288,6 +294,7 @@ async def test_rows_that_are_there_are_updated(make: Make, file: MakeFile, datab
     assert await database.value("select count(*) from loaded_t0") == COUNT + 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("body", ["[]", '{"items": 1, "next": null}', '{"items": [], "next": "x"}', "nothing"])
 async def test_what_is_no_page_fails_the_file(make: Make, file: MakeFile, front: Front, body: str) -> None:
     one = await make().started()
@@ -297,6 +304,7 @@ async def test_what_is_no_page_fails_the_file(make: Make, file: MakeFile, front:
     assert "the provider's answer is no page" in told["reason"]
 
 
+@pytest.mark.long
 async def test_each_file_has_its_own_credentials(make: Make, file: MakeFile, front: Front) -> None:
     more = '[consumer.credentials]\nprovider = { bearer = "of-all" }\nother = { user = "me", password = "secret" }\n'
     one = await make(more=more).started()
@@ -308,6 +316,7 @@ async def test_each_file_has_its_own_credentials(make: Make, file: MakeFile, fro
     assert "of-all" not in json.dumps(one.snk("runs", "--json").stdout)
 
 
+@pytest.mark.long
 async def test_a_database_that_goes_away_is_waited_for(
     make: Make, file: MakeFile, front: Front, database: Database
 ) -> None:

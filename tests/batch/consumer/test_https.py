@@ -79,6 +79,8 @@ async def test_calls_pages_digests_and_callbacks_go_over_tls(
     assert [(each["name"], each["applied"]) for each in shown["files"]] == [("t0", COUNT)]
 
 
+@pytest.mark.long
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("which", BAD)
 async def test_a_consumer_with_a_bad_certificate_is_not_called_and_why_says_so(
     certificates: Certificates, world: World, which: str
@@ -96,6 +98,8 @@ async def test_a_consumer_with_a_bad_certificate_is_not_called_and_why_says_so(
         await until(told, "the certificate to be named")
 
 
+@pytest.mark.long
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("which", BAD)
 async def test_a_provider_with_a_bad_certificate_is_asked_for_nothing_and_named(
     certificates: Certificates, make: Make, provider: Provider, file: Callable[..., dict[str, Any]], which: str

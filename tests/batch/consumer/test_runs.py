@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.batch.consumer.conftest import COUNT, NAMES, Provider
 from tests.kit.consumer import Callbacks, ConsumerProcess, Front, ask, call, until_ended
 from tests.kit.databases import Database, until
@@ -23,6 +25,7 @@ async def same(provider: Database, consumer: Database, name: str = "t0") -> bool
     return both[0] == both[1]
 
 
+@pytest.mark.long
 async def test_a_call_begins_the_work_and_the_same_call_only_reports(
     make: Make, file: MakeFile, front: Front, provider: Provider, database: Database
 ) -> None:
@@ -65,6 +68,7 @@ async def test_runs_of_two_platforms_with_the_same_number_are_two_runs(
     assert (await ask(one.url, call({"t0": file()})))[1]["files"] == first["files"]
 
 
+@pytest.mark.long
 async def test_a_call_of_an_older_fence_is_refused(make: Make, file: MakeFile) -> None:
     one = await make().started()
     body = call({"t0": file()}, fence=5)
@@ -78,6 +82,7 @@ async def test_a_call_of_an_older_fence_is_refused(make: Make, file: MakeFile) -
     assert (status, problem["field"]) == (422, "run")
 
 
+@pytest.mark.long
 async def test_files_are_loaded_side_by_side_and_each_ends_on_its_own(
     make: Make, file: MakeFile, front: Front, provider: Provider, database: Database
 ) -> None:
@@ -107,6 +112,7 @@ async def test_files_are_loaded_side_by_side_and_each_ends_on_its_own(
         assert await same(provider.database, database, name)
 
 
+@pytest.mark.long
 async def test_only_the_files_of_a_call_are_run_again(
     make: Make, file: MakeFile, front: Front, provider: Provider, database: Database
 ) -> None:
@@ -122,6 +128,7 @@ async def test_only_the_files_of_a_call_are_run_again(
     assert await same(provider.database, database, "t1")
 
 
+@pytest.mark.long
 async def test_a_consumer_that_is_killed_goes_on_at_the_next_page(
     make: Make, file: MakeFile, front: Front, provider: Provider, database: Database
 ) -> None:
@@ -150,6 +157,7 @@ async def test_a_consumer_that_is_killed_goes_on_at_the_next_page(
     assert await same(provider.database, database)
 
 
+@pytest.mark.long
 async def test_of_two_consumers_one_works_and_the_other_takes_over(
     make: Make, file: MakeFile, front: Front, provider: Provider, database: Database
 ) -> None:
@@ -191,6 +199,7 @@ async def test_of_two_consumers_one_works_and_the_other_takes_over(
     await until(noticed, "the one that slept to notice")
 
 
+@pytest.mark.long
 async def test_a_consumer_that_is_stopped_lets_go_of_its_runs_at_once(
     make: Make, file: MakeFile, front: Front, database: Database
 ) -> None:
@@ -218,12 +227,14 @@ async def test_a_consumer_that_is_stopped_lets_go_of_its_runs_at_once(
     assert (await until_ended(two.url, body))["state"] == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_a_task_without_files_is_complete(make: Make, callbacks: Callbacks) -> None:
     one = await make().started()
     status, told = await ask(one.url, call({}, callback=callbacks.url))
     assert (status, told["state"]) == (200, "COMPLETED")
 
 
+@pytest.mark.long
 async def test_reports_are_sent_until_they_are_taken(
     make: Make, file: MakeFile, callbacks: Callbacks, database: Database
 ) -> None:
@@ -250,6 +261,7 @@ async def test_reports_are_sent_until_they_are_taken(
     assert (last["state"], last["fence"], last["files"]["t0"]["applied"]) == ("COMPLETED", 1, COUNT)
 
 
+@pytest.mark.long
 async def test_a_report_that_is_refused_for_good_is_not_sent_again(
     make: Make, file: MakeFile, callbacks: Callbacks, database: Database
 ) -> None:
@@ -265,6 +277,7 @@ async def test_a_report_that_is_refused_for_good_is_not_sent_again(
     assert callbacks.came[-1]["state"] == "COMPLETED"
 
 
+@pytest.mark.long
 async def test_runs_are_listed(make: Make, file: MakeFile) -> None:
     one = await make().started()
     await until_ended(one.url, call({"t0": file(), "t1": file("t1", target="public.nowhere")}))

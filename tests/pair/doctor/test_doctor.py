@@ -275,6 +275,7 @@ async def test_encodings_that_differ_are_told(pair: PairUrls) -> None:
             await connection.exec_driver_sql(f"drop database latin_{name} with (force)")
 
 
+@pytest.mark.long
 async def test_read_only_mode_is_an_error_and_a_preference_of_the_role_is_none(pair: PairUrls) -> None:
     await on_both(pair, SERIAL)
     second = Database(pair.second)
@@ -295,6 +296,7 @@ async def test_read_only_mode_is_an_error_and_a_preference_of_the_role_is_none(p
     assert (found.subject, found.message) == ("second", "it is in read-only mode")
 
 
+@pytest.mark.long
 async def test_a_role_that_may_not_ask_a_sequence_gets_no_guess(pair: PairUrls) -> None:
     name = "r" + pair.first.rpartition("/")[2]
     await on_both(

@@ -96,6 +96,7 @@ async def drilled(place: Place, faults: Sequence[Fault]) -> Result:
     return drill.result()
 
 
+@pytest.mark.long
 async def test_a_fault_that_is_survived_held_and_the_servers_are_left_as_they_were(place: Place) -> None:
     result = await drilled(place, [Nothing()])
     (outcome,) = result.outcomes
@@ -157,6 +158,7 @@ async def test_a_fault_that_does_not_heal_is_told_with_the_daemons_last_words_an
     assert not result.held
 
 
+@pytest.mark.long
 async def test_a_daemon_that_does_not_start_is_trouble_with_its_own_words(place: Place) -> None:
     broken = Place(place.first, place.second, place.redis_dsn, None, place.folder, {**os.environ, "SNK_TABLES": "no"})
     with pytest.raises(ServersUnfit, match="there is no table no"):

@@ -37,6 +37,7 @@ async def equal_but_for_the_conflict(first: Database, second: Database) -> bool:
     return [sum(each.values()) for each in only] == [1, 1]
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("running", [False, True])
 @pytest.mark.parametrize("damages", [1, 10, 10_000])
@@ -120,6 +121,7 @@ async def test_a_plan_is_applied_once_and_only_where_it_was_made(pair: Any, tmp_
     assert entries == [(json.loads(file.read_text())["id"], 4, [])]
 
 
+@pytest.mark.long
 async def test_what_came_or_went_since_the_plan_is_overtaken(pair: Any, tmp_path: Path) -> None:
     first, second = await damaged(pair, 10, 4)
     file = tmp_path / "plan.json"

@@ -32,6 +32,7 @@ async def reported(pair: Any, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.long
 async def test_the_page_needs_nothing_else_and_names_every_difference(pair: Any, tmp_path: Path) -> None:
     page = (await reported(pair, tmp_path)).read_text()
     assert not re.search(r"(src|href|url\()", page)

@@ -12,6 +12,7 @@ async def landed(daemon: Daemon) -> bool:
     return all(canary.trip_seconds is not None for canary in daemon.status().canaries)
 
 
+@pytest.mark.long
 async def test_canaries_come_through_in_both_directions_and_their_trip_is_told(
     running: Running,
 ) -> None:
@@ -22,6 +23,7 @@ async def test_canaries_come_through_in_both_directions_and_their_trip_is_told(
         assert daemon.status().healthy
 
 
+@pytest.mark.long
 async def test_a_canary_that_does_not_come_through_is_trouble_whatever_else_seems_well(
     running: Running, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +42,7 @@ async def test_a_canary_that_does_not_come_through_is_trouble_whatever_else_seem
         assert not daemon.status().healthy
 
 
+@pytest.mark.long
 async def test_old_canaries_are_deleted(running: Running, first: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary_module, "KEPT_SECONDS", 0.5)
     async with running(canary_seconds=0.05):
@@ -50,6 +53,7 @@ async def test_old_canaries_are_deleted(running: Running, first: Database, monke
         await until(some_came_and_went, "old canaries to go")
 
 
+@pytest.mark.long
 async def test_who_holds_a_lock_that_snk_waits_for_is_named(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -72,6 +76,7 @@ async def test_who_holds_a_lock_that_snk_waits_for_is_named(
         await until_equal(first, second, 2)
 
 
+@pytest.mark.long
 async def test_a_canary_that_a_crash_took_back_is_not_waited_for_for_ever(
     running: Running, first: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ async def test_a_session_cancelled_anywhere_leaves_rows_and_mark_together(
     assert await with_sessions_cancelled(pair, running, first, second, batch_rows) >= LEAST_WAITS
 
 
+@pytest.mark.long
 async def test_a_mark_outside_the_transaction_would_be_seen_without_its_rows(
     pair: Any, running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,7 @@
 """What may happen to a table while it is synced: nothing is lost, and nothing arrives without its values."""
 
+import pytest
+
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running
 
@@ -11,6 +13,7 @@ async def both(first: Database, second: Database, *statements: str) -> None:
         await side.run(*statements)
 
 
+@pytest.mark.long
 async def test_a_column_added_on_both_sides_is_copied_at_once(
     first: Database, second: Database, running: Running
 ) -> None:
@@ -24,6 +27,7 @@ async def test_a_column_added_on_both_sides_is_copied_at_once(
     assert await second.value("select count(*) from t where extra = 'precious'") == 5
 
 
+@pytest.mark.long
 async def test_a_table_that_takes_the_name_of_another_is_tailed_by_its_own_locks(
     first: Database, second: Database, running: Running
 ) -> None:
@@ -49,6 +53,7 @@ async def test_a_table_that_takes_the_name_of_another_is_tailed_by_its_own_locks
         await until_equal(first, second, 12, "t")
 
 
+@pytest.mark.long
 async def test_a_table_emptied_and_counted_anew_is_read_again_also_after_a_restart(
     first: Database, second: Database, running: Running
 ) -> None:

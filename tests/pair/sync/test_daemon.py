@@ -20,6 +20,7 @@ async def counted(daemon: Daemon, **figures: int) -> bool:
     return all(sum(getattr(flow, name) for flow in flows) == count for name, count in figures.items())
 
 
+@pytest.mark.long
 async def test_rows_inserted_on_either_side_appear_on_the_other(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -55,6 +56,7 @@ async def test_overlapping_rows_converge_from_an_empty_start(
         await until_equal(first, second, 1000)
 
 
+@pytest.mark.long
 async def test_a_restarted_daemon_goes_on_where_it_stopped(running: Running, first: Database, second: Database) -> None:
     async with running():
         await insert(first, 100)
@@ -99,6 +101,7 @@ async def _count(database: Database, rows: int) -> bool:
     return bool(await database.value("select count(*) from records") == rows)
 
 
+@pytest.mark.long
 async def test_several_tables_have_flows_and_marks_of_their_own(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -98,6 +98,7 @@ async def test_a_column_added_on_both_sides_needs_no_restart(
         await until(lambda: healthy(daemon), "both flows to run again")
 
 
+@pytest.mark.long
 async def test_a_column_that_is_generated_no_more_is_copied(
     running: Running, first: Database, second: Database
 ) -> None:

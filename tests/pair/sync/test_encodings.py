@@ -50,6 +50,7 @@ async def untroubled(*sides: Database) -> bool:
     return not any(found)
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 async def test_texts_of_all_kinds_cross_both_ways_and_are_proven_equal(
     running: Running, first: Database, second: Database, words: tuple[str, ...]
@@ -68,6 +69,7 @@ async def counted(rows: int, *sides: Database) -> bool:
     return [await side.value("select count(*) from texts") for side in sides] == [rows, rows]
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 async def test_rows_that_both_sides_have_already_are_no_conflicts(
     running: Running, first: Database, second: Database, words: tuple[str, ...]
@@ -81,6 +83,7 @@ async def test_rows_that_both_sides_have_already_are_no_conflicts(
         assert await untroubled(first, second)
 
 
+@pytest.mark.long
 @pytest.mark.sampled(2)
 async def test_a_row_that_differs_is_a_conflict(
     running: Running, first: Database, second: Database, words: tuple[str, ...]

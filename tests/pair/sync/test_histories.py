@@ -211,6 +211,7 @@ def without_fences(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tail_module, "_looked", lambda group, _: Fenced(group.holes, frozenset(), due=True))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("without_fences")
 def test_without_fences_the_late_row_would_be_lost(pair: Any) -> None:
     """The test above can fail."""

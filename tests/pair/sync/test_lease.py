@@ -42,6 +42,7 @@ async def until_state(daemon: Daemon, state: str) -> None:
     await until(so, f"a daemon to be {state}")
 
 
+@pytest.mark.long
 async def test_one_of_two_daemons_works_and_the_other_takes_over_when_it_stops(
     running: Running, first: Database, second: Database
 ) -> None:

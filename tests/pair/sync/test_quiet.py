@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running
 
@@ -11,6 +13,7 @@ async def waits_in_server(database: Database) -> bool:
     return bool(await database.value(query + " and state = 'active' and datname = current_database()"))
 
 
+@pytest.mark.long
 async def test_a_quiet_flow_waits_in_the_server_and_wakes_for_a_row(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -23,6 +26,7 @@ async def test_a_quiet_flow_waits_in_the_server_and_wakes_for_a_row(
         await until_equal(first, second, 21)
 
 
+@pytest.mark.long
 async def test_a_quiet_flow_has_no_lag(running: Running, first: Database) -> None:
     async with running(poll_max_ms=2.0) as daemon:
 
@@ -33,6 +37,7 @@ async def test_a_quiet_flow_has_no_lag(running: Running, first: Database) -> Non
         await until(no_lag, "both flows to be watched for")
 
 
+@pytest.mark.long
 async def test_without_the_function_a_flow_polls(running: Running, first: Database, second: Database) -> None:
     async with running():
         pass

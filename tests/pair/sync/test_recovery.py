@@ -47,6 +47,7 @@ def cut_when_writing(monkeypatch: pytest.MonkeyPatch, second: Database) -> None:
     monkeypatch.setattr(Writer, "_deliver_plainly", cut_first)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("cut_when_writing")
 async def test_a_connection_cut_while_writing_loses_nothing(
     running: Running, first: Database, second: Database
@@ -101,6 +102,7 @@ async def test_a_mark_that_somebody_else_moved_is_gone_back_to(
         assert "mark" in daemon.status().flows[0].error
 
 
+@pytest.mark.long
 async def test_a_source_that_went_back_is_read_again(running: Running, first: Database, second: Database) -> None:
     async with running():
         await insert(first, 10)
@@ -115,6 +117,7 @@ async def test_a_source_that_went_back_is_read_again(running: Running, first: Da
         await until(thirteen, "the rows below the old mark")
 
 
+@pytest.mark.long
 async def test_another_source_is_read_from_its_beginning(running: Running, first: Database, second: Database) -> None:
     async with running():
         await insert(first, 10)

@@ -243,6 +243,7 @@ async def test_rows_are_counted_where_a_trigger_was_there_before_the_daemon(
         await until_count(second, 2000)
 
 
+@pytest.mark.long
 async def test_foreign_keys_between_synced_tables_heal_by_themselves(
     running: Running, first: Database, second: Database
 ) -> None:

@@ -144,6 +144,7 @@ async def test_characters_that_utf8_lacks_stop_no_comparison(empty: Sides, encod
     assert await differing(empty) == [(*missing, 1)] * 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encodings", [("SQL_ASCII", "UTF8"), ("LATIN1", "SQL_ASCII")], ids="-".join)
 async def test_bytes_that_are_no_text_stop_no_comparison(empty: Sides, encodings: tuple[str, str]) -> None:
     await empty.make("word text, document jsonb, list text[]")

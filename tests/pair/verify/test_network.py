@@ -79,6 +79,7 @@ async def test_a_network_that_falls_silent_in_the_middle_is_named(
         await compared(silence)
 
 
+@pytest.mark.long
 async def test_asking_about_a_statement_has_a_deadline_too(proxy: Proxy) -> None:
     """The connection over which the server is asked falls silent after it was made."""
     server = Server("second", proxy.dsn, **QUICK, command_seconds=None)
