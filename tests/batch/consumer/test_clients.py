@@ -114,11 +114,16 @@ async def test_status_and_metrics_tell_what_was_done(make: Make, file: MakeFile)
     one = await make().started()
     await until_ended(one.url, call({"t0": file()}))
     async with aiohttp.ClientSession() as session:
-        async with session.get(f"{one.url}/status") as answer:
-            status = await answer.json()
+
+        async def let_go() -> bool:
+            async with session.get(f"{one.url}/status") as answer:
+                status = await answer.json()
+            assert status["files_ended"] == {"COMPLETED": 1}
+            return not status["runs"]
+
+        await until(let_go, "the run to be worked on no more")
         async with session.get(f"{one.url}/metrics") as answer:
             metrics = await answer.text()
-    assert (status["runs"], status["files_ended"]) == ([], {"COMPLETED": 1})
     assert 'snk_consumer_files_total{state="COMPLETED"} 1.0' in metrics
 
 
