@@ -123,17 +123,23 @@ class Pool:
     @property
     def in_use(self) -> int:
         """How many connections are in use."""
+        return self._queue.checkedout()
+
+    @property
+    def _queue(self) -> AsyncAdaptedQueuePool:
         pool = self._engine.pool
         assert isinstance(pool, AsyncAdaptedQueuePool)  # noqa: S101 - it was made above
-        return pool.checkedout()
+        return pool
 
     async def answers(self) -> None:
-        """Ask the database for a sign of life.
+        """Ask the database for a sign of life, unless there is no free connection to do so.
 
         Raises:
             Busy: all connections are in use.
             SnkError: it does not answer.
         """
+        if self.in_use >= self._queue.size():
+            raise Busy(f"{self.address}: all connections are in use")
         async with self.connection("statement") as connection:
             await connection.execute(sa.select(1))
 

@@ -10,9 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from snk.errors import SnkError
 from snk.http.api.entry import Entry
-from snk.http.api.problem import Problem
+from snk.http.api.health import add_health
 from snk.http.auth.authority import Client
 from snk.http.pages import exposition
 from snk.serve.counts import Counts
@@ -93,15 +92,7 @@ def add_pages(app: FastAPI, database: Database, entry: Entry, status: Callable[[
     """
     trusted = Annotated[Client, Depends(entry.to(SCOPE))]
 
-    @app.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
-    async def health() -> Response:
-        try:
-            await database.answers()
-        except SnkError:
-            return JSONResponse({"status": "not healthy"}, 503)
-        except Problem:  # all connections are in use, so it is reachable
-            return JSONResponse({"status": "busy"})
-        return JSONResponse({"status": "ok"})
+    add_health(app, database.answers)
 
     @app.get("/status", include_in_schema=False)
     async def whole(_: trusted) -> Response:

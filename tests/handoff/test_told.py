@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from snk.core.shown import document, plain
 from snk.embedded.process import free_port
-from snk.handoff.commands.common import document, plain
 from snk.handoff.doctor import examine
 from snk.handoff.settings import load_settings
 from snk.handoff.state import State

@@ -18,6 +18,7 @@ from snk.batch.platform.rows import Row
 from snk.batch.platform.sender import Sender, channels_of
 from snk.batch.platform.tables import TABLES
 from snk.batch.settings import Batch, load_settings
+from snk.core.shown import plain
 from snk.core.words import counted
 from snk.db.pool import Pool
 from snk.db.server import Server
@@ -51,7 +52,7 @@ def listed(
         print(json.dumps({"alerts": found}))
     else:
         for line in (line for each in found for line in _lines(each)):
-            print(line)
+            print(plain(line))
         if not found:
             print("no alerts")
     raise typer.Exit(1 if any(not (each["resolved_at"] or each["acknowledged_by"]) for each in found) else 0)
@@ -85,7 +86,7 @@ def send_test(*, as_json: Json = False, config: Config = None) -> None:
         print(json.dumps({"channels": found}))
     else:
         for name, error in found.items():
-            print(f"{name}: {error or 'sent'}")
+            print(plain(f"{name}: {error or 'sent'}"))
     raise typer.Exit(1 if any(found.values()) else 0)
 
 

@@ -9,6 +9,7 @@ from snk.batch.commands.common import asked
 from snk.batch.platform import looking
 from snk.batch.platform.rows import Row
 from snk.batch.state import State
+from snk.core.shown import plain
 from snk.options import Config, Json
 
 
@@ -27,7 +28,7 @@ def runs(
         print(json.dumps({"runs": found}))
         return
     for each in found:
-        print(line(each))
+        print(plain(line(each)))
     if not found:
         print("no runs")
 

@@ -7,6 +7,7 @@ from snk.batch.commands.common import Run, asked
 from snk.batch.commands.runs import line
 from snk.batch.platform import looking
 from snk.batch.platform.rows import Row
+from snk.core.shown import plain
 from snk.options import Config, Json
 
 COUNTS = ("expected", "received", "applied", "rejected")
@@ -19,7 +20,7 @@ def show(run: Run, *, as_json: Json = False, config: Config = None) -> None:
         print(json.dumps(found))
         return
     for each in _lines(found):
-        print(each)
+        print(plain(each))
 
 
 def _lines(found: Row) -> Iterator[str]:

@@ -7,6 +7,7 @@ import typer
 from snk.batch.commands.common import Name, asked
 from snk.batch.platform.facts import facts_of
 from snk.batch.platform.why import reasons
+from snk.core.shown import plain
 from snk.options import Config, Json
 
 
@@ -18,7 +19,7 @@ def why(name: Name, *, as_json: Json = False, config: Config = None) -> None:
         print(json.dumps({"name": name, "run": facts.run.id if facts.run else None, "reasons": found}))
     else:
         for reason in found:
-            print(reason)
+            print(plain(reason))
         if not found and facts.run:
             print(f"run {facts.run.id} is {facts.run.state}: {facts.run.node} calls its consumer just now")
     raise typer.Exit(1 if found else 0)

@@ -15,11 +15,11 @@ from snk.batch.consumer.taking import Refused
 from snk.batch.definition import NAME
 from snk.batch.state import LIVE
 from snk.batch.wire import Call, Told
-from snk.errors import SnkError
 from snk.http.api.application import answer_errors, described_application
 from snk.http.api.body import body_of
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry
+from snk.http.api.health import add_health
 from snk.http.api.problem import Problem, invalid
 from snk.http.pages import exposition
 
@@ -127,13 +127,7 @@ def _call(body: bytes, task: str) -> Call:
 def _add_pages(app: FastAPI, entry: Entry, doors: Doors) -> None:
     trusted = [Depends(entry.to(STATUS_SCOPE))]
 
-    @app.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
-    async def health() -> Response:
-        try:
-            await doors.alive()
-        except SnkError:
-            return JSONResponse({"status": "not healthy"}, 503)
-        return JSONResponse({"status": "ok"})
+    add_health(app, doors.alive)
 
     @app.get("/status", include_in_schema=False, dependencies=trusted)
     async def whole() -> Response:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.reporting import TOLD
-from snk.batch.consumer.tables import FILE, OUTBOX, RUN
+from snk.batch.consumer.tables import FILE, OUTBOX, REJECTED, RUN
 
 
 async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
@@ -21,6 +21,29 @@ async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
     for each in by_id.values():
         del each["id"]
     return list(by_id.values())
+
+
+async def rejected(connection: AsyncConnection, run: int, file: str | None, limit: int) -> list[dict[str, Any]] | None:
+    """Records of a run that are not valid, with the reasons: by file, and in the order in which they came.
+
+    Args:
+        connection: to read with.
+        run: the platform's number; if several platforms have such a run, the one that was noted last is meant.
+        file: only of this one; None for all.
+        limit: how many at most.
+
+    Returns:
+        The records; None if there is no such run.
+    """
+    newest = sa.select(sa.func.max(RUN.c.id)).where(RUN.c.number == run)
+    known: int | None = (await connection.execute(newest)).scalar_one()
+    if known is None:
+        return None
+    of_file = FILE.c.name == file if file else sa.true()
+    columns = (FILE.c.name.label("file"), REJECTED.c.number, REJECTED.c.record, REJECTED.c.reasons)
+    asked = sa.select(*columns).join_from(REJECTED, FILE).where(FILE.c.run == known, of_file)
+    ordered = asked.order_by(FILE.c.name, REJECTED.c.number).limit(limit)
+    return [dict(row) for row in await _rows(connection, ordered)]
 
 
 async def _rows(connection: AsyncConnection, asked: sa.Executable) -> sa.MappingResult:

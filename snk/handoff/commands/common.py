@@ -1,6 +1,5 @@
 """What several commands share: options, settings, and how the running server is asked."""
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -57,18 +56,6 @@ def status_of(settings: Handoff) -> dict[str, Any]:
         ServiceUnfit: it does not answer.
     """
     return running_status(settings.host, settings.port)
-
-
-def plain(text: str) -> str:
-    """A text that may be shown: what is not printable, such as the codes that terminals obey, is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
-
-
-def document(told: object, indent: int | None = None) -> str:
-    """A JSON document that may be shown."""
-    return "\n".join(map(plain, json.dumps(told, ensure_ascii=False, indent=indent).split("\n")))
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from snk.core.shown import document, plain
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.handoff.commands.common import checked_backend, document, plain, printing
+from snk.handoff.commands.common import checked_backend, printing
 from snk.handoff.dead import DeadLetter, DeadLetters
 from snk.handoff.log import Log
 from snk.handoff.request import BadLine

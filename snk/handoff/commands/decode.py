@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from snk.core.shown import document
 from snk.errors import SettingsError
 from snk.handoff.codecs.hustdb import Hustdb, KeyForm
 from snk.handoff.codecs.jsonl import Jsonl
-from snk.handoff.commands.common import document, printing
+from snk.handoff.commands.common import printing
 from snk.handoff.request import BadLine, Codec
 from snk.handoff.settings import load_coding
 from snk.options import Config

@@ -4,8 +4,9 @@ import sys
 
 import typer
 
+from snk.core.shown import plain
 from snk.errors import ServiceUnfit, SettingsError
-from snk.handoff.commands.common import HostPort, checked_backend, plain, status_of
+from snk.handoff.commands.common import HostPort, checked_backend, status_of
 from snk.handoff.settings import Handoff, load_settings
 from snk.handoff.state import State
 from snk.options import Config

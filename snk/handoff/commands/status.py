@@ -5,8 +5,9 @@ from typing import Any
 
 import typer
 
+from snk.core.shown import plain
 from snk.core.words import counted
-from snk.handoff.commands.common import plain, status_of
+from snk.handoff.commands.common import status_of
 from snk.handoff.settings import load_settings
 from snk.options import Config, Json
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from snk.core.shown import document, plain
 from snk.core.words import counted
 from snk.errors import SettingsError
-from snk.handoff.commands.common import HostPort, checked_backend, document, plain, printing
+from snk.handoff.commands.common import HostPort, checked_backend, printing
 from snk.handoff.pending import Shown, waiting
 from snk.handoff.settings import load_settings
 from snk.handoff.state import State

@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from snk.core.shown import plain
 from snk.errors import ServiceUnfit
-from snk.handoff.commands.common import plain, printing, status_of
+from snk.handoff.commands.common import printing, status_of
 from snk.handoff.commands.status import line
 from snk.handoff.settings import load_settings
 from snk.options import Config

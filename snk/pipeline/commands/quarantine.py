@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from snk.core.shown import plain
 from snk.core.words import counted
 from snk.errors import SettingsError
 from snk.options import Config, Json
@@ -44,7 +45,7 @@ def list_all(*, as_json: Json = False, config: Config = None) -> None:
         print(json.dumps([asdict(reason) for _, _, reason in found]))
     else:
         for _, portion, reason in found:
-            print(f"{reason.frame}{_part(portion)}  {reason.at}  {reason.reason}")
+            print(plain(f"{reason.frame}{_part(portion)}  {reason.at}  {reason.reason}"))
     raise typer.Exit(1 if found else 0)
 
 
@@ -59,11 +60,11 @@ def show(frames: Frames = None, *, all_of_them: All = False, as_json: Json = Fal
         print(json.dumps([{**asdict(reason), "records": dict(shown)} for _, reason, shown in found]))
         return
     for portion, reason, shown in found:
-        print(f"{reason.frame}{_part(portion)}, since {reason.at}: {reason.reason}")
+        print(plain(f"{reason.frame}{_part(portion)}, since {reason.at}: {reason.reason}"))
         if reason.uid:
-            print(f"  uid of the record: {reason.uid}")
+            print(plain(f"  uid of the record: {reason.uid}"))
         for number, text in shown:
-            print(f"  {number}: {text}")
+            print(plain(f"  {number}: {text}"))
 
 
 def retry(frames: Frames = None, *, all_of_them: All = False, config: Config = None) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import typer
 
+from snk.core.shown import plain
 from snk.core.words import counted
 from snk.options import Config, Json
 from snk.pipeline.settings import load_settings
@@ -20,7 +21,7 @@ def status(*, as_json: Json = False, config: Config = None) -> None:
         print(json.dumps(found.as_json))
     else:
         for line in _lines(found):
-            print(line)
+            print(plain(line))
     raise typer.Exit(1 if found.troubles else 0)
 
 

@@ -49,6 +49,26 @@ async def test_records_that_are_not_valid_are_set_aside_with_their_reasons(
     assert await database.value("select count(*) from loaded_t0") == 243
 
 
+async def test_rejected_records_are_shown_without_codes_that_a_terminal_obeys(
+    make: Make, file: MakeFile, provider: Provider
+) -> None:
+    await provider.database.run("update t0 set note = E'\\x1b[2Jnote' where value = 5")
+    one = await make().started()
+    await until_ended(one.url, call({"t0": file(columns=RULES), "t1": file("t1")}))
+    found = json.loads(one.snk("rejected", "1", "--file", "t0", "--limit", "3", "--json").stdout)["rejected"]
+    assert [(each["file"], each["number"], each["record"]["uid"]) for each in found] == [
+        ("t0", number, f"t0-0000000{number}") for number in (1, 2, 5)
+    ]
+    shown = one.snk("rejected", "1").stdout
+    assert "t0, record 5: note is \\u001b[2Jnote, none of note 1, " in shown
+    assert '"uid": "t0-00000005"' in shown
+    assert "\x1b" not in shown
+    assert one.snk("rejected", "1", "--file", "t1").stdout == "no rejected records\n"
+    missing = one.snk("rejected", "2")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert "there is no run 2" in missing.stderr
+
+
 async def test_values_that_do_not_fit_the_target_are_set_aside(
     make: Make, file: MakeFile, provider: Provider, database: Database
 ) -> None:

@@ -4,6 +4,7 @@ COMMANDS = {
     "run": "snk.batch.commands.consumer.run",
     "init": "snk.batch.commands.consumer.init",
     "runs": "snk.batch.commands.consumer.runs",
+    "rejected": "snk.batch.commands.consumer.rejected",
     "token": "snk.batch.commands.consumer.token",
     "keys": "snk.batch.commands.consumer.keys",
 }

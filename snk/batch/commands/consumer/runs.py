@@ -10,6 +10,7 @@ import uvloop
 from snk.batch.consumer import looking
 from snk.batch.consumer.settings import load_settings
 from snk.batch.consumer.tables import TABLES
+from snk.core.shown import plain
 from snk.db.server import Server
 from snk.options import Config, Json
 
@@ -29,7 +30,7 @@ def runs(
         return
     for each in found:
         for line in _lines(each):
-            print(line)
+            print(plain(line))
     if not found:
         print("no runs")
 

@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector
 
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.census import Census, census
-from snk.errors import Busy, SnkError
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry
+from snk.http.api.health import add_health
 from snk.http.auth.authority import Client
 from snk.http.pages import exposition
 
@@ -99,15 +99,7 @@ def add_pages(app: FastAPI, desk: Desk, entry: Entry, seen: Callable[[], Seen]) 
     """
     trusted = Annotated[Client, Depends(entry.to(SCOPE))]
 
-    @app.api_route("/health", methods=["GET", "HEAD"], include_in_schema=False)
-    async def health() -> Response:
-        try:
-            await desk.pool.answers()
-        except Busy:  # all connections are in use, so it is reachable
-            return JSONResponse({"status": "busy"})
-        except SnkError:
-            return JSONResponse({"status": "not healthy"}, 503)
-        return JSONResponse({"status": "ok"})
+    add_health(app, desk.pool.answers)
 
     @app.get("/status", include_in_schema=False)
     async def whole(_: trusted) -> Response:

@@ -1,0 +1,47 @@
+"""``snk batch consumer rejected``: which records of a run are not valid, and why."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from snk.batch.consumer import looking
+from snk.batch.consumer.settings import load_settings
+from snk.batch.consumer.tables import TABLES
+from snk.core.shown import document, plain
+from snk.db.server import Server
+from snk.errors import Stop
+from snk.options import Config, Json
+
+MOST_SHOWN = 200
+
+
+def rejected(
+    run: Annotated[int, typer.Argument(help="The platform's number of the run.")],
+    *,
+    file: Annotated[str | None, typer.Option(help="Only of this file.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=100_000)] = 100,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """List the records of a run that are not valid, with the reasons."""
+    found = uvloop.run(_rejected(Server("database", load_settings(config).dsn), run, file, limit))
+    if as_json:
+        print(json.dumps({"rejected": found}))
+        return
+    for each in found:
+        print(plain(f"{each['file']}, record {each['number']:,}: {'; '.join(each['reasons'])}"))
+        print(f"  {document(each['record'])[:MOST_SHOWN]}")
+    if not found:
+        print("no rejected records")
+
+
+async def _rejected(server: Server, run: int, file: str | None, limit: int) -> list[dict[str, Any]]:
+    async with server.snapshot() as connection:
+        await TABLES.check(connection, server.address)
+        found = await looking.rejected(connection, run, file, limit)
+    if found is None:
+        hint = "`snk batch consumer runs` lists those that are known"
+        raise Stop(f"{server.address}: there is no run {run}", hint=hint)
+    return found
