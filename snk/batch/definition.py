@@ -31,7 +31,8 @@ class Triggered(SettingsTable):
         message: the name of a message that starts it.
         cron: a cron line; see `snk.batch.calendar`.
         zone: the time zone of that line.
-        catch_up: of several ticks that were missed because no node ran, so many are made up for: the newest ones.
+        catch_up: so many of the newest ticks are made up for that were missed because no node ran, and so many wait
+            behind a run that takes too long.
     """
 
     message: Annotated[str, Field(pattern=rf"{MESSAGE}|^$")] = ""
@@ -77,7 +78,7 @@ class Task(Triggered):
         retry_first_ms: the delay after the first call that failed; it doubles with each.
         retry_most_ms: the longest delay.
         timeout_seconds: until a call must be answered.
-        overlap: what a trigger does while a run is under way: ``skip`` itself, ``queue`` one, or ``cancel`` the other.
+        overlap: what a trigger does while a run is under way: ``skip`` itself, ``queue`` a run or ``cancel`` the other.
         auth: by which credentials of the platform consumers are called; empty for its own signed tokens.
         files: by their names.
     """

@@ -181,10 +181,10 @@ class History:
         raise AssertionError(f"runs that never end: {live}")
 
     async def live(self) -> list[Any]:
-        """Runs that are live, but for those whose group has ended before it was their turn."""
+        """Runs that are live, but for those whose group has failed before it was their turn: it may be run again."""
         async with self.pool.connection("statement") as connection:
             parent = RUN.alias("parent")
-            over = sa.exists().where(parent.c.id == RUN.c.parent, parent.c.ended_at.is_not(None))
+            over = sa.exists().where(parent.c.id == RUN.c.parent, parent.c.state.in_(sorted(UNSETTLED)))
             return list((await connection.execute(sa.select(RUN).where(IS_LIVE, sa.not_(over)))).all())
 
 

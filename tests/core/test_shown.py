@@ -19,6 +19,8 @@ def test_codes_of_terminals_are_escaped_and_letters_are_not() -> None:
 
 
 @given(st.recursive(st.none() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)))
-def test_a_document_is_the_same_when_it_is_read_again(told: object) -> None:
-    assert json.loads(document(told)) == told
-    assert json.loads(document(told, indent=2)) == told
+def test_a_document_is_printable_and_means_the_same(told: object) -> None:
+    for indent in (None, 2):
+        shown = document(told, indent)
+        assert json.loads(shown) == told
+        assert all(line.isprintable() for line in shown.split("\n"))

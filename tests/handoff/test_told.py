@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from snk.core.shown import document, plain
 from snk.embedded.process import free_port
 from snk.handoff.doctor import examine
 from snk.handoff.settings import load_settings
@@ -97,15 +96,6 @@ async def test_what_terminals_would_obey_is_escaped(world: World, backend: Backe
     assert "(16 bytes; --values shows them)" in (await snk("dead", "show", name)).stdout
     raw = await snk("dead", "show", name, "--raw")
     assert raw.stdout.encode() == bad
-
-
-def test_a_document_that_may_be_shown_means_the_same() -> None:
-    told = {"a": ESCAPES, "b": "\x9b\x7fä€\U000e0001"}
-    for indent in (None, 2):
-        shown = document(told, indent)
-        assert json.loads(shown) == told
-        assert all(each.isprintable() for each in shown.splitlines())
-    assert plain("ä€ b") == "ä€ b"
 
 
 async def test_a_reader_that_has_read_enough_is_no_error(world: World, backend: Backend) -> None:

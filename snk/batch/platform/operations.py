@@ -1,13 +1,18 @@
 """What a person does to runs: cancel, skip, run again. To be called in a transaction."""
 
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.platform.ending import children, end
 from snk.batch.platform.moves import Held, Move, Unknown, hold, move
-from snk.batch.platform.tables import FILE, RUN
-from snk.batch.state import LIVE, UNSETTLED, Event, State, following
+from snk.batch.platform.tables import FILE, RUN, TASK
+from snk.batch.state import LIVE, UNSETTLED, Event, Refused, State, following
+
+_SKIP = "`snk batch skip` settles it"
 
 
 async def cancel(connection: AsyncConnection, run: int, who: str, reason: str) -> None:
@@ -51,29 +56,48 @@ async def rerun(connection: AsyncConnection, run: int, who: str, reason: str, *,
     if above and above.state in UNSETTLED:
         await move(connection, above, Move(Event.RERUN, who, f"run {run} of it is run again"))
     if held.mode is not None:
-        for child in await _children(connection, run, UNSETTLED):
+        for child in await children(connection, run, UNSETTLED):
             await _rerun_one(connection, child, Move(Event.RERUN, who, reason), whole=whole)
     await _rerun_one(connection, held, Move(Event.RERUN, who, reason), whole=whole)
 
 
+def files_again(
+    files: Collection[str] | None, defined: Collection[str], completed: Collection[str], *, whole: bool
+) -> tuple[str, ...] | None:
+    """The files that are run again. Pure.
+
+    Args:
+        files: those that the run was to load; None for all.
+        defined: those that its task has now: no others can be loaded.
+        completed: those that are complete, as its consumer reported.
+        whole: whether complete ones are run again, too.
+
+    Returns:
+        Their names; None for all that the task has. If all are complete and the run failed nevertheless, all that it
+        was to load.
+    """
+    wanted = sorted(set(defined if files is None else files) & set(defined))
+    names = tuple(name for name in wanted if whole or name not in completed) or tuple(wanted)
+    return None if files is None and len(names) == len(wanted) else names
+
+
 async def _rerun_one(connection: AsyncConnection, held: Held, done: Move, *, whole: bool) -> None:
-    again = sa.select(FILE.c.name).where(FILE.c.run == held.id, FILE.c.state != State.COMPLETED)
-    names = tuple((await connection.execute(again.order_by(FILE.c.name))).scalars())
-    files = names if names and not whole else None
+    of_run = sa.select(FILE.c.name).where(FILE.c.run == held.id, FILE.c.state == State.COMPLETED)
+    completed = set((await connection.execute(of_run)).scalars())
+    defined = sa.select(TASK.c.definition["files"]).where(TASK.c.name == RUN.c.task).scalar_subquery()
+    asked = sa.select(RUN.c.files, sa.type_coerce(defined, pg.JSONB).label("defined")).where(RUN.c.id == held.id)
+    row = (await connection.execute(asked)).one()
+    files = files_again(row.files, row.defined or (), completed, whole=whole)
+    if row.files and files == ():
+        lost = ", ".join(row.files)
+        raise Refused(f"run {held.id} cannot be run again: its task has none of its files any more: {lost}", hint=_SKIP)
     await move(connection, held, Move(done.event, done.who, done.reason, files))
-    if files is None:
-        await connection.execute(sa.delete(FILE).where(FILE.c.run == held.id))
-    else:
-        values = {"state": State.WAITING, "reason": ""}
-        await connection.execute(sa.update(FILE).where(FILE.c.run == held.id, FILE.c.name.in_(names)).values(values))
+    kept = () if files is None else completed - set(files)
+    await connection.execute(sa.delete(FILE).where(FILE.c.run == held.id, FILE.c.name.not_in(kept)))
 
 
 async def _end(connection: AsyncConnection, run: int, done: Move, states: AbstractSet[State]) -> None:
-    held = await _held(connection, run)
-    await move(connection, held, done)
-    if held.mode is not None:
-        for child in await _children(connection, run, states):
-            await move(connection, child, done)
+    await end(connection, await _held(connection, run), done, states)
 
 
 async def _held(connection: AsyncConnection, run: int) -> Held:
@@ -81,10 +105,3 @@ async def _held(connection: AsyncConnection, run: int) -> Held:
     if held is None:
         raise Unknown(f"there is no run {run}")
     return held
-
-
-async def _children(connection: AsyncConnection, run: int, states: AbstractSet[State]) -> list[Held]:
-    """The runs of a group's tasks that are in one of these states, each of them held."""
-    wanted = sa.select(RUN.c.id).where(RUN.c.parent == run).order_by(RUN.c.id)
-    each = [await hold(connection, child) for child in (await connection.execute(wanted)).scalars().all()]
-    return [held for held in each if held and held.state in states]

@@ -8,9 +8,10 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.definition import Group, Overlap, Task
+from snk.batch.definition import Group, Task
 from snk.batch.payload import exact
-from snk.batch.platform.moves import Move, Unknown, audit, hold, move
+from snk.batch.platform.ending import end
+from snk.batch.platform.moves import Move, Unknown, audit, hold
 from snk.batch.platform.tables import IS_LIVE, RUN, TASK, TRIGGER
 from snk.batch.state import LIVE, Event
 from snk.errors import Stop
@@ -167,7 +168,7 @@ async def _start(
     live = await _live(connection, [each.target for each in given])
     found: dict[str, _Known] = {}
     for each in given:
-        beside = await _beside(connection, each, targets[each.target].overlap, live.get(each.target, []))
+        beside = await _beside(connection, each, targets[each.target], live.get(each.target, []))
         if beside is not None:
             found[each.target] = _Known(dict(each.payload), *beside)
     starting = [each for each in given if each.target not in found]
@@ -199,10 +200,15 @@ async def _keep(connection: AsyncConnection, started: Sequence[tuple[Trigger, _K
 
 
 async def _live(connection: AsyncConnection, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The live runs of tasks and groups, each's oldest first; those of a backfill only if it is their turn."""
-    columns = (RUN.c.id, RUN.c.task, RUN.c.active, RUN.c.parent, RUN.c.backfill)
-    counts = sa.or_(RUN.c.active, sa.not_(RUN.c.backfill))
-    wanted = sa.select(*columns).where(RUN.c.task.in_(names), IS_LIVE, counts).order_by(RUN.c.id)
+    """The live runs of tasks and groups, each's oldest first.
+
+    Those of a backfill count only if it is their turn, and those that wait in a group only while that is under way: in
+    one that failed they may wait for ever.
+    """
+    parent = RUN.alias("parent")
+    under_way = sa.exists().where(parent.c.id == RUN.c.parent, parent.c.active)
+    waits = sa.and_(sa.not_(RUN.c.backfill), sa.or_(RUN.c.parent.is_(None), under_way))
+    wanted = sa.select(RUN).where(RUN.c.task.in_(names), IS_LIVE, sa.or_(RUN.c.active, waits)).order_by(RUN.c.id)
     found: dict[str, list[Any]] = {}
     for row in await connection.execute(wanted):
         found.setdefault(row.task, []).append(row)
@@ -210,25 +216,45 @@ async def _live(connection: AsyncConnection, names: Sequence[str]) -> dict[str, 
 
 
 async def _beside(
-    connection: AsyncConnection, given: Trigger, overlap: Overlap, under_way: Sequence[Any]
+    connection: AsyncConnection, given: Trigger, target: Task | Group, under_way: Sequence[Any]
 ) -> tuple[Outcome, int | None] | None:
     """What comes of a trigger while others of its target are live; None if it starts a run.
 
-    Runs of a backfill give way: no trigger is skipped for them, joins or cancels one.
+    With ``queue``, a trigger joins a run that waits and does the same, and is queued otherwise, so that nothing is lost
+    that its payload asks for. Ticks differ by their time, and only the newest ones are wanted: as many as the calendar
+    makes up for. Runs of a backfill give way: no trigger is skipped for them, joins or cancels one.
     """
     live = [row for row in under_way if not row.backfill]
     if not live:
         return None
-    if overlap == "skip":
+    if target.overlap == "skip":
         return "skipped", None
-    if overlap == "queue":
-        queued = [row.id for row in live if not row.active and row.parent is None]
-        return ("joined", queued[0]) if queued and len(under_way) > 1 else None
-    for row in live:
+    if target.overlap == "cancel":
+        await _overtake(connection, given, live)
+        return None
+    behind = live if any(row.active for row in under_way) else live[1:]  # the first one begins at once
+    queued = [row for row in behind if not row.active and row.parent is None and not row.since]
+    if given.source == CALENDAR:
+        ticks = [row for row in queued if row.key.startswith(f"{CALENDAR} ")]
+        await _overtake(connection, given, ticks[: max(0, len(ticks) + 1 - target.catch_up)])
+        return None
+    same = [row.id for row in queued if _same(row, given)]
+    return ("joined", same[0]) if same else None
+
+
+def _same(row: Any, given: Trigger) -> bool:
+    """Whether a run that waits does what a trigger asks for."""
+    files = None if given.files is None else list(given.files)
+    return row.files == files and exact(row.payload) == exact(given.payload)
+
+
+async def _overtake(connection: AsyncConnection, given: Trigger, rows: Sequence[Any]) -> None:
+    """Cancel what a trigger makes needless."""
+    for row in rows:
         held = await hold(connection, row.id)
         if held and held.state in LIVE:
-            await move(connection, held, Move(Event.CANCELLED, given.who, f"overtaken by the trigger {given.key}"))
-    return None
+            done = Move(Event.CANCELLED, given.who, f"overtaken by the trigger {given.key}")
+            await end(connection, held, done, LIVE)
 
 
 async def _create(

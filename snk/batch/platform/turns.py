@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.batch.channels import Kind
 from snk.batch.definition import Mode
 from snk.batch.platform import alerts
+from snk.batch.platform.ending import end
 from snk.batch.platform.moves import Move, hold, move
 from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
 from snk.batch.state import LIVE, Event, State, of_files
@@ -41,8 +42,10 @@ def _next_ones() -> sa.Select[tuple[int]]:
         )
         .correlate(RUN)
     )
+    # A group that was cancelled does not go on; a task of it that is run again does so for itself.
+    in_order = sa.and_(parent.c.active, sa.or_(parent.c.mode == "ASYNC", sa.not_(before)))
     in_turn = sa.exists().where(
-        parent.c.id == RUN.c.parent, parent.c.active, sa.or_(parent.c.mode == "ASYNC", sa.not_(before))
+        parent.c.id == RUN.c.parent, sa.or_(in_order, parent.c.state == sa.literal_column(f"'{State.CANCELLED}'"))
     )
     taken = sa.exists().where(other.c.task == RUN.c.task, other.c.active)
     return (
@@ -147,7 +150,9 @@ async def tend(connection: AsyncConnection, run: int, who: str) -> State | None:
     state = group_state(held.mode, states)
     if state is not None:
         reason = f"a task of the group is {state}" if state != State.COMPLETED else ""
-        return await move(connection, held, Move(_EVENTS[state], who, reason))
+        # What waits in a group that failed begins when that is run again; nothing follows on one that was cancelled.
+        taken_along = LIVE if state == State.CANCELLED else frozenset[State]()
+        return await end(connection, held, Move(_EVENTS[state], who, reason), taken_along)
     if held.state == State.WAITING and set(states) != {State.WAITING}:
         return await move(connection, held, Move(Event.CALLED, who))
     return None
