@@ -13,8 +13,8 @@ from bench.suite import SMOKE, suite
 ROOT = Path(__file__).parents[2]
 
 
-FEW = ("live", "handoff", "batch")
-"""One of each kind; the others, which take minutes, are left to `--full`."""
+FEW = ("live", "batch")
+"""The first and the newest system; the others, which take minutes, are left to `--full`."""
 SCENARIOS = [
     pytest.param(name, marks=pytest.mark.long if name in FEW else pytest.mark.full)
     for name, scenario in suite(SMOKE).items()

@@ -23,8 +23,8 @@ LONG = 10_000
 TYPES = ("numeric", "jsonb", "integer", "text", "bytea", "bigint", "boolean")
 # How many columns, and of which types in turn.
 WIDE = {
-    "1600 of several types": (MOST_COLUMNS, TYPES),
     "320 of several types": (320, TYPES),
+    "1600 of several types": (MOST_COLUMNS, TYPES),
     "850 texts": (850, ("text",)),
     "1600 texts": (MOST_COLUMNS, ("text",)),
 }
