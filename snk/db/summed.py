@@ -7,7 +7,7 @@ otherwise.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -24,6 +24,10 @@ _LIKE_A_TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d(:?\d\
 _SECONDS = 'YYYY-MM-DD"T"HH24:MI:SS.US'
 _LEAST, _MOST = "0.000001", "1e40"
 """Smaller and larger numbers have an exponent in the canonical form."""
+
+
+MOST_ARGUMENTS = 100
+"""Of a function of PostgreSQL."""
 
 
 class Row(NamedTuple):
@@ -57,7 +61,7 @@ def summing(
         begin = f"{',' if number else '{'}{json.dumps(name, ensure_ascii=False)}:"
         parts += [sa.literal(begin, sa.Text), sa.func.coalesce(value.form, sa.literal("null", sa.Text))]
         others.append(sa.func.coalesce(value.other, sa.false()))
-    text = sa.func.concat(*parts, sa.literal("}", sa.Text))
+    text = _joined([*parts, sa.literal("}", sa.Text)])
     digest = sa.func.sha256(sa.func.convert_to(text, sa.literal("UTF8", sa.Text)), type_=sa.LargeBinary)
     each = sa.select(digest.label("digest"), sa.or_(*others).label("other")).select_from(source).where(*conditions)
     rows = each.offset(0).subquery()  # otherwise each digest would be computed three times
@@ -78,6 +82,14 @@ def summed(row: sa.Row[Any]) -> Digest | None:
     half = 1 << (8 * _HALF)
     total = (int(high or 0) * half + int(low or 0) + int(negative) * half) % (half * half)
     return Digest(int(count), total)
+
+
+def _joined(parts: Sequence[sa.ColumnElement[str]]) -> sa.ColumnElement[str]:
+    """Texts one after the other, however many there are: a function of PostgreSQL takes 100 values at most."""
+    while len(parts) > MOST_ARGUMENTS:
+        portions = (parts[at : at + MOST_ARGUMENTS] for at in range(0, len(parts), MOST_ARGUMENTS))
+        parts = [sa.func.concat(*portion, type_=sa.Text) for portion in portions]
+    return sa.func.concat(*parts, type_=sa.Text)
 
 
 def _number(digest: sa.ColumnElement[bytes], at: int) -> sa.ColumnElement[int]:

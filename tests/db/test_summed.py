@@ -110,6 +110,18 @@ async def test_many_rows_have_the_sum_of_their_digests(dsn: str) -> None:
     assert right.count == 5000
 
 
+@pytest.mark.parametrize("columns", [49, 50, 120, 1500])
+async def test_rows_may_have_very_many_columns(dsn: str, columns: int) -> None:
+    names = [f"c{number}" for number in range(columns)]
+    await Database(dsn).run(
+        "drop table if exists wide",
+        f"create table wide ({', '.join(f'{name} integer' for name in names)})",
+        f"insert into wide values ({', '.join(map(str, range(columns)))}), ({', '.join(['null'] * columns)})",
+    )
+    found, right = await both(dsn, "wide")
+    assert found == right
+
+
 async def test_no_rows_have_the_digest_of_nothing(dsn: str) -> None:
     await Database(dsn).run("create table none (id integer)")
     assert (await both(dsn, "none"))[0] == Digest()

@@ -99,6 +99,27 @@ async def test_a_digest_may_be_of_some_columns(client: aiohttp.ClientSession, re
         assert await problem(answer) == (422, "invalid-request", "to")
 
 
+async def test_a_digest_may_be_of_very_many_columns(dsn: str) -> None:
+    names = [f"c{number}" for number in range(120)]
+    database = await prepared(
+        dsn,
+        "create table wide (uid text primary key, created_at timestamptz not null,"
+        f" {', '.join(f'{name} integer' for name in names)})",
+        f"insert into wide select 'a', '2026-11-25T00:00:30Z', {', '.join(['7'] * len(names))}",
+    )
+    read = ["uid", "created_at", *names]
+    given = {"table": "public.wide", "key": "uid", "time": "created_at", "read": read}
+    record = {"uid": "a", "created_at": "2026-11-25T00:00:30.000000Z", **dict.fromkeys(names, 7)}
+    with ServeProcess(database.dsn, {"wide": given}) as process:
+        await process.until_answering()
+        async with aiohttp.ClientSession(process.url) as client:
+            span = {"from": "2026-11-25T00:00:00Z", "to": "2026-11-25T00:01:00Z"}
+            async with client.get("/v1/wide/digest", params=span) as answer:
+                assert answer.status == 200, await answer.text()
+                found = await answer.json()
+    assert (found["count"], found["digest"]) == (1, Digest.of([record]).hex)
+
+
 async def test_a_frame_shows_one_moment(client: aiohttp.ClientSession, records: Database) -> None:
     """Rows come in pairs; a frame that was read while they came has whole pairs only."""
     stop = asyncio.Event()

@@ -5,10 +5,13 @@ values, another writer, and a defect of this program are all found. If records w
 compared with that of all records that came, and the target with those of them that are valid.
 """
 
+from collections.abc import Iterable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.executor import Reconciled
@@ -20,10 +23,11 @@ from snk.batch.consumer.target import Target
 from snk.batch.consumer.work import Progress, Work
 from snk.core.canonical import Digest
 from snk.db.relation import in_json
-from snk.db.summed import summed, summing
+from snk.db.summed import MOST_ARGUMENTS, summed, summing
 from snk.digests import DECODER, exact_digest
 
 PORTION_ROWS = 1000
+MOST_MEMBERS = MOST_ARGUMENTS // 2
 MOST_ROUNDS = 3
 """So often a file is loaded whose records change meanwhile."""
 
@@ -108,9 +112,16 @@ async def _held(connection: AsyncConnection, target: Target, file: int, *, whole
 def _came(target: Target, file: int, *, rejected: bool) -> sa.Select[Any]:
     """The records that came, with the columns that are loaded."""
     table = REJECTED if rejected else STAGED
-    members = [part for name in target.columns for part in (sa.literal(name, sa.Text), table.c.record[name])]
-    record = sa.func.jsonb_build_object(*members)
+    names = list(target.columns)
+    portions = (names[at : at + MOST_MEMBERS] for at in range(0, len(names), MOST_MEMBERS))
+    record = reduce(sa.ColumnElement.concat, (_object(table.c.record, portion) for portion in portions))
     return sa.select(sa.cast(record, sa.Text)).where(table.c.file == file)
+
+
+def _object(record: sa.ColumnElement[Any], names: Iterable[str]) -> sa.ColumnElement[Any]:
+    """These members of a record; a function of PostgreSQL takes `MOST_ARGUMENTS` values at most."""
+    members = [part for name in names for part in (sa.literal(name, sa.Text), record[name])]
+    return sa.func.jsonb_build_object(*members, type_=pg.JSONB)
 
 
 async def _digest(connection: AsyncConnection, asked: sa.Select[Any]) -> Digest:
