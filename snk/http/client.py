@@ -59,12 +59,14 @@ class Answered(NamedTuple):
         headers: by their names, whose case does not matter.
         body: as much of it as is read.
         resent: whether the request was sent a second time, because the first answer was lost.
+        cut: whether the answer is longer than what is read of it.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     resent: bool = False
+    cut: bool = False
 
     @property
     def retry_after(self) -> float:
@@ -158,11 +160,12 @@ class Client:
             request.method, url, data=request.body or None, headers=request.headers, allow_redirects=False
         )
         length = answer.content_length
-        body = await (
-            answer.read() if length is not None and length <= self._most_bytes else _begin(answer, self._most_bytes)
-        )
+        if length is not None and length <= self._most_bytes:
+            body, cut = await answer.read(), False
+        else:
+            body, cut = await _begin(answer, self._most_bytes)
         self._answered_at = monotonic()
-        return Answered(answer.status, answer.headers, body)
+        return Answered(answer.status, answer.headers, body, cut=cut)
 
     async def _send_again(self, request: Request, url: URL, seconds: float) -> Answered:
         """Send a request again whose connection was found to be dead; the first may have arrived all the same."""
@@ -220,15 +223,15 @@ def _with_defaults(headers: Mapping[str, str]) -> dict[str, str]:
     return {**{name: value for name, value in _HEADERS.items() if name.lower() not in given}, **headers}
 
 
-async def _begin(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """The beginning of an answer that may be long."""
+async def _begin(answer: aiohttp.ClientResponse, most_bytes: int) -> tuple[bytes, bool]:
+    """The beginning of an answer that may be long, and whether more of it follows."""
     body = bytearray()
     try:
-        while not answer.content.at_eof() and len(body) < most_bytes:
+        while not (ended := answer.content.at_eof()) and len(body) < most_bytes:
             body += await answer.content.read(MOST_ANSWER_BYTES)
     finally:
         answer.close()  # a connection whose answer was read to its end is kept all the same
-    return bytes(body)
+    return bytes(body), not ended
 
 
 def retry_after(text: str, now: float) -> float:

@@ -103,6 +103,24 @@ async def test_a_consumer_that_never_answers_well_fails_the_run_and_a_person_run
     assert world.snk("rerun", str(run["id"]), "--reason", "again").returncode == 2
 
 
+@pytest.mark.long
+async def test_a_long_report_is_read_whole_and_one_that_is_too_long_is_named(world: World, consumer: Consumer) -> None:
+    names = [f"f{number}" for number in range(60)]
+    lines = "".join(f"[task.prices.files.{name}]\n" for name in names)
+    world.define(task(consumer, more=f"most_tries = 2\n{lines}"))
+    failed = {"state": "FAILED", "reason": "x" * 2000}
+    consumer.says = lambda call: told(call, "FAILED", **dict.fromkeys(names, failed))
+    world.start("a")
+    world.snk("trigger", "prices")
+    (run,) = await ended(world, 1)
+    assert (run["state"], run["calls"]) == ("FAILED", 1)
+    consumer.says = lambda call: {**told(call), "more": "x" * 5_000_000}
+    world.snk("trigger", "prices")
+    run = (await ended(world, 2))[-1]
+    assert (run["state"], run["calls"]) == ("FAILED", 2)
+    assert "its answer is longer than 4,194,304 bytes, of which no more are read" in run["reason"]
+
+
 async def test_when_a_node_is_killed_in_a_call_another_one_goes_on(
     world: World, consumer: Consumer, patient: asyncio.Event
 ) -> None:

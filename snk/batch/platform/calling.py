@@ -14,6 +14,7 @@ from snk.http.client import Clients, NoAnswer, Request
 
 TAKEN = (200, 202)
 CONFLICT = 409
+MOST_ANSWER_BYTES = 4 * 2**20
 MOST_SHOWN = 200
 
 
@@ -45,7 +46,7 @@ class Caller:
         """
         self._proofs = proofs
         self._callback = callback
-        self._clients = Clients(at_once)
+        self._clients = Clients(at_once, MOST_ANSWER_BYTES)
 
     async def call(self, consumer: str, claim: Claim, task: Task) -> Answer:
         """Call a consumer, and wait for its answer."""
@@ -74,6 +75,8 @@ class Caller:
             text = answered.text.replace("\0", " ")  # no database holds it
             reason = f"it answers {answered.status}: {text}".rstrip(": \n")[:MOST_SHOWN]
             return Answer(None, reason, stale=answered.status == CONFLICT)
+        if answered.cut:
+            return Answer(None, f"its answer is longer than {MOST_ANSWER_BYTES:,} bytes, of which no more are read")
         try:
             return Answer(Told.model_validate_json(answered.body))
         except ValidationError as error:
