@@ -1,12 +1,15 @@
 """What the platform and a consumer say to each other, as JSON."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from snk.batch.definition import File, Name
+from snk.batch.payload import storable
 from snk.batch.state import State
 
 MOST_REASON = 2000
@@ -14,7 +17,35 @@ MOST_COUNT = 2**63 - 1
 Text = Annotated[str, AfterValidator(lambda text: text.replace("\0", "\N{REPLACEMENT CHARACTER}"))]
 """A text that a database can hold."""
 Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
+_UNSEEN = re.compile(r"[\x00-\x20\x7f]")
+"""Spaces and control characters."""
 Reported = Literal[State.WAITING, State.RUNNING, State.COMPLETED, State.FAILED, State.RECON_FAILED]
+
+
+def _storable_files(files: Mapping[str, File]) -> Mapping[str, File]:
+    for name, file in files.items():
+        try:
+            storable(file.model_dump())
+        except ValueError as error:
+            raise ValueError(f"file {name}: {error}") from None
+    return files
+
+
+def _address(given: str) -> str:
+    """The address itself.
+
+    Raises:
+        ValueError: it cannot be called.
+    """
+    if not given:
+        return given
+    parts = urlsplit(given)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("it has a user or a password; name credentials in the consumer's settings")
+    if parts.scheme not in ("http", "https") or not parts.hostname or _UNSEEN.search(given):
+        raise ValueError(f"{given!r} is no address of a service; write http(s)://HOST:PORT/PATH, or nothing")
+    _ = parts.port  # raises ValueError for what is no port
+    return given
 
 
 class _Message(BaseModel):
@@ -34,17 +65,17 @@ class Call(_Message):
         since: the fence from which on the run counts: a larger one than before means that it is run again.
         files: those that are to be loaded.
         payload: of the trigger.
-        callback: where reports are sent.
+        callback: where reports are sent; empty for nowhere.
     """
 
-    run: int
+    run: Count
     uid: UUID
     task: str
-    fence: int
-    since: int
-    files: Mapping[str, File]
-    payload: Mapping[str, Any]
-    callback: str
+    fence: Count
+    since: Count
+    files: Annotated[Mapping[Name, File], AfterValidator(_storable_files)]
+    payload: Annotated[Mapping[str, Any], AfterValidator(lambda given: storable(dict(given)))]
+    callback: Annotated[str, AfterValidator(_address)]
 
 
 class FileTold(_Message):
