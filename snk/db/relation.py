@@ -1,5 +1,6 @@
 """Tables of users, as the database describes them: their columns with their types, and their indexes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +22,15 @@ ATTRIBUTE = sa.table(
 INDEX = sa.table(
     "pg_index",
     *(sa.column(name) for name in ("indexrelid", "indrelid", "indkey", "indnkeyatts")),
-    *(sa.column(name) for name in ("indisunique", "indisvalid", "indpred")),
+    *(sa.column(name) for name in ("indisunique", "indimmediate", "indisvalid", "indpred")),
     schema="pg_catalog",
 )
-_TYPE = sa.table("pg_type", *(sa.column(name) for name in ("oid", "typbasetype", "typcategory")), schema="pg_catalog")
+_TYPE = sa.table("pg_type", *(sa.column(name) for name in ("oid", "typbasetype", "typtype")), schema="pg_catalog")
+_CLASS = sa.table("pg_class", *(sa.column(name) for name in ("oid", "relnamespace")), schema="pg_catalog")
+_NAMESPACE = sa.table("pg_namespace", *(sa.column(name) for name in ("oid", "nspname")), schema="pg_catalog")
+_NO_TYPE = sa.cast(sa.literal("0", sa.Text), pg.OID)
+PSEUDO = "p"
+"""A type of functions, such as `anyelement`, that no value has."""
 _FORM = 'YYYY-MM-DD"T"HH24:MI:SS.US'
 _FIRST, _LAST = "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"
 
@@ -69,10 +75,13 @@ class Index:
     Attributes:
         columns: its columns in their order; an expression has no name.
         unique: whether no two rows have the same values there.
+        immediate: whether that holds after each statement; otherwise the constraint is DEFERRABLE, and ON CONFLICT
+            cannot use it.
     """
 
     columns: tuple[str, ...]
     unique: bool
+    immediate: bool
 
 
 def oid_of(table: str) -> sa.ColumnElement[int]:
@@ -80,10 +89,32 @@ def oid_of(table: str) -> sa.ColumnElement[int]:
     return sa.cast(sa.func.to_regclass(sa.literal(table, sa.Text)), pg.OID)
 
 
+async def schema_of(connection: AsyncConnection, table: str) -> str | None:
+    """The schema that a table is in, also if its name does not say so; None if there is no such table."""
+    c, n = _CLASS.c, _NAMESPACE.c
+    asked = sa.select(sa.cast(n.nspname, sa.Text)).join_from(_CLASS, _NAMESPACE, n.oid == c.relnamespace)
+    return (await connection.execute(asked.where(c.oid == oid_of(as_identifier(table))))).scalar_one_or_none()
+
+
+async def types_of(connection: AsyncConnection, written: Iterable[str]) -> dict[str, str]:
+    """Types that values may have, by what was written; without modifiers, and of domains the types below them.
+
+    What PostgreSQL does not know is left out. `format_type` with -1 tells `bpchar` from `character`, which is as long
+    as one character.
+    """
+    t = _TYPE.c
+    name = sa.func.unnest(sa.literal(list(written), pg.ARRAY(sa.Text))).column_valued("name")
+    plain_type = sa.func.coalesce(sa.func.nullif(t.typbasetype, _NO_TYPE), t.oid)
+    asked = sa.select(name, sa.func.format_type(plain_type, sa.literal(-1, sa.Integer))).where(
+        t.oid == sa.cast(sa.func.to_regtype(name), pg.OID), sa.cast(t.typtype, sa.Text) != PSEUDO
+    )
+    return {row[0]: row[1] for row in await connection.execute(asked)}
+
+
 async def columns_of(connection: AsyncConnection, table: str) -> dict[str, Column]:
     """The columns of a table by their names, in their order; empty if there is no such table."""
     a, t = ATTRIBUTE.c, _TYPE.c
-    plain_type = sa.func.coalesce(sa.func.nullif(t.typbasetype, sa.cast(sa.literal("0", sa.Text), pg.OID)), t.oid)
+    plain_type = sa.func.coalesce(sa.func.nullif(t.typbasetype, _NO_TYPE), t.oid)
     asked = (
         sa.select(
             sa.cast(a.attname, sa.Text),
@@ -106,12 +137,12 @@ async def indexes_of(connection: AsyncConnection, table: str) -> list[Index]:
     relation = oid_of(as_identifier(table))
     named = sa.select(a.attnum, sa.cast(a.attname, sa.Text)).where(a.attrelid == relation)
     names: dict[int, str] = {row[0]: row[1] for row in await connection.execute(named)}
-    asked = sa.select(sa.cast(i.indkey, sa.Text), i.indnkeyatts, i.indisunique).where(
+    asked = sa.select(sa.cast(i.indkey, sa.Text), i.indnkeyatts, i.indisunique, i.indimmediate).where(
         i.indrelid == relation, i.indisvalid, i.indpred.is_(None)
     )
     return [
-        Index(tuple(names.get(int(number), "") for number in key.split()[:count]), unique)
-        for key, count, unique in await connection.execute(asked)
+        Index(tuple(names.get(int(number), "") for number in key.split()[:count]), unique, immediate)
+        for key, count, unique, immediate in await connection.execute(asked)
     ]
 
 

@@ -13,8 +13,10 @@ from snk.batch.consumer.work import Work
 from snk.db.errors import plain, sqlstate
 
 KEY_TWICE = "21000"
-_REFUSALS = ("22", "23", "44", "P0001", "42501", KEY_TWICE)
-"""Data errors, violated constraints, views' checks, what a trigger raises, and missing rights."""
+_REFUSALS = ("22", "23", "44", "54", "55000", "P0001", "42501", KEY_TWICE)
+"""Data errors, violated constraints, views' checks, program limits such as the size of an index entry, keys that may be
+checked later (DEFERRABLE), what a trigger raises, and missing rights.
+"""
 
 
 async def merge(work: Work, target: Target) -> None:

@@ -21,8 +21,7 @@ def reasons(target: Target, record: sa.ColumnElement[Any]) -> sa.ColumnElement[l
 def _reason(target: Target, record: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[str]:
     """Why the value of a column is not valid; null if it is. A value is compared only if it is one of its type."""
     text, rule = target.text(record, name), target.rules[name]
-    type_name = target.columns[name].type
-    typed = Typed(type_name)
+    type_name, typed = target.columns[name].type, Typed(target.compared[name])
     value = sa.cast(text, typed)
     missing = sa.literal(f"{name} is missing", sa.Text) if target.required(name) else _NO_TEXT
     cases: list[tuple[Any, Any]] = [(text.is_(None), missing)]

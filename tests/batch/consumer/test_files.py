@@ -197,7 +197,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "payload": ({"from": "{payload.day}T00:00:00Z"}, "options.from needs payload.day, which is None"),
     "page": ({"page_rows": 500_000}, "the provider answers 422 to /v1/t0"),
     "pattern": ({"columns": {"uid": {"pattern": "("}}}, "invalid regular expression"),
-    "type": ({"columns": {"uid": "wrong"}}, 'type "wrong" does not exist'),
+    "type": ({"columns": {"uid": "wrong"}}, "options.columns.uid.type is 'wrong', which is no type of values"),
 }
 
 
