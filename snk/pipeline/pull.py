@@ -249,7 +249,7 @@ class Pull:
             before = self.holding.size(portion) if self._plan.quota and frame in self.holding.kept else 0
             await asyncio.to_thread(self.holding.store, portion, making, settled, age, final=final, again=again)
             if settled.new and self._plan.quota:
-                self._keep_to_quota(self._size + self.holding.size(portion) - before)
+                await self._gain(self.holding.size(portion) - before)
         if again:
             await asyncio.to_thread(granted, self._space, frame, again)
             self.again.discard(frame)
@@ -326,10 +326,17 @@ class Pull:
         self.blocked = ""
 
     async def weigh(self) -> None:
-        """See whether both spaces together keep to the quota. What is stored meanwhile might count twice."""
+        """See whether both spaces together keep to the quota; nothing is stored meanwhile, as it might count twice."""
         if self._plan.quota:
             async with self._storing:
                 self._keep_to_quota(await asyncio.to_thread(self._space.size))
+
+    async def _gain(self, size: int) -> None:
+        """Add what was stored. Before that is too much all is weighed, as files may have been removed since then."""
+        total = self._size + size
+        if total >= self._plan.quota and not self.full:
+            total = await asyncio.to_thread(self._space.size)
+        self._keep_to_quota(total)
 
     def _keep_to_quota(self, size: int) -> None:
         """Pull nothing while so many bytes are too many. What is stored is added until all is weighed again."""

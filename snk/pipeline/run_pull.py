@@ -20,6 +20,10 @@ from snk.pipeline.space import Look, Space
 
 LOOK_SECONDS = 0.2
 TELL_SECONDS = 1.0
+WEIGH_SECONDS = 15.0
+"""Meanwhile what is stored is added to the last weight."""
+WEIGH_SHARE = 10
+"""Nothing can be stored while all is weighed, so that takes at most this part of the time."""
 LATENESS = "lateness.json"
 ANSWERED = "answered"
 STOP_SECONDS = 3.0
@@ -50,7 +54,8 @@ async def run_pull(space: Space, asking: Asking, plan: Pulling, stop: asyncio.Ev
 async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
     """Remove what was pushed, see to the disk, and tell how things are."""
     look, rate, reminder = Look(space.done, space.unfit, space.again), Rate(), Reminder()
-    told = sized = float("-inf")
+    told = weighed = float("-inf")
+    took = 0.0
     while not stop.is_set():
         now = time.monotonic()
         if pull.source.answered and not (space.sss / ANSWERED).exists():
@@ -64,9 +69,9 @@ async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
                 look.took(time.monotonic() - now)
         except OSError as error:
             pull.block(error)
-        if now - sized >= TELL_SECONDS:
-            sized = now
+        if weigh_now(now - weighed, took, full=bool(pull.full)):
             await pull.weigh()
+            weighed, took = now, time.monotonic() - now
         if now - told >= TELL_SECONDS:
             told = now
             tell(space.sss, _report(pull, rate.of(pull.counted, now)))
@@ -74,6 +79,17 @@ async def _upkeep(pull: Pull, space: Space, stop: asyncio.Event) -> None:
             log.warning("clocks_apart", reason=warning)
         await pause(stop, LOOK_SECONDS)
     tell(space.sss, Report(**me(), trouble="it was stopped"))
+
+
+def weigh_now(since: float, took: float, *, full: bool) -> bool:
+    """Whether both spaces are weighed: soon after the last time, if nothing goes on until there is room.
+
+    Args:
+        since: seconds since then.
+        took: how long it took.
+        full: whether there is no room.
+    """
+    return since >= max(TELL_SECONDS if full else WEIGH_SECONDS, WEIGH_SHARE * took)
 
 
 def _report(pull: Pull, per_second: float) -> Report:

@@ -104,13 +104,13 @@ class Space:
             raise SettingsError(f"{str(own)!r} cannot be created: {error.strerror}", hint=hint) from None
 
     def size(self) -> int:
-        """Bytes that both spaces take on disk, as far as they can be read."""
+        """Bytes that both spaces take on disk, as far as they can be read, without files that are not finished."""
         return sum(_sizes(self.root))
 
 
 def _sizes(folder: Path) -> Iterator[int]:
     for path, _, files in os.walk(folder):
-        for name in files:
+        for name in (each for each in files if not each.startswith(".")):
             with suppress(OSError):
                 yield os.stat(os.path.join(path, name)).st_blocks * 512  # noqa: PTH118, PTH116 - for thousands
 
