@@ -116,10 +116,12 @@ class Outbox:
         try:
             url = URL(one.callback)
             headers = [("Content-Type", "application/json")]
-            if authorization := self._credentials.header():
+            allowed = self._credentials.allowed(url)
+            if allowed and (authorization := self._credentials.header()):
                 headers.append(("Authorization", authorization))
             request = Request("POST", url.raw_path_qs, orjson.dumps(one.report), tuple(headers))
             answered = await self._clients.of(url).send(request, SEND_SECONDS)
         except (NoAnswer, SettingsError, ValueError) as error:
             return 0, str(error)
-        return answered.status, f"{url.origin()} answers {answered.status}: {answered.text}"
+        words = f"{url.origin()} answers {answered.status}: {answered.text}"
+        return answered.status, words if allowed else f"{words}; consumer.credentials.platform.for does not name it"

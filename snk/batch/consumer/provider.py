@@ -1,11 +1,12 @@
 """Asks a provider for JSON: what to wait for, and what only a person can change."""
 
+import re
 from collections.abc import Mapping
 
 from yarl import URL
 
 from snk.batch.consumer.failing import FileFailed, Later
-from snk.batch.consumer.settings import PROVIDER
+from snk.batch.consumer.settings import PLATFORM, PROVIDER
 from snk.http.auth.credentials import AuthTable, Credentials
 from snk.http.client import Client, Clients, NoAnswer, Request
 
@@ -41,7 +42,7 @@ class Provider:
             answered = await self._client.send(Request("GET", url.raw_path_qs, headers=headers), ANSWER_SECONDS)
         except NoAnswer as error:
             raise Later(f"the provider {url.origin()}: {error}") from None
-        if answered.status == OK and len(answered.body) < MOST_BYTES:
+        if answered.status == OK and not answered.cut:
             return answered.body
         words = f"the provider answers {answered.status} to {url.path}: {answered.text}"
         if answered.status == OK:
@@ -66,25 +67,41 @@ class Providers:
             auth: the name of credentials; empty for those that are called ``provider``, or none.
 
         Raises:
-            FileFailed: the address cannot be used, or there are no such credentials.
+            FileFailed: the address cannot be used, there are no such credentials, or they may not be sent there.
         """
-        try:
-            url = URL(source)
-            _ = url.port  # raises ValueError for what is no port
-        except ValueError as error:
-            raise FileFailed(f"source is {source!r}, which is no address: {error}") from None
-        if url.scheme not in ("http", "https") or not url.host or url.user or url.password:
-            raise FileFailed(f"source is {_shown(url)!r}", hint="Write http(s)://HOST:PORT/v1/DATASET, without a user")
+        url = _address(source)
+        credentials = self._called(auth)
+        if not credentials.allowed(url):
+            name = auth or PROVIDER
+            hint = f"Add it to consumer.credentials.{name}.for, or name other credentials by auth"
+            raise FileFailed(f"source is at {url.origin()}, and the credentials {name!r} are not for it", hint=hint)
+        return Provider(self._clients.of(url), url, credentials)
+
+    def _called(self, auth: str) -> Credentials:
+        if auth == PLATFORM:
+            hint = "Name others, or leave auth out"
+            raise FileFailed(f"auth is {auth!r}, and these credentials are for reports only", hint=hint)
         if auth and auth not in self._credentials:
-            there = ", ".join(sorted(self._credentials)) or "none"
+            there = ", ".join(sorted(self._credentials.keys() - {PLATFORM})) or "none"
             hint = f"There are {there}; add [consumer.credentials.{auth}] to the consumer's settings"
             raise FileFailed(f"auth is {auth!r}, and this consumer has no such credentials", hint=hint)
-        credentials = self._credentials.get(auth or PROVIDER, Credentials(AuthTable()))
-        return Provider(self._clients.of(url), url, credentials)
+        return self._credentials.get(auth or PROVIDER, Credentials(AuthTable()))
 
     async def close(self) -> None:
         """Close all connections."""
         await self._clients.close()
+
+
+def _address(source: str) -> URL:
+    try:
+        url = URL(source)
+        _ = url.port  # raises ValueError for what is no port
+    except ValueError as error:
+        shown = re.sub(r"//[^/]*@", "//***@", source)
+        raise FileFailed(f"source is {shown!r}, which is no address: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host or url.user or url.password:
+        raise FileFailed(f"source is {_shown(url)!r}", hint="Write http(s)://HOST:PORT/v1/DATASET, without a user")
+    return url
 
 
 def _shown(url: URL) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from snk.http.auth.credentials import AuthTable
+from snk.http.auth.credentials import BoundAuthTable
 from snk.http.auth.settings import AuthSettings, Plain
 from snk.settings import Secret, SettingsTable, read_table
 from snk.urls import check_files, check_postgres_url
@@ -34,7 +34,7 @@ class Consumer(SettingsTable):
         lease_seconds: after which another consumer may take over the runs of one that died.
         keep_days: how long runs that have ended are known, with what was rejected.
         auth: who may call it.
-        credentials: by which providers and the platform know it.
+        credentials: by which providers and the platform know it; each says to which servers it may be sent.
     """
 
     database: Secret
@@ -46,7 +46,7 @@ class Consumer(SettingsTable):
     lease_seconds: float = Field(15.0, ge=1, le=3600)
     keep_days: float = Field(90.0, gt=0, le=36_600)
     auth: Auth = Auth()
-    credentials: dict[Annotated[str, Field(pattern=CREDENTIALS)], AuthTable] = Field(default_factory=dict)
+    credentials: dict[Annotated[str, Field(pattern=CREDENTIALS)], BoundAuthTable] = Field(default_factory=dict)
 
     @property
     def dsn(self) -> str:
@@ -54,9 +54,22 @@ class Consumer(SettingsTable):
         return self.database.get_secret_value()
 
     @property
-    def for_platform(self) -> AuthTable:
-        """What is sent with reports: the credentials ``platform``; otherwise tokens of its own keys, if it has some."""
-        return self.credentials.get(PLATFORM, self.auth.signed("snk-batch", NAME, "runs:report"))
+    def for_platform(self) -> BoundAuthTable:
+        """What is sent with reports: the credentials ``platform``; otherwise tokens of its own keys, if it has some.
+
+        If these credentials say nothing but where they may be sent, that is so of the tokens.
+        """
+        given = self.credentials.get(PLATFORM)
+        if given and (given.proves or not given.origins):
+            return given
+        signed = self.auth.signed("snk-batch", NAME, "runs:report").model_dump(exclude_unset=True)
+        return BoundAuthTable.model_validate({**signed, **({"for": given.origins} if given else {})})
+
+    @property
+    def unbound(self) -> list[str]:
+        """The credentials that are sent wherever a call says."""
+        every = {**self.credentials, PLATFORM: self.for_platform}
+        return sorted(name for name, each in every.items() if each.unbound)
 
 
 def load_settings(given: Path | None = None) -> Consumer:

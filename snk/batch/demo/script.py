@@ -67,20 +67,23 @@ def platform_table(url: str, port: int, keys: Keys, operator: str) -> str:
     )
 
 
-def consumer_table(url: str, port: int, keys: Keys) -> str:
+def consumer_table(url: str, name: str, ports: Ports, keys: Keys) -> str:
     """The settings of a consumer: it trusts the calls that the platform signs, and signs what it asks the provider."""
     signed = {
+        "for": [f"http://127.0.0.1:{ports.provider}"],
         "jwt_key": str(keys.consumer / "signing.json"),
         "issuer": "snk-consumer",
         "audience": "snk-serve",
         "scope": " ".join(f"{name}:read" for name in FILES),
     }
-    provider = "".join(f"{name} = {json.dumps(value)}\n" for name, value in signed.items())
+    provider = "".join(f"{setting} = {json.dumps(value)}\n" for setting, value in signed.items())
+    platforms = [f"http://127.0.0.1:{port}" for port in ports.platforms.values()]
     return (
-        f'[consumer]\ndatabase = "{url}"\nport = {port}\nlease_seconds = {LEASE_SECONDS}\n'
+        f'[consumer]\ndatabase = "{url}"\nport = {ports.consumers[name]}\nlease_seconds = {LEASE_SECONDS}\n'
         f'[consumer.auth]\nkeys = "{keys.consumer}"\n'
         + _trusted("consumer", "snk-batch", keys.platform, ["runs:work"])
         + f"[consumer.credentials.provider]\n{provider}"
+        + f"[consumer.credentials.platform]\nfor = {json.dumps(platforms)}\n"
     )
 
 

@@ -116,8 +116,8 @@ class Stage:
         self._file(PROVIDER).write_text(provider_table(self.urls["provider"], self._ports.provider, keys))
         for name, port in self._ports.platforms.items():
             self._file(name).write_text(platform_table(self.urls["platform"], port, keys, self._operator))
-        for name, port in self._ports.consumers.items():
-            self._file(name).write_text(consumer_table(self.urls["consumer"], port, keys))
+        for name in self._ports.consumers:
+            self._file(name).write_text(consumer_table(self.urls["consumer"], name, self._ports, keys))
         (self._folder / "tasks.toml").write_text(definitions(self._ports))
 
     def _file(self, name: str) -> Path:

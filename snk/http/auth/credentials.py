@@ -12,15 +12,17 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey
-from pydantic import model_validator
+from pydantic import AfterValidator, Field, model_validator
+from yarl import URL
 
 from snk.errors import SettingsError
+from snk.http.client import origin_of
 from snk.settings import Secret, SettingsTable
 
 Algorithm = Literal["ES256", "Ed25519", "HS256"]
@@ -95,6 +97,48 @@ class AuthTable(SettingsTable):
                 raise ValueError("Its subject is empty; name this client")
             if wrong := [scope for scope in self.scope.split() if not re.fullmatch(SCOPE, scope)]:
                 raise ValueError(f"Its scope has {wrong[0]!r}; write names such as records:read, separated by spaces")
+
+    @property
+    def proves(self) -> bool:
+        """Whether there is anything to send."""
+        return self.bearer is not None or bool(self.user or self.jwt_key)
+
+    def allows(self, url: URL) -> bool:  # noqa: ARG002 - see `BoundAuthTable`
+        """Whether it may be sent to an address."""
+        return True
+
+
+def _is_origin(given: str) -> str:
+    """The origin itself.
+
+    Raises:
+        ValueError: it is none.
+    """
+    url = URL(given)
+    plain = not (url.user or url.password or url.query_string or url.fragment) and url.path in ("", "/")
+    if url.scheme not in ("http", "https") or not url.host or not plain or not re.fullmatch(r"[!-~]+", given):
+        raise ValueError("write the beginning of an address, https://HOST or https://HOST:PORT, and no path")
+    _ = url.port  # raises ValueError for what is no port
+    return given
+
+
+class BoundAuthTable(AuthTable):
+    """The same, for a client whose requests go where others say.
+
+    Attributes:
+        origins: where it may be sent, as ``https://HOST:PORT``; if there are none, everywhere.
+    """
+
+    origins: tuple[Annotated[str, AfterValidator(_is_origin)], ...] = Field((), alias="for", min_length=1)
+
+    @property
+    def unbound(self) -> bool:
+        """Whether something is sent wherever others say."""
+        return self.proves and not self.origins
+
+    def allows(self, url: URL) -> bool:
+        """Whether it may be sent to an address."""
+        return not self.origins or origin_of(url) in {origin_of(URL(each)) for each in self.origins}
 
 
 class SigningKey(NamedTuple):
@@ -211,6 +255,10 @@ class Credentials:
             pair = f"{settings.user}:{settings.password.get_secret_value()}"
             return f"Basic {base64.b64encode(pair.encode()).decode()}"
         return f"Bearer {self._token()}" if settings.jwt_key else None
+
+    def allowed(self, url: URL) -> bool:
+        """Whether they may be sent to an address."""
+        return self._settings.allows(url)
 
     def _token(self) -> str:
         now = self._clock()

@@ -1,5 +1,7 @@
 """``snk batch consumer``: the service."""
 
+import structlog
+
 from snk.batch.consumer.service import Service
 from snk.batch.consumer.settings import load_settings
 from snk.http.commands.run import run_service
@@ -7,6 +9,8 @@ from snk.http.service import Address
 from snk.log import configure_log
 from snk.options import Config, LogFormat
 from snk.signals import hear_ctrl_c
+
+log = structlog.get_logger()
 
 
 def run(
@@ -18,6 +22,9 @@ def run(
     hear_ctrl_c()
     settings = load_settings(config)
     configure_log(log_format, "info")
+    for name in settings.unbound:
+        effect = "they are sent to any server that a call names"
+        log.warning("credentials_unbound", setting=f"consumer.credentials.{name}.for", effect=effect)
     hint = "Name the platform in [consumer.auth], such as [[consumer.auth.issuers]]"
     address = Address(settings.host, settings.port, "consumer.host", "consumer.port", guard_hint=hint)
     run_service(address, lambda bound, stop: Service(settings).run(bound, stop), guarded=settings.auth.closed)
