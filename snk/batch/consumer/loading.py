@@ -141,7 +141,7 @@ async def _store(work: Work, step: Step, target: Target, page: Page) -> None:
     await step.note(mark=mark, received=received + count, rejected=rejected + bad, reason="")
 
 
-def _storing(target: Target) -> sa.Select[tuple[int, int]]:
+def _storing(target: Target) -> sa.Select[int, int]:
     """Puts the records of a page where they belong, and counts them, and those that are not valid."""
     page = sa.cast(sa.bindparam("the_page", type_=sa.Text), pg.JSONB)
     items = sa.func.jsonb_array_elements(page["items"]).table_valued(
