@@ -94,7 +94,7 @@ async def test_a_webhook_says_what_was_found_and_then_that_it_is_over(pool: Pool
     same = {"alert": 1, "kind": "unreachable", "subject": "task prices", "task": "prices", "run": 7}
     link = {"link": "http://book.example/alerts"}
     assert raised == {**same, **link, "event": "raised", "text": "3 calls failed"}
-    assert resolved == {**same, **link, "event": "resolved", "text": "a call of the consumer of prices worked"}
+    assert resolved == {**same, **link, "event": "resolved", "text": "there is no task prices any more"}
     assert len(set(receiver.ids)) == 2
 
 

@@ -6,9 +6,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.channels import Kind
-from snk.batch.platform import alerts
+from snk.batch.platform import alerts, turns
+from snk.batch.platform.claims import paused
 from snk.batch.platform.nodes import ALIVE, FRESH_SECONDS, say
-from snk.batch.platform.tables import IS_LIVE, NODE, NOW, RUN, TASK
+from snk.batch.platform.tables import NODE, NOW, PRESENT, RUN, TASK
 from snk.db.functions import interval
 from snk.db.locks import key_of
 
@@ -34,14 +35,14 @@ async def arrive(connection: AsyncConnection, name: str, address: str, lease_sec
     await connection.execute(_ONE_AT_A_TIME)  # or several nodes that start together would each find that
     most = max(LEASES * lease_seconds, FRESH_SECONDS)
     last = sa.func.max(NODE.c.seen_at)
-    due = sa.or_(_runs_due(), sa.exists().where(TASK.c.next_tick <= NOW))
+    due = sa.or_(_runs_due(), sa.exists().where(TASK.c.next_tick <= PRESENT))
     wanted = sa.select(last.label("last"), NOW.label("now")).having(last < NOW - interval(most), due)
     if gap := (await connection.execute(wanted)).one_or_none():
         since, until = (each.isoformat(sep=" ", timespec="seconds") for each in (gap.last, gap.now))
         text = f"no node of the platform was there from {since} to {until}, while work was due"
         await alerts.found(connection, alerts.Cause(Kind.NO_NODE, alerts.PLATFORM, text))
     await connection.execute(sa.delete(NODE).where(NODE.c.seen_at < NOW - interval(KEEP_SECONDS)))
-    await say(connection, name, address)
+    await say(connection, name, address, new=True)
 
 
 async def check(connection: AsyncConnection) -> int:
@@ -53,9 +54,7 @@ async def check(connection: AsyncConnection) -> int:
 
 
 def _runs_due() -> sa.ColumnElement[bool]:
-    """Whether a consumer is to be called, or a run to begin."""
-    other = RUN.alias("other")
-    taken = sa.exists().where(other.c.task == RUN.c.task, other.c.active).correlate(RUN)
-    return sa.exists().where(
-        sa.or_(sa.and_(RUN.c.active, RUN.c.due_at <= NOW), sa.and_(IS_LIVE, sa.not_(RUN.c.active), sa.not_(taken)))
-    )
+    """Whether a consumer is to be called, or a run to begin; not if that is paused."""
+    called = sa.exists().where(RUN.c.active, RUN.c.due_at <= PRESENT, sa.not_(paused()))
+    in_turn = turns.waiting_for_a_look()
+    return sa.or_(called, sa.exists().where(RUN.c.id == in_turn.c.id, sa.not_(paused())))

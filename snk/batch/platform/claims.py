@@ -13,8 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.platform.tables import NOW, RUN, TASK
-from snk.batch.state import State
+from snk.batch.platform.tables import NOW, PRESENT, RUN, TASK
 from snk.db.functions import interval
 
 
@@ -26,7 +25,6 @@ class Claim:
         uid: the run, for its consumer, which may work for several platforms.
         fence: what every change of it has to say.
         since: the fence from which on its reports count.
-        calls: how often its consumer was called before.
         tries: how many calls in a row failed.
         consumer: the instance that worked on it last; None if there was none.
         files: which files are run; None for all.
@@ -38,8 +36,6 @@ class Claim:
     task: str
     fence: int
     since: int
-    state: State
-    calls: int
     tries: int
     consumer: str | None
     payload: Mapping[str, Any]
@@ -56,11 +52,8 @@ async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds
         most: how many at most.
         lease_seconds: for how long, unless `renew` prolongs it.
     """
-    free = sa.or_(RUN.c.lease_until.is_(None), RUN.c.lease_until <= NOW)
-    group = RUN.alias("group_run")
-    of_group = sa.select(group.c.task).where(group.c.id == RUN.c.parent).correlate(RUN).scalar_subquery()
-    paused = sa.exists().where(TASK.c.name.in_([RUN.c.task, of_group]), TASK.c.paused_by.is_not(None))
-    due = sa.select(RUN.c.id).where(RUN.c.active, RUN.c.due_at <= NOW, free, sa.not_(paused))
+    free = sa.or_(RUN.c.lease_until.is_(None), RUN.c.lease_until <= PRESENT)
+    due = sa.select(RUN.c.id).where(RUN.c.active, RUN.c.due_at <= PRESENT, free, sa.not_(paused()))
     chosen = due.order_by(RUN.c.due_at).limit(most).with_for_update(skip_locked=True).cte("chosen")
     definition = sa.select(TASK.c.definition).where(TASK.c.name == RUN.c.task).correlate(RUN).scalar_subquery()
     taken = (
@@ -73,8 +66,6 @@ async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds
             RUN.c.task,
             RUN.c.fence,
             RUN.c.since,
-            RUN.c.state,
-            RUN.c.calls,
             RUN.c.tries,
             RUN.c.consumer,
             RUN.c.payload,
@@ -83,11 +74,18 @@ async def claim(connection: AsyncConnection, node: str, most: int, lease_seconds
         )
     )
     rows = (await connection.execute(taken)).mappings()
-    return [Claim(**{**row, "state": State(row["state"])}) for row in rows]
+    return [Claim(**row) for row in rows]
+
+
+def paused() -> sa.ColumnElement[bool]:
+    """Whether the task of a run is paused, or the group that the run belongs to."""
+    group = RUN.alias("group_run")
+    of_group = sa.select(group.c.task).where(group.c.id == RUN.c.parent).correlate(RUN).scalar_subquery()
+    return sa.exists().where(TASK.c.name.in_([RUN.c.task, of_group]), TASK.c.paused_by.is_not(None)).correlate(RUN)
 
 
 async def renew(connection: AsyncConnection, node: str, fences: Mapping[int, int], lease_seconds: float) -> set[int]:
-    """Hold runs for longer; return those that are held still.
+    """Hold runs for longer; return those that are held still, but for those whose rows are locked just now.
 
     Args:
         connection: with autocommit.
@@ -97,12 +95,13 @@ async def renew(connection: AsyncConnection, node: str, fences: Mapping[int, int
     """
     if not fences:
         return set()
-    statement = sa.update(RUN).where(_mine(node, fences)).values(lease_until=NOW + interval(lease_seconds))
+    statement = sa.update(RUN).where(RUN.c.id.in_(_mine(node, fences)))
+    statement = statement.values(lease_until=NOW + interval(lease_seconds))
     return set((await connection.execute(statement.returning(RUN.c.id))).scalars())
 
 
 async def release(connection: AsyncConnection, node: str, fences: Mapping[int, int]) -> None:
-    """Let go of runs that are held still; other nodes may take them at once.
+    """Let go of runs that are held still; other nodes may take them at once. Those whose rows are locked stay held.
 
     Args:
         connection: with autocommit, or with a transaction.
@@ -110,8 +109,11 @@ async def release(connection: AsyncConnection, node: str, fences: Mapping[int, i
         fences: by run.
     """
     if fences:
-        await connection.execute(sa.update(RUN).where(_mine(node, fences)).values(node=None, lease_until=None))
+        free = {"node": None, "lease_until": None}
+        await connection.execute(sa.update(RUN).where(RUN.c.id.in_(_mine(node, fences))).values(free))
 
 
-def _mine(node: str, fences: Mapping[int, int]) -> sa.ColumnElement[bool]:
-    return sa.and_(sa.tuple_(RUN.c.id, RUN.c.fence).in_(list(fences.items())), RUN.c.node == node)
+def _mine(node: str, fences: Mapping[int, int]) -> sa.Select[tuple[int]]:
+    """Runs that are held still. One whose row is locked is noted just now, and keeps no other one waiting."""
+    held = sa.tuple_(RUN.c.id, RUN.c.fence).in_(list(fences.items()))
+    return sa.select(RUN.c.id).where(held, RUN.c.node == node).with_for_update(skip_locked=True)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.moves import Unknown
-from snk.batch.platform.tables import TASK
+from snk.batch.platform.tables import HAS_MESSAGE, TASK
 from snk.batch.platform.triggering import Trigger, Triggered, trigger_all
 
 
@@ -38,8 +38,9 @@ async def deliver(connection: AsyncConnection, message: Message) -> dict[str, Tr
         Unknown: nothing waits for it.
         Differs: the key was used before, with another payload.
         Reserved: the key is one of the calendar's.
+        NotUnderstood: a definition is of a newer version.
     """
-    waiting = sa.select(TASK.c.name).where(TASK.c.message == message.name).order_by(TASK.c.name)
+    waiting = sa.select(TASK.c.name).where(TASK.c.message == message.name, HAS_MESSAGE).order_by(TASK.c.name)
     names = (await connection.execute(waiting)).scalars().all()
     if not names:
         raise Unknown(f"no task and no group waits for the message {message.name!r}")

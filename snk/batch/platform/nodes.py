@@ -14,10 +14,17 @@ ALIVE = sa.and_(NODE.c.left_at.is_(None), NODE.c.seen_at > NOW - interval(FRESH_
 """A node that was not seen for so long counts as dead."""
 
 
-async def say(connection: AsyncConnection, name: str, address: str) -> None:
-    """Note that a node is alive."""
+async def say(connection: AsyncConnection, name: str, address: str, *, new: bool = False) -> None:
+    """Note that a node is alive.
+
+    Args:
+        connection: any.
+        name: of the node.
+        address: where it is reached.
+        new: whether it starts just now.
+    """
     insert = pg.insert(NODE).values(name=name, address=address)
-    values = {"address": address, "seen_at": NOW, "left_at": None}
+    values = {"address": address, "seen_at": NOW, "left_at": None, **({"started_at": NOW} if new else {})}
     await connection.execute(insert.on_conflict_do_update(index_elements=[NODE.c.name], set_=values))
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.message import Message
-from snk.batch.platform.tables import ALERT, CHANNEL, IS_UNSENT, NOTICE, NOW
+from snk.batch.platform.tables import ALERT, CHANNEL, IS_UNSENT, NOTICE, NOW, PRESENT
 from snk.db.functions import interval
 
 LEASE_SECONDS = 120.0
@@ -71,7 +71,9 @@ async def take(connection: AsyncConnection, channel: str, most: int) -> list[Tak
         first.c.sent_at.is_(None),
         first.c.gave_up_at.is_(None),
     )
-    due = sa.select(NOTICE.c.id).where(IS_UNSENT, NOTICE.c.due_at <= NOW, NOTICE.c.channel == channel, sa.not_(waits))
+    due = sa.select(NOTICE.c.id).where(
+        IS_UNSENT, NOTICE.c.due_at <= PRESENT, NOTICE.c.channel == channel, sa.not_(waits)
+    )
     chosen = due.order_by(NOTICE.c.id).limit(most).with_for_update(skip_locked=True).cte("chosen")
     taken = (
         sa.update(NOTICE)

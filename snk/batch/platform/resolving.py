@@ -12,19 +12,20 @@ from snk.batch.platform.nodes import ALIVE
 from snk.batch.platform.tables import ALERT, IS_LIVE, IS_OPEN, NODE, RUN, TASK
 from snk.db.pool import Pool
 
+_DEFINED = sa.exists().where(TASK.c.name == ALERT.c.task).correlate(ALERT)
+
 
 def _gone() -> sa.ColumnElement[bool]:
     of_run = RUN.c.id == ALERT.c.run
     failed = _exists(of_run, sa.or_(IS_LIVE, RUN.c.state == sa.func.upper(ALERT.c.kind)))
     overdue = _exists(of_run, IS_LIVE, RUN.c.overdue)
-    # A run from before the alert may be run again: it is seen as long as it is active.
-    later = sa.or_(RUN.c.id >= ALERT.c.run, RUN.c.active)
-    worked = _exists(RUN.c.task == ALERT.c.task, later, RUN.c.worked_at > ALERT.c.seen_at)
-    undefined = sa.not_(sa.exists().where(TASK.c.name == ALERT.c.task))
+    # Any run of the task, also one from before the alert, that is under way, or has ended since.
+    worked = RUN.c.task == ALERT.c.task, RUN.c.worked_at > ALERT.c.seen_at
+    called = sa.or_(_exists(*worked, RUN.c.active), _exists(*worked, RUN.c.ended_at > ALERT.c.seen_at))
     return sa.or_(
         sa.and_(ALERT.c.kind.in_([Kind.FAILED, Kind.RECON_FAILED]), sa.not_(failed)),
         sa.and_(ALERT.c.kind == Kind.OVERDUE, sa.not_(overdue)),
-        sa.and_(ALERT.c.kind == Kind.UNREACHABLE, sa.or_(worked, undefined)),
+        sa.and_(ALERT.c.kind == Kind.UNREACHABLE, sa.or_(called, sa.not_(_DEFINED))),
         sa.and_(ALERT.c.kind == Kind.NO_NODE, sa.exists().select_from(NODE).where(ALIVE)),
     )
 
@@ -36,8 +37,10 @@ def _exists(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 def _why() -> sa.ColumnElement[str]:
     state = sa.select(RUN.c.state).where(RUN.c.id == ALERT.c.run).correlate(ALERT).scalar_subquery()
     of_run = sa.func.concat(ALERT.c.subject, " of ", ALERT.c.task, " is ", sa.func.coalesce(state, "gone"))
+    of_task = ALERT.c.kind == Kind.UNREACHABLE
     return sa.case(
-        (ALERT.c.kind == Kind.UNREACHABLE, sa.func.concat("a call of the consumer of ", ALERT.c.task, " worked")),
+        (sa.and_(of_task, sa.not_(_DEFINED)), sa.func.concat("there is no task ", ALERT.c.task, " any more")),
+        (of_task, sa.func.concat("a call of the consumer of ", ALERT.c.task, " worked")),
         (ALERT.c.kind == Kind.NO_NODE, "a node is alive"),
         else_=of_run,
     )
@@ -51,7 +54,8 @@ _LOCKED = sa.select(ALERT.c.id).where(IS_OPEN, _GONE).order_by(ALERT.c.id).with_
 
 async def sweep(pool: Pool) -> None:
     """Resolve the alerts whose cause is gone: failures when the run has ended otherwise, also after it was run again;
-    ``overdue`` when it has ended at all; ``unreachable`` when a call of the task worked; ``no_node`` when a node lives.
+    ``overdue`` when it has ended at all; ``unreachable`` when a call of the task worked, or there is no such task any
+    more; ``no_node`` when a node lives.
 
     Raises:
         SnkError: the database failed.

@@ -13,7 +13,9 @@ from snk.batch.state import LIVE, State
 SCHEMA = "snk_batch"
 METADATA = sa.MetaData(schema=SCHEMA)
 NOW = sa.func.clock_timestamp()
-"""Of the database: clocks of nodes decide nothing."""
+"""Of the database: clocks of nodes decide nothing. For what is written."""
+PRESENT = sa.func.statement_timestamp()
+"""The same for comparisons: it is one moment for a whole statement, so an index finds what is due by it."""
 
 
 def _when(name: str, *, null: bool = True, now: bool = False, comment: str | None = None) -> sa.Column[object]:
@@ -40,6 +42,8 @@ TASK = sa.Table(
 )
 """Tasks and groups."""
 sa.Index("task_tick", TASK.c.next_tick)
+HAS_MESSAGE = TASK.c.message != sa.literal_column("''")
+sa.Index("task_message", TASK.c.message, postgresql_where=HAS_MESSAGE)
 
 TRIGGER = sa.Table(
     "trigger",
@@ -73,7 +77,7 @@ RUN = sa.Table(
     sa.Column("active", sa.Boolean, nullable=False, server_default=sa.false(), comment="whether it is its turn"),
     sa.Column("overdue", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
-    sa.Column("fence", sa.BigInteger, nullable=False, server_default="0", comment="how often it was taken"),
+    sa.Column("fence", sa.BigInteger, nullable=False, server_default="0", comment="grows whenever it is taken"),
     sa.Column("since", sa.BigInteger, nullable=False, server_default="0", comment="reports of older fences are void"),
     sa.Column("node", sa.Text, comment="who calls its consumer just now"),
     _when("lease_until"),
@@ -96,7 +100,9 @@ IS_LIVE = RUN.c.state.in_([sa.literal_column(f"'{state}'") for state in sorted(L
 sa.Index("run_active", RUN.c.task, unique=True, postgresql_where=RUN.c.active)
 """A task has one active run: the database itself refuses a second one."""
 sa.Index("run_due", RUN.c.due_at, postgresql_where=RUN.c.active)
-sa.Index("run_queued", RUN.c.id, postgresql_where=sa.and_(IS_LIVE, sa.not_(RUN.c.active)))
+sa.Index("run_live", RUN.c.task, RUN.c.id, postgresql_where=IS_LIVE)
+sa.Index("run_queued", RUN.c.task, RUN.c.backfill, RUN.c.id, postgresql_where=sa.and_(IS_LIVE, sa.not_(RUN.c.active)))
+sa.Index("run_group", RUN.c.id, postgresql_where=sa.and_(RUN.c.active, RUN.c.mode.is_not(None)))
 sa.Index(
     "run_deadline",
     RUN.c.deadline_at,
@@ -104,6 +110,15 @@ sa.Index(
 )
 sa.Index("run_parent", RUN.c.parent, RUN.c.position, postgresql_where=RUN.c.parent.is_not(None))
 sa.Index("run_task", RUN.c.task, RUN.c.id)
+sa.Index("run_ended", RUN.c.task, RUN.c.ended_at, postgresql_where=RUN.c.ended_at.is_not(None))
+FEW = sorted(set(State) - LIVE - {State.COMPLETED})
+"""States of runs of which there are few, and which people look for."""
+sa.Index(
+    "run_state",
+    RUN.c.state,
+    RUN.c.id,
+    postgresql_where=RUN.c.state.in_([sa.literal_column(f"'{state}'") for state in FEW]),
+)
 """Only live runs are in the indexes that are searched all the time, so finished ones cost nothing but their place."""
 
 FILE = sa.Table(

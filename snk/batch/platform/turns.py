@@ -17,7 +17,7 @@ from snk.batch.definition import Mode
 from snk.batch.platform import alerts
 from snk.batch.platform.ending import end
 from snk.batch.platform.moves import Move, hold, move
-from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
+from snk.batch.platform.tables import IS_LIVE, NOW, PRESENT, RUN, TASK
 from snk.batch.state import LIVE, Event, State, of_files
 from snk.db.functions import interval
 
@@ -47,14 +47,20 @@ def _next_ones() -> sa.Select[tuple[int]]:
     in_turn = sa.exists().where(
         parent.c.id == RUN.c.parent, sa.or_(in_order, parent.c.state == sa.literal_column(f"'{State.CANCELLED}'"))
     )
-    taken = sa.exists().where(other.c.task == RUN.c.task, other.c.active)
+    # No anti join: with many runs of one task, the planner would compare each that waits with each that is active.
+    taken = sa.select(other.c.id).where(other.c.task == RUN.c.task, other.c.active).correlate(RUN).scalar_subquery()
     return (
         sa.select(RUN.c.id)
-        .where(IS_LIVE, sa.not_(RUN.c.active), sa.or_(RUN.c.parent.is_(None), in_turn), sa.not_(taken))
+        .where(IS_LIVE, sa.not_(RUN.c.active), sa.or_(RUN.c.parent.is_(None), in_turn), taken.is_(None))
         .ext(pg.distinct_on(RUN.c.task))
         .order_by(RUN.c.task, RUN.c.backfill, RUN.c.id)
         .limit(PORTION)
     )
+
+
+def waiting_for_a_look() -> sa.Subquery:
+    """The runs that may be active and are not: each of them is made so by the next look of a node."""
+    return _next_ones().limit(None).subquery("in_turn")
 
 
 async def give(connection: AsyncConnection) -> int:
@@ -104,7 +110,7 @@ async def overdue(connection: AsyncConnection) -> list[tuple[int, str]]:
 
 
 def _overdue() -> sa.Select[int, str]:
-    past = sa.update(RUN).where(IS_LIVE, RUN.c.deadline_at <= NOW, sa.not_(RUN.c.overdue)).values(overdue=True)
+    past = sa.update(RUN).where(IS_LIVE, RUN.c.deadline_at <= PRESENT, sa.not_(RUN.c.overdue)).values(overdue=True)
     late = past.returning(RUN.c.id, RUN.c.task, RUN.c.deadline_at).cte("late")
     subject = sa.func.concat("run ", late.c.id)
     deadline = sa.func.to_char(sa.func.timezone("UTC", late.c.deadline_at), 'YYYY-MM-DD HH24:MI:SS "UTC"')
@@ -130,8 +136,17 @@ def group_state(mode: Mode, states: Sequence[State]) -> State | None:
 
 
 async def groups(connection: AsyncConnection) -> list[int]:
-    """The active runs of groups."""
-    return list((await connection.execute(sa.select(RUN.c.id).where(RUN.c.active, RUN.c.mode.is_not(None)))).scalars())
+    """The active runs of groups that `tend` may change: those with tasks that began first, failed, or all ended."""
+    child = RUN.alias("child")
+
+    def any_child(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+        return sa.exists().where(child.c.parent == RUN.c.id, *conditions).correlate(RUN)
+
+    live = child.c.state.in_(sorted(LIVE))
+    begun = sa.and_(RUN.c.state == State.WAITING, any_child(child.c.state != State.WAITING))
+    stopped = sa.and_(RUN.c.mode == "SYNC", any_child(sa.not_(live), child.c.state != State.COMPLETED))
+    wanted = sa.select(RUN.c.id).where(RUN.c.active, RUN.c.mode.is_not(None))
+    return list((await connection.execute(wanted.where(sa.or_(begun, stopped, sa.not_(any_child(live)))))).scalars())
 
 
 async def tend(connection: AsyncConnection, run: int, who: str) -> State | None:
