@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.calendar import Calendar
 from snk.batch.definition import Group, Task
+from snk.batch.platform.defining import target_of
 from snk.batch.platform.moves import Unknown, note
 from snk.batch.platform.tables import NOW, TASK, TRIGGER
 from snk.batch.platform.ticking import key_of_tick, payload_of_tick
-from snk.batch.platform.triggering import MODELS, Trigger, start_all
+from snk.batch.platform.triggering import Trigger, start_all
 from snk.errors import Stop
 
 MOST = 10_000
@@ -101,6 +102,7 @@ async def backfill(connection: AsyncConnection, name: str, start: datetime, end:
     Raises:
         Unknown: there is no such task or group.
         NoBackfill: it has no calendar, or the range is empty, too large, or not over.
+        NotUnderstood: its definition is of a newer version.
     """
     found, target = await _look(connection, name, start, end, lock=True)
     if not found.ticks:
@@ -121,7 +123,7 @@ async def _look(
     row = (await connection.execute(wanted.with_for_update() if lock else wanted)).one_or_none()
     if row is None:
         raise Unknown(f"there is no task or group {name!r}")
-    target: Task | Group = MODELS[row.kind].model_validate(row.definition)
+    target = target_of(name, row.kind, row.definition)
     calendar = target.calendar
     if calendar is None:
         hint = "Give it a cron line, or trigger it by hand: `snk batch trigger`"

@@ -25,7 +25,7 @@ class Answer:
     Attributes:
         told: what the consumer reports; None if it did not take the call.
         reason: why it did not.
-        stale: whether the consumer has seen a call of a later fence.
+        stale: whether the consumer says that it has seen a call of a later fence.
     """
 
     told: Told | None

@@ -16,13 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.batch.definition import MESSAGE
 from snk.batch.payload import Key, Payload
 from snk.batch.platform.messaging import Message, deliver
-from snk.batch.platform.moves import Unknown
-from snk.batch.platform.triggering import Differs, Reserved
 from snk.core.backoff import Backoff
 from snk.db.notices import hear
 from snk.db.pool import Pool
 from snk.db.server import Server
-from snk.errors import RowRefused, SnkError
+from snk.errors import DatabaseUnfit, RowRefused, SnkError, Stop
 from snk.log import Reminder
 from snk.pause import pause
 from snk.settings import SettingsTable
@@ -121,14 +119,17 @@ class Channel:
             try:
                 async with self._pool.begin() as connection:
                     await deliver(connection, message)
-            except (Unknown, Differs, Reserved, RowRefused) as error:
-                log.warning("notification_refused", message=message.name, key=message.key, reason=str(error))
-                return
             except SnkError as error:
+                if isinstance(error, Stop | RowRefused) and not isinstance(error, DatabaseUnfit):
+                    log.warning("notification_refused", message=message.name, key=message.key, reason=str(error))
+                    return
                 if reminder.due("database"):
                     log.warning("database_failed", error=str(error), effect="the message is delivered later")
                 await asyncio.sleep(backoff.wait_seconds(random.random()))  # noqa: S311 - not a secret
                 backoff = backoff.failed()
+            except Exception:  # one message never ends the node
+                log.exception("notification_failed", message=message.name, key=message.key)
+                return
             else:
                 self._hurry()
                 return

@@ -1,10 +1,11 @@
 """Reads definitions from the platform's tables, and makes the tables what a file of definitions says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +15,28 @@ from snk.batch.platform.moves import audit
 from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
 from snk.db.functions import setting
 from snk.db.locks import key_of
-from snk.errors import SettingsError
+from snk.errors import SettingsError, Stop
+
+_MODELS: Mapping[str, type[Task | Group]] = {"task": Task, "group": Group}
+
+
+class NotUnderstood(Stop):
+    """A definition is not one that this version understands: a newer one wrote it."""
+
+
+def target_of(name: str, kind: str, definition: Mapping[str, Any]) -> Task | Group:
+    """A task or group as it is defined.
+
+    Raises:
+        NotUnderstood: this version does not understand its definition.
+    """
+    try:
+        return _MODELS[kind].model_validate(definition)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        words = f"{name!r}: its definition is not one that this version understands ({place}: {first['msg']})"
+        raise NotUnderstood(words, hint="Use the version of SNK that wrote it, or a newer one") from None
 
 
 def as_stored(definitions: Definitions) -> Stored:
@@ -30,9 +52,14 @@ async def stored(connection: AsyncConnection) -> Stored:
 
 
 def as_definitions(given: Stored) -> Definitions:
-    """Definitions that were stored, as a file has them."""
-    tasks = {name: Task.model_validate(each) for (kind, name), each in given.items() if kind == "task"}
-    groups = {name: Group.model_validate(each) for (kind, name), each in given.items() if kind == "group"}
+    """Definitions that were stored, as a file has them.
+
+    Raises:
+        NotUnderstood: one of them is of a newer version.
+    """
+    targets = [(name, target_of(name, kind, each)) for (kind, name), each in given.items()]
+    tasks = {name: each for name, each in targets if isinstance(each, Task)}
+    groups = {name: each for name, each in targets if isinstance(each, Group)}
     return Definitions(task=tasks, group=groups)
 
 
@@ -48,6 +75,9 @@ async def apply(connection: AsyncConnection, changes: Sequence[Change], who: str
     Raises:
         SettingsError: what would be removed has a run that is under way.
     """
+    names = [change.name for change in changes]  # triggers lock them in the same order: none comes after the look
+    known = sa.select(TASK.c.name).where(TASK.c.name.in_(names)).order_by(TASK.c.name)
+    await connection.execute(known.with_for_update())
     gone = [change for change in changes if change.after is None]
     for change in gone:
         await _refuse_live(connection, change.name)

@@ -21,9 +21,10 @@ from snk.batch.platform.tables import ATTEMPT, NOW, RUN
 from snk.batch.state import LIVE, Event, State, following
 from snk.db.functions import interval
 from snk.db.pool import Pool
-from snk.errors import SnkError
 
 MOST_AT_ONCE = 200
+LEAP = 1_000_000
+"""By so much a fence grows that a consumer refuses as too low: more than a run is called between two backups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Called:
         report: what the consumer says; None if it did not take the call.
         failed: why this ends the run; empty if it goes on.
         unreachable: why nobody seems to be there; empty if that is not so, or not yet.
+        behind: whether the consumer has seen a later fence, though this one is held: the database is a restored one.
     """
 
     claim: Claim
@@ -48,6 +50,7 @@ class Called:
     report: Report | None = None
     failed: str = ""
     unreachable: str = ""
+    behind: bool = False
 
 
 class Notes:
@@ -62,7 +65,7 @@ class Notes:
         """Note a call; return whether its run was held still.
 
         Raises:
-            SnkError: the database failed; the run is free again when its lease ends.
+            Exception: it cannot be noted, such as when the database failed; the run is free again when its lease ends.
         """
         noted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((called, noted))
@@ -81,7 +84,7 @@ class Notes:
         try:
             async with self._pool.begin() as connection:
                 held = await note_calls(connection, [called for called, _ in portion])
-        except SnkError as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits has to hear it, or leases would be prolonged for ever
             if last or len(portion) == 1:
                 _settle(portion, error)
             return last or len(portion) == 1
@@ -89,11 +92,11 @@ class Notes:
         return True
 
 
-def _settle(portion: Sequence[tuple[Called, asyncio.Future[bool]]], found: Sequence[bool] | SnkError) -> None:
+def _settle(portion: Sequence[tuple[Called, asyncio.Future[bool]]], found: Sequence[bool] | Exception) -> None:
     for at, (_, noted) in enumerate(portion):
         if noted.done():  # nobody waits any longer
             continue
-        if isinstance(found, SnkError):
+        if isinstance(found, Exception):
             noted.set_exception(found)
         else:
             noted.set_result(found[at])
@@ -139,6 +142,7 @@ def _effect(held: Held, called: Called) -> _Effect:
         "of_run": held.id,
         "again_seconds": called.again_seconds,
         "worked": called.report is not None,
+        "leap": LEAP if called.behind else 0,
         "to_consumer": called.consumer,
         "to_state": state,
         "because": done.reason if done else None,
@@ -167,6 +171,7 @@ _UPDATE = (
     .values(
         node=None,
         lease_until=None,
+        fence=RUN.c.fence + sa.bindparam("leap", type_=sa.BigInteger),
         calls=RUN.c.calls + 1,
         tries=sa.case((_WORKED, 0), else_=RUN.c.tries + 1),
         worked_at=sa.case((_WORKED, NOW), else_=RUN.c.worked_at),

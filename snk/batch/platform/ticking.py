@@ -10,12 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from pydantic import ValidationError
 
 from snk.batch.calendar import Calendar
 from snk.batch.definition import Triggered
-from snk.batch.platform.tables import NOW, TASK
-from snk.batch.platform.triggering import CALENDAR, MODELS, Trigger, trigger_all
+from snk.batch.platform.defining import NotUnderstood, target_of
+from snk.batch.platform.tables import NOW, PRESENT, TASK
+from snk.batch.platform.triggering import CALENDAR, Trigger, trigger_all
 from snk.db.pool import Pool
 
 PORTION = 200
@@ -39,7 +39,7 @@ class Ticking:
     def __init__(self, pool: Pool, node: str) -> None:
         self._pool = pool
         self._node = node
-        self._unusable: set[str] = set()
+        self._unusable: set[tuple[str, datetime]] = set()  # with when they were defined so
 
     async def tick(self) -> int:
         """Start what is due and no other node sees to; return how many runs were asked for."""
@@ -52,8 +52,10 @@ class Ticking:
 
     async def _portion(self) -> tuple[int, int]:
         """Start a part of it; return how many calendars and ticks that were."""
-        columns = (TASK.c.name, TASK.c.kind, TASK.c.definition, TASK.c.next_tick, NOW.label("now"))
-        due = sa.select(*columns).where(TASK.c.next_tick <= NOW, TASK.c.name.not_in(self._unusable))
+        columns = (TASK.c.name, TASK.c.kind, TASK.c.definition, TASK.c.next_tick, TASK.c.changed_at, NOW.label("now"))
+        due = sa.select(*columns).where(TASK.c.next_tick <= PRESENT)
+        if self._unusable:
+            due = due.where(sa.tuple_(TASK.c.name, TASK.c.changed_at).not_in(self._unusable))
         due = due.order_by(TASK.c.next_tick, TASK.c.name).limit(PORTION).with_for_update(skip_locked=True)
         async with self._pool.begin() as connection:
             rows = (await connection.execute(due)).all()
@@ -76,13 +78,12 @@ class Ticking:
     def _target(self, row: Any) -> Triggered | None:
         """A task or group; None if its definition is not one that this version understands."""
         try:
-            target: Triggered = MODELS[row.kind].model_validate(row.definition)
-        except ValidationError as error:
-            self._unusable.add(row.name)
-            reason = error.errors(include_url=False)[0]["msg"]
-            log.warning("calendar_unusable", task=row.name, reason=reason, effect="it is left to nodes that know it")
+            return target_of(row.name, row.kind, row.definition)
+        except NotUnderstood as error:
+            self._unusable.add((row.name, row.changed_at))
+            effect = "it is left to nodes that know it"
+            log.warning("calendar_unusable", task=row.name, reason=str(error), effect=effect)
             return None
-        return target
 
 
 def _following(calendar: Calendar | None, now: datetime) -> datetime | None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Group, Task
 from snk.batch.payload import exact
+from snk.batch.platform.defining import target_of
 from snk.batch.platform.ending import end
 from snk.batch.platform.moves import Move, Unknown, audit, hold
 from snk.batch.platform.tables import IS_LIVE, RUN, TASK, TRIGGER
@@ -19,7 +20,6 @@ from snk.errors import Stop
 Outcome = Literal["run", "joined", "skipped"]
 CALENDAR = "calendar"
 """The source of ticks, and the first word of their keys."""
-MODELS: Mapping[str, type[Task | Group]] = {"task": Task, "group": Group}
 
 
 class Differs(Stop):
@@ -75,6 +75,7 @@ async def trigger(connection: AsyncConnection, given: Trigger) -> Triggered:
         Unknown: there is no such task or group, or it has no such file.
         Differs: the key was used before, with another payload.
         Reserved: the key is one of the calendar's.
+        NotUnderstood: its definition is of a newer version.
     """
     return (await trigger_all(connection, [given]))[0]
 
@@ -138,7 +139,7 @@ async def _locked(connection: AsyncConnection, names: set[str]) -> dict[str, Tas
     """The tasks and groups, locked in the order of their names, so that no two transactions wait for each other."""
     wanted = sa.select(TASK.c.name, TASK.c.kind, TASK.c.definition).where(TASK.c.name.in_(names))
     rows = await connection.execute(wanted.order_by(TASK.c.name).with_for_update())
-    return {name: MODELS[kind].model_validate(definition) for name, kind, definition in rows}
+    return {name: target_of(name, kind, definition) for name, kind, definition in rows}
 
 
 def _check(given: Trigger, targets: Mapping[str, Task | Group]) -> None:

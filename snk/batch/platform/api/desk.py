@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.backfilling import NoBackfill
+from snk.batch.platform.defining import NotUnderstood
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.triggering import Differs, Reserved
 from snk.batch.state import Refused
@@ -24,6 +25,7 @@ _PROBLEMS: dict[type[Stop], tuple[int, str]] = {
     Differs: (422, "key-reused"),
     Reserved: (422, "key-reserved"),
     NoBackfill: (422, "no-backfill"),
+    NotUnderstood: (503, "not-understood"),
 }
 
 
