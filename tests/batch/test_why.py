@@ -5,8 +5,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from snk.batch.platform.why import Facts, LiveRun, reasons
+from snk.batch.platform import absence, pausing, turns
+from snk.batch.platform.claims import claim
+from snk.batch.platform.facts import facts_of
+from snk.batch.platform.tables import NODE
+from snk.batch.platform.tables import NOW as AT
+from snk.batch.platform.tables import RUN as RUNS
+from snk.batch.platform.triggering import Trigger, trigger
+from snk.batch.platform.why import Facts, LiveRun, Pause, reasons
+from snk.db.functions import interval
+from snk.db.pool import Pool
+from tests.batch.conftest import define
 from tests.batch.test_api import Platform, platform
 from tests.kit.batch import told
 from tests.kit.databases import until
@@ -27,9 +38,11 @@ RUN = LiveRun(
     consumer="http://one/",
     last="RUNNING",
 )
-FACTS = Facts("prices", NOW, None, "", "prices.ready", LATER, 1, RUN, None)
+FACTS = Facts("prices", NOW, (), "prices.ready", LATER, 1, RUN, None)
 STARTS = "its calendar, at 2026-11-25T02:00:30+00:00, or the message 'prices.ready', or `snk batch trigger prices`"
 QUEUED = replace(RUN, state="WAITING", active=False)
+GROUP = replace(RUN, due_at=None, consumer=None, last=None)
+TEN = [f"run {number} of t{number} is WAITING" for number in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -37,14 +50,30 @@ QUEUED = replace(RUN, state="WAITING", active=False)
     [
         (FACTS, ["run 7 waits for its interval; the next call follows in 30.0 s"]),
         (replace(FACTS, run=replace(RUN, node="a")), []),
-        (replace(FACTS, run=replace(RUN, due_at=NOW)), []),
+        (replace(FACTS, run=replace(RUN, due_at=NOW)), ["run 7 is due, and no node has taken it yet"]),
         (
             replace(FACTS, nodes=0, run=replace(RUN, due_at=NOW)),
             ["no node is alive; start one with `snk batch platform`"],
         ),
         (
-            replace(FACTS, paused_by="kim", paused_note="month end", run=replace(RUN, due_at=NOW)),
+            replace(FACTS, pauses=[Pause("prices", "kim", "month end")], run=replace(RUN, due_at=NOW)),
             ["kim has paused it: month end; `snk batch resume prices` takes that back"],
+        ),
+        (
+            replace(FACTS, pauses=[Pause("nightly", "kim", "")], run=replace(RUN, due_at=NOW, parent=4)),
+            ["kim has paused the group nightly, which its run belongs to; `snk batch resume nightly` takes that back"],
+        ),
+        (
+            replace(FACTS, run=replace(GROUP, tasks=[(5, "one", "RUNNING"), (6, "two", "WAITING")])),
+            ["run 7 is that of a group, whose tasks run: run 5 of one is RUNNING, run 6 of two is WAITING"],
+        ),
+        (
+            replace(FACTS, run=replace(GROUP, tasks=[(number, f"t{number}", "WAITING") for number in range(12)])),
+            [f"run 7 is that of a group, whose tasks run: {', '.join(TEN)}, and 2 more"],
+        ),
+        (
+            replace(FACTS, run=replace(GROUP, tasks=[])),
+            ["all tasks of run 7 have ended, which the next look of a node will find"],
         ),
         (replace(FACTS, run=replace(QUEUED, blocked_by=5)), ["run 7 is queued behind run 5"]),
         (
@@ -109,3 +138,47 @@ async def test_a_file_whose_precondition_is_not_met_is_named_until_it_has_begun(
     report = told(call, "RUNNING", trades={"state": "RUNNING"})
     assert (await platform.as_("reporter")("POST", f"/v1/runs/{call['run']}/callback", report))[0] == 200
     assert words not in await why(platform, "early")
+
+
+async def told_why(pool: Pool, name: str) -> list[str]:
+    async with pool.connection("snapshot") as connection, connection.begin():
+        return list(reasons(await facts_of(connection, name)))
+
+
+async def start(pool: Pool, name: str) -> None:
+    """Have a run be active, while a node is alive."""
+    async with pool.begin() as connection:
+        await absence.arrive(connection, "a", "http://a", 60.0)
+        await trigger(connection, Trigger(name, "1", "test", "me", {}))
+    async with pool.connection("statement") as connection:
+        while await turns.give(connection):
+            pass
+
+
+async def test_nodes_that_were_killed_in_a_call_are_missed(pool: Pool) -> None:
+    await define(pool, prices={})
+    await start(pool, "prices")
+    async with pool.connection("statement") as connection:
+        assert len(await claim(connection, "a", 1, 60.0)) == 1
+    assert await told_why(pool, "prices") == []
+    async with pool.connection("statement") as connection:
+        await connection.execute(sa.update(RUNS).values(lease_until=AT - interval(1)))
+        assert await told_why(pool, "prices") == ["run 1 is due, and no node has taken it yet"]
+        await connection.execute(sa.update(NODE).values(seen_at=AT - interval(3600)))
+    assert await told_why(pool, "prices") == ["no node is alive; start one with `snk batch platform`"]
+
+
+async def test_the_pause_of_a_group_is_that_of_its_tasks(pool: Pool) -> None:
+    await define(pool, prices={}, nightly={"tasks": ["prices"], "mode": "ASYNC"})
+    await start(pool, "nightly")
+    assert await told_why(pool, "nightly") == [
+        "run 1 is that of a group, whose tasks run: run 2 of prices is WAITING",
+    ]
+    async with pool.begin() as connection:
+        await pausing.pause(connection, "nightly", "kim", "month end")
+    words = "has paused the group nightly, which its run belongs to: month end"
+    assert await told_why(pool, "prices") == [f"kim {words}; `snk batch resume nightly` takes that back"]
+    async with pool.begin() as connection:
+        await pausing.pause(connection, "prices", "ann", "")
+    assert (await told_why(pool, "prices"))[0] == "ann has paused it; `snk batch resume prices` takes that back"
+    assert len(await told_why(pool, "prices")) == 2

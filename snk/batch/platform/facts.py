@@ -1,12 +1,15 @@
 """Looks up what is known of a task at one moment."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.nodes import ALIVE
 from snk.batch.platform.tables import ATTEMPT, FILE, IS_LIVE, NODE, NOW, RUN, TASK
-from snk.batch.platform.why import Facts, LiveRun
+from snk.batch.platform.why import Facts, LiveRun, Pause
 from snk.batch.state import State
 
 
@@ -23,20 +26,54 @@ async def facts_of(connection: AsyncConnection, name: str) -> Facts:
         raise Unknown(f"there is no task or group {name!r}")
     last = sa.select(RUN.c.id, RUN.c.state, RUN.c.reason).where(RUN.c.task == name, RUN.c.ended_at.is_not(None))
     ended = (await connection.execute(last.order_by(RUN.c.id.desc()).limit(1))).one_or_none()
+    run = await _live_run(connection, name, task.now)
     return Facts(
         name,
         task.now,
-        task.paused_by,
-        task.paused_note,
+        await _pauses(connection, name, run.parent if run else None),
         task.message,
         task.next_tick,
         task.nodes,
-        await _live_run(connection, name),
+        run,
         (ended.id, ended.state, ended.reason) if ended else None,
     )
 
 
-async def _live_run(connection: AsyncConnection, name: str) -> LiveRun | None:
+async def _pauses(connection: AsyncConnection, name: str, parent: int | None) -> list[Pause]:
+    """The pause of a task, and that of the group to which its run belongs."""
+    group = sa.select(RUN.c.task).where(RUN.c.id == parent).scalar_subquery()
+    paused = sa.select(TASK.c.name, TASK.c.paused_by, TASK.c.paused_note).where(TASK.c.paused_by.is_not(None))
+    rows = await connection.execute(paused.where(sa.or_(TASK.c.name == name, TASK.c.name == group)))
+    return sorted((Pause(*row) for row in rows), key=lambda pause: (pause.name != name, pause.name))
+
+
+async def _tasks(connection: AsyncConnection, run: int) -> list[tuple[int, str, str]]:
+    """The runs in that of a group that have not ended."""
+    wanted = sa.select(RUN.c.id, RUN.c.task, RUN.c.state).where(RUN.c.parent == run, IS_LIVE)
+    return [(row.id, row.task, row.state) for row in await connection.execute(wanted.order_by(RUN.c.position))]
+
+
+async def _before(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) -> tuple[int, str] | None:
+    """The run of its group that comes before a run and is not complete."""
+    parent = sa.select(RUN.c.mode).where(RUN.c.id == row.parent)
+    if row.parent is None or (await connection.execute(parent)).scalar_one() != "SYNC":
+        return None
+    before = sa.select(RUN.c.id, RUN.c.state).where(
+        RUN.c.parent == row.parent, RUN.c.position < row.position, RUN.c.state != State.COMPLETED
+    )
+    first = (await connection.execute(before.order_by(RUN.c.position).limit(1))).one_or_none()
+    return (first.id, first.state) if first else None
+
+
+async def _unbegun(connection: AsyncConnection, run: int) -> Sequence[tuple[str, str]]:
+    """The files that its consumer has not begun, with reasons."""
+    files = sa.select(FILE.c.name, FILE.c.reason).where(
+        FILE.c.run == run, FILE.c.state == State.WAITING, FILE.c.reason != ""
+    )
+    return [(each.name, each.reason) for each in await connection.execute(files.order_by(FILE.c.name))]
+
+
+async def _live_run(connection: AsyncConnection, name: str, now: datetime) -> LiveRun | None:
     wanted = (
         sa.select(RUN)
         .where(RUN.c.task == name, IS_LIVE)
@@ -47,29 +84,21 @@ async def _live_run(connection: AsyncConnection, name: str) -> LiveRun | None:
     if row is None:
         return None
     other = sa.select(RUN.c.id).where(RUN.c.task == name, RUN.c.active, RUN.c.id != row.id)
-    before = sa.select(RUN.c.id, RUN.c.state).where(
-        RUN.c.parent == row.parent, RUN.c.position < row.position, RUN.c.state != State.COMPLETED
-    )
-    parent = sa.select(RUN.c.mode).where(RUN.c.id == row.parent)
-    first = None
-    if row.parent is not None and (await connection.execute(parent)).scalar_one() == "SYNC":
-        first = (await connection.execute(before.order_by(RUN.c.position).limit(1))).one_or_none()
     calls = sa.select(ATTEMPT.c.consumer, ATTEMPT.c.outcome).where(ATTEMPT.c.run == row.id)
     call = (await connection.execute(calls.order_by(ATTEMPT.c.fence.desc()).limit(1))).one_or_none()
-    files = sa.select(FILE.c.name, FILE.c.reason).where(
-        FILE.c.run == row.id, FILE.c.state == State.WAITING, FILE.c.reason != ""
-    )
+    held = row.lease_until is not None and row.lease_until > now  # otherwise the node that took it is dead
     return LiveRun(
         row.id,
         row.state,
         row.active,
         (await connection.execute(other)).scalar_one_or_none(),
         row.parent,
-        (first.id, first.state) if first else None,
-        row.node,
+        await _before(connection, row),
+        row.node if held else None,
         row.due_at,
         row.tries,
         call.consumer if call else None,
         call.outcome if call else None,
-        [(each.name, each.reason) for each in await connection.execute(files.order_by(FILE.c.name))],
+        await _unbegun(connection, row.id),
+        await _tasks(connection, row.id) if row.mode is not None else None,
     )
