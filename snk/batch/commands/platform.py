@@ -56,10 +56,11 @@ def platform(
 async def _run(settings: Batch, name: str, proofs: Proofs, bound: socket.socket, stop: asyncio.Event) -> None:
     address = settings.address or _reached(settings.host, bound.getsockname()[1])
     pool = Pool(settings.dsn, CONNECTIONS, WAIT_SECONDS, "snk batch")
+    renewals = Pool(settings.dsn, 1, WAIT_SECONDS, "snk batch")
     caller = Caller(proofs, address, settings.calls)
     pace = Pace(settings.calls, settings.lease_seconds, settings.poll_seconds)
     rounds = Rounds(name, pool, caller, settings.alerts.unreachable_tries)
-    node = Node(address, pool, rounds, pace)
+    node = Node(address, pool, renewals, rounds, pace)
     front = Front(
         host=settings.host,
         auth=settings.auth,
@@ -73,6 +74,7 @@ async def _run(settings: Batch, name: str, proofs: Proofs, bound: socket.socket,
         await Service(node, settings.calls, settings.dsn, front, sender).run(bound, stop)
     finally:
         await caller.close()
+        await renewals.close()
         await pool.close()
 
 

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,13 +60,23 @@ class Node:
         held: the fences of the runs that it holds.
     """
 
-    def __init__(self, address: str, pool: Pool, rounds: Rounds, pace: Pace) -> None:
+    def __init__(self, address: str, pool: Pool, renewals: Pool, rounds: Rounds, pace: Pace) -> None:
+        """Assign.
+
+        Args:
+            address: where it is reached.
+            pool: connections to the platform's database.
+            renewals: another one, of a single connection: what is held is prolonged however busy the others are.
+            rounds: call consumers.
+            pace: how it works.
+        """
         self.name = rounds.node
         self.wake = asyncio.Event()
         self.turn = asyncio.Event()
         self.held: dict[int, int] = {}
         self._address = address
         self._pool = pool
+        self._renewals = renewals
         self._rounds = rounds
         self._ticking = Ticking(pool, rounds.node)
         self._calls = pace.calls
@@ -114,16 +125,12 @@ class Node:
 
     async def _leave(self, fences: Mapping[int, int]) -> None:
         """Give back what is held, and say that this node has left, if the database hears it in time."""
-
-        async def both(connection: AsyncConnection) -> None:
-            await release(connection, self.name, fences)
-            await leave(connection, self.name)
-
         for run in sorted(fences):
             log.warning("call_broken_off", run=run, reason="this node stops", effect="another node takes the run")
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await self._tell(both)
+                await self._tell(lambda connection: release(connection, self.name, fences))
+                await self._tell(lambda connection: leave(connection, self.name))
         except TimeoutError:
             log.warning("database_silent", effect="runs that were held are free when their leases end")
 
@@ -161,7 +168,7 @@ class Node:
             await asyncio.sleep(min(self._lease_seconds / RENEWALS, SAY_SECONDS))
             fences = dict(self.held)
             try:
-                async with self._pool.connection("statement") as connection:
+                async with self._renewals.connection("statement") as connection:
                     await say(connection, self.name, self._address)
                     await renew(connection, self.name, fences, self._lease_seconds)
             except SnkError as error:
@@ -187,13 +194,28 @@ class Node:
             for run, task in await turns.overdue(connection):
                 log.warning("run_overdue", run=run, task=task)
             groups = await turns.groups(connection)
-        await resolving.sweep(self._pool)
+        await self._try("alerts", lambda: resolving.sweep(self._pool))
         for run in groups:
-            async with self._pool.begin() as connection:
-                changed = await turns.tend(connection, run, self.name)
-            if changed is not None and changed not in LIVE:
-                self.hurry()
-        if await self._ticking.tick():  # last: what somebody waits for has its turn before
+            await self._try(f"run {run}", partial(self._tend, run))
+        await self._try("calendars", self._tick)  # last: what somebody waits for has its turn before
+
+    async def _try(self, what: str, do: Callable[[], Awaitable[None]]) -> None:
+        """Do a part of a look; if it fails, the others are done all the same, and it is tried again with the next."""
+        try:
+            await do()
+        except SnkError as error:
+            self._failed(error)
+        except Exception:
+            log.exception("look_failed", at=what, effect="it is tried again")
+
+    async def _tend(self, run: int) -> None:
+        async with self._pool.begin() as connection:
+            changed = await turns.tend(connection, run, self.name)
+        if changed is not None and changed not in LIVE:
+            self.hurry()
+
+    async def _tick(self) -> None:
+        if await self._ticking.tick():
             self.hurry()
 
     async def _tell(self, do: Callable[[AsyncConnection], Awaitable[None]]) -> None:
