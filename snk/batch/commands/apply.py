@@ -1,12 +1,15 @@
 """``snk batch apply``: make the platform's tasks and groups what a file says."""
 
 import json
+import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvloop
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.changes import Change, changes
 from snk.batch.commands.common import me
@@ -35,28 +38,44 @@ def apply(
     """Show what a file would change, ask, and change it all in one transaction."""
     server = Server("database", load_settings(config).dsn)
     wanted = read_definitions(file)
-    found = uvloop.run(_apply(server, wanted, prune=prune, change=False))
+    found = uvloop.run(_planned(server, wanted, prune=prune))
     _show(found, as_json=as_json)
     if not found or dry_run:
         raise typer.Exit(1 if found else 0)
-    if not yes and not confirmed("Change this?", answer, lambda: _show(found, as_json=False), print):
-        raise typer.Exit(1)
-    again = uvloop.run(_apply(server, wanted, prune=prune, change=True))
-    if not as_json:
-        print(f"{counted(len(again), 'change')} made")
+    while found:
+        if not yes and not confirmed("Change this?", answer, partial(_show, found, as_json=False), print):
+            raise typer.Exit(1)
+        made = uvloop.run(_apply(server, wanted, None if yes else found, prune=prune))
+        if yes or made == found:
+            break
+        found = made
+        print("Somebody else has changed definitions meanwhile, so this is what would change now:", file=sys.stderr)
+        _show(found, as_json=as_json)
+    if found and not as_json:
+        print(f"{counted(len(made), 'change')} made")
 
 
-async def _apply(server: Server, wanted: Definitions, *, prune: bool, change: bool) -> list[Change]:
+async def _planned(server: Server, wanted: Definitions, *, prune: bool) -> list[Change]:
     async with server.begin() as connection:
         await TABLES.check(connection, server.address)
-        if change:
-            await defining.lock(connection)
-        before, after = await defining.stored(connection), defining.as_stored(wanted)
-        checked(defining.as_definitions(after if prune else {**before, **after}))
-        found = changes(before, after, prune=prune)
-        if change:
+        return await _plan(connection, wanted, prune=prune)
+
+
+async def _apply(server: Server, wanted: Definitions, agreed: list[Change] | None, *, prune: bool) -> list[Change]:
+    """Make the changes unless others were agreed to; return them."""
+    async with server.begin() as connection:
+        await TABLES.check(connection, server.address)
+        await defining.lock(connection)
+        found = await _plan(connection, wanted, prune=prune)
+        if agreed is None or found == agreed:
             await defining.apply(connection, found, me())
     return found
+
+
+async def _plan(connection: AsyncConnection, wanted: Definitions, *, prune: bool) -> list[Change]:
+    before, after = await defining.stored(connection), defining.as_stored(wanted)
+    checked(defining.as_definitions(after if prune else {**before, **after}))
+    return changes(before, after, prune=prune)
 
 
 def _show(found: Sequence[Change], *, as_json: bool) -> None:

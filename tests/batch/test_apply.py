@@ -1,0 +1,82 @@
+"""``snk batch apply``: what is done is what was shown, and nothing that is under way loses its task."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from snk.batch.changes import Change
+from snk.batch.commands import apply as command
+from snk.batch.platform import defining
+from snk.batch.platform.tables import TASK
+from snk.batch.platform.triggering import Trigger, trigger
+from snk.db.pool import Pool
+from snk.errors import SettingsError
+from tests.batch.conftest import define
+from tests.batch.test_newer import select
+from tests.batch.test_platform import world
+from tests.kit.batch import World
+from tests.kit.databases import until
+
+__all__ = ["world"]
+ONE = '[task.one]\nconsumers = ["http://127.0.0.1:9/"]\n'
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("yes", [True, False])
+def test_what_was_added_while_somebody_is_asked_is_shown_before_it_is_removed(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    yes: bool,
+) -> None:
+    world.define(ONE + "[task.old]\nconsumers = ['http://127.0.0.1:9/']\n")
+    file = world.folder / "wanted.toml"
+    file.write_text(ONE)
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        if len(asked) == 1:
+            world.define("[task.new]\nconsumers = ['http://127.0.0.1:9/']\n")
+        return "y"
+
+    monkeypatch.setattr(command, "answer", answer)
+    command.apply(file, yes=yes, prune=True, config=Path(world.config))
+    shown = capsys.readouterr().out
+    assert len(asked) == (0 if yes else 2)
+    assert ("- task new" in shown) is not yes
+    assert f"{1 if yes else 2} change" in shown
+    assert set(names(world)) == {"one"}
+
+
+def names(world: World) -> list[str]:
+    """Of the tasks that there are."""
+    listed = world.snk("export").stdout
+    return [line.removeprefix("[task.").removesuffix("]") for line in listed.splitlines() if line.startswith("[task.")]
+
+
+async def test_a_task_that_is_triggered_at_the_same_moment_is_not_removed(pool: Pool) -> None:
+    await define(pool, prices={})
+    given = Trigger("prices", "1", "test", "me", {})
+
+    async def remove() -> None:
+        async with pool.begin() as connection:
+            await defining.apply(connection, [Change("task", "prices", {"consumers": ["http://a/"]}, None)], "me")
+
+    async def waits() -> bool:
+        query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        async with pool.connection("statement") as connection:
+            return bool((await connection.exec_driver_sql(query)).scalar_one())
+
+    async with pool.begin() as connection:
+        assert (await trigger(connection, given)).outcome == "run"
+        removing = asyncio.create_task(remove())
+        await until(waits, "the removal to wait for the trigger")
+    with pytest.raises(SettingsError, match="'prices' cannot be removed: its run 1 is under way"):
+        await removing
+    assert await select(pool, TASK.c.name) == [("prices",)]
+    async with pool.connection("statement") as connection:
+        assert (await connection.execute(sa.select(sa.func.count()).select_from(TASK))).scalar_one() == 1
