@@ -10,6 +10,7 @@ from snk.batch.platform import looking, reporting
 from snk.batch.platform.api.bodies import described, read
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.runs import Number
+from snk.batch.platform.moves import Unknown
 from snk.batch.wire import Told
 from snk.http.api.described import answered, closed, problems
 from snk.http.api.entry import Entry, scope_missing
@@ -40,7 +41,7 @@ def add_callbacks(app: FastAPI, desk: Desk, entry: Entry) -> None:
         told = await read(request, Told)
         task = await desk.asked(lambda connection: looking.task_of(connection, run, uid))
         if not client.may(REPORT) and not client.may(f"{REPORT}:{task}"):
-            raise scope_missing(f"{REPORT}:{task}")
+            raise Unknown(f"there is no run {run}")  # of which task it is, is not told
         report = reporting.report_of(told, client.name)
         outcome = await desk.done(lambda connection: reporting.take(connection, run, report))
         if outcome == "ahead":

@@ -1,6 +1,8 @@
 """What a node tells of itself and of the platform: /health, /status and /metrics."""
 
-from collections.abc import Callable, Iterable
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.census import Census, census
+from snk.errors import SnkError
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry
 from snk.http.api.health import add_health
@@ -19,6 +22,7 @@ from snk.http.auth.authority import Client
 from snk.http.pages import exposition
 
 SCOPE = "status:read"
+RECENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,38 @@ _GAUGES = {
 }
 
 
+class Recent:
+    """A sign of life that is asked for once a second at most, however many ask.
+
+    Args:
+        ask: raises an error if there is none.
+        clock: in seconds.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[None]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()
+        self._until = float("-inf")
+        self._error: SnkError | None = None
+
+    async def __call__(self) -> None:
+        """Raise the same error as a moment ago, or ask again."""
+        async with self._one_at_a_time:
+            if self._clock() >= self._until:
+                await self._look()
+            if self._error is not None:
+                raise self._error.with_traceback(None)
+
+    async def _look(self) -> None:
+        self._error = None
+        try:
+            await self._ask()
+        except SnkError as error:
+            self._error = error
+        self._until = self._clock() + RECENT_SECONDS
+
+
 class StatusCollector(Collector):
     """Converts one status to metrics."""
 
@@ -99,7 +135,7 @@ def add_pages(app: FastAPI, desk: Desk, entry: Entry, seen: Callable[[], Seen]) 
     """
     trusted = Annotated[Client, Depends(entry.to(SCOPE))]
 
-    add_health(app, desk.pool.answers)
+    add_health(app, Recent(desk.pool.answers))
 
     @app.get("/status", include_in_schema=False)
     async def whole(_: trusted) -> Response:
