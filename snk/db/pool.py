@@ -7,6 +7,7 @@ once, when they are new: what would change how values are written is pinned, and
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,13 +21,8 @@ from snk.db.session import pin
 from snk.errors import Busy
 
 CONNECT_SECONDS = 5.0
-STATEMENT_SECONDS = 60.0
-ANSWER_SECONDS = STATEMENT_SECONDS * 1.1
-"""After which a connection counts as lost: the server would have ended the statement before."""
 PINNED = {
     "synchronous_commit": "on",
-    # A client that reads slowly is dropped before.
-    "idle_in_transaction_session_timeout": "90s",
     # A write waits for another one of the same key, and not for ever.
     "lock_timeout": "5s",
     "work_mem": "16MB",
@@ -41,6 +37,32 @@ _OPTIONS: dict[Kind, dict[str, object]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long what is done on a connection may take; the server ends what takes longer.
+
+    Attributes:
+        statement_seconds: for a statement.
+        idle_seconds: between two statements of a transaction. A client that reads slowly is dropped before.
+    """
+
+    statement_seconds: float = 60.0
+    idle_seconds: float = 90.0
+
+    @property
+    def answer_seconds(self) -> float:
+        """After which a connection counts as lost: the server would have ended the statement before."""
+        return self.statement_seconds * 1.1
+
+    @property
+    def pinned(self) -> dict[str, str]:
+        """The settings of a session, besides the time limit for a statement."""
+        return {**PINNED, "idle_in_transaction_session_timeout": f"{int(self.idle_seconds * 1000)}ms"}
+
+
+USUAL = Limits()
+
+
 class Pool:
     """One database.
 
@@ -48,7 +70,7 @@ class Pool:
         address: of the server, for messages: without user and password.
     """
 
-    def __init__(self, dsn: str, connections: int, wait_seconds: float, name: str) -> None:
+    def __init__(self, dsn: str, connections: int, wait_seconds: float, name: str, limits: Limits = USUAL) -> None:
         """Assign.
 
         Args:
@@ -56,7 +78,9 @@ class Pool:
             connections: how many there are at once.
             wait_seconds: how long one is waited for.
             name: of the service, as the server shows it.
+            limits: how long statements and pauses between them may take.
         """
+        self._limits = limits
         parts = urlsplit(dsn)
         self.address = f"database ({parts.netloc.rpartition('@')[2]}{parts.path})"
         self._engine = create_async_engine(
@@ -71,7 +95,7 @@ class Pool:
             connect_args={
                 "dsn": dsn,
                 "timeout": CONNECT_SECONDS,
-                "command_timeout": ANSWER_SECONDS,
+                "command_timeout": limits.answer_seconds,
                 "server_settings": {"application_name": name},
             },
         )
@@ -88,7 +112,7 @@ class Pool:
             Busy: all connections are in use.
             SnkError: the database failed.
         """
-        with translated(self.address, ANSWER_SECONDS):
+        with translated(self.address, self._limits.answer_seconds):
             async with AsyncExitStack() as stack:
                 try:
                     connection = await stack.enter_async_context(self._engine.connect())
@@ -114,7 +138,7 @@ class Pool:
 
     async def _set_up(self, connection: AsyncConnection, kind: Kind) -> None:
         if _PINNED_MARK not in connection.info:
-            await pin(connection, STATEMENT_SECONDS, PINNED)
+            await pin(connection, self._limits.statement_seconds, self._limits.pinned)
             await connection.commit()
             connection.info[_PINNED_MARK] = True
         if _OPTIONS[kind]:

@@ -3,6 +3,8 @@
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import sqlalchemy as sa
 import structlog
@@ -20,6 +22,8 @@ from snk.db.pool import Pool
 from snk.errors import SnkError, Wait
 
 EXECUTE, RECONCILE = "execute", "reconcile"
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+"""What is held while a file is worked on, and not while it waits for a further try."""
 FIRST_SECONDS, MOST_SECONDS = 0.5, 30.0
 
 log = structlog.get_logger()
@@ -33,13 +37,15 @@ class FileWork:
         hold: on the run.
         work: the file.
         ended: where files are counted that ended, by state.
+        turn: what is held while the file is worked on.
     """
 
-    def __init__(self, pool: Pool, hold: Hold, work: Work, ended: Counter[str]) -> None:
+    def __init__(self, pool: Pool, hold: Hold, work: Work, ended: Counter[str], turn: Turn) -> None:
         self._pool = pool
         self._hold = hold
         self._work = work
         self._ended = ended
+        self._turn = turn
         self._executor: Executor | None = None
 
     async def run(self) -> bool:
@@ -51,7 +57,8 @@ class FileWork:
         backoff, before = Backoff(FIRST_SECONDS, MOST_SECONDS), Progress()
         while True:
             try:
-                return await self._go_on()
+                async with self._turn():
+                    return await self._go_on()
             except Overtaken:
                 raise
             except Wait as error:
@@ -137,7 +144,15 @@ class FileWork:
             await lock(connection, self._hold)
             values = {"state": state, "reason": found.reason[:MOST_REASON], "digest": found.digest}
             await connection.execute(sa.update(FILE).where(FILE.c.id == self._work.id).values(values))
-            await forget_records(connection, [self._work.id], rejected=False)
             told = await settle(connection, self._hold.run)
         self._ended[state] += 1
         log.info("file_ended", **self._names, state=str(state), reason=found.reason, run_state=str(told.state))
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """Forget what was loaded: after the end is committed, so that nobody waits for it."""
+        try:
+            async with self._pool.connection("statement") as connection:
+                await forget_records(connection, [self._work.id], rejected=False)
+        except SnkError as error:
+            log.info("records_not_forgotten", **self._names, reason=str(error), effect="upkeep forgets them")

@@ -13,11 +13,11 @@ from snk.batch.consumer.settings import Consumer
 from snk.batch.consumer.tables import TABLES
 from snk.batch.consumer.taking import take
 from snk.batch.consumer.upkeep import keep_up
-from snk.batch.consumer.workers import Workers
+from snk.batch.consumer.workers import Bounds, Workers
 from snk.batch.wire import Call, Told
 from snk.db.awaited import awaited
 from snk.db.catalog import server_facts
-from snk.db.pool import Pool
+from snk.db.pool import Limits, Pool
 from snk.errors import DatabaseUnfit
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry, Rates
@@ -30,6 +30,11 @@ from snk.http.notify import Health, keep_informed
 from snk.http.service import Manners, serve_open
 
 WAIT_SECONDS = 30.0
+SHORT_CONNECTIONS = 3
+"""For calls, leases, reports and health, which work on files never takes away."""
+IDLE_SECONDS_OF_WORK = 10.0
+"""A consumer that is stopped in a transaction must not lock files for much longer than its lease lasts."""
+MERGE_SECONDS = 3600.0
 GRACE_SECONDS = 1
 LET_GO_SECONDS = 2.0
 MOST_BODY_BYTES = 4 * 2**20
@@ -50,15 +55,11 @@ class Service:
     def __init__(self, settings: Consumer) -> None:
         self._settings = settings
         self._holder = f"{socket.gethostname()}-{os.getpid()}"
-        self._pool = Pool(settings.dsn, settings.connections, WAIT_SECONDS, "snk batch consumer")
+        self._pool = _pool(settings, SHORT_CONNECTIONS, Limits(idle_seconds=IDLE_SECONDS_OF_WORK))
+        self._loading = _pool(settings, settings.connections, Limits(MERGE_SECONDS, IDLE_SECONDS_OF_WORK))
         self._providers = Providers(settings.credentials)
-        self._workers = Workers(
-            self._pool,
-            self._providers,
-            files_at_once=settings.files_at_once,
-            page_rows=settings.page_rows,
-            lease_seconds=settings.lease_seconds,
-        )
+        bounds = Bounds(settings.files_at_once, settings.connections, settings.page_rows, settings.lease_seconds)
+        self._workers = Workers(self._pool, self._loading, self._providers, bounds)
         self._outbox = Outbox(self._pool, Credentials(settings.for_platform))
         self._answers = Answers()
         self._ready = False
@@ -80,6 +81,7 @@ class Service:
             await self._let_go()
             await authority.close()
             await self._providers.close()
+            await self._loading.close()
             await self._pool.close()
 
     async def _check(self) -> bool:
@@ -128,3 +130,7 @@ class Service:
 
     def _health(self) -> Health:
         return Health(f"{len(self._workers.runs)} runs, {sum(self._workers.ended.values()):,} files", progressing=True)
+
+
+def _pool(settings: Consumer, connections: int, limits: Limits) -> Pool:
+    return Pool(settings.dsn, connections, WAIT_SECONDS, "snk batch consumer", limits)

@@ -6,7 +6,8 @@ that whichever is called next goes on with them at once; one that dies keeps the
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -29,12 +30,29 @@ RENEWALS = 3
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is done at once.
+
+    Attributes:
+        files_at_once: of one run.
+        connections: files of all runs.
+        page_rows: how many records are asked for at once.
+        lease_seconds: how long a run is held unless that is prolonged.
+    """
+
+    files_at_once: int
+    connections: int
+    page_rows: int
+    lease_seconds: float
+
+
 @dataclass(slots=True, eq=False)
 class Running:
     """A run that is worked on.
 
     Attributes:
-        free: how many more files may be loaded.
+        free: how many more of its files may be loaded.
         called: set when the platform calls again, and when nothing is under way any more.
         under_way: how many files are worked on, or are to be.
     """
@@ -48,25 +66,22 @@ class Workers:
     """All that a consumer works on.
 
     Args:
-        pool: connections to its database.
+        pool: connections to its database for short statements, which work on files never takes away.
+        loading: connections to it for work on files.
         providers: connections to providers.
-        files_at_once: of one run.
-        page_rows: how many records are asked for at once.
-        lease_seconds: how long a run is held unless that is prolonged.
+        bounds: how much is done at once.
 
     Attributes:
         ended: how many files ended, by state.
     """
 
-    def __init__(
-        self, pool: Pool, providers: Providers, *, files_at_once: int, page_rows: int, lease_seconds: float
-    ) -> None:
+    def __init__(self, pool: Pool, loading: Pool, providers: Providers, bounds: Bounds) -> None:
         self.ended: Counter[str] = Counter()
         self._pool = pool
+        self._loading = loading
         self._providers = providers
-        self._at_once = files_at_once
-        self._page_rows = page_rows
-        self._lease_seconds = lease_seconds
+        self._bounds = bounds
+        self._free = asyncio.Semaphore(bounds.connections)
         self._tasks: dict[Hold, asyncio.Task[None]] = {}
         self._running: dict[int, Running] = {}
 
@@ -93,12 +108,12 @@ class Workers:
         """Hold what is worked on for longer, until ``stop`` is set."""
         reminder = Reminder()
         while not stop.is_set():
-            await pause(stop, self._lease_seconds / RENEWALS)
+            await pause(stop, self._bounds.lease_seconds / RENEWALS)
             if not (holds := list(self._tasks)):
                 continue
             try:
                 async with self._pool.connection("statement") as connection:
-                    still = await renew(connection, holds, self._lease_seconds)
+                    still = await renew(connection, holds, self._bounds.lease_seconds)
             except SnkError as error:
                 if reminder.due(str(error)):
                     log.warning("leases_not_renewed", reason=str(error), effect="it is tried again")
@@ -117,7 +132,7 @@ class Workers:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, hold: Hold) -> None:
-        running = self._running[hold.run] = Running(asyncio.Semaphore(self._at_once))
+        running = self._running[hold.run] = Running(asyncio.Semaphore(self._bounds.files_at_once))
         try:
             files = await self._files(hold)
             async with asyncio.TaskGroup() as group:
@@ -155,13 +170,19 @@ class Workers:
             running.under_way += 1
 
     async def _try(self, hold: Hold, row: sa.RowMapping, running: Running) -> bool:
-        async with running.free:
-            work = Work(self._pool, self._providers, hold, self._page_rows, row)
-            try:
-                return await FileWork(self._pool, hold, work, self.ended).run()
-            except Overtaken:
-                log.info("run_overtaken", run=hold.number, file=work.name, effect="nothing more is changed")
-                return True
+        """Work on a file; whether it has ended."""
+
+        @asynccontextmanager
+        async def turn() -> AsyncIterator[None]:
+            async with running.free, self._free:
+                yield
+
+        work = Work(self._loading, self._providers, hold, self._bounds.page_rows, row)
+        try:
+            return await FileWork(self._loading, hold, work, self.ended, turn).run()
+        except Overtaken:
+            log.info("run_overtaken", run=hold.number, file=work.name, effect="nothing more is changed")
+            return True
 
     async def _release(self, hold: Hold) -> None:
         try:

@@ -13,6 +13,7 @@ from snk.pair.servers import EmbeddedPair
 from tests.kit.consumer import FILL, TRADES, Callbacks, ConsumerProcess, Front, dataset, options
 from tests.kit.databases import Database
 from tests.kit.serve import ServeProcess, fresh_database
+from tests.kit.working import Room
 
 NAMES = [f"t{number}" for number in range(5)]
 COUNT = 250
@@ -93,3 +94,23 @@ def file(front: Front) -> Callable[..., dict[str, Any]]:
         return {"executor": executor, "source": source, "auth": auth, "options": options(name, **changed)}
 
     return one
+
+
+@pytest.fixture
+async def room_of(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Room]]:
+    """Makes places where runs are worked on in this process, which are left at the end."""
+    made: list[Room] = []
+
+    def one(**given: Any) -> Room:
+        made.append(Room(database, **given))
+        monkeypatch.setattr("snk.batch.consumer.filework.executor", made[-1].executors.__getitem__)
+        return made[-1]
+
+    yield one
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture
+def room(room_of: Callable[..., Room]) -> Room:
+    return room_of()

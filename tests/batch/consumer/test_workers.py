@@ -1,0 +1,78 @@
+"""Work on files: what one does to others, answers that are lost, and what is held meanwhile."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from snk.batch.consumer.failing import Later
+from snk.batch.consumer.work import Work
+from snk.batch.consumer.workers import Bounds
+from tests.kit.consumer import ask, call, until_ended
+from tests.kit.databases import Database, until
+from tests.kit.working import LEASE_SECONDS, Room
+
+MakeRoom = Callable[..., Room]
+ONE_AT_ONCE = Bounds(files_at_once=1, connections=5, page_rows=100, lease_seconds=LEASE_SECONDS)
+ONE_OF_ALL = Bounds(files_at_once=5, connections=1, page_rows=100, lease_seconds=LEASE_SECONDS)
+
+
+async def test_a_file_that_waits_for_a_further_try_makes_room_for_others(room_of: MakeRoom) -> None:
+    room = room_of(bounds=ONE_AT_ONCE)
+
+    async def wait(_: Work) -> None:
+        if not room.executors["fine"].executed:
+            raise Later("the other one first")
+
+    await room.call({"a": room.file("waits", wait), "b": room.file("fine")})
+    await room.until_state("COMPLETED")
+
+
+async def test_files_of_all_runs_are_no_more_than_connections(room_of: MakeRoom) -> None:
+    room = room_of(bounds=ONE_OF_ALL)
+    now = most = 0
+
+    async def count(work: Work) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        for _ in range(20):
+            async with work.snapshot() as connection:
+                await connection.execute(sa.select(1))
+        now -= 1
+
+    await room.call({"a": room.file("counts", count), "b": room.file("counts", count)})
+    await room.call({"a": room.file("counts", count)}, run=2, task="others")
+    await room.until_state("COMPLETED")
+    await room.until_state("COMPLETED", run=2)
+    assert most == 1
+
+
+@pytest.mark.long
+async def test_merges_that_take_long_keep_no_call_waiting(
+    make: Callable[..., object], file: Callable[..., dict[str, object]], database: Database
+) -> None:
+    """As many are under way as there are connections for work on files."""
+    await database.run(
+        "create table opened ()",
+        "create function wait() returns trigger language plpgsql as"
+        " $$begin while not exists (select from opened) loop perform pg_sleep(0.05); end loop; return new; end$$",
+        *(
+            f"create trigger wait before insert on loaded_{name} for each row execute function wait()"
+            for name in ("t0", "t1")
+        ),
+    )
+    one = await make(connections=2).started()  # type: ignore[attr-defined]
+    body = call({"t0": file(), "t1": file("t1")})
+    await ask(one.url, body)
+
+    async def merging() -> bool:
+        asked = "select count(*) from pg_stat_activity where state = 'active' and query like 'INSERT INTO public.%'"
+        return bool(await database.value(asked + " and datname = current_database()") == 2)
+
+    await until(merging, "both merges to be under way")
+    status, told = await ask(one.url, body)
+    assert (status, told["state"]) == (202, "RUNNING")
+    await database.run("insert into opened default values")
+    assert (await until_ended(one.url, body))["state"] == "COMPLETED"
+    assert await database.value("select attempt from snk_batch_consumer.run") == 1
