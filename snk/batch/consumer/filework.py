@@ -14,14 +14,14 @@ from snk.batch.consumer.failing import Again, FileFailed, Later
 from snk.batch.consumer.holding import Hold, Overtaken, lock
 from snk.batch.consumer.reporting import settle
 from snk.batch.consumer.tables import FILE
-from snk.batch.consumer.work import Progress, Work, forget_records
-from snk.batch.state import State
-from snk.batch.wire import MOST_REASON
+from snk.batch.consumer.work import Progress, Work, forget_records, storable
+from snk.batch.state import LIVE, State
 from snk.core.backoff import Backoff
 from snk.db.pool import Pool
-from snk.errors import SnkError, Wait
+from snk.errors import RowRefused, SnkError, Wait
 
 EXECUTE, RECONCILE = "execute", "reconcile"
+MOST_DIGEST = 200
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 """What is held while a file is worked on, and not while it waits for a further try."""
 FIRST_SECONDS, MOST_SECONDS = 0.5, 30.0
@@ -52,7 +52,7 @@ class FileWork:
         """Work until it has ended, or cannot begin yet; whether it has ended.
 
         Raises:
-            Overtaken: others work on it.
+            Overtaken: others work on it, or it has ended.
         """
         backoff, before = Backoff(FIRST_SECONDS, MOST_SECONDS), Progress()
         while True:
@@ -86,7 +86,7 @@ class FileWork:
             self._executor = executor(self._work.file.executor)
         if step == EXECUTE:
             if reason := await self._executor.precondition(self._work):
-                await self._note(state=State.WAITING, reason=reason[:MOST_REASON])
+                await self._note(state=State.WAITING, reason=reason)
                 return False
             await self._note(state=State.RUNNING)
             await self._executor.execute(self._work)
@@ -114,7 +114,7 @@ class FileWork:
             await forget_records(step.connection, [self._work.id])
             numbers = {"expected": None, "received": None, "applied": None, "rejected": None}
             rounds = self._work.progress.rounds + 1
-            await step.note(step=EXECUTE, mark={}, rounds=rounds, reason=reason[:MOST_REASON], **numbers)
+            await step.note(step=EXECUTE, mark={}, rounds=rounds, reason=reason, **numbers)
 
     async def _wait(self, error: Wait, backoff: Backoff) -> None:
         """Wait before a further try; why is told in the meantime, if the database can be reached."""
@@ -125,25 +125,34 @@ class FileWork:
         if not backoff.tries:
             log.warning("file_waits", **self._names, reason=words, effect="it is tried again")
         try:
-            await self._note(reason=f"{words}; it is tried again"[:MOST_REASON])
-        except Wait:
+            await self._note(reason=f"{words}; it is tried again")
+        except Overtaken:
+            raise
+        except SnkError:
             log.debug("reason_not_noted", **self._names)
         await asyncio.sleep(seconds)
 
     async def _end(self, state: State, reason: str) -> bool:
-        """Note that the file failed; whether that could be noted."""
-        try:
-            await self._finish(state, Reconciled(equal=False, reason=reason))
-        except Wait:
-            await asyncio.sleep(FIRST_SECONDS)
-            return False
-        return True
+        """Note that the file failed; whether that could be noted. Of words that the database refuses, ASCII is left."""
+        for words in (reason, storable(reason).encode("ascii", "backslashreplace").decode()):
+            try:
+                await self._finish(state, Reconciled(equal=False, reason=words))
+            except RowRefused:
+                continue
+            except Wait:
+                await asyncio.sleep(FIRST_SECONDS)
+                return False
+            return True
+        raise RowRefused(f"the end of file {self._work.name} cannot be noted")
 
     async def _finish(self, state: State, found: Reconciled) -> None:
+        digest = found.digest and storable(found.digest)[:MOST_DIGEST]
+        values = {"state": state, "reason": storable(found.reason), "digest": digest}
+        mine = sa.and_(FILE.c.id == self._work.id, FILE.c.state.in_(sorted(LIVE)))
         async with self._pool.begin() as connection:
             await lock(connection, self._hold)
-            values = {"state": state, "reason": found.reason[:MOST_REASON], "digest": found.digest}
-            await connection.execute(sa.update(FILE).where(FILE.c.id == self._work.id).values(values))
+            if not (await connection.execute(sa.update(FILE).where(mine).values(values))).rowcount:
+                raise Overtaken(f"file {self._work.name} of run {self._hold.number} has ended")
             told = await settle(connection, self._hold.run)
         self._ended[state] += 1
         log.info("file_ended", **self._names, state=str(state), reason=found.reason, run_state=str(told.state))

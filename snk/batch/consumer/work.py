@@ -8,10 +8,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.consumer.failing import FileFailed
 from snk.batch.consumer.holding import Hold, Overtaken
 from snk.batch.consumer.provider import Provider, Providers
-from snk.batch.consumer.tables import FILE, REJECTED, STAGED
+from snk.batch.consumer.tables import FILE, REJECTED, RUN, STAGED
 from snk.batch.definition import File
+from snk.batch.state import LIVE
+from snk.batch.wire import MOST_COUNT, MOST_REASON
 from snk.db.pool import Pool
 
 
@@ -36,6 +39,8 @@ class Progress:
     rejected: int | None = None
 
 
+REASON = "reason"
+COUNTS = ("expected", "received", "applied", "rejected")
 PROGRESS = tuple(each.name for each in fields(Progress))
 
 
@@ -51,7 +56,16 @@ class Step:
     _id: int
 
     async def note(self, **changes: Any) -> None:
-        """Note how far the file is, in the same transaction; names are those of `Progress`."""
+        """Note how far the file is, in the same transaction; names are those of `Progress`, and ``reason``.
+
+        Raises:
+            FileFailed: a count cannot be one.
+        """
+        for name in COUNTS:
+            if isinstance(count := changes.get(name), int) and not 0 <= count <= MOST_COUNT:
+                raise FileFailed(f"the executor says that {name} is {count}")
+        if REASON in changes:
+            changes[REASON] = storable(str(changes[REASON]))
         await self.connection.execute(sa.update(FILE).where(FILE.c.id == self._id).values(changes))
 
 
@@ -104,7 +118,7 @@ class Work:
         what stands in the database after it.
 
         Raises:
-            Overtaken: others work on it.
+            Overtaken: others work on it, or it has ended.
             SnkError: the database failed.
         """
         async with self._pool.begin() as connection:
@@ -124,12 +138,20 @@ class Work:
             yield connection
 
     async def _read(self, connection: AsyncConnection) -> Progress:
-        mine = sa.and_(FILE.c.id == self.id, FILE.c.attempt == self._hold.attempt)
+        attempt = self._hold.attempt
+        held = sa.exists().where(RUN.c.id == FILE.c.run, RUN.c.attempt == attempt)
+        mine = sa.and_(FILE.c.id == self.id, FILE.c.attempt == attempt, FILE.c.state.in_(sorted(LIVE)), held)
         asked = sa.select(*(FILE.c[name] for name in PROGRESS)).where(mine).with_for_update()
         row = (await connection.execute(asked)).mappings().one_or_none()
         if row is None:
-            raise Overtaken(f"file {self.name} of run {self._hold.number} is worked on by others")
+            raise Overtaken(f"file {self.name} of run {self._hold.number} has ended, or is worked on by others")
         return Progress(**row)
+
+
+def storable(text: str) -> str:
+    """A reason as the database can hold it: no NUL, no halves of characters, and not too long."""
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MOST_REASON]
 
 
 async def forget_records(connection: AsyncConnection, files: Sequence[int], *, rejected: bool = True) -> None:

@@ -170,19 +170,22 @@ class Workers:
             running.under_way += 1
 
     async def _try(self, hold: Hold, row: sa.RowMapping, running: Running) -> bool:
-        """Work on a file; whether it has ended."""
+        """Work on a file; whether it has ended. Whatever becomes of it, the other files go on."""
 
         @asynccontextmanager
         async def turn() -> AsyncIterator[None]:
             async with running.free, self._free:
                 yield
 
-        work = Work(self._loading, self._providers, hold, self._bounds.page_rows, row)
         try:
+            work = Work(self._loading, self._providers, hold, self._bounds.page_rows, row)
             return await FileWork(self._loading, hold, work, self.ended, turn).run()
-        except Overtaken:
-            log.info("run_overtaken", run=hold.number, file=work.name, effect="nothing more is changed")
+        except Overtaken as error:
+            log.info("run_overtaken", run=hold.number, reason=str(error), effect="nothing more is changed")
             return True
+        except Exception:
+            log.exception("file_broke_off", run=hold.number, file=row["name"], effect="it goes on at the next call")
+            return False
 
     async def _release(self, hold: Hold) -> None:
         try:

@@ -1,20 +1,108 @@
 """Work on files: what one does to others, answers that are lost, and what is held meanwhile."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 import sqlalchemy as sa
 
-from snk.batch.consumer.failing import Later
+from snk.batch.consumer.executor import Reconciled
+from snk.batch.consumer.failing import FileFailed, Later
 from snk.batch.consumer.work import Work
 from snk.batch.consumer.workers import Bounds
 from tests.kit.consumer import ask, call, until_ended
 from tests.kit.databases import Database, until
-from tests.kit.working import LEASE_SECONDS, Room
+from tests.kit.working import LEASE_SECONDS, LostAnswer, Room
 
 MakeRoom = Callable[..., Room]
 ONE_AT_ONCE = Bounds(files_at_once=1, connections=5, page_rows=100, lease_seconds=LEASE_SECONDS)
 ONE_OF_ALL = Bounds(files_at_once=5, connections=1, page_rows=100, lease_seconds=LEASE_SECONDS)
+
+
+def failing(words: str) -> Callable[[Work], Awaitable[None]]:
+    async def fail(_: Work) -> None:
+        raise FileFailed(words)
+
+    return fail
+
+
+async def test_a_file_whose_end_is_committed_and_not_answered_has_ended(room_of: MakeRoom) -> None:
+    """A further comparison would find nothing any more, and the file would be loaded again if it failed."""
+    room = room_of(kind=LostAnswer)
+    await room.call({"a": room.file("fine")})
+    room.executors["fine"].finds = [Reconciled(equal=True), Reconciled(equal=False)]
+    await room.until_idle()
+    assert isinstance(room.loading, LostAnswer)
+    assert room.loading.lost
+    assert await room.files() == {"a": "COMPLETED"}
+    await room.until_state("COMPLETED")
+
+
+async def test_a_failure_that_is_committed_and_not_answered_is_not_tried_again(room_of: MakeRoom) -> None:
+    room = room_of(kind=LostAnswer)
+    await room.call({"a": room.file("broken", failing("it is not there"))})
+    await room.until_idle()
+    assert isinstance(room.loading, LostAnswer)
+    assert room.loading.lost
+    assert await room.files() == {"a": "FAILED"}
+    assert room.executors["broken"].executed == 1
+
+
+async def test_words_that_no_database_holds_end_their_file_and_no_other(room: Room) -> None:
+    gate = asyncio.Event()
+
+    async def wait(_: Work) -> None:
+        await gate.wait()
+
+    await room.call({"a": room.file("broken", failing("a\0b\udcffc")), "b": room.file("slow", wait)})
+
+    async def failed() -> bool:
+        return (await room.files())["a"] == "FAILED"
+
+    await until(failed, "the file to fail")
+    gate.set()
+    await room.until_state("FAILED")
+    told = await room.call({})
+    assert told.files["a"].reason == "a\N{REPLACEMENT CHARACTER}b\\udcffc"
+    assert told.files["b"].state == "COMPLETED"
+
+
+async def test_a_file_whose_end_cannot_be_noted_is_left_to_the_next_call(room: Room) -> None:
+    database = room.database
+    gate = asyncio.Event()
+
+    async def wait(_: Work) -> None:
+        await gate.wait()
+
+    await database.run(
+        "create sequence refused",
+        "create function refuse() returns trigger language plpgsql as $$begin"
+        " if new.state = 'FAILED' then perform nextval('refused'); raise 'not this one'; end if; return new; end$$",
+        "create trigger refuse before update on snk_batch_consumer.file for each row execute function refuse()",
+    )
+    files = {"a": room.file("broken", failing("no")), "b": room.file("slow", wait)}
+    await room.call(files)
+
+    async def refused() -> bool:
+        return bool(await database.value("select last_value from refused") == 2)
+
+    await until(refused, "the end of the file to be refused")
+    gate.set()
+    await room.until_idle()
+    assert await room.files() == {"a": "RUNNING", "b": "COMPLETED"}
+    await database.run("drop trigger refuse on snk_batch_consumer.file")
+    assert (await room.call(files)).state == "RUNNING"
+    await room.until_state("FAILED")
+
+
+async def test_a_count_that_cannot_be_one_fails_its_file(room: Room) -> None:
+    async def count(work: Work) -> None:
+        async with work.step() as step:
+            await step.note(expected=-1)
+
+    await room.call({"a": room.file("counts", count)})
+    await room.until_state("FAILED")
+    assert (await room.call({})).files["a"].reason == "the executor says that expected is -1"
 
 
 async def test_a_file_that_waits_for_a_further_try_makes_room_for_others(room_of: MakeRoom) -> None:
