@@ -31,7 +31,7 @@ class Status:
     """What a consumer knows of itself.
 
     Attributes:
-        runs: those that it works on.
+        runs: the numbers of those that it works on; runs of two platforms may have the same.
         ended: files that ended, by state.
         sent: reports that the platform has.
         given_up: reports that it refused for good.

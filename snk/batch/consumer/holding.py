@@ -45,10 +45,11 @@ async def take_hold(connection: AsyncConnection, run: int, holder: str, seconds:
 
 
 async def renew(connection: AsyncConnection, holds: list[Hold], seconds: float) -> set[int]:
-    """Hold runs for longer; return those that are held still."""
+    """Hold runs for longer, but for those that were released meanwhile; return those that nobody else has claimed."""
     mine = sa.tuple_(RUN.c.id, RUN.c.attempt).in_([(each.run, each.attempt) for each in holds])
-    longer = sa.update(RUN).where(mine).values(working_until=NOW + interval(seconds)).returning(RUN.c.id)
-    return set((await connection.execute(longer)).scalars())
+    longer = sa.update(RUN).where(mine, RUN.c.working_until.is_not(None)).values(working_until=NOW + interval(seconds))
+    await connection.execute(longer)
+    return set((await connection.execute(sa.select(RUN.c.id).where(mine))).scalars())
 
 
 async def release(connection: AsyncConnection, hold: Hold) -> None:

@@ -6,14 +6,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.reporting import TOLD
-from snk.batch.consumer.tables import FILE, OUTBOX, REJECTED, RUN
+from snk.batch.consumer.tables import FILE, NOW, OUTBOX, REJECTED, RUN
 
 
 async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
     """The newest runs, newest first, with their files."""
-    columns = (RUN.c.id, RUN.c.number, RUN.c.uid, RUN.c.task, RUN.c.state, RUN.c.reason, RUN.c.fence, RUN.c.holder)
+    columns = (RUN.c.id, RUN.c.number, RUN.c.uid, RUN.c.task, RUN.c.state, RUN.c.reason, RUN.c.fence)
+    holder = sa.case((RUN.c.working_until > NOW, RUN.c.holder)).label("holder")
     unsent = sa.exists().where(OUTBOX.c.run == RUN.c.id).correlate(RUN).label("unsent")
-    asked = sa.select(*columns, unsent).order_by(RUN.c.id.desc()).limit(limit)
+    asked = sa.select(*columns, holder, unsent).order_by(RUN.c.id.desc()).limit(limit)
     by_id = {row["id"]: {**row, "uid": str(row["uid"]), "files": []} for row in await _rows(connection, asked)}
     files = sa.select(FILE.c.run, FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run.in_(list(by_id)))
     for row in await _rows(connection, files.order_by(FILE.c.run, FILE.c.name)):

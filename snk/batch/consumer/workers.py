@@ -87,14 +87,16 @@ class Workers:
 
     @property
     def runs(self) -> list[int]:
-        """The numbers of the runs that are worked on."""
-        return sorted({each.number for each in self._tasks})
+        """The numbers of the runs that are worked on; runs of two platforms may have the same."""
+        return sorted(number for _, number in {(each.run, each.number) for each in self._tasks})
 
     def begin(self, hold: Hold) -> None:
-        """Work on a run that is held; work on it under an older hold ends."""
-        for other, task in self._tasks.items():
-            if other.run == hold.run:
-                task.cancel()
+        """Work on a run that is held; work on it under an older hold ends, and under a newer one goes on instead."""
+        others = {each: task for each, task in self._tasks.items() if each.run == hold.run}
+        if any(each.attempt >= hold.attempt for each in others):
+            return
+        for task in others.values():
+            task.cancel()
         task = asyncio.create_task(self._run(hold))
         self._tasks[hold] = task
         task.add_done_callback(lambda _: self._tasks.pop(hold, None))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from snk.batch.consumer.executor import Reconciled
 from snk.batch.consumer.failing import FileFailed, Later
+from snk.batch.consumer.holding import Hold, release, renew
 from snk.batch.consumer.work import Work
 from snk.batch.consumer.workers import Bounds
 from tests.kit.consumer import ask, call, until_ended
@@ -134,6 +135,47 @@ async def test_files_of_all_runs_are_no_more_than_connections(room_of: MakeRoom)
     await room.until_state("COMPLETED")
     await room.until_state("COMPLETED", run=2)
     assert most == 1
+
+
+async def test_a_run_that_was_released_is_not_held_by_a_renewal_that_comes_late(room: Room) -> None:
+    await room.call({"a": room.file("fine")})
+    await room.until_idle()
+    await room.database.run("update snk_batch_consumer.run set working_until = now() + interval '1 h'")
+    number, attempt = (await room.database.rows("select id, attempt from snk_batch_consumer.run"))[0]
+    hold = Hold(number, 1, attempt)
+    async with room.pool.connection("statement") as connection:
+        await release(connection, hold)
+        assert await renew(connection, [hold], LEASE_SECONDS) == {number}
+    assert await room.database.value("select working_until from snk_batch_consumer.run") is None
+
+
+async def test_an_older_hold_ends_no_work_of_a_newer_one(room: Room) -> None:
+    gate = asyncio.Event()
+
+    async def wait(_: Work) -> None:
+        await gate.wait()
+
+    await room.call({"a": room.file("slow", wait)})
+    (hold,) = room.workers._tasks
+    room.workers.begin(Hold(hold.run, hold.number, hold.attempt - 1))
+    assert list(room.workers._tasks) == [hold]
+    gate.set()
+    await room.until_state("COMPLETED")
+
+
+async def test_runs_of_two_platforms_with_one_number_are_counted_as_two(room: Room) -> None:
+    gate = asyncio.Event()
+
+    async def wait(_: Work) -> None:
+        await gate.wait()
+
+    await room.call({"a": room.file("slow", wait)}, callback="http://one.example/v1/runs/1/callback")
+    other = {"uid": "0a0d2c9e-1c9b-4f1e-8c1e-3a1d5b6f7a88", "callback": "http://two.example/v1/runs/1/callback"}
+    await room.call({"a": room.file("slow", wait)}, **other)
+    assert room.workers.runs == [1, 1]
+    gate.set()
+    await room.until_idle()
+    assert room.workers.runs == []
 
 
 @pytest.mark.long
