@@ -60,6 +60,37 @@ async def test_runs_that_a_consumer_noted_before_keep_their_numbers_and_files(se
             assert (await connection.execute(added)).scalar_one() == 18
 
 
+async def test_runs_that_were_noted_before_runs_had_names_are_ended(servers: EmbeddedPair) -> None:
+    """They are worked on by nobody: their platform has had them noted again. The others go on."""
+    columns = "uid, number, task, fence, since, payload, state, callback"
+    with fresh_database(servers) as dsn:
+        server = Server("database", dsn)
+        async with server.begin() as connection:
+            await connection.run_sync(lambda sync: command.upgrade(consumer.TABLES._config(connection=sync), "0002"))
+            for number, state, callback in (
+                (1, "RUNNING", "http://one.example/v1/runs/1/callback"),
+                (2, "RUNNING", "http://one.example/v1/runs/2/callback?uid=x"),
+                (3, "RUNNING", ""),
+                (4, "COMPLETED", "http://one.example/v1/runs/4/callback"),
+            ):
+                values = f"gen_random_uuid(), {number}, 'prices', 2, 1, '{{}}', '{state}', '{callback}'"
+                await connection.exec_driver_sql(f"insert into snk_batch_consumer.run ({columns}) values ({values})")
+            await connection.exec_driver_sql(
+                "insert into snk_batch_consumer.file (run, name, definition, state)"
+                " select id, 'a', '{}', state from snk_batch_consumer.run"
+            )
+        assert await consumer.TABLES.upgrade(server)
+        async with server.begin() as connection:
+            found = sa.select(consumer.RUN.c.state, consumer.RUN.c.attempt, consumer.FILE.c.state)
+            ordered = found.join_from(consumer.RUN, consumer.FILE).order_by(consumer.RUN.c.number)
+            assert [tuple(row) for row in await connection.execute(ordered)] == [
+                ("CANCELLED", 1, "CANCELLED"),
+                ("RUNNING", 0, "RUNNING"),
+                ("RUNNING", 0, "RUNNING"),
+                ("COMPLETED", 0, "COMPLETED"),
+            ]
+
+
 @pytest.mark.parametrize("change", ["alter table snk_batch.alert drop column note", "drop index snk_batch.notice_due"])
 async def test_a_difference_is_found(pool: Pool, change: str) -> None:
     async with pool.connection("write") as connection:

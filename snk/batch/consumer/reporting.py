@@ -42,8 +42,10 @@ async def settle(connection: AsyncConnection, run: int) -> Told:
 async def _post(connection: AsyncConnection, run: int, told: Told) -> None:
     """Put a report into the outbox, in the place of an older one of this run."""
     given = told.model_dump(mode="json")
-    callback = sa.select(RUN.c.id, RUN.c.callback, sa.literal(given, pg.JSONB)).where(RUN.c.id == run)
-    insert = pg.insert(OUTBOX).from_select(["run", "callback", "report"], callback.where(RUN.c.callback != ""))
-    newer: dict[str, sa.ColumnElement[object]] = {name: insert.excluded[name] for name in ("callback", "report")}
-    newer |= {"version": OUTBOX.c.version + 1, "tries": sa.literal(0), "reason": sa.literal(""), "due_at": NOW}
+    version = sa.cast(sa.cast(sa.func.pg_current_xact_id(), sa.Text), sa.BigInteger)  # no other report has it, ever
+    posted = sa.select(RUN.c.id, version, RUN.c.callback, sa.literal(given, pg.JSONB)).where(RUN.c.id == run)
+    names = ["run", "version", "callback", "report"]
+    insert = pg.insert(OUTBOX).from_select(names, posted.where(RUN.c.callback != ""))
+    newer: dict[str, sa.ColumnElement[object]] = {name: insert.excluded[name] for name in names[1:]}
+    newer |= {"tries": sa.literal(0), "reason": sa.literal(""), "due_at": NOW}
     await connection.execute(insert.on_conflict_do_update(index_elements=[OUTBOX.c.run], set_=newer))

@@ -44,6 +44,7 @@ RUN = sa.Table(
     sa.Column("payload", pg.JSONB, nullable=False),
     sa.Column("callback", sa.Text, nullable=False),
     _when("created_at", now=True),
+    _when("called_at", now=True),
     _when("ended_at"),
 )
 
@@ -90,7 +91,7 @@ OUTBOX = sa.Table(
     "outbox",
     METADATA,
     sa.Column("run", sa.BigInteger, sa.ForeignKey(RUN.c.id, ondelete="CASCADE"), primary_key=True),
-    sa.Column("version", sa.BigInteger, nullable=False, server_default="1", comment="grows with every newer report"),
+    sa.Column("version", sa.BigInteger, nullable=False, comment="the transaction that put it here"),
     sa.Column("callback", sa.Text, nullable=False),
     sa.Column("report", pg.JSONB, nullable=False),
     sa.Column("tries", sa.Integer, nullable=False, server_default="0"),

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.holding import Hold, take_hold
 from snk.batch.consumer.reporting import report, settle
-from snk.batch.consumer.tables import FILE, OUTBOX, RUN
+from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
 from snk.batch.consumer.work import forget_records
 from snk.batch.state import LIVE, State
 from snk.batch.wire import Call, Told
@@ -65,7 +65,7 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
         raise Refused(f"Run {call.run} is one of the task {row.task!r}, not {call.task!r}", stale=False)
     if call.fence < row.fence:
         raise Refused(f"The fence is {call.fence}, and {row.fence} has been seen", stale=True)
-    seen = {"fence": call.fence, "callback": call.callback}
+    seen = {"fence": call.fence, "callback": call.callback, "called_at": NOW}
     await connection.execute(sa.update(RUN).where(RUN.c.id == row.id).values(seen))
     if new:
         await _add(connection, row.id, call)

@@ -1,0 +1,36 @@
+"""When a run was called last, and reports whose versions never come again.
+
+Runs of platforms that did not yet say how they are named cannot be asked about any more: those that have not ended are
+ended here. Their platform has had them noted again, under their names.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+SCHEMA = "snk_batch_consumer"
+END_FILES = """
+UPDATE snk_batch_consumer.file SET state = 'CANCELLED', attempt = file.attempt + 1,
+    reason = 'it was noted before runs had names, and begun again under its own'
+FROM snk_batch_consumer.run
+WHERE run.id = file.run AND file.state IN ('WAITING', 'RUNNING') AND run.state IN ('WAITING', 'RUNNING')
+    AND callback ~ ('/v1/runs/' || number || '/callback$')
+"""
+"""Since runs have names, the address for reports ends with the name."""
+END_RUNS = """
+UPDATE snk_batch_consumer.run SET state = 'CANCELLED', attempt = attempt + 1, ended_at = clock_timestamp(),
+    working_until = NULL, holder = NULL, reason = 'it was noted before runs had names, and begun again under its own'
+WHERE state IN ('WAITING', 'RUNNING') AND callback ~ ('/v1/runs/' || number || '/callback$')
+"""
+
+
+def upgrade() -> None:
+    """Add the column, and end runs without a name."""
+    now = sa.text("clock_timestamp()")
+    called = sa.Column("called_at", sa.DateTime(timezone=True), server_default=now, nullable=False)
+    op.add_column("run", called, schema=SCHEMA)
+    comment = "the transaction that put it here"
+    op.alter_column("outbox", "version", server_default=None, comment=comment, schema=SCHEMA)
+    op.execute(END_FILES)
+    op.execute(END_RUNS)
