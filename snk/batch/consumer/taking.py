@@ -69,12 +69,12 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
     await connection.execute(sa.update(RUN).where(RUN.c.id == row.id).values(seen))
     if new:
         await _add(connection, row.id, call)
-        if not call.files:
-            return Taken(row.id, await settle(connection, row.id), None)
     elif call.since > row.since:
         await _begin_again(connection, row.id, call)
     elif row.state not in LIVE:
         return Taken(row.id, await report(connection, row.id), None)
+    if not call.files and (new or call.since > row.since):
+        return Taken(row.id, await settle(connection, row.id), None)
     hold = await take_hold(connection, row.id, holder, lease_seconds)
     return Taken(row.id, await report(connection, row.id), hold)
 
@@ -100,12 +100,17 @@ async def _add(connection: AsyncConnection, run: int, call: Call) -> None:
 
 
 async def _begin_again(connection: AsyncConnection, run: int, call: Call) -> None:
-    """Forget what became of the files of a call; whoever works on the run is overtaken."""
-    mine = sa.and_(FILE.c.run == run, FILE.c.name.in_(list(call.files)))
-    await forget_records(connection, list((await connection.execute(sa.select(FILE.c.id).where(mine))).scalars()))
-    await connection.execute(sa.delete(FILE).where(mine))
+    """Forget the files of a call, and those that did not complete; whoever works on the run is overtaken.
+
+    A file that the call does not name is not defined any more, and a run would never complete if it waited for one.
+    """
+    again = sa.or_(FILE.c.name.in_(list(call.files)), FILE.c.state != State.COMPLETED)
+    asked = sa.select(FILE.c.id).where(FILE.c.run == run, again).order_by(FILE.c.id).with_for_update()
+    files = list((await connection.execute(asked)).scalars())
+    await forget_records(connection, files)
+    await connection.execute(sa.delete(FILE).where(FILE.c.id.in_(files)))
     await _add(connection, run, call)
     await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.run == run))
-    free = {"working_until": None, "holder": None, "ended_at": None}
+    free = {"attempt": RUN.c.attempt + 1, "working_until": None, "holder": None, "ended_at": None}
     values = {"since": call.since, "state": State.RUNNING, "reason": "", "payload": dict(call.payload), **free}
     await connection.execute(sa.update(RUN).where(RUN.c.id == run).values(values))

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 import structlog
 
 from snk.batch.consumer.filework import FileWork
-from snk.batch.consumer.holding import Hold, Overtaken, release, renew
+from snk.batch.consumer.holding import Hold, Overtaken, lock, release, renew
 from snk.batch.consumer.provider import Providers
+from snk.batch.consumer.reporting import settle
 from snk.batch.consumer.tables import FILE, RUN
 from snk.batch.consumer.work import Work
 from snk.batch.state import LIVE
@@ -137,6 +138,8 @@ class Workers:
         running = self._running[hold.run] = Running(asyncio.Semaphore(self._bounds.files_at_once))
         try:
             files = await self._files(hold)
+            if not files:
+                await self._settle(hold)
             async with asyncio.TaskGroup() as group:
                 for row in files:
                     running.under_way += 1
@@ -149,6 +152,14 @@ class Workers:
             if self._running.get(hold.run) is running:
                 del self._running[hold.run]
             await asyncio.shield(asyncio.ensure_future(self._release(hold)))
+
+    async def _settle(self, hold: Hold) -> None:
+        """End a run all of whose files have ended, should that not have been noted with the last of them."""
+        async with self._pool.begin() as connection:
+            await lock(connection, hold)
+            asked = sa.select(RUN.c.id).where(RUN.c.id == hold.run, RUN.c.state.in_(sorted(LIVE)))
+            if (await connection.execute(asked)).scalar_one_or_none():
+                await settle(connection, hold.run)
 
     async def _files(self, hold: Hold) -> Sequence[sa.RowMapping]:
         """The files that have not ended."""

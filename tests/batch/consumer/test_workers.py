@@ -137,6 +137,15 @@ async def test_files_of_all_runs_are_no_more_than_connections(room_of: MakeRoom)
     assert most == 1
 
 
+async def test_a_run_whose_files_have_ended_is_ended_when_it_is_called(room: Room) -> None:
+    files = {"a": room.file("fine")}
+    await room.call(files)
+    await room.until_idle()
+    await room.database.run("update snk_batch_consumer.run set state = 'RUNNING', ended_at = null")
+    assert (await room.call(files)).state == "RUNNING"
+    await room.until_state("COMPLETED")
+
+
 async def test_a_run_that_was_released_is_not_held_by_a_renewal_that_comes_late(room: Room) -> None:
     await room.call({"a": room.file("fine")})
     await room.until_idle()
