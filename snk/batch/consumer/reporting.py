@@ -16,12 +16,18 @@ async def report(connection: AsyncConnection, run: int) -> Told:
     row = (await connection.execute(sa.select(RUN.c.fence, RUN.c.state, RUN.c.reason).where(RUN.c.id == run))).one()
     asked = sa.select(FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run == run).order_by(FILE.c.name)
     files = {each["name"]: _told(each) for each in (await connection.execute(asked)).mappings()}
-    state = State.RUNNING if row.state in LIVE else State(row.state)
+    state = State.RUNNING if row.state in LIVE else _end_of(State(row.state))
     return Told.model_validate({"fence": row.fence, "state": state, "reason": row.reason, "files": files})
 
 
 def _told(row: sa.RowMapping) -> FileTold:
-    return FileTold.model_validate({name: row[name] for name in TOLD} | {"reason": row["reason"][:MOST_REASON]})
+    told = {"state": _end_of(State(row["state"])), "reason": row["reason"][:MOST_REASON]}
+    return FileTold.model_validate({name: row[name] for name in TOLD} | told)
+
+
+def _end_of(state: State) -> State:
+    """A state as it is told: that a run was given up is for the platform to say, and not for a consumer."""
+    return State.FAILED if state == State.CANCELLED else state
 
 
 async def settle(connection: AsyncConnection, run: int) -> Told:

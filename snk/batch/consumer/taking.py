@@ -1,10 +1,14 @@
 """Takes a call of the platform: notes its run the first time, begins again what is run again, and reports.
 
-A call locks its run, so of two that come at once, on whichever consumers, one is first. It also finds out whether
-anybody works on the run. If nobody does, whoever answers the call takes up the work where it stands.
+Calls of one task come one after the other, on whichever consumers. A call also finds out whether anybody works on the
+run. If nobody does, whoever answers the call takes up the work where it stands.
+
+A platform has one active run of a task. So when one begins, those of this task and platform that have not ended are
+ended here: the platform has given them up, and would not have them write after the new one.
 """
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -16,6 +20,7 @@ from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
 from snk.batch.consumer.work import forget_records
 from snk.batch.state import LIVE, State
 from snk.batch.wire import Call, Told
+from snk.db.locks import key_of
 from snk.errors import Stop
 
 
@@ -58,6 +63,7 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
     Raises:
         Refused: why the call is not answered.
     """
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of(f"snk batch consumer {call.task}"))))
     new = await _note(connection, call)
     columns = (RUN.c.id, RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
     row = (await connection.execute(sa.select(*columns).where(RUN.c.uid == call.uid).with_for_update())).one()
@@ -73,8 +79,10 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
         await _begin_again(connection, row.id, call)
     elif row.state not in LIVE:
         return Taken(row.id, await report(connection, row.id), None)
-    if not call.files and (new or call.since > row.since):
-        return Taken(row.id, await settle(connection, row.id), None)
+    if new or call.since > row.since:
+        await _supersede(connection, row.id, call)
+        if not call.files:
+            return Taken(row.id, await settle(connection, row.id), None)
     hold = await take_hold(connection, row.id, holder, lease_seconds)
     return Taken(row.id, await report(connection, row.id), hold)
 
@@ -114,3 +122,33 @@ async def _begin_again(connection: AsyncConnection, run: int, call: Call) -> Non
     free = {"attempt": RUN.c.attempt + 1, "working_until": None, "holder": None, "ended_at": None}
     values = {"since": call.since, "state": State.RUNNING, "reason": "", "payload": dict(call.payload), **free}
     await connection.execute(sa.update(RUN).where(RUN.c.id == run).values(values))
+
+
+async def _supersede(connection: AsyncConnection, run: int, call: Call) -> None:
+    """End what this platform has given up of the task; whoever works on it is overtaken.
+
+    A file whose row is locked is being written to just now, and nobody waits for that: the consumer that does so sees
+    the attempt of the run before it commits. Reports stay as they are, and what was loaded is left to upkeep.
+    """
+    others = sa.and_(RUN.c.task == call.task, RUN.c.id != run, RUN.c.state.in_(sorted(LIVE)))
+    found = await connection.execute(sa.select(RUN.c.id, RUN.c.callback).where(others).order_by(RUN.c.id))
+    old = [each.id for each in found if _origin(each.callback) == _origin(call.callback)]
+    if not old:
+        return
+    ended = {"state": State.CANCELLED, "reason": f"run {call.run} of the task began"}
+    free = {"attempt": RUN.c.attempt + 1, "working_until": None, "holder": None, "ended_at": NOW}
+    await connection.execute(sa.update(RUN).where(RUN.c.id.in_(old), others).values({**ended, **free}))
+    mine = sa.and_(FILE.c.run.in_(old), FILE.c.state.in_(sorted(LIVE)))
+    idle = sa.select(FILE.c.id).where(mine).with_for_update(skip_locked=True)
+    files = list((await connection.execute(idle)).scalars())
+    values = {"attempt": FILE.c.attempt + 1, **ended}
+    await connection.execute(sa.update(FILE).where(FILE.c.id.in_(files)).values(values))
+
+
+def _origin(callback: str) -> tuple[str, str | None, int | None]:
+    """Which platform an address for reports belongs to: its scheme, host and port."""
+    try:
+        parts = urlsplit(callback)
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return callback, None, None

@@ -124,7 +124,9 @@ class Workers:
             reminder.over()
             for hold in holds:
                 if hold.run not in still and hold in self._tasks:
-                    log.warning("lease_lost", run=hold.number, effect="others work on it")
+                    log.warning(
+                        "lease_lost", run=hold.number, effect="others work on it, or the platform has given it up"
+                    )
                     self._tasks[hold].cancel()
 
     async def close(self) -> None:

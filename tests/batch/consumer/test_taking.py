@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from snk.batch.consumer.failing import FileFailed
 from snk.batch.consumer.outbox import Outbox
 from snk.batch.consumer.work import Work
@@ -70,6 +72,68 @@ async def test_what_is_stored_at_the_moment_of_a_rerun_is_forgotten_with_its_fil
     gate.opened.set()
     await room.until_state("COMPLETED")
     assert await room.database.value("select count(*) from snk_batch_consumer.staged") == 0
+
+
+ONE, TWO = (f"http://{name}.example:8094/v1/runs/1/callback?uid=x" for name in ("one", "two"))
+
+
+@pytest.mark.parametrize("callback", ["", ONE])
+async def test_a_run_ends_what_its_platform_has_given_up_of_the_task(room: Room, callback: str) -> None:
+    gate = Gate()
+    await room.call({"a": room.file("slow", gate)}, callback=callback)
+    await gate.reached.wait()
+    await room.call({"a": room.file("fine")}, run=2, callback=callback.replace("/1/", "/2/"))
+    await room.until_state("COMPLETED", run=2)
+    gate.opened.set()
+    await room.until_idle()
+    told = await room.call({"a": room.file("fine")}, callback=callback, fence=2)
+    assert (told.state, told.reason) == ("FAILED", "run 2 of the task began")
+    assert (told.files["a"].state, told.files["a"].received) == ("FAILED", None)
+    assert (await room.call({"a": room.file("fine")}, callback=callback, fence=3, since=3)).state == "RUNNING"
+    await room.until_state("COMPLETED")
+
+
+async def test_a_run_that_is_run_again_ends_others_of_its_task(room: Room) -> None:
+    gate = Gate()
+    await room.call({"a": room.file("broken", fail)})
+    await room.until_state("FAILED")
+    await room.call({"a": room.file("slow", gate)}, run=2)
+    await gate.reached.wait()
+    await room.call({"a": room.file("fine")}, fence=2, since=2)
+    await room.until_state("COMPLETED")
+    await room.until_state("CANCELLED", run=2)
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("other", [{"callback": TWO}, {"callback": ""}, {"callback": ONE, "task": "others"}])
+async def test_runs_of_other_platforms_and_tasks_go_on(room: Room, other: dict[str, str]) -> None:
+    gate = Gate()
+    await room.call({"a": room.file("slow", gate)}, callback=ONE)
+    await gate.reached.wait()
+    await room.call({"a": room.file("fine")}, run=2, **other)
+    await room.until_state("COMPLETED", run=2)
+    gate.opened.set()
+    await room.until_state("COMPLETED")
+
+
+async def test_a_merge_that_is_under_way_delays_no_other_run_and_is_undone(room: Room) -> None:
+    reached, opened = asyncio.Event(), asyncio.Event()
+    await room.database.run("create table target ()")
+
+    async def merge(work: Work) -> None:
+        async with work.step() as step:
+            await step.connection.exec_driver_sql("insert into target default values")
+            reached.set()
+            await opened.wait()
+
+    await room.call({"a": room.file("merges", merge)})
+    await reached.wait()
+    await room.call({"a": room.file("fine")}, run=2)
+    await room.until_state("COMPLETED", run=2)
+    opened.set()
+    await room.until_idle()
+    await room.until_state("CANCELLED")
+    assert await room.database.value("select count(*) from target") == 0
 
 
 async def test_an_answer_to_an_older_report_takes_no_newer_one_out_of_the_outbox(
