@@ -188,9 +188,8 @@ class Node:
             await _either(stop, self.turn, max(0.01, self._poll - 2 * took))
 
     async def _turns(self) -> None:
+        await self._give()
         async with self._pool.connection("statement") as connection:
-            while await turns.give(connection):  # the turn of a group makes it that of its tasks
-                self.wake.set()
             for run, task in await turns.overdue(connection):
                 log.warning("run_overdue", run=run, task=task)
             groups = await turns.groups(connection)
@@ -214,8 +213,13 @@ class Node:
         if changed is not None and changed not in LIVE:
             self.hurry()
 
+    async def _give(self) -> None:
+        async with self._pool.connection("statement") as connection:
+            while await turns.give(connection):  # the turn of a group makes it that of its tasks
+                self.wake.set()
+
     async def _tick(self) -> None:
-        if await self._ticking.tick():
+        if await self._ticking.tick(self._give):
             self.hurry()
 
     async def _tell(self, do: Callable[[AsyncConnection], Awaitable[None]]) -> None:

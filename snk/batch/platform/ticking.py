@@ -4,7 +4,7 @@ Where each calendar stands is a column of its task, so no tick is missed or come
 however long none did: the key of a trigger is the tick itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -41,13 +41,19 @@ class Ticking:
         self._node = node
         self._unusable: set[tuple[str, datetime]] = set()  # with when they were defined so
 
-    async def tick(self) -> int:
-        """Start what is due and no other node sees to; return how many runs were asked for."""
+    async def tick(self, after: Callable[[], Awaitable[None]] | None = None) -> int:
+        """Start what is due and no other node sees to; return how many runs were asked for.
+
+        Args:
+            after: called whenever some were, so that the first ones need not wait for the last ones.
+        """
         started = 0
         seen = PORTION
         while seen == PORTION:
             seen, asked = await self._portion()
             started += asked
+            if asked and after:
+                await after()
         return started
 
     async def _portion(self) -> tuple[int, int]:
