@@ -148,8 +148,12 @@ async def test_a_lost_report_and_a_lost_database_are_made_up_for(
         async with session.request(method, api.url + path, json=body, headers={"Idempotency-Key": "2"}) as answer:
             assert (answer.status, answer.content_type) == (503, "application/problem+json")
             assert int(answer.headers["Retry-After"]) >= 1
-    async with session.get(f"{api.url}/health") as answer:
-        assert (answer.status, await answer.json()) == (503, {"status": "not healthy"})
+
+    async def unhealthy() -> bool:  # it is asked for once a second at most
+        async with session.get(f"{api.url}/health") as answer:
+            return (answer.status, await answer.json()) == (503, {"status": "not healthy"})
+
+    await until(unhealthy, "the node to say that its database is away")
     own_servers.first.start()
 
     async def back() -> bool:
