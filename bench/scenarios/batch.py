@@ -22,7 +22,7 @@ import psutil
 from bench.ground import Ground, ground, number, run
 from bench.results import Result
 from bench.scenarios import queued
-from bench.scenarios.consumer import consumer, report
+from bench.scenarios.consumer import consumer, figures, report
 from bench.scenarios.pipeline import until
 from snk.embedded.process import free_port
 
@@ -81,13 +81,7 @@ def _due(tasks: int, finished: int) -> dict[str, float]:
         until(lambda: report(port)["count"] >= tasks)
         told, spent = report(port), watched.cpu_times()
         until(lambda: asyncio.run(_completed(fresh)) >= tasks)
-        return {
-            "started_seconds": told["last"] - moment,
-            "first_ms": (told["first"] - moment) * 1000,
-            "per_second": tasks / (told["last"] - moment),
-            "own_cpu": spent.user + spent.system - before.user - before.system,
-            "lost": tasks - told["runs"],
-        }
+        return figures(tasks, told, moment, sum(spent[:2]) - sum(before[:2]))
 
 
 def _sent(messages: int) -> dict[str, float]:

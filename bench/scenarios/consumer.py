@@ -2,7 +2,7 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from bench.scenarios.pipeline import serving
@@ -22,6 +22,24 @@ def report(port: int) -> dict[str, float]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/report", timeout=30) as answer:
         found: dict[str, float] = json.load(answer)
         return found
+
+
+def figures(tasks: int, told: Mapping[str, float], moment: float, own_cpu: float) -> dict[str, float]:
+    """How soon a consumer was called for tasks that were all due at one moment.
+
+    Args:
+        tasks: how many.
+        told: by the consumer.
+        moment: in seconds since 1970.
+        own_cpu: seconds of the processor that calling took.
+    """
+    return {
+        "started_seconds": told["last"] - moment,
+        "first_ms": (told["first"] - moment) * 1000,
+        "per_second": tasks / (told["last"] - moment),
+        "own_cpu": own_cpu,
+        "lost": tasks - told["runs"],
+    }
 
 
 _CONSUMER = """

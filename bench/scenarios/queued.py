@@ -13,7 +13,7 @@ from subprocess import PIPE
 import psutil
 
 from bench.ground import ground
-from bench.scenarios.consumer import consumer, report
+from bench.scenarios.consumer import consumer, figures, report
 from bench.scenarios.pipeline import until
 
 CALLS_AT_ONCE = 100
@@ -35,13 +35,7 @@ def due(tasks: int) -> dict[str, float]:
             until(lambda: report(port)["count"] >= tasks)
             told, spent = report(port), watched.cpu_times()
             worker.terminate()
-        return {
-            "started_seconds": told["last"] - moment,
-            "first_ms": (told["first"] - moment) * 1000,
-            "per_second": tasks / (told["last"] - moment),
-            "own_cpu": spent.user + spent.system - before.user - before.system,
-            "lost": tasks - told["runs"],
-        }
+        return figures(tasks, told, moment, sum(spent[:2]) - sum(before[:2]))
 
 
 _PROGRAM = """

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.locks import key_of
+from snk.db.locks import lock_in_transaction
 from snk.db.server import Server
 from snk.errors import DatabaseUnfit
 
@@ -53,7 +53,7 @@ class Schema:
             DatabaseUnfit: the role may not create them.
         """
         async with server.begin() as connection:
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of(self.maker))))
+            await lock_in_transaction(connection, self.maker)
             if await self.revision(connection) == self.newest:
                 return False
             try:

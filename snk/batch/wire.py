@@ -14,7 +14,17 @@ from snk.batch.state import State
 
 MOST_REASON = 2000
 MOST_COUNT = 2**63 - 1
-Text = Annotated[str, AfterValidator(lambda text: text.replace("\0", "\N{REPLACEMENT CHARACTER}"))]
+MOST_DIGEST = 200
+COUNTS = ("expected", "received", "applied", "rejected")
+"""The numbers of a file."""
+
+
+def without_nul(text: str) -> str:
+    """A text without the character that no database holds."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+Text = Annotated[str, AfterValidator(without_nul)]
 """A text that a database can hold."""
 Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 _UNSEEN = re.compile(r"[\x00-\x20\x7f]")
@@ -86,7 +96,7 @@ class FileTold(_Message):
     received: Count | None = None
     applied: Count | None = None
     rejected: Count | None = None
-    digest: Text | None = Field(None, max_length=200)
+    digest: Text | None = Field(None, max_length=MOST_DIGEST)
     reason: Text = Field("", max_length=MOST_REASON)
 
 

@@ -46,6 +46,11 @@ def lock(key: int) -> sa.ColumnElement[None]:
     return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
+async def lock_in_transaction(connection: AsyncConnection, name: str) -> None:
+    """Wait for the advisory lock with this name, and hold it until the transaction ends."""
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(key_of(name), sa.BigInteger))))
+
+
 async def held(connection: AsyncConnection) -> frozenset[int]:
     """The keys of the advisory locks that any session holds in this database."""
     return frozenset((await connection.execute(_ADVISORY)).scalars())

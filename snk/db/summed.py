@@ -24,8 +24,6 @@ _LIKE_A_TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d(:?\d\
 _SECONDS = 'YYYY-MM-DD"T"HH24:MI:SS.US'
 _LEAST, _MOST = "0.000001", "1e40"
 """Smaller and larger numbers have an exponent in the canonical form."""
-
-
 MOST_ARGUMENTS = 100
 """Of a function of PostgreSQL."""
 

@@ -2,7 +2,8 @@
 
 from base64 import b64encode
 
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Client, NoAnswer, Request
+from snk.http.origin import Origin
 
 ALIVE = b"ok\n"
 

@@ -11,6 +11,7 @@ from yarl import URL
 
 from snk import __version__
 from snk.http.deadlines import Deadlines
+from snk.http.origin import Origin, origin_of
 
 KEEP_SECONDS = 4.0
 """How long an idle connection is kept: less than servers do, so that it is seldom closed while a request is sent."""
@@ -77,23 +78,6 @@ class Answered(NamedTuple):
     def text(self) -> str:
         """The beginning of its body."""
         return self.body[:MOST_TEXT_BYTES].decode("utf-8", "backslashreplace")
-
-
-class Origin(NamedTuple):
-    """Where a server is reached.
-
-    Attributes:
-        host: a name or an address; that of IPv6 with brackets or without.
-    """
-
-    scheme: str
-    host: str
-    port: int
-
-
-def origin_of(url: URL) -> Origin:
-    """Where the server of an address is reached."""
-    return Origin(url.scheme, url.host or "", url.port or 0)
 
 
 class Client:

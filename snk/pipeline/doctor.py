@@ -10,7 +10,8 @@ from yarl import URL
 from snk.core.finding import Finding
 from snk.core.words import counted
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Client, NoAnswer, Request, origin_of
+from snk.http.client import Client, NoAnswer, Request
+from snk.http.origin import origin_of
 from snk.pipeline.frame import written
 from snk.pipeline.loaded import Asked, NoDigest
 from snk.pipeline.sample import taken

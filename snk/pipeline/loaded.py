@@ -16,7 +16,8 @@ from yarl import URL
 from snk.core.canonical import Digest
 from snk.core.intervals import NOTHING, Intervals
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Client, NoAnswer, Request, origin_of
+from snk.http.client import Client, NoAnswer, Request
+from snk.http.origin import origin_of
 from snk.pause import pause
 from snk.pipeline import space as spaces
 from snk.pipeline.frame import Portion

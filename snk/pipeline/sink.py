@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 from yarl import URL
 
 from snk.http.auth.credentials import Credentials
-from snk.http.client import Answered, Client, Request, origin_of
+from snk.http.client import Answered, Client, Request
+from snk.http.origin import origin_of
 from snk.pipeline.outcome import CONFLICT, Outcome, judge, judge_conflict
 
 _PLAIN = re.compile(r"[!#-\[\]-~]{1,255}", re.ASCII)

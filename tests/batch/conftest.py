@@ -1,6 +1,7 @@
 """The platform's tables on an empty database."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from snk.batch.platform import defining, tables
 from snk.db.pool import Pool
 from snk.db.server import Server
 from snk.pair.servers import EmbeddedPair
+from tests.kit.batch import World
 from tests.kit.serve import fresh_database
 
 TABLES = "task, trigger, run, file, attempt, node, audit, alert, notice, channel"
@@ -31,6 +33,19 @@ async def pool(made: str) -> AsyncIterator[Pool]:
         await connection.exec_driver_sql(f"truncate {listed} restart identity")
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, servers: EmbeddedPair) -> AsyncIterator[World]:
+    """A platform on a database of its own, with the settings of the kit; its nodes are gone at the end."""
+    with fresh_database(servers) as dsn:
+        await tables.TABLES.upgrade(Server("database", dsn))
+        made = World(tmp_path, dsn)
+        made.configure()
+        try:
+            yield made
+        finally:
+            made.end()
 
 
 async def define(pool: Pool, **definitions: dict[str, object]) -> None:

@@ -15,11 +15,9 @@ from snk.db.pool import Pool
 from snk.errors import SettingsError
 from tests.batch.conftest import define
 from tests.batch.test_newer import select
-from tests.batch.test_platform import world
 from tests.kit.batch import World
 from tests.kit.databases import until
 
-__all__ = ["world"]
 ONE = '[task.one]\nconsumers = ["http://127.0.0.1:9/"]\n'
 
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,17 +15,14 @@ from snk.batch.platform import turns
 from snk.batch.platform.backfilling import MOST, Backfill, NoBackfill, backfill, preview, ticks_between
 from snk.batch.platform.claims import claim
 from snk.batch.platform.moves import Move, Unknown, hold, move
-from snk.batch.platform.tables import AUDIT, NOW, RUN, TABLES, TASK, TRIGGER
+from snk.batch.platform.tables import AUDIT, NOW, RUN, TASK, TRIGGER
 from snk.batch.platform.ticking import Ticking
 from snk.batch.platform.triggering import Trigger, trigger
 from snk.batch.state import Event
 from snk.db.functions import interval
 from snk.db.pool import Pool
-from snk.db.server import Server
-from snk.pair.servers import EmbeddedPair
 from tests.batch.conftest import define
 from tests.kit.batch import World
-from tests.kit.serve import fresh_database
 
 BERLIN = "Europe/Berlin"
 SUMMER = datetime(2026, 3, 29, tzinfo=UTC)
@@ -243,13 +238,9 @@ async def test_the_largest_backfill_is_one_transaction(pool: Pool) -> None:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, servers: EmbeddedPair) -> AsyncIterator[World]:
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        made = World(tmp_path, dsn)
-        made.configure()
-        made.define('[task.prices]\nconsumers = ["http://127.0.0.1:9/"]\ncron = "0 2 * * *"\nzone = "Europe/Berlin"\n')
-        yield made
+def world(world: World) -> World:
+    world.define('[task.prices]\nconsumers = ["http://127.0.0.1:9/"]\ncron = "0 2 * * *"\nzone = "Europe/Berlin"\n')
+    return world
 
 
 @pytest.mark.long

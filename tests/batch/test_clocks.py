@@ -3,19 +3,14 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snk.batch.platform.tables import TABLES
-from snk.db.server import Server
-from snk.pair.servers import EmbeddedPair
 from tests.kit.batch import ROOT, Consumer, World, serving, told
 from tests.kit.databases import until
-from tests.kit.serve import fresh_database
 
 LEASE_SECONDS = 40.0
 """Longer than a busy machine takes, and shorter than the most that two of the clocks differ by."""
@@ -61,16 +56,10 @@ time.time_ns = lambda: real_ns() + int(skew * 1e9)
 
 
 @pytest.fixture
-async def world(tmp_path: Path, servers: EmbeddedPair) -> AsyncIterator[World]:
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        made = World(tmp_path, dsn)
-        made.configure(lease_seconds=LEASE_SECONDS)
-        (tmp_path / "sitecustomize.py").write_text(SHIFTED)  # once: nodes that start read it
-        try:
-            yield made
-        finally:
-            made.end()
+def world(world: World, tmp_path: Path) -> World:
+    world.configure(lease_seconds=LEASE_SECONDS)
+    (tmp_path / "sitecustomize.py").write_text(SHIFTED)  # once: nodes that start read it
+    return world
 
 
 def start(world: World, name: str, skew: float) -> None:

@@ -20,12 +20,12 @@ from snk.http.auth.credentials import AuthTable
 from snk.http.auth.settings import AuthSettings, IssuerTable
 from snk.pair.servers import EmbeddedPair
 from tests.batch.conftest import define
-from tests.batch.test_platform import consumer, ended, until_called, world
+from tests.batch.test_platform import consumer, ended, until_called
 from tests.kit.batch import Api, Consumer, World, told
 from tests.kit.databases import until
 from tests.kit.openapi import check
 
-__all__ = ["consumer", "world"]
+__all__ = ["consumer"]
 
 
 @pytest.fixture

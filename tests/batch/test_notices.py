@@ -17,18 +17,15 @@ from snk.batch.platform.alerts import Cause
 from snk.batch.platform.mail import MailChannel
 from snk.batch.platform.message import Message, NotSent
 from snk.batch.platform.sender import Sender, channels_of
-from snk.batch.platform.tables import CHANNEL, NOTICE, NOW, TABLES
+from snk.batch.platform.tables import CHANNEL, NOTICE, NOW
 from snk.batch.platform.webhook import signature
 from snk.batch.settings import load_settings
 from snk.db.functions import interval
 from snk.db.pool import Pool
-from snk.db.server import Server
 from snk.errors import SettingsError
-from snk.pair.servers import EmbeddedPair
 from tests.kit.alarms import SECRET, Mailbox, Receiver, receiving, taking_mail
 from tests.kit.batch import World
 from tests.kit.databases import DEADLINE_SECONDS, until
-from tests.kit.serve import fresh_database
 from tests.kit.tls import Certificates
 
 CAUSE = Cause(Kind.UNREACHABLE, "task prices", "3 calls failed", "prices", 7)
@@ -316,19 +313,12 @@ def test_a_wrong_channel_is_refused_and_no_secret_is_shown(tmp_path: Path, text:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, servers: EmbeddedPair, receiver: Receiver) -> AsyncIterator[World]:
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        made = World(tmp_path, dsn)
-        made.configure()
-        with Path(made.config).open("a") as config:
-            hook = {"name": "ops", "url": receiver.url, "secret": SECRET}
-            lines = [f"{name} = {json.dumps(value)}\n" for name, value in hook.items()]
-            config.write("[[batch.alerts.webhooks]]\n" + "".join(lines))
-        try:
-            yield made
-        finally:
-            made.end()
+def world(world: World, receiver: Receiver) -> World:
+    with Path(world.config).open("a") as config:
+        hook = {"name": "ops", "url": receiver.url, "secret": SECRET}
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in hook.items()]
+        config.write("[[batch.alerts.webhooks]]\n" + "".join(lines))
+    return world
 
 
 @pytest.mark.long

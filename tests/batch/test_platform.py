@@ -4,29 +4,12 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snk.batch.platform.tables import TABLES
-from snk.db.server import Server
-from snk.pair.servers import EmbeddedPair
-from tests.kit.batch import Consumer, World, serving, told
+from tests.kit.batch import Consumer, Says, World, serving, told
 from tests.kit.databases import DEADLINE_SECONDS, until
-from tests.kit.serve import fresh_database
-
-
-@pytest.fixture
-async def world(tmp_path: Path, servers: EmbeddedPair) -> AsyncIterator[World]:
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        made = World(tmp_path, dsn)
-        made.configure()
-        try:
-            yield made
-        finally:
-            made.end()
 
 
 @pytest.fixture
@@ -41,6 +24,18 @@ def patient() -> Iterator[asyncio.Event]:
     event = asyncio.Event()
     yield event
     event.set()
+
+
+def first_hangs(patient: asyncio.Event, first: str = "COMPLETED") -> Says:
+    """The first call of a run is answered with this state once the event is set, and others are complete at once."""
+
+    async def says(call: dict[str, Any]) -> dict[str, Any]:
+        if call["fence"] == 1:
+            await patient.wait()
+            return told(call, first)
+        return told(call)
+
+    return says
 
 
 def task(consumer: Consumer, name: str = "prices", more: str = "") -> str:
@@ -125,13 +120,7 @@ async def test_when_a_node_is_killed_in_a_call_another_one_goes_on(
     world: World, consumer: Consumer, patient: asyncio.Event
 ) -> None:
     world.define(task(consumer))
-
-    async def first_hangs(call: dict[str, Any]) -> dict[str, Any]:
-        if call["fence"] == 1:
-            await patient.wait()
-        return told(call)
-
-    consumer.says = first_hangs
+    consumer.says = first_hangs(patient)
     world.start("a")
     world.snk("trigger", "prices")
     await until_called(consumer, 1)
@@ -147,13 +136,7 @@ async def test_a_node_that_is_stopped_in_a_long_call_ends_and_gives_the_run_back
 ) -> None:
     world.configure(lease_seconds=3600)  # so nobody gets the run by waiting
     world.define(task(consumer, more="timeout_seconds = 600"))
-
-    async def first_hangs(call: dict[str, Any]) -> dict[str, Any]:
-        if call["fence"] == 1:
-            await patient.wait()
-        return told(call)
-
-    consumer.says = first_hangs
+    consumer.says = first_hangs(patient)
     world.start("a")
     await asyncio.to_thread(world.snk, "trigger", "prices")
     await until_called(consumer, 1)
@@ -173,14 +156,7 @@ async def test_a_node_that_slept_changes_nothing_when_it_wakes(
     world: World, consumer: Consumer, patient: asyncio.Event, asleep: float
 ) -> None:
     world.define(task(consumer))
-
-    async def first_hangs(call: dict[str, Any]) -> dict[str, Any]:
-        if call["fence"] == 1:
-            await patient.wait()
-            return told(call, "FAILED")
-        return told(call)
-
-    consumer.says = first_hangs
+    consumer.says = first_hangs(patient, "FAILED")
     world.start("a")
     world.snk("trigger", "prices")
     await until_called(consumer, 1)

@@ -93,7 +93,7 @@ async def taken_by(pool: Pool, node: str, most: int = 100) -> list[Claim]:
 
 
 @pytest.mark.parametrize("error", [ValueError("unexpected"), MemoryError()])
-async def test_whoever_waits_for_a_note_hears_of_any_error_and_others_are_noted(
+async def test_any_error_while_a_call_is_noted_reaches_its_waiter_and_the_other_calls_are_noted(
     told_all: Pool, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     await define(told_all, one={}, two={})

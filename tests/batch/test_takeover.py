@@ -5,34 +5,22 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snk.batch.platform.tables import TABLES
 from snk.batch.settings import Batch
-from snk.db.server import Server
-from snk.pair.servers import EmbeddedPair
 from tests.kit.batch import Consumer, World, serving, told
 from tests.kit.databases import until
-from tests.kit.serve import fresh_database
 
 DEFAULTS = {name: Batch.model_fields[name].default for name in ("lease_seconds", "poll_seconds")}
 """As they are when nobody sets them; those of the kit are shorter."""
 
 
 @pytest.fixture
-async def world(tmp_path: Path, servers: EmbeddedPair) -> AsyncIterator[World]:
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        made = World(tmp_path, dsn)
-        made.configure(**DEFAULTS)
-        try:
-            yield made
-        finally:
-            made.end()
+def world(world: World) -> World:
+    world.configure(**DEFAULTS)
+    return world
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from snk.embedded.process import free_port
 from snk.pair.servers import EmbeddedPair
 from snk.serve import settings as serve
 from tests.docker.compose import BATCH_CONFIG, BATCH_TASKS, PIPELINE_CONFIG, dotenv, services, with_path
-from tests.docker.conftest import Launch
+from tests.docker.conftest import Check, Launch
 from tests.kit.batch import Api
 from tests.kit.databases import DEADLINE_SECONDS, Database, until
 from tests.kit.serve import ServeProcess, fresh_database, prepared
@@ -36,7 +36,6 @@ FILL = (
     " from generate_series(1, 500) g"
 )
 EXAMPLE = "#   create table events_loaded "
-Check = Callable[[str], Awaitable[int]]
 
 
 @pytest.fixture
@@ -123,20 +122,6 @@ def found(provider: ServeProcess, database: str, ports: dict[str, str], tmp_path
     for name in BATCH:
         result[name]["environment"]["SNK_CONFIG"] = str(tmp_path / "snk.toml")
     return result
-
-
-@pytest.fixture
-def check(found: dict[str, Any], ports: dict[str, str], tmp_path: Path) -> Check:
-    """Run a service's health check as Docker does, and return its exit code."""
-
-    async def run(name: str) -> int:
-        _, *words = found[name]["healthcheck"]["test"]
-        for given, port in ports.items():
-            words = [word.replace(given, port) for word in words]
-        environment = found[name]["environment"]
-        return await asyncio.to_thread(subprocess.call, words, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
-
-    return run
 
 
 @pytest.mark.long

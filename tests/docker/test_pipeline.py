@@ -3,8 +3,7 @@
 import asyncio
 import re
 import signal
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from snk.pair.servers import EmbeddedPair
 from snk.pipeline import settings as pipeline
 from snk.serve import settings as serve
 from tests.docker.compose import PIPELINE_CONFIG, dotenv, services, with_path
-from tests.docker.conftest import Launch
+from tests.docker.conftest import Check, Launch
 from tests.kit.databases import DEADLINE_SECONDS, until
 from tests.kit.pipeline import Sender, iso, minutes_ago, serving
 from tests.kit.serve import fresh_database, prepared
@@ -23,7 +22,6 @@ from tests.kit.serve import fresh_database, prepared
 PIPELINE = ["pipeline_service", "serve_service"]
 TOKEN = "0123456789abcdef0123456789abcdef"
 PROJECT = {**dotenv(), "SERVE_TOKEN": TOKEN}
-Check = Callable[[str], Awaitable[int]]
 
 
 @pytest.fixture
@@ -94,20 +92,6 @@ def found(sender: Sender, database: str, ports: dict[str, str], tmp_path: Path) 
     for name in PIPELINE:
         result[name]["environment"]["SNK_CONFIG"] = str(tmp_path / "snk.toml")
     return result
-
-
-@pytest.fixture
-def check(found: dict[str, Any], ports: dict[str, str], tmp_path: Path) -> Check:
-    """Run a service's health check as Docker does, and return its exit code."""
-
-    async def run(name: str) -> int:
-        _, *words = found[name]["healthcheck"]["test"]
-        for given, port in ports.items():
-            words = [word.replace(given, port) for word in words]
-        environment = found[name]["environment"]
-        return await asyncio.to_thread(subprocess.call, words, env=environment, cwd=tmp_path, stderr=subprocess.DEVNULL)
-
-    return run
 
 
 @pytest.mark.long

@@ -68,5 +68,5 @@ def _moment(option: str, given: str) -> datetime:
     try:
         return datetime.fromisoformat(given)
     except ValueError:
-        hint = "Write it as 2026-11-25, 2026-11-25T02:00 or 2026-11-25T02:00:00Z"
+        hint = f"Write it as {backfilling.MOMENTS}"
         raise SettingsError(f"{option} is {given!r}, which is no time", hint=hint) from None

@@ -3,9 +3,9 @@
 import getpass
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
@@ -15,14 +15,13 @@ from snk.batch.platform.channel import wake
 from snk.batch.platform.tables import TABLES
 from snk.batch.schema import Schema
 from snk.batch.settings import load_settings
+from snk.batch.wire import COUNTS
 from snk.db.server import Server
 
 T = TypeVar("T")
 Run = Annotated[int, typer.Argument(help="The number of the run.", min=1)]
 Name = Annotated[str, typer.Argument(help="The name of a task or a group.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit.")]
-
-
 PrintOnly = Annotated[bool, typer.Option("--print", help="Only print the SQL, to be run by hand.")]
 
 
@@ -42,6 +41,11 @@ def make_tables(tables: Schema, dsn: Callable[[], str], *, print_only: bool) -> 
     print(f"{server.address}: {tables.name} is {'now' if changed else 'already'} of version {tables.newest}")
 
 
+def counts_of(file: Mapping[str, Any]) -> str:
+    """The numbers of a file that are known, for people."""
+    return ", ".join(f"{name} {file[name]:,}" for name in COUNTS if file[name] is not None)
+
+
 def me() -> str:
     """Who calls the command, for the audit: the account and the machine."""
     try:
@@ -53,11 +57,16 @@ def me() -> str:
 
 def asked(config: Path | None, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
     """What a function finds in the platform's tables, all of it at one moment."""
-    server = Server("database", load_settings(config).dsn)
+    return asked_of(TABLES, load_settings(config).dsn, ask)
+
+
+def asked_of(tables: Schema, dsn: str, ask: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    """What a function finds in the tables of the platform, or of a consumer, all of it at one moment."""
+    server = Server("database", dsn)
 
     async def work() -> T:
         async with server.snapshot() as connection:
-            await TABLES.check(connection, server.address)
+            await tables.check(connection, server.address)
             return await ask(connection)
 
     return uvloop.run(work())

@@ -3,14 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from snk.batch.commands.common import Run, asked
+from snk.batch.commands.common import Run, asked, counts_of
 from snk.batch.commands.runs import line
 from snk.batch.platform import looking
 from snk.batch.platform.rows import Row
 from snk.core.shown import plain
 from snk.options import Config, Json
-
-COUNTS = ("expected", "received", "applied", "rejected")
 
 
 def show(run: Run, *, as_json: Json = False, config: Config = None) -> None:
@@ -29,7 +27,7 @@ def _lines(found: Row) -> Iterator[str]:
     for each in found["tasks"]:
         yield f"  {line(each)}"
     for each in found["files"]:
-        counts = ", ".join(f"{name} {each[name]:,}" for name in COUNTS if each[name] is not None)
+        counts = counts_of(each)
         yield "  ".join(
             part for part in (f"  file  {each['state']:<12} {each['name']}", counts, each["reason"]) if part
         )

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from snk.batch.consumer.taking import Refused
 from snk.batch.definition import NAME
+from snk.batch.faults import first_fault
 from snk.batch.state import LIVE
 from snk.batch.wire import Call, Told
 from snk.http.api.application import answer_errors, described_application
@@ -116,9 +117,8 @@ def _call(body: bytes, task: str) -> Call:
     try:
         call = Call.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise invalid(place, f"{place or 'the body'}: {first['msg']}") from None
+        place, fault = first_fault(error)
+        raise invalid(place, f"{place or 'the body'}: {fault}") from None
     if call.task != task:
         raise invalid("task", f"task is {call.task!r}, and the path names {task!r}")
     return call

@@ -14,14 +14,14 @@ from snk.batch.consumer.failing import Again, FileFailed, Later
 from snk.batch.consumer.holding import Hold, Overtaken, lock
 from snk.batch.consumer.reporting import settle
 from snk.batch.consumer.tables import FILE
-from snk.batch.consumer.work import Progress, Work, forget_records, storable
+from snk.batch.consumer.work import Progress, Work, cleaned, forget_records
 from snk.batch.state import LIVE, State
+from snk.batch.wire import COUNTS, MOST_DIGEST
 from snk.core.backoff import Backoff
 from snk.db.pool import Pool
 from snk.errors import RowRefused, SnkError, Wait
 
 EXECUTE, RECONCILE = "execute", "reconcile"
-MOST_DIGEST = 200
 Turn = Callable[[], AbstractAsyncContextManager[None]]
 """What is held while a file is worked on, and not while it waits for a further try."""
 FIRST_SECONDS, MOST_SECONDS = 0.5, 30.0
@@ -112,9 +112,8 @@ class FileWork:
         log.info("records_changed", **self._names, reason=reason, effect="they are loaded once more")
         async with self._work.step() as step:
             await forget_records(step.connection, [self._work.id])
-            numbers = {"expected": None, "received": None, "applied": None, "rejected": None}
             rounds = self._work.progress.rounds + 1
-            await step.note(step=EXECUTE, mark={}, rounds=rounds, reason=reason, **numbers)
+            await step.note(step=EXECUTE, mark={}, rounds=rounds, reason=reason, **dict.fromkeys(COUNTS))
 
     async def _wait(self, error: Wait, backoff: Backoff) -> None:
         """Wait before a further try; why is told in the meantime, if the database can be reached."""
@@ -134,7 +133,7 @@ class FileWork:
 
     async def _end(self, state: State, reason: str) -> bool:
         """Note that the file failed; whether that could be noted. Of words that the database refuses, ASCII is left."""
-        for words in (reason, storable(reason).encode("ascii", "backslashreplace").decode()):
+        for words in (reason, cleaned(reason).encode("ascii", "backslashreplace").decode()):
             try:
                 await self._finish(state, Reconciled(equal=False, reason=words))
             except RowRefused:
@@ -146,8 +145,8 @@ class FileWork:
         raise RowRefused(f"the end of file {self._work.name} cannot be noted")
 
     async def _finish(self, state: State, found: Reconciled) -> None:
-        digest = found.digest and storable(found.digest)[:MOST_DIGEST]
-        values = {"state": state, "reason": storable(found.reason), "digest": digest}
+        digest = found.digest and cleaned(found.digest)[:MOST_DIGEST]
+        values = {"state": state, "reason": cleaned(found.reason), "digest": digest}
         mine = sa.and_(FILE.c.id == self._work.id, FILE.c.state.in_(sorted(LIVE)))
         async with self._pool.begin() as connection:
             await lock(connection, self._hold)

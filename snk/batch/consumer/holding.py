@@ -4,6 +4,7 @@ Claiming a run increments its ``attempt`` and copies it to the run's files. A co
 another attempt in the files and changes nothing, however late it notices.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -12,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.batch.consumer.tables import FILE, NOW, RUN
 from snk.db.functions import interval
 from snk.errors import SnkError
+
+FREE: Mapping[str, None] = {"working_until": None, "holder": None}
+"""What stands in a run that nobody works on."""
 
 
 class Overtaken(SnkError):  # noqa: N818 - the caller stops, and nothing is wrong
@@ -55,7 +59,7 @@ async def renew(connection: AsyncConnection, holds: list[Hold], seconds: float) 
 async def release(connection: AsyncConnection, hold: Hold) -> None:
     """Release a run, so that the next consumer to be called can claim it."""
     mine = sa.and_(RUN.c.id == hold.run, RUN.c.attempt == hold.attempt)
-    await connection.execute(sa.update(RUN).where(mine).values(working_until=None, holder=None))
+    await connection.execute(sa.update(RUN).where(mine).values(FREE))
 
 
 async def lock(connection: AsyncConnection, hold: Hold) -> None:

@@ -15,7 +15,7 @@ import structlog
 from yarl import URL
 
 from snk.batch.consumer.tables import NOW, OUTBOX, RUN
-from snk.batch.consumer.work import storable
+from snk.batch.consumer.work import cleaned
 from snk.core.backoff import Backoff
 from snk.db.functions import interval
 from snk.db.pool import Pool
@@ -105,7 +105,7 @@ class Outbox:
         else:
             backoff = Backoff(FIRST_SECONDS, MOST_SECONDS, one.tries)
             seconds = backoff.wait_seconds(random.random())  # noqa: S311 - jitter
-            values = {"tries": one.tries + 1, "reason": storable(words), "due_at": NOW + interval(seconds)}
+            values = {"tries": one.tries + 1, "reason": cleaned(words), "due_at": NOW + interval(seconds)}
             done = sa.update(OUTBOX).where(mine).values(values)
             if self._reminder.due(words):
                 log.warning("report_not_sent", run=one.number, reason=words, effect="it is sent again")

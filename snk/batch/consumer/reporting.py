@@ -4,11 +4,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.batch.consumer.holding import FREE
 from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
 from snk.batch.state import LIVE, State, of_files
-from snk.batch.wire import MOST_REASON, FileTold, Told
+from snk.batch.wire import COUNTS, MOST_REASON, FileTold, Told
 
-TOLD = ("state", "expected", "received", "applied", "rejected", "digest", "reason")
+TOLD = ("state", *COUNTS, "digest", "reason")
 
 
 async def report(connection: AsyncConnection, run: int) -> Told:
@@ -37,9 +38,8 @@ async def settle(connection: AsyncConnection, run: int) -> Told:
     state = of_files([State(each.state) for each in files])
     if state not in LIVE:
         failed = [f"{each.name}: {each.reason}" for each in files if each.state != State.COMPLETED]
-        ended = {"state": state, "reason": "; ".join(failed)[:MOST_REASON], "ended_at": NOW}
-        free = {"working_until": None, "holder": None}
-        await connection.execute(sa.update(RUN).where(RUN.c.id == run).values({**ended, **free}))
+        ended = {**FREE, "state": state, "reason": "; ".join(failed)[:MOST_REASON], "ended_at": NOW}
+        await connection.execute(sa.update(RUN).where(RUN.c.id == run).values(ended))
     told = await report(connection, run)
     await _post(connection, run, told)
     return told

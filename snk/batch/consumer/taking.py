@@ -1,27 +1,28 @@
 """Takes a call of the platform: notes its run the first time, begins again what is run again, and reports.
 
-Calls of one task come one after the other, on whichever consumers. A call also finds out whether anybody works on the
-run. If nobody does, whoever answers the call takes up the work where it stands.
+Calls for one task are serialised across all consumers. If no consumer holds the run, the one that answers the call
+claims it and resumes the work.
 
-A platform has one active run of a task. So when one begins, those of this task and platform that have not ended are
-ended here: the platform has given them up, and would not have them write after the new one.
+A platform has one active run of a task. When a run begins, older runs of the same task and platform that have not ended
+are cancelled here: the platform has given them up, and they must not write after the new one.
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
+from yarl import URL
 
-from snk.batch.consumer.holding import Hold, take_hold
+from snk.batch.consumer.holding import FREE, Hold, take_hold
 from snk.batch.consumer.reporting import report, settle
 from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
 from snk.batch.consumer.work import forget_records
 from snk.batch.state import LIVE, State
 from snk.batch.wire import Call, Told
-from snk.db.locks import key_of
+from snk.db.locks import lock_in_transaction
 from snk.errors import Stop
+from snk.http.origin import Origin, origin_of
 
 
 class Refused(Stop):
@@ -63,7 +64,7 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
     Raises:
         Refused: why the call is not answered.
     """
-    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of(f"snk batch consumer {call.task}"))))
+    await lock_in_transaction(connection, f"snk batch consumer {call.task}")
     new = await _note(connection, call)
     columns = (RUN.c.id, RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
     row = (await connection.execute(sa.select(*columns).where(RUN.c.uid == call.uid).with_for_update())).one()
@@ -108,9 +109,10 @@ async def _add(connection: AsyncConnection, run: int, call: Call) -> None:
 
 
 async def _begin_again(connection: AsyncConnection, run: int, call: Call) -> None:
-    """Forget the files of a call, and those that did not complete; whoever works on the run is overtaken.
+    """Delete the files named in a call and all incomplete ones, and add the former anew; a consumer that holds the run
+    is overtaken.
 
-    A file that the call does not name is not defined any more, and a run would never complete if it waited for one.
+    An incomplete file that the call does not name was removed from the definition; the run would wait for it for ever.
     """
     again = sa.or_(FILE.c.name.in_(list(call.files)), FILE.c.state != State.COMPLETED)
     asked = sa.select(FILE.c.id).where(FILE.c.run == run, again).order_by(FILE.c.id).with_for_update()
@@ -119,25 +121,25 @@ async def _begin_again(connection: AsyncConnection, run: int, call: Call) -> Non
     await connection.execute(sa.delete(FILE).where(FILE.c.id.in_(files)))
     await _add(connection, run, call)
     await connection.execute(sa.delete(OUTBOX).where(OUTBOX.c.run == run))
-    free = {"attempt": RUN.c.attempt + 1, "working_until": None, "holder": None, "ended_at": None}
-    values = {"since": call.since, "state": State.RUNNING, "reason": "", "payload": dict(call.payload), **free}
+    values = {"since": call.since, "state": State.RUNNING, "reason": "", "payload": dict(call.payload)}
+    values |= {**FREE, "attempt": RUN.c.attempt + 1, "ended_at": None}
     await connection.execute(sa.update(RUN).where(RUN.c.id == run).values(values))
 
 
 async def _supersede(connection: AsyncConnection, run: int, call: Call) -> None:
-    """End what this platform has given up of the task; whoever works on it is overtaken.
+    """Cancel older runs of this task and platform; a consumer that holds one is overtaken.
 
-    A file whose row is locked is being written to just now, and nobody waits for that: the consumer that does so sees
-    the attempt of the run before it commits. Reports stay as they are, and what was loaded is left to upkeep.
+    A file whose row is locked is being written; this does not wait for it, because its consumer checks the attempt of
+    the run before it commits. Reports are kept; upkeep deletes the staged records.
     """
     others = sa.and_(RUN.c.task == call.task, RUN.c.id != run, RUN.c.state.in_(sorted(LIVE)))
     found = await connection.execute(sa.select(RUN.c.id, RUN.c.callback).where(others).order_by(RUN.c.id))
-    old = [each.id for each in found if _origin(each.callback) == _origin(call.callback)]
+    old = [each.id for each in found if _platform(each.callback) == _platform(call.callback)]
     if not old:
         return
     ended = {"state": State.CANCELLED, "reason": f"run {call.run} of the task began"}
-    free = {"attempt": RUN.c.attempt + 1, "working_until": None, "holder": None, "ended_at": NOW}
-    await connection.execute(sa.update(RUN).where(RUN.c.id.in_(old), others).values({**ended, **free}))
+    values = {**ended, **FREE, "attempt": RUN.c.attempt + 1, "ended_at": NOW}
+    await connection.execute(sa.update(RUN).where(RUN.c.id.in_(old), others).values(values))
     mine = sa.and_(FILE.c.run.in_(old), FILE.c.state.in_(sorted(LIVE)))
     idle = sa.select(FILE.c.id).where(mine).with_for_update(skip_locked=True)
     files = list((await connection.execute(idle)).scalars())
@@ -145,10 +147,9 @@ async def _supersede(connection: AsyncConnection, run: int, call: Call) -> None:
     await connection.execute(sa.update(FILE).where(FILE.c.id.in_(files)).values(values))
 
 
-def _origin(callback: str) -> tuple[str, str | None, int | None]:
-    """Which platform an address for reports belongs to: its scheme, host and port."""
+def _platform(callback: str) -> Origin | str:
+    """Which platform an address for reports belongs to."""
     try:
-        parts = urlsplit(callback)
-        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return origin_of(URL(callback))
     except ValueError:
-        return callback, None, None
+        return callback

@@ -25,12 +25,11 @@ log = structlog.get_logger()
 
 
 async def forget(pool: Pool, keep_days: float, most: int = PORTION_RUNS) -> int:
-    """Delete runs, with their files and what was rejected: those that ended so long ago, and those that have not ended
-    and that nobody has called for so long.
+    """Delete runs that ended, or were last called, more than ``keep_days`` ago, with their files and rejected records.
 
     Args:
         pool: connections to the database.
-        keep_days: for how long.
+        keep_days: how long runs are kept.
         most: how many at once.
 
     Returns:

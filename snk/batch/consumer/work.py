@@ -14,7 +14,7 @@ from snk.batch.consumer.provider import Provider, Providers
 from snk.batch.consumer.tables import FILE, REJECTED, RUN, STAGED
 from snk.batch.definition import File
 from snk.batch.state import LIVE
-from snk.batch.wire import MOST_COUNT, MOST_REASON
+from snk.batch.wire import COUNTS, MOST_COUNT, MOST_REASON, without_nul
 from snk.db.pool import Pool
 
 
@@ -40,7 +40,6 @@ class Progress:
 
 
 REASON = "reason"
-COUNTS = ("expected", "received", "applied", "rejected")
 PROGRESS = tuple(each.name for each in fields(Progress))
 
 
@@ -65,7 +64,7 @@ class Step:
             if isinstance(count := changes.get(name), int) and not 0 <= count <= MOST_COUNT:
                 raise FileFailed(f"the executor says that {name} is {count}")
         if REASON in changes:
-            changes[REASON] = storable(str(changes[REASON]))
+            changes[REASON] = cleaned(str(changes[REASON]))
         await self.connection.execute(sa.update(FILE).where(FILE.c.id == self._id).values(changes))
 
 
@@ -148,10 +147,9 @@ class Work:
         return Progress(**row)
 
 
-def storable(text: str) -> str:
+def cleaned(text: str) -> str:
     """A reason as the database can hold it: no NUL, no halves of characters, and not too long."""
-    whole = text.encode("utf-8", "backslashreplace").decode()
-    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MOST_REASON]
+    return without_nul(text.encode("utf-8", "backslashreplace").decode())[:MOST_REASON]
 
 
 async def forget_records(connection: AsyncConnection, files: Sequence[int], *, rejected: bool = True) -> None:

@@ -17,7 +17,8 @@ from snk.embedded.programs import START_SECONDS, Processes
 from snk.embedded.temporary import create_databases, url_of
 from snk.errors import ServersUnfit
 from snk.http.auth.keys import KeyFolder
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Client, NoAnswer, Request
+from snk.http.origin import Origin
 
 HOST = "127.0.0.1"
 PROVIDER = "provider"

@@ -11,12 +11,11 @@ from snk.batch.platform.claims import paused
 from snk.batch.platform.nodes import ALIVE, FRESH_SECONDS, say
 from snk.batch.platform.tables import NODE, NOW, PRESENT, RUN, TASK
 from snk.db.functions import interval
-from snk.db.locks import key_of
+from snk.db.locks import lock_in_transaction
 
 LEASES = 3
 KEEP_SECONDS = 86_400.0
 """How long the rows of nodes that are dead are kept."""
-_ONE_AT_A_TIME = sa.select(sa.func.pg_advisory_xact_lock(key_of("snk batch node")))
 _DEAD = "no node of the platform is alive; start one with `snk batch platform`"
 
 
@@ -32,7 +31,7 @@ async def arrive(connection: AsyncConnection, name: str, address: str, lease_sec
         address: where it is reached.
         lease_seconds: of its leases.
     """
-    await connection.execute(_ONE_AT_A_TIME)  # or several nodes that start together would each find that
+    await lock_in_transaction(connection, "snk batch node")  # or several nodes that start together would each find that
     most = max(LEASES * lease_seconds, FRESH_SECONDS)
     last = sa.func.max(NODE.c.seen_at)
     due = sa.or_(_runs_due(), sa.exists().where(TASK.c.next_tick <= PRESENT))
@@ -54,7 +53,7 @@ async def check(connection: AsyncConnection) -> int:
 
 
 def _runs_due() -> sa.ColumnElement[bool]:
-    """Whether a consumer is to be called, or a run to begin; not if that is paused."""
+    """Whether any run that is not paused is due to be called or to begin."""
     called = sa.exists().where(RUN.c.active, RUN.c.due_at <= PRESENT, sa.not_(paused()))
     in_turn = turns.waiting_for_a_look()
     return sa.or_(called, sa.exists().where(RUN.c.id == in_turn.c.id, sa.not_(paused())))

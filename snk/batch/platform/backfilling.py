@@ -28,6 +28,10 @@ YEARS = range(1970, 3000)
 """What a range may lie in: far from the ends of what a clock can show, in any zone."""
 
 
+MOMENTS = "2026-11-25, 2026-11-25T02:00 or 2026-11-25T02:00:00Z"
+"""How the ends of a range are written."""
+
+
 class NoBackfill(Stop):
     """There is nothing that could be made up for."""
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import MESSAGE
+from snk.batch.faults import first_fault
 from snk.batch.payload import Key, Payload
 from snk.batch.platform.messaging import Message, deliver
 from snk.core.backoff import Backoff
@@ -107,8 +108,7 @@ class Channel:
             try:
                 said = Said.model_validate_json(text)
             except ValidationError as error:
-                first = error.errors(include_url=False, include_input=False)[0]
-                reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".removeprefix(": ")
+                reason = ": ".join(filter(None, first_fault(error)))
                 log.warning("notification_unusable", text=text[:MOST_SHOWN], reason=reason)
                 continue
             await self._deliver(Message(said.message, said.key, "channel", "channel", said.payload))

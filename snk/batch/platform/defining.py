@@ -11,10 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.changes import Change, Stored
 from snk.batch.definition import Definitions, Group, Task, Triggered
+from snk.batch.faults import first_fault
 from snk.batch.platform.moves import audit
 from snk.batch.platform.tables import IS_LIVE, NOW, RUN, TASK
 from snk.db.functions import setting
-from snk.db.locks import key_of
+from snk.db.locks import lock_in_transaction
 from snk.errors import SettingsError, Stop
 
 _MODELS: Mapping[str, type[Task | Group]] = {"task": Task, "group": Group}
@@ -33,9 +34,8 @@ def target_of(name: str, kind: str, definition: Mapping[str, Any]) -> Task | Gro
     try:
         return _MODELS[kind].model_validate(definition)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        words = f"{name!r}: its definition is not one that this version understands ({place}: {first['msg']})"
+        place, fault = first_fault(error)
+        words = f"{name!r}: its definition is not one that this version understands ({place}: {fault})"
         raise NotUnderstood(words, hint="Use the version of SNK that wrote it, or a newer one") from None
 
 
@@ -66,7 +66,7 @@ def as_definitions(given: Stored) -> Definitions:
 async def lock(connection: AsyncConnection) -> None:
     """Let nobody else change definitions until the transaction ends, which may work on them for a while."""
     await connection.execute(sa.select(setting("idle_in_transaction_session_timeout", "10min", local=True)))
-    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key_of("snk batch apply"))))
+    await lock_in_transaction(connection, "snk batch apply")
 
 
 async def apply(connection: AsyncConnection, changes: Sequence[Change], who: str) -> None:

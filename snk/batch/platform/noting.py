@@ -84,7 +84,7 @@ class Notes:
         try:
             async with self._pool.begin() as connection:
                 held = await note_calls(connection, [called for called, _ in portion])
-        except Exception as error:  # noqa: BLE001 - whoever waits has to hear it, or leases would be prolonged for ever
+        except Exception as error:  # noqa: BLE001 - waiters must receive it, or leases are renewed for ever
             if last or len(portion) == 1:
                 _settle(portion, error)
             return last or len(portion) == 1

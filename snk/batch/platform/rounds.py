@@ -17,7 +17,7 @@ from snk.batch.platform.reporting import FIRST, report_of
 from snk.batch.platform.tables import RUN
 from snk.batch.state import LIVE
 from snk.core.backoff import Backoff
-from snk.db.locks import key_of
+from snk.db.locks import lock_in_transaction
 from snk.db.pool import Pool
 
 MOST_CHOOSING = 3
@@ -109,10 +109,9 @@ class Rounds:
             return last
         if len(consumers) == 1:
             return consumers[0]
-        key = key_of(f"snk batch instance {' '.join(sorted(consumers))}")
         async with self._choosing, self._pool.begin() as connection:
             # One at a time, or runs that begin together would choose the same one.
-            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(key)))
+            await lock_in_transaction(connection, f"snk batch instance {' '.join(sorted(consumers))}")
             wanted = sa.select(RUN.c.consumer, sa.func.count()).where(RUN.c.active, RUN.c.consumer.in_(consumers))
             rows = await connection.execute(wanted.group_by(RUN.c.consumer))
             load: dict[str | None, int] = {each: count for each, count in rows}  # noqa: C416 - mypy does not take rows for pairs

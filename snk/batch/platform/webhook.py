@@ -14,7 +14,8 @@ from yarl import URL
 
 from snk.batch.channels import Webhook
 from snk.batch.platform.message import Message, NotSent
-from snk.http.client import Client, NoAnswer, Request, origin_of
+from snk.http.client import Client, NoAnswer, Request
+from snk.http.origin import origin_of
 
 SEND_SECONDS = 10.0
 AT_ONCE = 10

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field, model_validator
 from yarl import URL
 
 from snk.errors import SettingsError
-from snk.http.client import origin_of
+from snk.http.origin import origin_of
 from snk.settings import Secret, SettingsTable
 
 Algorithm = Literal["ES256", "Ed25519", "HS256"]

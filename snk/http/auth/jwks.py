@@ -22,7 +22,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey
 
 from snk.http.auth.credentials import Algorithm
-from snk.http.client import MOST_ANSWER_BYTES, Client, NoAnswer, Origin, Request
+from snk.http.client import MOST_ANSWER_BYTES, Client, NoAnswer, Request
+from snk.http.origin import Origin
 
 PublicKey = ECKey | OKPKey | OctKey
 LOOK_SECONDS = 1.0

@@ -10,7 +10,8 @@ from snk.embedded.process import free_port
 from snk.embedded.programs import START_SECONDS, Processes
 from snk.embedded.proxy import Proxy
 from snk.embedded.temporary import create_databases, url_of
-from snk.http.client import Client, NoAnswer, Origin, Request
+from snk.http.client import Client, NoAnswer, Request
+from snk.http.origin import Origin
 from snk.pipeline.demo import tables
 from snk.pipeline.demo.script import Script, pipeline_table, serve_table
 from snk.pipeline.report import told

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from snk.http.client import Answered, Client, NoAnswer, Origin, Request
+from snk.http.client import Answered, Client, NoAnswer, Request
+from snk.http.origin import Origin
 from snk.pipeline.demo import tables
 from snk.pipeline.demo.stage import HOST
 from snk.pipeline.frame import moment

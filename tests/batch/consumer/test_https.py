@@ -1,21 +1,17 @@
-"""HTTPS between all parts: it works end to end, and nobody talks to whoever shows a wrong certificate."""
+"""HTTPS between all parts works end to end, and a server with an invalid certificate is refused."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from snk.batch.platform.tables import TABLES
-from snk.db.server import Server
 from snk.embedded.process import free_port
-from snk.pair.servers import EmbeddedPair
 from tests.batch.consumer.conftest import COUNT, Provider
 from tests.kit.batch import World
 from tests.kit.consumer import COLUMNS, ConsumerProcess, ask, call
 from tests.kit.databases import until
-from tests.kit.serve import fresh_database
 from tests.kit.tls import Certificates, behind_tls
 
 Make = Callable[..., ConsumerProcess]
@@ -32,15 +28,6 @@ def certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate
     made = Certificates(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(made.trusted))
     return made
-
-
-@pytest.fixture
-async def world(servers: EmbeddedPair, tmp_path: Path) -> AsyncIterator[World]:
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        made = World(tmp_path, dsn)
-        yield made
-        made.end()
 
 
 def definition(consumer: str, provider: str) -> str:
@@ -86,7 +73,6 @@ async def test_a_consumer_with_a_bad_certificate_is_not_called_and_why_says_so(
     certificates: Certificates, world: World, which: str
 ) -> None:
     async with behind_tls("http://127.0.0.1:9", certificates.context(which)) as consumer:
-        world.configure()
         world.define(definition(consumer, "127.0.0.1:9"))
         world.start("a")
         await world.url("a")

@@ -2,17 +2,12 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from snk.batch.platform.tables import TABLES
-from snk.db.server import Server
-from snk.pair.servers import EmbeddedPair
 from tests.batch.consumer.conftest import COUNT, NAMES
 from tests.kit.batch import World
 from tests.kit.consumer import COLUMNS, ConsumerProcess, Front
 from tests.kit.databases import Database, until
-from tests.kit.serve import fresh_database
 
 Make = Callable[..., ConsumerProcess]
 
@@ -30,41 +25,34 @@ def definition(one: ConsumerProcess, two: ConsumerProcess, front: Front) -> str:
 
 
 async def test_a_trigger_leads_to_equal_tables_though_a_consumer_dies(
-    make: Make, front: Front, database: Database, servers: EmbeddedPair, tmp_path: Path
+    make: Make, front: Front, database: Database, world: World
 ) -> None:
     one, two = await make("one").started(), await make("two").started()
-    with fresh_database(servers) as dsn:
-        await TABLES.upgrade(Server("database", dsn))
-        world = World(tmp_path, dsn)
-        world.configure()
-        try:
-            world.define(definition(one, two, front))
-            slow = True
+    world.define(definition(one, two, front))
+    slow = True
 
-            def refuse(request: Any) -> int | None:
-                return 503 if slow and request.path == "/v1/t4" else None
+    def refuse(request: Any) -> int | None:
+        return 503 if slow and request.path == "/v1/t4" else None
 
-            front.says = refuse
-            world.start("a")
-            triggered = world.snk("trigger", "prices", "--payload", '{"day": "2026-11-25"}', "--json")
-            run = json.loads(triggered.stdout)["run"]
+    front.says = refuse
+    world.start("a")
+    triggered = world.snk("trigger", "prices", "--payload", '{"day": "2026-11-25"}', "--json")
+    run = json.loads(triggered.stdout)["run"]
 
-            async def nearly() -> bool:
-                files = await database.rows("select 1 from snk_batch_consumer.file where state = 'COMPLETED'")
-                return len(files) == len(NAMES) - 1
+    async def nearly() -> bool:
+        files = await database.rows("select 1 from snk_batch_consumer.file where state = 'COMPLETED'")
+        return len(files) == len(NAMES) - 1
 
-            await until(nearly, "all files but one to be loaded")
-            holder = await database.value("select holder from snk_batch_consumer.run")
-            (one if holder.endswith(f"-{one.process.pid}") else two).kill()  # type: ignore[union-attr]
-            slow = False
+    await until(nearly, "all files but one to be loaded")
+    holder = await database.value("select holder from snk_batch_consumer.run")
+    (one if holder.endswith(f"-{one.process.pid}") else two).kill()  # type: ignore[union-attr]
+    slow = False
 
-            async def ended() -> bool:
-                return bool((await world.runs())[0]["ended_at"])
+    async def ended() -> bool:
+        return bool((await world.runs())[0]["ended_at"])
 
-            await until(ended, "the run to end")
-            shown = json.loads(world.snk("show", str(run), "--json").stdout)
-        finally:
-            world.end()
+    await until(ended, "the run to end")
+    shown = json.loads(world.snk("show", str(run), "--json").stdout)
     assert shown["state"] == "COMPLETED"
     assert [each["applied"] for each in shown["files"]] == [COUNT] * len(NAMES)
     assert {each["state"] for each in shown["files"]} == {"COMPLETED"}

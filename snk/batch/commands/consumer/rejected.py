@@ -1,11 +1,11 @@
 """``snk batch consumer rejected``: which records of a run are not valid, and why."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
 
+from snk.batch.commands.common import asked_of
 from snk.batch.consumer import looking
 from snk.batch.consumer.settings import load_settings
 from snk.batch.consumer.tables import TABLES
@@ -26,7 +26,11 @@ def rejected(
     config: Config = None,
 ) -> None:
     """List the records of a run that are not valid, with the reasons."""
-    found = uvloop.run(_rejected(Server("database", load_settings(config).dsn), run, file, limit))
+    dsn = load_settings(config).dsn
+    found = asked_of(TABLES, dsn, lambda connection: looking.rejected(connection, run, file, limit))
+    if found is None:
+        hint = "`snk batch consumer runs` lists those that are known"
+        raise Stop(f"{Server('database', dsn).address}: there is no run {run}", hint=hint)
     if as_json:
         print(json.dumps({"rejected": found}))
         return
@@ -35,13 +39,3 @@ def rejected(
         print(f"  {document(each['record'])[:MOST_SHOWN]}")
     if not found:
         print("no rejected records")
-
-
-async def _rejected(server: Server, run: int, file: str | None, limit: int) -> list[dict[str, Any]]:
-    async with server.snapshot() as connection:
-        await TABLES.check(connection, server.address)
-        found = await looking.rejected(connection, run, file, limit)
-    if found is None:
-        hint = "`snk batch consumer runs` lists those that are known"
-        raise Stop(f"{server.address}: there is no run {run}", hint=hint)
-    return found

@@ -1,7 +1,7 @@
 """When a run was called last, and reports whose versions never come again.
 
-Runs of platforms that did not yet say how they are named cannot be asked about any more: those that have not ended are
-ended here. Their platform has had them noted again, under their names.
+Runs from before migration 0002 have no known uid, so no call can refer to them. Those that have not ended are cancelled
+here; their platform has begun them again under their uid.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""``/v1/alerts``: what a person should see to, and who does."""
+"""``/v1/alerts``: list alerts, and acknowledge them."""
 
 from typing import Annotated, Literal
 

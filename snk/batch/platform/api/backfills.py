@@ -56,5 +56,5 @@ def _moment(field: str, given: str) -> datetime:
     try:
         return datetime.fromisoformat(given)
     except ValueError:
-        right = "write it as 2026-11-25, 2026-11-25T02:00 or 2026-11-25T02:00:00Z"
-        raise invalid(field, f"{field} is {given!r}, which is no time; {right}") from None
+        words = f"{field} is {given!r}, which is no time; write it as {backfilling.MOMENTS}"
+        raise invalid(field, words) from None
