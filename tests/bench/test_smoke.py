@@ -13,10 +13,10 @@ from bench.suite import SMOKE, suite
 ROOT = Path(__file__).parents[2]
 
 
-FEW = ("live", "batch")
-"""The first and the newest system; the others, which take minutes, are left to `--full`."""
+FIRST = "live"
+"""The first scenario; the others, which take minutes, are left to `--full`."""
 SCENARIOS = [
-    pytest.param(name, marks=pytest.mark.long if name in FEW else pytest.mark.full)
+    pytest.param(name, marks=pytest.mark.long if name == FIRST else pytest.mark.full)
     for name, scenario in suite(SMOKE).items()
     if scenario.cases
 ]

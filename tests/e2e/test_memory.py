@@ -14,7 +14,7 @@ import pytest
 
 from snk.db.server import Server
 from snk.pair.sync.prepare import prepare
-from tests.kit.daemons import DaemonProcess
+from tests.kit.daemons import DaemonProcess, FreshDaemonProcess
 from tests.kit.databases import Database, insert, until
 
 LOAD_SECONDS = 800.0  # a large load takes a minute where nothing else runs
@@ -41,7 +41,7 @@ def rows(request: pytest.FixtureRequest) -> int:
 @asynccontextmanager
 async def flowing(pair: Any) -> AsyncIterator[tuple[DaemonProcess, float]]:
     """A daemon whose flows have begun, and the memory it took to come so far."""
-    with DaemonProcess(pair) as daemon:
+    with FreshDaemonProcess(pair) as daemon:
         await daemon.until_flowing()
         yield daemon, daemon.peak_mib
 

@@ -93,7 +93,7 @@ async def going_on_from_high(pair: Any, sleepy: EmbeddedPair) -> None:
         await until_equal(first, second, deadline_seconds=4.0)
 
 
-@pytest.mark.long
+@pytest.mark.full
 async def test_going_on_from_the_greatest_id_would_miss_them(sleepy: EmbeddedPair) -> None:
     """The test above can fail: were the crash not noticed, rows on ids drawn again would stay where they are."""
     with pytest.raises(AssertionError, match="waited in vain"):

@@ -2,12 +2,12 @@
 
 import asyncio
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from tests.kit.commands import run_command
 from tests.kit.handoff import Run, World
 from tests.kit.scripted import Backend
 
@@ -45,7 +45,6 @@ def snk(world: World) -> Run:
     """Run `snk handoff` with these words."""
 
     async def run(*words: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snk", "handoff", *words, "--config", str(config or world.config())]
-        return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+        return await asyncio.to_thread(run_command, "handoff", *words, "--config", str(config or world.config()))
 
     return run

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import tomli_w
 from aiohttp import web
 
 from tests.kit import sites
+from tests.kit.commands import Command, run_command, start_command
 from tests.kit.databases import Database, until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -85,7 +85,7 @@ class World:
 
     folder: Path
     dsn: str
-    nodes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    nodes: dict[str, Command] = field(default_factory=dict)
 
     @property
     def database(self) -> Database:
@@ -109,23 +109,13 @@ class World:
 
     def snk(self, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "snk", "batch", *words, "--config", self.config],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            input=given,
-            timeout=120,
-        )
+        return run_command("batch", *words, "--config", self.config, says=given)
 
-    def start(self, name: str, port: int = 0, **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, name: str, port: int = 0, **environment: str) -> Command:
         """Start a node, with these variables beside those of the tests; its log is in the folder."""
         words = ["platform", "--name", name, "--port", str(port), "--config", self.config]
-        with (self.folder / f"{name}.log").open("ab") as log:
-            command = [sys.executable, "-m", "snk", "batch", *words]
-            given = {**os.environ, **environment}
-            self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=given)
+        log, variables = self.folder / f"{name}.log", {**os.environ, **environment}
+        self.nodes[name] = start_command("batch", *words, log=log, environment=variables)
         return self.nodes[name]
 
     def log(self, name: str) -> str:

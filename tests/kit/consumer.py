@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from snk.embedded.process import free_port
+from tests.kit.commands import Command, run_command, start_command
 from tests.kit.databases import DEADLINE_SECONDS, Database, until
 from tests.kit.sites import opened
 
@@ -59,7 +59,7 @@ class ConsumerProcess:
     more: str = ""
     path: str = ""
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: Command | None = None
 
     @property
     def config(self) -> str:
@@ -78,21 +78,12 @@ class ConsumerProcess:
         settings = {"database": self.dsn, "port": self.port, **self.settings}
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in settings.items()]
         Path(self.config).write_text("[consumer]\n" + "".join(lines) + self.more)
-        with (self.folder / f"{self.name}.log").open("ab") as log:
-            command = [sys.executable, "-m", "snk", "batch", "consumer", "--config", self.config]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), self.path])}
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)
+        log, variables = self.folder / f"{self.name}.log", {**os.environ, "PYTHONPATH": self.path}
+        self.process = start_command("batch", "consumer", "--config", self.config, log=log, environment=variables)
 
     def snk(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another command of ``snk batch consumer`` to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "snk", "batch", "consumer", *words, "--config", self.config],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            timeout=DEADLINE_SECONDS,
-        )
+        return run_command("batch", "consumer", *words, "--config", self.config)
 
     async def until_answering(self) -> None:
         async def answering() -> bool:

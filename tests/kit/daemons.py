@@ -14,6 +14,7 @@ import pytest
 
 from bench.usage import peak_mib
 from snk.embedded.process import free_port
+from tests.kit.commands import Command, run_command, start_command
 from tests.kit.databases import DEADLINE_SECONDS, until
 from tests.kit.heirs import SCRIPT
 
@@ -26,14 +27,22 @@ CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, reco
 
 
 class DaemonProcess:
-    """``python -m snk run`` against one pair; as a context manager it leaves nothing running."""
+    """``snk run`` against one pair; as a context manager it leaves nothing running.
+
+    Args:
+        pair: its databases and its Redis.
+        heritage: what its parent leaves behind (``heirs.py``).
+        values: variables of its environment.
+    """
+
+    _forked = True
 
     def __init__(self, pair: Any, *, heritage: str = "", **values: str) -> None:
         self._parent = [sys.executable, SCRIPT, heritage] if heritage else []
         self._folder = tempfile.TemporaryDirectory(prefix="snk-daemon-")
         self._log = Path(self._folder.name) / "log"
         self._before = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Command | None = None
         self._values = {
             "FIRST_DB_URL": pair.first,
             "SECOND_DB_URL": pair.second,
@@ -97,9 +106,13 @@ class DaemonProcess:
 
     def start(self) -> None:
         self._before = len(self._log.read_bytes()) if self._log.exists() else 0
+        words = ("run", "--init")
+        if self._forked and not self._parent:
+            self._process = start_command(*words, log=self._log, environment=self.environment)
+            return
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*self._parent, sys.executable, "-m", "snk", "run", "--init"],
+                [*self._parent, sys.executable, "-m", "snk", *words],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -124,15 +137,12 @@ class DaemonProcess:
         return self._process.wait(DEADLINE_SECONDS)
 
 
+class FreshDaemonProcess(DaemonProcess):
+    """Its memory is its own, and not partly that of the process that loaded SNK for all tests."""
+
+    _forked = False
+
+
 def run_snk(values: Mapping[str, str], *arguments: str, says: str = "") -> subprocess.CompletedProcess[str]:
     """Run a command of SNK to its end, where no .env is, with these lines on its standard input."""
-    return subprocess.run(
-        [sys.executable, "-m", "snk", *arguments],
-        env={**os.environ, **values},
-        cwd=tempfile.gettempdir(),
-        input=says,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-        check=False,
-    )
+    return run_command(*arguments, environment={**os.environ, **values}, folder=tempfile.gettempdir(), says=says)

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,6 +23,7 @@ from snk.pipeline.framefile import End, Making
 from snk.pipeline.mapping import dumps
 from snk.pipeline.space import Space
 from tests.kit import sites
+from tests.kit.commands import Command, run_command, start_command
 from tests.kit.databases import DEADLINE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -174,7 +174,7 @@ class Pair:
     sender: Sender
     receiver: Receiver
     seconds: int = 60
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: list[Command] = field(default_factory=list)
 
     def configure(
         self,
@@ -223,28 +223,16 @@ class Pair:
     def space(self) -> Path:
         return self.folder / "space"
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
+    def start(self, *words: str) -> Command:
         """Start a command of the pipeline; its log is in the folder."""
-        with (self.folder / f"{words[0]}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "snk", "pipeline", *words, "--config", str(self.folder / "snk.toml")],
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-            )
+        config, log = str(self.folder / "snk.toml"), self.folder / f"{words[0]}.log"
+        process = start_command("pipeline", *words, "--config", config, log=log)
         self.processes.append(process)
         return process
 
     def run(self, *words: str, code: int | None = None) -> str:
         """Run a command of the pipeline to its end; return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "snk", "pipeline", *words, "--config", str(self.folder / "snk.toml")],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            timeout=120,
-        )
+        done = run_command("pipeline", *words, "--config", str(self.folder / "snk.toml"))
         assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done.stdout if done.returncode != 2 else done.stderr
 
@@ -343,7 +331,7 @@ class Pair:
     def logs(self) -> str:
         return "\n".join(file.read_text() for file in sorted(self.folder.glob("*.log")))
 
-    def kill(self, process: subprocess.Popen[bytes]) -> None:
+    def kill(self, process: Command) -> None:
         """End a process as a power failure does, but for the disk."""
         process.kill()
         process.wait()

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +21,7 @@ from snk.serve.answered import prepare
 from snk.serve.service import Service
 from snk.serve.settings import load_settings
 from tests.conftest import names, psql
+from tests.kit.commands import Command, run_command, start_command
 from tests.kit.databases import DEADLINE_SECONDS, Database, until
 
 START_SECONDS = 60.0
@@ -75,7 +74,7 @@ class ServeProcess:
         serve = {"database": dsn, "port": self.port, **settings}
         lines = [*_table("serve", serve), *(line for name, each in tables.items() for line in _table(name, each))]
         self.config.write_text("\n".join([*lines, *_table("serve.auth", auth or {})]) + "\n")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Command | None = None
 
     def __enter__(self) -> Self:
         """Create the table of keys, and start."""
@@ -113,27 +112,12 @@ class ServeProcess:
 
     def start(self) -> None:
         """Start it, without waiting until it answers."""
-        with (self.folder / "log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "snk", "serve", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-                cwd=self.folder,
-            )
+        words = ("serve", "--config", str(self.config))
+        self._process = start_command(*words, log=self.folder / "log", folder=self.folder)
 
     def snk(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run another command of ``snk serve`` with the same settings to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "snk", "serve", *words, "--config", str(self.config)],
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            cwd=self.folder,
-        )
+        return run_command("serve", *words, "--config", str(self.config), folder=self.folder)
 
     def kill(self) -> None:
         """SIGKILL, at whatever it is doing."""

@@ -14,7 +14,7 @@ from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.reader import Named, Reader
-from tests.kit.databases import Database
+from tests.kit.databases import Database, until
 
 NO_SWEEPS = SweepSchedule(every_seconds=0)
 OFTEN = SweepSchedule(every_seconds=0.5, share=1.0, settle_seconds=0.5)
@@ -44,6 +44,15 @@ async def kept_running(daemon: Daemon, stop: asyncio.Event) -> AsyncIterator[Non
             yield
         finally:
             stop.set()
+
+
+async def until_healthy(daemon: Daemon) -> None:
+    """Rows can be there before the flow of the other direction has begun."""
+
+    async def healthy() -> bool:
+        return daemon.status().healthy
+
+    await until(healthy, "the daemon to be healthy")
 
 
 @pytest.fixture

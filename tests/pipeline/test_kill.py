@@ -36,7 +36,7 @@ async def _kill(pair: Pair, name: str, progress: Callable[[], int], end: int, ki
 @pytest.mark.parametrize(
     ("frames", "kills", "in_flight"),
     [
-        (300, 3, 1),
+        pytest.param(300, 3, 1, marks=pytest.mark.full),
         (300, 3, 8),
         pytest.param(5000, 10, 8, marks=pytest.mark.full),
     ],

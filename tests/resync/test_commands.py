@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from snk.db.journal import prepare
 from snk.resync.run import locked
 from tests.kit.assignments import World
+from tests.kit.commands import run_command
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 WAITING = sa.text("select 1 from pg_stat_activity where application_name = 'snk' and wait_event_type = 'Lock'")
@@ -39,9 +40,7 @@ def snk(config: Path) -> Run:
     """Run `snk resync` with these words."""
 
     def started(*words: str, says: str = "", settings: Path = config) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snk", "resync", *words]
-        environment = {**os.environ, "SNK_CONFIG": str(settings)}
-        return subprocess.run(command, input=says, capture_output=True, text=True, check=False, env=environment)
+        return run_command("resync", *words, says=says, environment={**os.environ, "SNK_CONFIG": str(settings)})
 
     return started
 

@@ -54,7 +54,7 @@ MULTIPLE = st.builds(
 
 
 @pytest.mark.long
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.one_of(SINGLE, MULTIPLE))
 def test_every_state_is_repaired_by_adding_only(database: str, servers: EmbeddedPair, state: State) -> None:
     asyncio.run(_repaired(database, servers.redis.dsn, state))

@@ -1,14 +1,13 @@
 """`snk serve keys` and `snk serve token`, as processes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from snk.http.auth.authority import Authority
 from snk.serve.settings import load_settings
+from tests.kit.commands import run_command
 
 SETTINGS = """
 [serve]
@@ -28,8 +27,7 @@ class World:
         self.config.write_text(f'{SETTINGS}keys = "{folder / "keys"}"\nalgorithm = "Ed25519"\n')
 
     def __call__(self, *words: str, exits: int = 0) -> str:
-        command = [sys.executable, "-m", "snk", "serve", *words, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_command("serve", *words, "--config", str(self.config))
         assert done.returncode == exits, done.stderr
         return (done.stdout + done.stderr).strip()
 

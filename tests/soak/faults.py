@@ -207,7 +207,10 @@ async def backend_killed(ground: Ground, target: int, _: float) -> str:
     if not pids:
         return f"no backend of SNK to kill on server {target + 1}"
     rows = ground.books.crash(target)
-    os.kill(pids[0], signal.SIGKILL)
+    try:
+        os.kill(pids[0], signal.SIGKILL)
+    except ProcessLookupError:
+        return f"a backend on server {target + 1} had ended before it could be killed"
     await asyncio.sleep(0.5)
     rows += ground.books.crash(target)
     await asyncio.to_thread(ground.server(target).wait_until_ready)

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from snk.pair.servers import EmbeddedPair
 from tests.kit.adversary import end_prepared
-from tests.kit.daemons import DaemonProcess
+from tests.kit.daemons import DaemonProcess, FreshDaemonProcess
 from tests.kit.databases import Database, until
 from tests.kit.proxy import proxied
 from tests.soak.books import AWAY, Books, Verdict
@@ -120,7 +120,7 @@ def _daemon(pair: EmbeddedPair, plan: Plan, dsns: Sequence[str]) -> Iterator[Dae
         redis: str = pair.redis.dsn
 
     settings = {"SNK_TABLES": ",".join(TABLES), "SNK_LOG_FORMAT": "json", "SNK_SWEEP_SECONDS": str(plan.sweep_seconds)}
-    with DaemonProcess(Urls(), **settings) as daemon:
+    with FreshDaemonProcess(Urls(), **settings) as daemon:
         yield daemon
 
 

@@ -5,7 +5,7 @@ import pytest
 from snk.pair.sync import canary as canary_module
 from snk.pair.sync.daemon import Daemon
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import Running, until_healthy
 
 
 async def landed(daemon: Daemon) -> bool:
@@ -20,7 +20,7 @@ async def test_canaries_come_through_in_both_directions_and_their_trip_is_told(
         await until(lambda: landed(daemon), "canaries to land")
         ways = {(canary.source, canary.destination) for canary in daemon.status().canaries}
         assert ways == {("first", "second"), ("second", "first")}
-        assert daemon.status().healthy
+        await until_healthy(daemon)
 
 
 @pytest.mark.long

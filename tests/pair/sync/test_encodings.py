@@ -8,7 +8,7 @@ from snk.pair.servers import EmbeddedPair
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, until
 from tests.kit.encodings import WORDS, encoded_pair
-from tests.pair.conftest import OFTEN, Running
+from tests.pair.conftest import OFTEN, Running, until_healthy
 from tests.pair.sync.test_sweeper import until_proven
 
 TABLE = (
@@ -62,7 +62,7 @@ async def test_texts_of_all_kinds_cross_both_ways_and_are_proven_equal(
         await until_proven(daemon)
         assert [sweep.found for sweep in daemon.status().sweeps] == [0]
         assert await untroubled(first, second)
-        assert daemon.status().healthy
+        await until_healthy(daemon)
 
 
 async def counted(rows: int, *sides: Database) -> bool:

@@ -22,7 +22,7 @@ from snk.pair.table import writer as writer_module
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import MarkState, Writer
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import NO_SWEEPS, Running
+from tests.pair.conftest import NO_SWEEPS, Running, until_healthy
 
 TABLES = ("t1", "t2", "t3", "t4", "t5")
 
@@ -52,7 +52,7 @@ async def test_one_of_two_daemons_works_and_the_other_takes_over_when_it_stops(
     async with running(name="other") as other:
         await until_state(other, "standby")
         assert leaders(one) == leaders(other) == {"one"}
-        assert other.status().healthy
+        await until_healthy(other)
         await insert(first, 5)
         await until_equal(first, second, 5)
         assert [flow.delivered for flow in other.status().flows] == [0, 0]

@@ -14,7 +14,7 @@ from snk.pair.sync.pair import Pair
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import Delivered, MarkState, Writer
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import Running, until_healthy
 
 OURS = "application_name = 'snk' and datname = current_database()"
 
@@ -174,7 +174,7 @@ async def test_a_server_that_restarts_is_waited_for(own_pair: Any, own_servers: 
         own_servers.second.start()
         await insert(second, 10)
         await until_equal(first, second, 30)
-        assert daemon.status().healthy
+        await until_healthy(daemon)
         stop.set()
 
 

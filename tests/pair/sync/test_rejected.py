@@ -9,7 +9,7 @@ from snk.pair.sync.daemon import Daemon
 from snk.pair.table import narrow
 from snk.pair.table.rejects import hasten
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import Running, until_healthy
 from tests.pair.sync.faults import daemon_over
 
 BAD = "insert into records (uuid, data) select gen_random_uuid(), 'bad' from generate_series(1, {})"
@@ -42,7 +42,7 @@ async def test_rows_that_a_check_refuses_are_set_aside_and_the_others_flow(
         assert (state, tries) == ("23514", 1)
         assert "good" in error
         await until(lambda: told(daemon, [3, 0]), "the status to say so")
-        assert daemon.status().healthy
+        await until_healthy(daemon)
         await second.run("alter table records drop constraint good")
         await until_equal(first, second, 505)
         await until_rejected(second, 0)

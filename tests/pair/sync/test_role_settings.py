@@ -24,11 +24,11 @@ from snk.pair.sync.prepare import grant, prepare
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, until, until_equal
-from tests.pair.conftest import kept_running
+from tests.pair.conftest import kept_running, until_healthy
 from tests.pair.sync.test_types import MAKE_TYPES, inserts, table
 
 PARTS = 3
-SAMPLE = 4  # of each part, of those that are pinned and of all others
+SAMPLE = 2  # of each part, of those that are pinned and of all others
 
 # A setting that is a text does not tell which values it takes. None: no value of it could do harm here.
 TEXTS: dict[str, tuple[str, ...] | None] = {
@@ -164,7 +164,7 @@ async def outcome(ground: Ground, trial: Trial) -> str:
             await cross(ground)
             compared = await compare(ground.servers.first, ground.servers.second, "everything")
             assert compared.equal
-            assert daemon.status().healthy
+            await until_healthy(daemon)
         refused = [await side.value("select count(*) from snk.rejected") for side in (ground.first, ground.second)]
         conflicts = [await side.value("select count(*) from snk.conflicts") for side in (ground.first, ground.second)]
         assert not any(refused + conflicts)

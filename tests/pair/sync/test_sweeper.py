@@ -11,7 +11,7 @@ from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.verify import search as search_module
 from snk.pair.verify import sweep as sweep_module
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import OFTEN, Running, watch_named
+from tests.pair.conftest import OFTEN, Running, until_healthy, watch_named
 from tests.pair.verify.test_sweep import most_at_once
 
 LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'late')"
@@ -200,7 +200,7 @@ async def test_sequences_with_cache_lose_nothing(running: Running, first: Databa
                     )
                     await connection.commit()
         await until_equal(first, second, 60)
-        assert daemon.status().healthy
+        await until_healthy(daemon)
 
 
 @pytest.mark.long

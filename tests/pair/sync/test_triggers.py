@@ -15,7 +15,7 @@ from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import hasten
 from snk.pair.table.statement import mapped
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import OFTEN, Running
+from tests.pair.conftest import OFTEN, Running, until_healthy
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
 COPIES = """create function copy_row() returns trigger language plpgsql as $$
@@ -69,7 +69,7 @@ async def test_a_trigger_that_inserts_into_its_own_table_makes_no_loop(
         assert rows < 30
         assert "copies of public.records" in notices(daemon)
         assert "trigger_loop" in capsys.readouterr().out
-        assert daemon.status().healthy
+        await until_healthy(daemon)
         for side in (first, second):
             await side.run("drop trigger copies on records")
         for url in (pair.first, pair.second):

@@ -25,7 +25,7 @@ from snk.pair.table.reader import Found, Reader
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, insert, until
 from tests.kit.encodings import encoded_pair
-from tests.pair.conftest import NO_SWEEPS, OFTEN, Running, kept_running
+from tests.pair.conftest import NO_SWEEPS, OFTEN, Running, kept_running, until_healthy
 
 TABLE = "create table records (id bigserial primary key, uuid uuid not null unique, data text not null)"
 GOOD = "insert into records (uuid, data) values (gen_random_uuid(), 'good')"
@@ -163,7 +163,7 @@ async def test_a_row_that_cannot_be_given_is_set_aside_and_comes_when_it_can(ser
                 return [flow.rejected for flow in daemon.status().flows] == [2, 0]
 
             await until(counted, "the status to say so")
-            assert daemon.status().healthy
+            await until_healthy(daemon)
 
             async def tried() -> bool:
                 return bool(await second.value("select min(tries) > 1 from snk.rejected"))

@@ -15,7 +15,7 @@ from snk.pair.table.statement import FEW_COLUMNS, mapped
 from snk.pair.table.synced import MOST_VALUES
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, until_equal
-from tests.pair.conftest import OFTEN, Running
+from tests.pair.conftest import OFTEN, Running, until_healthy
 from tests.pair.sync.test_sweeper import until_proven
 
 MOST_COLUMNS = 1600
@@ -88,7 +88,7 @@ async def test_a_wide_table_flows_and_is_proven_equal(
         await until_equal(first, second, 308, "wide")
         await until_proven(daemon)
         assert [sweep.found for sweep in daemon.status().sweeps] == [0]
-        assert daemon.status().healthy
+        await until_healthy(daemon)
     servers = Server("first", first.dsn), Server("second", second.dsn)
     assert (await compare(*servers, "wide", settle_seconds=0)).equal
     await second.run("delete from wide where id = 1", "update wide set column0 = null where id = 2")

@@ -3,9 +3,9 @@
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
+from tests.kit.commands import run_command
 from tests.pair.verify.conftest import Sides
 
 ROW = "insert into records (uuid, data) values ('00000000-0000-4000-8000-{:012x}', 'x')"
@@ -13,14 +13,7 @@ ROW = "insert into records (uuid, data) values ('00000000-0000-4000-8000-{:012x}
 
 def snk_verify(sides: Sides, *arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
     urls = {"FIRST_DB_URL": sides.first.dsn, "SECOND_DB_URL": sides.second.dsn}
-    return subprocess.run(
-        [sys.executable, "-m", "snk", "verify", "--settle", "0", *arguments],
-        env={**os.environ, **urls, **values},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_command("verify", "--settle", "0", *arguments, environment={**os.environ, **urls, **values})
 
 
 def document(run: subprocess.CompletedProcess[str]) -> Any:

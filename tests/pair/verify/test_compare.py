@@ -147,7 +147,7 @@ async def fifteen_differences(sides: Sides, uuids: list[str]) -> None:
     assert result.different == tuple(sorted(uuids[10:15]))
 
 
-@pytest.mark.long
+@pytest.mark.full
 async def test_fifteen_differences_in_a_million_rows_are_found(sides: Sides) -> None:
     await sides.both(
         "insert into records (uuid, data)"
