@@ -8,7 +8,7 @@ from bench.contenders.contender import Program
 from bench.ground import Ground
 from snk.pair.programs import start_daemon
 from snk.pair.status.ask import ask, daemon_url
-from snk.pair.sync.link import linked
+from snk.pair.sync.link import lender_of, linked
 from snk.pair.sync.prepare import prepare
 from snk.pair.table.writer import MarkState
 
@@ -28,13 +28,16 @@ class Snk(Program):
         """Store the marks that SNK would have after copying all rows."""
         for side in ground.sides:
             await prepare(side, ())
-        for source, destination in (ground.sides, ground.sides[::-1]):
+        lenders = [lender_of(side) for side in ground.sides]
+        for source, destination in (lenders, lenders[::-1]):
             for table in tables:
-                async with linked(source, destination, table) as link:
-                    greatest = (await link.source.reader.bounds())[1] or 0
-                    facts = link.source.facts
-                    mark = MarkState(high=greatest, safe=greatest, source=facts.identity, boot=facts.boot)
-                    await link.destination.writer.create_mark(mark)
+                link = await linked(source, destination, table)
+                greatest = (await link.source.reader.bounds())[1] or 0
+                facts = link.source.facts
+                mark = MarkState(high=greatest, safe=greatest, source=facts.identity, boot=facts.boot)
+                await link.destination.writer.create_mark(mark)
+        for lender in lenders:
+            await lender.close()
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
         """Start the daemon and wait until it is healthy and has caught up."""

@@ -72,6 +72,12 @@ _FULL_NAME = sa.text("""
     where c.oid = to_regclass(:name)
 """)
 
+_FULL_NAMES = sa.text("""
+    select w.at, n.nspname, c.relname
+    from unnest(cast(:names as text[])) with ordinality w(name, at)
+    join pg_class c on c.oid = to_regclass(w.name) join pg_namespace n on n.oid = c.relnamespace
+""")
+
 _RIGHTS_LACKING = sa.text("""
     select 'USAGE on schema ' || nspname from pg_namespace
     where nspname = :schema and not has_schema_privilege(oid, 'USAGE')
@@ -111,6 +117,12 @@ async def full_name(connection: AsyncConnection, name: str) -> str | None:
     """`Shape.full_name` of the table that the settings call ``name``; None if there is no such table."""
     row = (await connection.execute(_FULL_NAME, {"name": as_identifier(name)})).one_or_none()
     return None if row is None else written((row.nspname, row.relname))
+
+
+async def full_names(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:
+    """`full_name` of each of these names that has one."""
+    found = await connection.execute(_FULL_NAMES, {"names": [as_identifier(name) for name in names]})
+    return {names[at - 1]: written((schema, table)) for at, schema, table in found}
 
 
 async def rights_lacking(connection: AsyncConnection, schema: str, besides: Sequence[str] = ()) -> list[str]:

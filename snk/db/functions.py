@@ -30,8 +30,8 @@ async def commit_durably(connection: AsyncConnection) -> None:
 
 
 async def commit_locally(connection: AsyncConnection) -> None:
-    """Make all transactions of this session wait for the server's own disk, but not for a standby."""
-    await connection.execute(sa.select(setting("synchronous_commit", "local")))
+    """Make the current transaction wait for the server's own disk when it commits, but not for a standby."""
+    await connection.execute(sa.select(setting("synchronous_commit", "local", local=True)))
 
 
 def balanced(combine: Callable[[T, T], T], items: Sequence[T]) -> T:

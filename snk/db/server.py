@@ -9,7 +9,7 @@ connection lives.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
@@ -51,6 +51,8 @@ class Server:
         answer_seconds: after this time without an answer, SNK asks the server over another connection whether it is
             still working on the statement.
         connect_seconds: time limit until a new connection can be used.
+        most: the right to a connection, if their number has a limit; who opens one waits for it.
+        probes: the right to the one more connection over which is asked about statements.
     """
 
     label: str
@@ -58,6 +60,8 @@ class Server:
     command_seconds: float | None = COMMAND_SECONDS
     answer_seconds: float = ANSWER_SECONDS
     connect_seconds: float = CONNECT_SECONDS
+    most: asyncio.Semaphore | None = field(default=None, repr=False, compare=False)
+    probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), repr=False, compare=False)
 
     @cached_property
     def address(self) -> str:
@@ -158,15 +162,17 @@ class Server:
 
     @asynccontextmanager
     async def _opened(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        async with self.most or nullcontext(), self._connection(engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
         try:
             async with asyncio.timeout(self.connect_seconds):
                 await self._connected(connection)
                 connection.info[PID] = await pin(connection, self._statement_seconds)
                 await connection.commit()  # the settings ran in their own transaction
-                # Each session looks up its table again, so its statements are new to the engine's cache and would fill
-                # it with statements of sessions that have ended.
-                await connection.execution_options(compiled_cache={})
         except TimeoutError as error:
             await _hang_up(connection)
             raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
@@ -204,12 +210,13 @@ class Server:
 
     async def _state_of(self, pid: int) -> str | None:
         """The state of a backend. The query has its own deadline: callers without a deadline wait for it."""
-        async with self.connect() as other:
-            try:
-                async with asyncio.timeout(self.connect_seconds):
-                    return await backends.state_of(other, pid)
-            except TimeoutError as error:
-                raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
+        with self.translated():
+            async with self.probes, self._connection(self.engine) as other:
+                try:
+                    async with asyncio.timeout(self.connect_seconds):
+                        return await backends.state_of(other, pid)
+                except TimeoutError as error:
+                    raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
 
     def translated(self) -> AbstractContextManager[None]:
         """Translate errors of SQLAlchemy, the driver or the network inside the block into SNK's errors."""

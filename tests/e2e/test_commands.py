@@ -103,8 +103,8 @@ async def test_init_prints_what_a_dba_can_run(pair: Any) -> None:
     for statement in printed.stdout.split(";\n\n"):
         if statement.strip():
             await Database(pair.first).run(statement)
-    question = "select snk.wait_for_rows('snk.marks'::regclass, 'high', 0, 0, 0)"
-    assert await Database(pair.first).value(question) is False
+    question = "select snk.wait_for_commits('', 0, 0) = pg_current_snapshot()::text"
+    assert await Database(pair.first).value(question) is True
     assert "nothing was missing" in run_snk(settings(pair), "init").stdout.splitlines()[0]
 
 

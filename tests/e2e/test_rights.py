@@ -128,7 +128,7 @@ async def test_each_right_that_is_missing_is_named(limited: Limited) -> None:
         f"revoke execute on all functions in schema snk from {to}",
     )
     found = await doctor(limited)
-    assert any("EXECUTE on function snk.wait_for_rows(" in text for text in found), found
+    assert any("EXECUTE on function snk.wait_for_commits(" in text for text in found), found
 
 
 @pytest.mark.long

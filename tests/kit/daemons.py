@@ -23,7 +23,7 @@ BEGAN = re.compile(r"flow_started|flow_resumed")
 DIRECTION = re.compile(r"(?:source|destination)=\w+")
 OWN_TABLES = ("marks", "conflicts", "rejected", "ledgers", "sweeps", "leases", "canaries")
 # What `snk init` says of an empty database.
-CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, records, snk.journal, snk.wait_for_rows"
+CREATED = f"created snk, {', '.join(f'snk.{name}' for name in OWN_TABLES)}, records, snk.journal, snk.wait_for_commits"
 
 
 class DaemonProcess:

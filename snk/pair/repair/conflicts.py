@@ -97,7 +97,7 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undo
         await journal.prepare(side.server, JOURNAL_HINT)
         await side.connection.commit()
         connection = await side.connection.execution_options(isolation_level="READ COMMITTED")
-        reader = Reader(side.server, connection, side.table, in_transaction=True)
+        reader = Reader(side.access, side.table).inside(connection)
         await reader.get_ready()
         try:
             async with connection.begin():
@@ -146,7 +146,7 @@ def _named(side: Side, uuid: str) -> sa.ColumnElement[bool]:
 
 
 async def _row(side: Side, uuid: str) -> dict[str, str | None] | None:
-    return await _read(Reader(side.server, side.connection, side.table), side, uuid)
+    return await _read(Reader(side.access, side.table), side, uuid)
 
 
 async def _read(reader: Reader, side: Side, uuid: str) -> dict[str, str | None] | None:

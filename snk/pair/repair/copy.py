@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.plan import Plan
 from snk.db import journal
+from snk.db.access import Dedicated
 from snk.db.catalog import server_facts
 from snk.db.errors import FOREIGN_KEY_VIOLATION
 from snk.db.functions import commit_durably
@@ -59,6 +60,11 @@ class Side:
     server: Server
     connection: AsyncConnection
     table: SyncedTable
+
+    @property
+    def access(self) -> Dedicated:
+        """Its connection, for statements that are answered."""
+        return Dedicated(self.server, self.connection)
 
 
 async def identity_of(first: Server, second: Server) -> str:
@@ -115,7 +121,7 @@ def _batches(actions: Sequence[CopyRow]) -> Iterator[list[CopyRow]]:
 
 async def _copy(source: Side, destination: Side, actions: Sequence[CopyRow], outcome: Outcome) -> None:
     """Copy rows to one side, as many at a time as fit into a batch."""
-    reader = Reader(source.server, source.connection, source.table)
+    reader = Reader(source.access, source.table)
     portion = Portion.of(BATCH_ROWS, BATCH_BYTES)
     left = list(actions)
     while left:
@@ -134,14 +140,10 @@ async def _insert(side: Side, rows: Rows, outcome: Outcome) -> set[str]:
     """Insert the rows that are missing, in one transaction; return the uuids of those that were."""
     if not rows:
         return set()
-    statement = await Statement(side.table, insert_missing).over(side.connection, side.table.labels)
-    async with side.server.answering(side.connection, "write"):
-        await side.connection.commit()
-        connection = await side.connection.execution_options(isolation_level="READ COMMITTED")
-        async with connection.begin():
-            await commit_durably(connection)
-            narrowed = await insert_narrowly(connection, statement, rows)
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
+    statement = await Statement(side.table, insert_missing).ready(side.server, side.table.labels)
+    async with side.access.transaction("write") as connection:
+        await commit_durably(connection)
+        narrowed = await insert_narrowly(connection, statement, rows)
     outcome.copied += len(narrowed.inserted)
     outcome.refused |= narrowed.refused
     return narrowed.inserted

@@ -33,7 +33,7 @@ async def story_of(first: Server, second: Server, table: str, uuid: str) -> Stor
 
 
 async def _seen(side: Side, label: Any, uuid: str) -> Seen:
-    reader = Reader(side.server, side.connection, side.table)
+    reader = Reader(side.access, side.table)
     rows = (await reader.named([uuid], Portion.of(1, BATCH_BYTES))).rows
     if not rows:
         return Seen(label)
@@ -61,7 +61,7 @@ async def _way(source: Side, destination: Side, uuid: str) -> Way:
     conflict = await _one(
         connection, sa.select(Conflict.__table__).where(Conflict.table_name == key, Conflict.uuid == uuid)
     )
-    reader = Reader(source.server, source.connection, source.table)
+    reader = Reader(source.access, source.table)
     holes = Intervals.of(zip(mark["holes_low"], mark["holes_high"], strict=True)) if mark else NOTHING
     return Way(
         mark["high"] if mark else None,

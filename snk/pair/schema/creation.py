@@ -17,35 +17,31 @@ from snk.pair.schema.own import (
     SweepKept,
 )
 
-# An idle flow waits in the server instead of polling: one statement every half second instead of fifty a second. The
-# function checks for rows at the requested interval, and returns as soon as there is a row above the mark. It returns
-# early enough that its snapshot does not hold back VACUUM.
-WAIT = f"{SCHEMA}.wait_for_rows"
+# While no flow has anything to do, SNK waits in the server instead of polling: two statements a second instead of
+# fifty. The function returns as soon as a transaction has ended that wrote something. It returns early enough that its
+# snapshot does not hold back VACUUM.
+WAIT = f"{SCHEMA}.wait_for_commits"
 # Earlier versions created the table without this column.
 EPOCH = f"{SCHEMA}.marks.epoch"
 OPTIONAL = (WAIT, JOURNAL.fullname)
 """What the daemon can do without: it polls instead of waiting, and it writes no journal."""
 _CREATE_WAIT = f"""
 CREATE OR REPLACE FUNCTION {WAIT}(
-  table_oid oid, id_column text, high bigint, most_seconds float8, every_seconds float8
-) RETURNS boolean LANGUAGE plpgsql AS $$
+  seen text, most_seconds float8, every_seconds float8
+) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   until timestamptz := clock_timestamp() + make_interval(secs => most_seconds);
-  question text := format('SELECT EXISTS (SELECT FROM %s WHERE %I > $1)', table_oid::regclass, id_column);
-  found_one boolean;
-  began timestamptz;
+  present text;
 BEGIN
   LOOP
-    began := clock_timestamp();
-    EXECUTE question INTO found_one USING high;
-    IF found_one OR clock_timestamp() > until THEN
-      RETURN found_one;
+    present := pg_current_snapshot()::text;
+    IF present IS DISTINCT FROM seen OR clock_timestamp() > until THEN
+      RETURN present;
     END IF;
-    -- A look is expensive where many rows are not committed yet.
-    PERFORM pg_sleep(greatest(least(every_seconds, most_seconds), 4 * extract(epoch FROM clock_timestamp() - began)));
+    PERFORM pg_sleep(every_seconds);
   END LOOP;
 END $$
-"""  # noqa: S608 - the name is a constant
+"""
 
 
 def wanted(*, default_table: bool) -> dict[str, sa.schema.ExecutableDDLElement]:

@@ -7,14 +7,16 @@ is stored in the marks: the epoch, not the clock, prevents a late daemon from wr
 Source: the fencing tokens of M. Kleppmann, "How to do distributed locking", 2016.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import locks
+from snk.db.access import Dedicated
 from snk.db.functions import commit_durably, interval
 from snk.db.locks import lock, lock_key
 from snk.db.server import Server
@@ -47,27 +49,27 @@ class LeaseBook:
     """The leases, over one connection to the database that stores them."""
 
     def __init__(self, server: Server, connection: AsyncConnection, name: str) -> None:
-        self._server = server
+        self._access = Dedicated(server, connection)
         self._connection = connection
         self._name = name
         self._alive = lock_key()
 
     async def enter(self) -> None:
         """Take the advisory lock that shows that this connection is alive."""
-        async with self._server.answering(self._connection):
+        async with self._access.using():
             await self._connection.execute(sa.select(lock(self._alive)))
 
     async def look(self, tables: Collection[str]) -> dict[str, LeaseState]:
         """All leases, by table; leases of the given tables are created if they do not exist."""
         found = await self._all()
         if missing := [{"table_name": table} for table in tables if table not in found]:
-            async with self._server.answering(self._connection):
+            async with self._access.using():
                 await self._connection.execute(insert(Lease).on_conflict_do_nothing(), missing)
             found = await self._all()
         return found
 
     async def _all(self) -> dict[str, LeaseState]:
-        async with self._server.answering(self._connection):
+        async with self._access.using():
             rows = (await self._connection.execute(_LEASES)).all()
             others = any(holder and not ended and key != self._alive for _, _, holder, key, ended, _, _ in rows)
             alive = {self._alive} | (await locks.held(self._connection) if others else frozenset())
@@ -76,32 +78,45 @@ class LeaseBook:
             for table, epoch, holder, key, ended, asked, wanted_by in rows
         }
 
-    async def take(self, lease: LeaseState, epoch: int) -> bool:
-        """Take a free lease; False if another daemon was faster. A taken lease survives a crash of the server."""
-        take = sa.update(Lease).where(Lease.table_name == lease.table, Lease.epoch == lease.epoch)
-        values = {"epoch": epoch, "wanted_by": "", **self._held()}
-        async with self._server.begin() as connection:
+    async def take(self, epochs: Mapping[str, tuple[int, int]]) -> frozenset[str]:
+        """Take free leases. Those that are taken survive a crash of the server.
+
+        Args:
+            epochs: by table, the epoch at which the lease was free, and the new one.
+
+        Returns:
+            The tables whose leases were taken; of the others another daemon was faster.
+        """
+        names = sa.literal(list(epochs), pg.ARRAY(sa.Text, dimensions=1))
+        pairs = zip(*epochs.values(), strict=True)
+        numbers = [sa.literal(list(each), pg.ARRAY(sa.BigInteger, dimensions=1)) for each in pairs]
+        free = sa.func.unnest(names, *numbers).table_valued("name", "before", "after", name="free").render_derived()
+        take = sa.update(Lease).where(Lease.table_name == free.c.name, Lease.epoch == free.c.before)
+        held = {"epoch": free.c.after, "wanted_by": "", **self._held()}
+        locked = sa.select(Lease.epoch).where(Lease.table_name.in_(epochs)).order_by(Lease.table_name).with_for_update()
+        async with self._access.transaction() as connection:
             await commit_durably(connection)
-            return (await connection.execute(take.values(values))).rowcount == 1
+            await connection.execute(locked)  # in one order, or two daemons wait for each other
+            return frozenset((await connection.execute(take.values(held).returning(Lease.table_name))).scalars())
 
     async def renew(self, epochs: dict[str, int]) -> None:
         """Renew the leases of these epochs that this daemon still holds."""
         pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
         renew = sa.update(Lease).where(pairs, Lease.holder == self._name).values(self._held())
-        async with self._server.answering(self._connection):
+        async with self._access.using():
             await self._connection.execute(renew)
 
     async def release(self, table: str, epoch: int) -> None:
         """Release a lease, if this daemon still holds it."""
         ours = (Lease.table_name == table, Lease.epoch == epoch, Lease.holder == self._name)
         release = sa.update(Lease).where(*ours)
-        async with self._server.answering(self._connection):
+        async with self._access.using():
             await self._connection.execute(release.values(holder=""))
 
     async def ask_for(self, table: str) -> None:
         """Request a table from its holder."""
         ask = sa.update(Lease).where(Lease.table_name == table)
-        async with self._server.answering(self._connection):
+        async with self._access.using():
             await self._connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
 
     def _held(self) -> dict[str, object]:

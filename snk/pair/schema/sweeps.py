@@ -21,10 +21,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.access import Access
 from snk.db.functions import commit_locally
-from snk.db.server import Server
 from snk.pair.schema.own import SweepKept
 
 REWRITTEN = "the table was truncated, rewritten or recreated"
@@ -46,9 +45,8 @@ class Owed:
 class Sweeps:
     """The owed sweep of one table, as stored in the database of one side."""
 
-    def __init__(self, server: Server, connection: AsyncConnection, table_name: str) -> None:
-        self._server = server
-        self._connection = connection
+    def __init__(self, access: Access, table_name: str) -> None:
+        self._access = access
         self._ours = SweepKept.table_name == table_name
         self._table_name = table_name
 
@@ -60,15 +58,15 @@ class Sweeps:
         """
         first = insert(SweepKept).values(table_name=self._table_name).on_conflict_do_nothing()
         kept = sa.select(SweepKept.storage_fingerprint).where(self._ours)
-        async with self._server.answering(self._connection):
-            before = (await self._connection.execute(kept)).scalar_one_or_none()
+        async with self._access.using() as connection:
+            before = (await connection.execute(kept)).scalar_one_or_none()
             if before is None:
-                await self._connection.execute(first)
+                await connection.execute(first)
             rewritten = _rewritten(before or "{}", storage)
             if before != storage:
                 doubted = {"owed": REWRITTEN, "doubts": SweepKept.doubts + 1} if rewritten else {}
                 keep = sa.update(SweepKept).where(self._ours).values(storage_fingerprint=storage, **doubted)
-                await self._connection.execute(keep)
+                await connection.execute(keep)
         return rewritten
 
     async def owe(self, reason: str) -> None:
@@ -77,28 +75,28 @@ class Sweeps:
         again = first.on_conflict_do_update(
             index_elements=[SweepKept.table_name], set_={"owed": reason, "doubts": SweepKept.doubts + 1}
         )
-        async with self._server.answering(self._connection):
-            await self._connection.execute(again)
+        async with self._access.using() as connection:
+            await connection.execute(again)
 
     async def owed(self) -> Owed | None:
         """The sweep that is owed, or None."""
         owed = sa.select(SweepKept.owed, SweepKept.doubts).where(self._ours, SweepKept.owed != "")
-        async with self._server.answering(self._connection):
-            row = (await self._connection.execute(owed)).one_or_none()
+        async with self._access.using() as connection:
+            row = (await connection.execute(owed)).one_or_none()
         return Owed(row.owed, row.doubts) if row else None
 
     async def flush(self) -> None:
         """Wait until this database has flushed everything committed so far to its own disk."""
         touch = sa.update(SweepKept).where(self._ours).values(doubts=SweepKept.doubts)
-        async with self._server.answering(self._connection):
-            await commit_locally(self._connection)
-            await self._connection.execute(touch)
+        async with self._access.transaction() as connection:
+            await commit_locally(connection)
+            await connection.execute(touch)
 
     async def settle(self, owed: Owed) -> None:
         """Record that a sweep which began after this one was owed has proven both sides equal."""
         settle = sa.update(SweepKept).where(self._ours, SweepKept.doubts == owed.doubts).values(owed="")
-        async with self._server.answering(self._connection):
-            await self._connection.execute(settle)
+        async with self._access.using() as connection:
+            await connection.execute(settle)
 
 
 def _rewritten(before: str, now: str) -> bool:

@@ -7,8 +7,9 @@ left to wait for. A row that is still missing then will not arrive without furth
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from snk.errors import ParentMissing
 
@@ -45,6 +46,7 @@ class Arrivals:
         self.count = 0
         self._reports: dict[str, Report] = {}
         self._waiting: dict[str, frozenset[str]] = {}
+        self._asleep: dict[str, asyncio.Event] = {}
         self._news = asyncio.Event()
 
     def arrived(self, table: str, complete: float | None, rows: int) -> None:
@@ -62,6 +64,22 @@ class Arrivals:
         if self._waiting:
             self._news.set()
             self._news = asyncio.Event()
+
+    @contextmanager
+    def asleep(self, table: str, alarm: asyncio.Event) -> Iterator[None]:
+        """Inside the block, a flow is idle, and reports only when it is woken."""
+        self._asleep[table] = alarm
+        try:
+            yield
+        finally:
+            del self._asleep[table]
+
+    def _rouse(self, tables: Iterable[str]) -> None:
+        """Wake idle flows for which others wait; one that does not report soon hangs."""
+        for table in tables:
+            if alarm := self._asleep.get(table):
+                alarm.set()
+                self._reports[table] = replace(self._reports[table], at=time.monotonic())
 
     def ended(self, table: str) -> None:
         """A flow has ended; no other flow waits for it any longer."""
@@ -86,6 +104,7 @@ class Arrivals:
             Whether there is nothing left to wait for; if False, rows have arrived meanwhile that may be enough.
         """
         self._waiting[table] = parents
+        self._rouse(self.behind(parents, since))
         again_at, count = time.monotonic() + AGAIN_SECONDS, self.count
         try:
             while (behind := self.behind(parents, since)) and not stopping():

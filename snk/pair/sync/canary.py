@@ -10,10 +10,9 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.functions import interval
-from snk.db.server import Server
+from snk.db.lender import Lender, Lent
 from snk.errors import SnkError
 from snk.pair.core.report import CanaryStatus
 from snk.pair.schema.own import Canary
@@ -29,7 +28,7 @@ LATE_INTERVALS = 3
 class CanaryProbe:
     """Sends canaries in one direction."""
 
-    def __init__(self, source: Server, destination: Server, every_seconds: float) -> None:
+    def __init__(self, source: Lender, destination: Lender, every_seconds: float) -> None:
         self._ends = (source, destination)
         self._every_seconds = every_seconds
         self._trip: float | None = None
@@ -55,8 +54,8 @@ class CanaryProbe:
         now = time.monotonic()
         landed = now - self._landed_at
         return CanaryStatus(
-            source=self._ends[0].label,
-            destination=self._ends[1].label,
+            source=self._ends[0].server.label,
+            destination=self._ends[1].server.label,
             trip_seconds=self._trip,
             landed_seconds=landed,
             late=landed > self._late_seconds,
@@ -68,21 +67,22 @@ class CanaryProbe:
         return max(LATE_SECONDS, LATE_INTERVALS * self._every_seconds)
 
     async def _send(self, stop: asyncio.Event) -> None:
-        source, destination = self._ends
+        here, there = [await Lent.of(end) for end in self._ends]
         name = str(uuid4())
-        arrived = sa.select(sa.exists().where(Canary.uuid == name))
-        async with source.connect() as here, destination.connect() as there:
-            await here.execute(sa.insert(Canary).values(uuid=name))
-            began = time.monotonic()
-            while not (await there.execute(arrived)).scalar_one():
-                if stop.is_set() or time.monotonic() - began > self._late_seconds:
-                    return  # a crash may have undone its commit
-                await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / 20))
-            self._landed_at = time.monotonic()
-            self._trip = self._landed_at - began
-            await _forget_old(here)
+        async with here.using() as connection:
+            await connection.execute(sa.insert(Canary).values(uuid=name))
+        began = time.monotonic()
+        while not await _has(there, name):
+            if stop.is_set() or time.monotonic() - began > self._late_seconds:
+                return  # a crash may have undone its commit
+            await asyncio.sleep(max(LOOK_SECONDS, (time.monotonic() - began) / 20))
+        self._landed_at = time.monotonic()
+        self._trip = self._landed_at - began
+        old = Canary.sent_at < sa.func.now() - interval(KEPT_SECONDS)
+        async with here.using() as connection:
+            await connection.execute(sa.delete(Canary).where(old))
 
 
-async def _forget_old(connection: AsyncConnection) -> None:
-    old = Canary.sent_at < sa.func.now() - interval(KEPT_SECONDS)
-    await connection.execute(sa.delete(Canary).where(old))
+async def _has(access: Lent, name: str) -> bool:
+    async with access.using() as connection:
+        return bool((await connection.execute(sa.select(sa.exists().where(Canary.uuid == name)))).scalar_one())

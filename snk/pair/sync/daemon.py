@@ -14,6 +14,7 @@ from dataclasses import replace
 import structlog
 
 from snk import __version__
+from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
@@ -26,18 +27,22 @@ from snk.pair.sync.job import STOP_SECONDS, TableJob
 from snk.pair.sync.leases import Leases
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.link import check_pair
+from snk.pair.sync.link import check_pair, lender_of
 from snk.pair.sync.locks import LockWatch
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.shared import Shared
+from snk.pair.sync.sweeper import SweepMeans
 from snk.pair.sync.turns import Turns
+from snk.pair.sync.upkeep import BEAT_SECONDS
+from snk.pair.sync.watch import Watch
 from snk.pair.verify.throttle import throttles_of
 from snk.pause import pause
 
 RETRY_SECONDS = 1.0
 SLOW_SECONDS = 2.0
+BEATS_PER_SECOND = 10  # of all idle flows together
 
 log = structlog.get_logger()
 
@@ -62,21 +67,27 @@ class Daemon:
         self._name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._started = time.monotonic()
         sweeps = sweeps or SweepSchedule()
-        labels = [server.label for server in (pair.first, pair.second)]
+        servers = (pair.first, pair.second)
+        labels = [server.label for server in servers]
+        lenders = {server.label: lender_of(server) for server in servers}
         self._shared = Shared(
             store=RedisStore(redis_dsn),
-            leases=Leases((pair.first, pair.second), self._name, pair.tables, self._not_ours),
+            leases=Leases(_reached(pair), self._name, pair.tables, self._not_ours),
             limits=limits.shared_by(len(pair.tables)),
             schedule=sweeps,
-            throttles=throttles_of(sweeps.share),
+            sweeping=SweepMeans(_reached(pair), lenders, throttles_of(sweeps.share)),
+            lenders=lenders,
+            watches={server.label: Watch(server, limits.poll_max_ms / 4000) for server in _reached(pair)},
+            quiet_seconds=max(BEAT_SECONDS, 2 * len(pair.tables) / BEATS_PER_SECOND),
             turns=Turns(),
             arrivals={label: Arrivals() for label in labels},
             lineages={label: Lineage() for label in labels},
         )
         self._jobs = {table: TableJob(pair, table, self._shared) for table in pair.tables}
-        there, back = (pair.first, pair.second), (pair.second, pair.first)
-        self._canaries = [CanaryProbe(*ends, canary_seconds) for ends in (there, back) if canary_seconds]
-        self._locks = LockWatch(pair.first, pair.second)
+        ends = list(lenders.values())
+        ways = (ends, ends[::-1]) if canary_seconds else ()
+        self._canaries = [CanaryProbe(source, destination, canary_seconds) for source, destination in ways]
+        self._locks = LockWatch(*_reached(pair))
 
     @property
     def flows(self) -> list[Flow]:
@@ -121,6 +132,7 @@ class Daemon:
             leases = group.create_task(self._shared.leases.run())
             helpers = [group.create_task(canary.run(stop, self._leads_canaries)) for canary in self._canaries]
             helpers.append(group.create_task(self._locks.run(stop, self._standing)))
+            helpers += [group.create_task(watch.run(stop)) for watch in self._shared.watches.values()]
             jobs = [group.create_task(job.run(stop)) for job in self._jobs.values()]
             await stop.wait()
             log.info("daemon_stopping")
@@ -131,6 +143,8 @@ class Daemon:
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
             for service in (store, leases, *helpers):
                 service.cancel()
+        for lender in self._shared.lenders.values():
+            await lender.close()
         log.info("daemon_stopped")
 
     def status(self) -> DaemonStatus:
@@ -173,6 +187,12 @@ class Daemon:
         """Another daemon works on a table, or the lease holder is unknown."""
         for flow in self._jobs[table].flows:
             flow.stand_by(leader, error)
+
+
+def _reached(pair: Pair) -> tuple[Server, Server]:
+    """Both servers, each over one connection at a time, whoever else is connected."""
+    first, second = (replace(server, most=asyncio.Semaphore(1)) for server in (pair.first, pair.second))
+    return first, second
 
 
 def _trouble(flow: FlowStatus) -> str:

@@ -76,6 +76,10 @@ class Delivery:
         else:
             await writer.see_unmoved(self._mark)
 
+    def saved(self, tail: Tail, safe: int) -> bool:
+        """Whether the mark says how far the source was read."""
+        return replace(self._mark, high=tail.high, safe=safe, holes=tail.holes) == self._mark
+
     async def count_aside(self) -> None:
         """Count the rows that are set aside: a person may have removed some."""
         self.aside = await self._link.destination.writer.rejected()

@@ -49,15 +49,20 @@ class Flow:
     def __init__(self, route: Route, echoes: Echoes, around: Around, limits: Limits, sweep_due: asyncio.Event) -> None:
         self.route = route
         self.progress = Progress()
-        self.requested = RequestedRows()
+        alarm = asyncio.Event()
+        self.requested = RequestedRows(alarm)
         self._meter = Meter(route, self.progress, self.requested)
-        self._parts = FlowParts(route, echoes, around, self.progress, self._meter, self.requested)
+        self._parts = FlowParts(route, echoes, around, self.progress, self._meter, self.requested, alarm)
         self._limits = limits
         self._size = BatchSize.of(limits.batch_rows, limits.batch_bytes)
         self._log = log.bind(**route.labels)
         self._reminder = Reminder()
         self._failures = 0
         self._sweep_due = sweep_due
+
+    def wake(self) -> None:
+        """There may be something to do: look at once."""
+        self._parts.alarm.set()
 
     def status(self) -> FlowStatus:
         """Everything the flow reports about itself, at this moment."""
@@ -129,23 +134,24 @@ class Flow:
             if self.progress.state != "running" and (session.proven or not self._failures):
                 self._found()
             pace = pace.after(moved=moved)
-            asleep = pace.asleep and await session.doze(pace.most_ms / 1000)
-            if pace.quiet_ms and not asleep:
+            if pace.asleep and session.idle:
+                await session.doze()
+            elif pace.quiet_ms:
                 await pause(stop, pace.rest_seconds(took))
         await session.finish()
 
     @asynccontextmanager
     async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
-        route, arrivals = self.route, self._parts.around.arrivals
-        async with linked(route.source, route.destination, route.table) as link:
-            name = link.destination.writer.table_name
-            arrivals.arrived(name, None, 0)  # rows that refer to this table wait for it although it has not read yet
-            try:
-                start = await Starter(link, self._parts, self._sweep_due).start(epoch)
-                referred = Referred(arrivals, Table(name, start.parents), start.aside.hopeful, stop.is_set)
-                yield Session(link, self._parts, start, self._size, referred)
-            finally:
-                arrivals.ended(name)
+        around, arrivals = self._parts.around, self._parts.around.arrivals
+        link = await linked(around.read_from, around.written_to, self.route.table)
+        name = link.destination.writer.table_name
+        arrivals.arrived(name, None, 0)  # rows that refer to this table wait for it although it has not read yet
+        try:
+            start = await Starter(link, self._parts, self._sweep_due).start(epoch)
+            referred = Referred(arrivals, Table(name, start.parents), start.aside.hopeful, stop.is_set)
+            yield Session(link, self._parts, start, self._size, referred)
+        finally:
+            arrivals.ended(name)
 
     def _found(self) -> None:
         if self._failures:

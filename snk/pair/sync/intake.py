@@ -40,7 +40,6 @@ class Intake:
         self._lineage = parts.around.read_lineage
         self.portion = Portion.of(size.rows, size.bytes)
         self._unflushed: tuple[int, int] | None = None
-        self._found_nothing: float | None = None
         self._gather = Gather()
 
     async def gather(self) -> None:
@@ -48,28 +47,10 @@ class Intake:
         if self._gather.wait_ms:
             await asyncio.sleep(self._gather.wait_ms / 1000)
 
-    async def wait(self, seconds: float, every_seconds: float) -> bool:
-        """Wait in the source's server until there is something to read.
-
-        Returns:
-            False, without waiting, if the server cannot do it.
-        """
-        until = time.monotonic() + seconds
-        found = await self._source.reader.wait(self.tail.high, seconds, every_seconds)
-        if found is False and self.safe == self.tail.high:
-            self._found_nothing = until  # the server looks for rows before it returns
-        return found is not None
-
     async def read(self) -> Batch:
-        """Read the next batch."""
-        looked, self._found_nothing = self._found_nothing, None
-        if looked is None:
-            return await self._read()
-        # A wait that ended without a signal has proven that a read would return nothing.
-        return Batch(Rows(), self.tail, self.safe, looked, time.monotonic(), moved=False, full=False)
+        """Read the next batch.
 
-    async def _read(self) -> Batch:
-        """Read above the mark; if ids are missing, look up who could insert them; re-read holes whose fence is empty.
+        Read above the mark; if ids are missing, look up who could insert them; re-read holes whose fence is empty.
 
         The order of these three statements guarantees that no row is lost: see `snk.pair.core.tail`.
         """

@@ -49,7 +49,7 @@ class TableJob:
         schedule = shared.schedule
         if table == CANARIES:
             schedule = replace(schedule, every_seconds=0)  # old canaries are deleted on one side before the other
-        self.sweeper = Sweeper(self.flows, schedule, shared.throttles, sweep_due)
+        self.sweeper = Sweeper(self.flows, schedule, shared.sweeping, sweep_due)
         self._leases = shared.leases
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -90,6 +90,8 @@ class TableJob:
                 ended = [task.get_name() for task in (*flows, sweeping) if task.done()]
                 raise RuntimeError(f"ended without being told to: {', '.join(ended)}")
             finish.set()
+            for flow in self.flows:
+                flow.wake()
             _, late = await asyncio.wait(flows, timeout=0 if held.lost.is_set() else STOP_SECONDS)
             for task in (*late, *events, sweeping):
                 task.cancel()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.server import Server
@@ -95,7 +96,7 @@ class Leases:
                     await book.enter()
                     self._renewed = float("-inf")  # renew at once, so that our leases name this connection
                     while not self._closed:
-                        await self._resolve(server)
+                        await self._resolve(server, connection)
                         await self._round(book)
                         await self._pause(LOOK_SECONDS if self._lead.keys() - self._held.keys() else LEADING_SECONDS)
             except SnkError as error:
@@ -126,30 +127,32 @@ class Leases:
             self._home = self._servers[0] if identities[0] <= identities[1] else self._servers[1]
         return self._home
 
-    async def _resolve(self, server: Server) -> None:
+    async def _resolve(self, server: Server, connection: AsyncConnection) -> None:
         """Look up full names: leases use them, so daemons agree whatever name their settings use for a table."""
         missing = self._lead.keys() - self._full_names.keys()
         if not missing:
             return
-        async with server.connect() as connection:
-            for table in missing:
-                if name := await catalog.full_name(connection, table):
-                    self._full_names[table] = name
-                else:
-                    self._seen(table, "", TableUnfit(f"{server.label}: there is no table {table}"))
+        async with server.answering(connection):
+            found = await catalog.full_names(connection, list(missing))
+        self._full_names |= found
+        for table in missing - found.keys():
+            self._seen(table, "", TableUnfit(f"{server.label}: there is no table {table}"))
 
     async def _round(self, book: LeaseBook) -> None:
         await self._release(book)
         await self._renew(book)
         leases = await book.look(self._full_names.values())
+        free: dict[str, LeaseState] = {}
         for table, name in self._full_names.items():
             lease = leases[name]
             if held := self._held.get(table):
                 self._see(held, lease)
             elif not self._retired and lease.free and lease.wanted_by in ("", self._name):
-                await self._take(book, table, lease)
+                free[table] = lease
             else:
                 self._seen(table, "" if lease.free else lease.holder, None)
+        if free:
+            await self._take(book, free)
         if not self._retired and (wanted := self._fair_request(leases)):
             await book.ask_for(wanted)
         self._reminder.over()
@@ -177,12 +180,14 @@ class Leases:
         elif lease.wanted_by not in ("", self._name):
             held.asked.set()
 
-    async def _take(self, book: LeaseBook, table: str, lease: LeaseState) -> None:
-        epoch = max(lease.epoch, self._beaten_by.get(table, 0)) + 1
-        if await book.take(lease, epoch):
-            log.info("lease_taken", table=table, epoch=epoch, before=lease.holder)
-            self._held[table] = HeldLease(table, epoch, self._name)
-            self._lead[table].put_nowait(self._held[table])
+    async def _take(self, book: LeaseBook, free: dict[str, LeaseState]) -> None:
+        epochs = {table: max(lease.epoch, self._beaten_by.get(table, 0)) + 1 for table, lease in free.items()}
+        taken = await book.take({lease.table: (lease.epoch, epochs[table]) for table, lease in free.items()})
+        for table, lease in free.items():
+            if lease.table in taken:
+                log.info("lease_taken", table=table, epoch=epochs[table], before=lease.holder)
+                self._held[table] = HeldLease(table, epochs[table], self._name)
+                self._lead[table].put_nowait(self._held[table])
 
     def _fair_request(self, leases: dict[str, LeaseState]) -> str:
         """Return a table to request from the busiest daemon, or an empty string if none has two more than this one.

@@ -1,28 +1,27 @@
 """Both ends of one direction of one table, inspected and found fit."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from snk.db import catalog
 from snk.db.catalog import ServerFacts
+from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import Stop, TableUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.check import TableCheck
-from snk.pair.table.fitness import look_at, look_over, one_and_the_same
+from snk.pair.table.fitness import look_at, look_over, looked_at, one_and_the_same
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped
 from snk.pair.table.writer import Writer
 
+LENT = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where rows are read: a connection, and facts that are valid for as long as it lives.
+    """Where rows are read, and facts that are valid for the boot that is read.
 
     Attributes:
         triggers: the triggers that SNK's inserts fire here; the flow in the other direction writes here.
@@ -37,7 +36,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where rows are written: a connection, and facts that are valid for as long as it lives.
+    """Where rows are written, and facts that are valid for the boot that is written.
 
     Attributes:
         triggers: the triggers that SNK's inserts fire here.
@@ -60,26 +59,26 @@ class Link:
     destination: Destination
 
 
-@asynccontextmanager
-async def linked(source: Server, destination: Server, table: str) -> AsyncIterator[Link]:
-    """Connect to both ends of a table.
+def lender_of(server: Server, most: int = LENT) -> Lender:
+    """The connections to a server that flows share."""
+    return Lender(server, most, plan_by_index)
+
+
+async def linked(source: Lender, destination: Lender, table: str) -> Link:
+    """Look at both ends of a table.
 
     Raises:
         Unavailable: a server cannot be reached.
         DatabaseUnfit, TableUnfit: a requirement is not met; the first fault found.
     """
-    shapes = {server.label: await look_at(server, table) for server in (source, destination)}
-    found = [fault for label, (_, shape) in shapes.items() for fault in faults(shape, label)]
-    found = found or list(differences(shapes["first"][1], shapes["second"][1]))
-    if found:
-        raise found[0]
-    async with source.connect() as reading, destination.connect() as writing:
-        shape = shapes[source.label][1]
-        yield Link(
-            shape.full_name,
-            await _source(source, reading, shape),
-            await _destination(destination, writing, shapes[destination.label][1]),
-        )
+    reading, writing = await Lent.of(source), await Lent.of(destination)
+    there, here = await _looked_at(reading, table), await _looked_at(writing, table)
+    first, second = (there, here) if source.server.label == "first" else (here, there)
+    for fault in (*faults(there, source.server.label), *faults(here, destination.server.label)):
+        raise fault
+    for fault in differences(first, second):
+        raise fault
+    return Link(there.full_name, await _source(reading, there), await _destination(writing, here))
 
 
 async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
@@ -128,23 +127,23 @@ async def _faults_of(first: Server, second: Server, table: str, seen: Mapping[st
     return found or list(differences(*shapes))
 
 
-async def _source(server: Server, connection: AsyncConnection, shape: Shape) -> Source:
-    facts, triggers = await _learnt(server, connection, shape)
-    reader = Reader(server, connection, await mapped(shape))
-    return Source(server, facts, reader, TableCheck(server, connection, shape), triggers)
+async def _looked_at(access: Lent, table: str) -> Shape:
+    async with access.transaction() as connection:
+        return (await looked_at(access.server, connection, table))[1]
 
 
-async def _destination(server: Server, connection: AsyncConnection, shape: Shape) -> Destination:
-    facts, triggers = await _learnt(server, connection, shape)
-    writer = Writer(server, connection, await mapped(shape), watches_triggers=bool(triggers))
-    check, sweeps = TableCheck(server, connection, shape), Sweeps(server, connection, shape.full_name)
-    return Destination(server, facts, writer, check, sweeps, triggers)
+async def _source(access: Lent, shape: Shape) -> Source:
+    triggers = await _triggers(access, shape)
+    return Source(access.server, access.facts, Reader(access, await mapped(shape)), TableCheck(access, shape), triggers)
 
 
-async def _learnt(
-    server: Server, connection: AsyncConnection, shape: Shape
-) -> tuple[ServerFacts, tuple[InsertTrigger, ...]]:
-    async with server.answering(connection):
-        await plan_by_index(connection)
-        facts = await catalog.server_facts(connection)
-        return facts, tuple(await lookup.insert_triggers(connection, shape.relations))
+async def _destination(access: Lent, shape: Shape) -> Destination:
+    triggers = await _triggers(access, shape)
+    writer = Writer(access, await mapped(shape), watches_triggers=bool(triggers))
+    check, sweeps = TableCheck(access, shape), Sweeps(access, shape.full_name)
+    return Destination(access.server, access.facts, writer, check, sweeps, triggers)
+
+
+async def _triggers(access: Lent, shape: Shape) -> tuple[InsertTrigger, ...]:
+    async with access.using() as connection:
+        return tuple(await lookup.insert_triggers(connection, shape.relations))

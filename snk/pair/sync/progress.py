@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from snk.pair.core.report import FlowState
+from snk.pair.sync.watch import Watch
 
 
 class Progress:
@@ -21,17 +22,18 @@ class Progress:
         self.leader = ""
         self.awaits: tuple[str, ...] = ()
         self._stepped_at = self._caught_up_at = time.monotonic()
-        self._watched_until = 0.0
+        self._watch: Watch | None = None
 
     @property
     def lag_seconds(self) -> float:
         """Upper bound on the lag: everything visible at the source this long ago is in the destination."""
-        now = time.monotonic()
-        return 0.0 if now < self._watched_until else max(0.0, now - self._caught_up_at)
+        return self._watch.silent_seconds if self._watch else max(0.0, time.monotonic() - self._caught_up_at)
 
     @property
     def idle_seconds(self) -> float:
         """Seconds since the flow last finished or attempted a step; 0 while it waits for other flows."""
+        if self._watch:
+            return self._watch.silent_seconds
         return 0.0 if self.awaits else time.monotonic() - self._stepped_at
 
     def stepped(self) -> None:
@@ -47,13 +49,14 @@ class Progress:
         self._stepped_at = self._caught_up_at = time.monotonic()
 
     @contextmanager
-    def watched_until(self, until: float) -> Iterator[None]:
-        """Inside the block, the source's server watches for rows until then; while it is silent, there are none."""
-        self._watched_until = until
+    def watched_by(self, watch: Watch) -> Iterator[None]:
+        """Inside the block, the flow has nothing to do, as long as the watch over its source says so."""
+        self._watch = watch
         try:
             yield
         finally:
-            self._watched_until = 0.0
+            self._watch = None
+            self._stepped_at = self._caught_up_at = time.monotonic() - watch.silent_seconds
 
     @contextmanager
     def awaiting(self, tables: Iterable[str]) -> Iterator[None]:

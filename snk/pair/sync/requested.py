@@ -1,12 +1,18 @@
 """Rows that a flow must deliver by uuid, because a sweep found them and tailing cannot see them."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 
 class RequestedRows:
-    """The uuids that are still to be delivered, in the order in which they were requested."""
+    """The uuids that are still to be delivered, in the order in which they were requested.
 
-    def __init__(self) -> None:
+    Args:
+        alarm: wakes the flow.
+    """
+
+    def __init__(self, alarm: asyncio.Event) -> None:
+        self._alarm = alarm
         self._uuids: list[str] = []
 
     def __len__(self) -> int:
@@ -21,6 +27,7 @@ class RequestedRows:
         known = set(self._uuids)
         new = [uuid for uuid in uuids if uuid not in known]
         self._uuids += new
+        self._alarm.set()
         return len(new)
 
     def first(self, count: int) -> Sequence[str]:

@@ -6,6 +6,7 @@ one starts from the mark. This is the only recovery path, so it is tested all th
 
 import asyncio
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -17,10 +18,9 @@ from snk.pair.sync.link import Link
 from snk.pair.sync.parts import FlowParts
 from snk.pair.sync.referred import Referred
 from snk.pair.sync.start import Start
-from snk.pair.sync.turns import Turn
+from snk.pair.sync.turns import NO_TURN, Turn
 from snk.pair.sync.upkeep import Upkeep
-
-DOZE_SECONDS = 0.45  # shorter than a beat
+from snk.pair.sync.watch import Sleeper
 
 log = structlog.get_logger()
 
@@ -39,8 +39,10 @@ class Session:
         self.intake = Intake(link.source, parts, start, size)
         self._delivery = Delivery(link, parts, start, referred)
         self._upkeep = Upkeep(link, parts, self.intake, self._delivery, referred)
+        self._link = link
         self._parts = parts
         self._referred = referred
+        self._beaten_at = (-1, -1)
         self._ahead: Batch | None = None
 
     async def step(self, turn: Turn) -> bool:
@@ -63,6 +65,7 @@ class Session:
         if self._ahead is None and self._referred.tries_again(time.monotonic()):
             await self._upkeep.try_again(hopeful=True)
         if self._upkeep.due:
+            self._beaten_at = self._changes()
             await self._upkeep.beat(ahead=self.behind)
         elif self.intake.late.more and not batch.moved:
             await self._upkeep.bring_late()
@@ -83,18 +86,44 @@ class Session:
         if not self.behind:
             await self.intake.gather()
 
-    async def doze(self, every_seconds: float) -> bool:
-        """Wait inside the source's server until there are rows to read, for less than a beat.
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do until somebody wakes this flow.
 
-        Returns:
-            False, without waiting, if the session must stay awake: a batch is in hand, holes may fill or have filled
-            late, rows wait for rows that they refer to, or the server does not support it.
+        That is not so if a batch is in hand, rows are requested, holes may fill, the mark is not saved or not known to
+        be durable yet, or rows were set aside a moment ago and wait for rows that they refer to.
         """
         intake = self.intake
-        if self.behind or intake.late.more or intake.tail.fenced or self._referred.attentive(time.monotonic()):
-            return False
-        with self._parts.progress.watched_until(time.monotonic() + DOZE_SECONDS):
-            return await intake.wait(DOZE_SECONDS, every_seconds)
+        waiting = self.behind or self._parts.requested or intake.late.more or intake.tail.fenced
+        settled = intake.safe == intake.tail.high and self._delivery.saved(intake.tail, intake.safe)
+        return settled and not waiting and not self._referred.attentive(time.monotonic())
+
+    async def doze(self) -> None:
+        """Sleep until there may be something to do; return at once if there is.
+
+        This is called with a session that is `idle`. From here on the watch wakes it, and only now it reads once more:
+        nothing is missed in between.
+        """
+        around, alarm = self._parts.around, self._parts.alarm
+        alarm.clear()
+        sleeper = Sleeper(self._link.source.reader.ids, self.intake.tail.high, alarm)
+        with around.source_watch.watched(sleeper), around.arrivals.asleep(self._referred.table.name, alarm):
+            while not (await self.step(NO_TURN) or alarm.is_set()) and self.idle:
+                with self._parts.progress.watched_by(around.source_watch):
+                    await self._until_something_ends(alarm)
+
+    async def _until_something_ends(self, alarm: asyncio.Event) -> None:
+        """Wait for the alarm, or for a time after which a beat is due because a transaction has ended in a server."""
+        while not alarm.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._upkeep.rest_seconds):
+                    await alarm.wait()
+            if self._upkeep.attentive or self._beaten_at != self._changes():
+                return
+
+    def _changes(self) -> tuple[int, int]:
+        around = self._parts.around
+        return around.source_watch.changes, around.destination_watch.changes
 
     async def finish(self) -> None:
         """Write the batch in hand, and the mark if it has moved without rows."""

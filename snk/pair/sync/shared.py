@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from snk.db.lender import Lender
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.leases import Leases
@@ -11,8 +12,9 @@ from snk.pair.sync.lineage import Lineage
 from snk.pair.sync.parts import Around
 from snk.pair.sync.route import Route
 from snk.pair.sync.schedule import SweepSchedule
+from snk.pair.sync.sweeper import SweepMeans
 from snk.pair.sync.turns import Turns
-from snk.pair.verify.throttle import Throttles
+from snk.pair.sync.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,10 @@ class Shared:
         leases: the leases of all tables.
         limits: the limits of each table.
         schedule: the sweep schedule of each table.
-        throttles: the throttle of each server's sweeps, by the server's label.
+        sweeping: how sweeps reach both servers.
+        lenders: the connections to each server, by its label.
+        watches: the watch over each server, by its label.
+        quiet_seconds: how often each idle flow checks that nothing has changed.
         turns: the turns of all flows.
         arrivals: the arrivals in each server, by its label.
         lineages: the lineage of each server, by its label.
@@ -34,7 +39,10 @@ class Shared:
     leases: Leases
     limits: Limits
     schedule: SweepSchedule
-    throttles: Throttles
+    sweeping: SweepMeans
+    lenders: Mapping[str, Lender]
+    watches: Mapping[str, Watch]
+    quiet_seconds: float
     turns: Turns
     arrivals: Mapping[str, Arrivals]
     lineages: Mapping[str, Lineage]
@@ -42,6 +50,11 @@ class Shared:
     def around(self, route: Route) -> Around:
         """Return what the flow of a route shares with the other flows."""
         return Around(
+            self.lenders[route.source.label],
+            self.lenders[route.destination.label],
+            self.watches[route.source.label],
+            self.watches[route.destination.label],
+            self.quiet_seconds,
             self.turns,
             self.arrivals[route.destination.label],
             self.lineages[route.source.label],

@@ -8,12 +8,13 @@ entries, and setting refused rows aside.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
 from snk.db import catalog
+from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.core.report import SweepStatus
@@ -35,17 +36,32 @@ NEVER = float("inf")
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class SweepMeans:
+    """How sweeps reach both servers.
+
+    Attributes:
+        servers: over connections of their own, for as long as a sweep takes.
+        lenders: for single statements, by the server's label.
+        throttles: the throttle of each server's sweeps, by its label.
+    """
+
+    servers: tuple[Server, Server]
+    lenders: Mapping[str, Lender]
+    throttles: Throttles
+
+
 class Sweeper:
     """Sweeps one table while this daemon holds its lease."""
 
     def __init__(
-        self, flows: tuple[Flow, Flow], schedule: SweepSchedule, throttles: Throttles, sweep_due: asyncio.Event
+        self, flows: tuple[Flow, Flow], schedule: SweepSchedule, means: SweepMeans, sweep_due: asyncio.Event
     ) -> None:
         self._there, self._back = flows
         self._servers = (self._there.route.source, self._there.route.destination)
+        self._means = means
         self._table = self._there.route.table
         self._schedule = schedule
-        self._throttles = throttles
         self._every_seconds = schedule.every_seconds or NEVER
         self._state = self._resting = "waiting" if schedule.every_seconds else "off"
         self._proven_at: float | None = None
@@ -108,9 +124,8 @@ class Sweeper:
         """Return the sides on which a sweep is owed."""
         found: dict[Server, Owed] = {}
         for server in self._servers:
-            async with self._sweeps(server) as sweeps:
-                if owed := await sweeps.owed():
-                    found[server] = owed
+            if owed := await (await self._sweeps(server)).owed():
+                found[server] = owed
         return found
 
     async def _settle(self, owed: Mapping[Server, Owed]) -> None:
@@ -120,17 +135,17 @@ class Sweeper:
         would deliver them again.
         """
         for server in self._servers if owed else ():
-            async with self._sweeps(server) as sweeps:
-                await sweeps.flush()
+            await (await self._sweeps(server)).flush()
         for server, what in owed.items():
-            async with self._sweeps(server) as sweeps:
-                await sweeps.settle(what)
+            await (await self._sweeps(server)).settle(what)
 
-    @asynccontextmanager
-    async def _sweeps(self, server: Server) -> AsyncIterator[Sweeps]:
-        async with server.connect() as connection:
-            name = await catalog.full_name(connection, self._table) or self._table
-            yield Sweeps(server, connection, name)
+    async def _sweeps(self, server: Server) -> Sweeps:
+        access = await Lent.of(self._means.lenders[server.label])
+        return Sweeps(access, await self._full_name(access))
+
+    async def _full_name(self, access: Lent) -> str:
+        async with access.using() as connection:
+            return await catalog.full_name(connection, self._table) or self._table
 
     async def _sweep(self, owed: Mapping[Server, Owed]) -> bool:
         """Sweep once, and have the flows deliver what is missing.
@@ -156,8 +171,9 @@ class Sweeper:
         began = time.monotonic()
         marks = (self._there.high, self._back.high)
         settle_seconds = self._schedule.settle_seconds
+        servers, throttles = self._means.servers, self._means.throttles
         swept = await sweep(
-            *self._servers, self._table, throttles=self._throttles, settle_seconds=settle_seconds, excuse=self._excuse
+            *servers, self._table, throttles=throttles, settle_seconds=settle_seconds, excuse=self._excuse
         )
         found = self._request(self._there, swept.only_in_first) + self._request(self._back, swept.only_in_second)
         self._there.requested.add(swept.different)  # the flow records them as conflicts
@@ -194,7 +210,8 @@ class Sweeper:
         excused: frozenset[str] = frozenset()
         for server, kind, record in records:
             if named := [uuid for uuid, found in suspects.items() if found == kind]:
-                async with server.connect() as connection:
-                    name = await catalog.full_name(connection, self._table) or self._table
+                access = await Lent.of(self._means.lenders[server.label])
+                name = await self._full_name(access)
+                async with access.using("read") as connection:
                     excused |= await recorded(connection, record, name, named)
         return excused

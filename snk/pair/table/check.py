@@ -1,7 +1,6 @@
-"""A check that a table is still the one that was looked up when a connection was opened."""
+"""A check that a table is still the one that was looked up when a session began."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from snk.db.access import Access
 from snk.db.server import Server
 from snk.errors import TableChanged
 from snk.pair.catalog import lookup
@@ -9,28 +8,27 @@ from snk.pair.catalog.shape import Shape
 
 
 class TableCheck:
-    """Compares a table with its shape, over one connection."""
+    """Compares a table with its shape, in one session."""
 
-    def __init__(self, server: Server, connection: AsyncConnection, shape: Shape) -> None:
-        self._server = server
-        self._connection = connection
+    def __init__(self, access: Access, shape: Shape) -> None:
+        self._access = access
         self._shape = shape
 
     @property
     def storage_fingerprint(self) -> str:
-        """`Shape.storage_fingerprint` when the connection was opened."""
+        """`Shape.storage_fingerprint` when the session began."""
         return self._shape.storage_fingerprint
 
     async def see_unchanged(self) -> None:
-        """Check that the table has not changed since the connection was opened.
+        """Check that the table has not changed since the session began.
 
         Raises:
             TableChanged: the table has changed.
         """
-        async with self._server.answering(self._connection):
-            definition = await lookup.definition_fingerprint(self._connection, self._shape)
+        async with self._access.using() as connection:
+            definition = await lookup.definition_fingerprint(connection, self._shape)
         if definition != self._shape.definition_fingerprint:
-            raise changed(self._server, self._shape)
+            raise changed(self._access.server, self._shape)
 
 
 def changed(server: Server, shape: Shape) -> TableChanged:

@@ -36,8 +36,7 @@ class Compared:
 class Conflicts:
     """Compares rows with the existing rows of one table that have their uuids, in the caller's transaction."""
 
-    def __init__(self, connection: AsyncConnection, reader: Reader, table: SyncedTable) -> None:
-        self._connection = connection
+    def __init__(self, reader: Reader, table: SyncedTable) -> None:
         self._reader = reader
         self._key = table.shape.full_name
         self._table = table
@@ -45,39 +44,44 @@ class Conflicts:
 
     async def get_ready(self) -> None:
         """Prepare the statements of `compare` now, so that no transaction waits for that."""
-        await self._as_taken.over(self._connection, self._table.labels)
+        await self._as_taken.ready(self._reader.server, self._table.labels)
         await self._reader.get_ready()
 
-    async def compare(self, rows: Rows) -> Compared:
+    async def compare(self, connection: AsyncConnection, rows: Rows) -> Compared:
         """Record the rows that differ from the existing ones; read at most ``COMPARED_BYTES`` of these at a time."""
+        reader = self._reader.inside(connection)
         conflicts: list[str] = []
         missing: set[str] = set()
         unread: dict[str, Refusal] = {}
         portion = Portion.of(len(rows), COMPARED_BYTES)
         while rows:
-            there = await self._reader.named(rows.uuids, portion)
+            there = await reader.named(rows.uuids, portion)
             ours, theirs = _by_uuid(rows[: there.asked]), _by_uuid(there.rows)
             unread |= there.unread
             missing |= ours.keys() - theirs.keys() - unread.keys()
             if different := [uuid for uuid, row in ours.items() if uuid in theirs and row != theirs[uuid]]:
-                taken = await self._taken(different, [ours[uuid] for uuid in different])
+                taken = await self._taken(connection, different, [ours[uuid] for uuid in different])
                 conflicts += await self._record(
-                    (uuid, ours[uuid], theirs[uuid]) for uuid in different if taken[uuid] != theirs[uuid]
+                    connection, ((uuid, ours[uuid], theirs[uuid]) for uuid in different if taken[uuid] != theirs[uuid])
                 )
             rows, portion = rows[there.asked :], there.portion
         return Compared(tuple(conflicts), frozenset(missing), unread)
 
-    async def _taken(self, uuids: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+    async def _taken(
+        self, connection: AsyncConnection, uuids: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> dict[str, tuple[Any, ...]]:
         """The rows as this database would return them if it had inserted them, by uuid."""
         values = bound(list(column) for column in zip(*rows, strict=True))
-        statement = await self._as_taken.over(self._connection, values)
+        statement = await self._as_taken.ready(self._reader.server, values)
         try:
-            columns = (await self._connection.execute(statement, values)).one()
+            columns = (await connection.execute(statement, values)).one()
         except UnicodeDecodeError:  # without an encoding, a value may be cut within a character
             return dict.fromkeys(uuids, ())
         return dict(zip(uuids, zip(*columns, strict=True), strict=True))
 
-    async def _record(self, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]) -> list[str]:
+    async def _record(
+        self, connection: AsyncConnection, found: Iterable[tuple[str, Sequence[Any], Sequence[Any]]]
+    ) -> list[str]:
         """Record uuids, each with our row and theirs; return the uuids that were not recorded before."""
         values = [
             {
@@ -91,7 +95,7 @@ class Conflicts:
         if not values:
             return []
         record = insert(Conflict).on_conflict_do_nothing().returning(Conflict.uuid)
-        return list((await self._connection.execute(record, values)).scalars())
+        return list((await connection.execute(record, values)).scalars())
 
     def _as_text(self, row: Sequence[Any]) -> dict[str, str | None]:
         return {name: as_text(value) for name, value in zip(self._table.names, row, strict=True)}

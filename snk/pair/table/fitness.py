@@ -45,12 +45,17 @@ async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
         TableUnfit: there is no such table.
     """
     async with server.begin() as connection:
-        async with server.answering(connection):
-            facts = await catalog.server_facts(connection)
-        for fault in server_faults(facts, server.address):
-            raise fault
-        async with server.answering(connection):
-            return facts, await lookup.table_shape(connection, table, server.label)
+        return await looked_at(server, connection, table)
+
+
+async def looked_at(server: Server, connection: AsyncConnection, table: str) -> tuple[ServerFacts, Shape]:
+    """`look_at` over a connection with a transaction."""
+    async with server.answering(connection):
+        facts = await catalog.server_facts(connection)
+    for fault in server_faults(facts, server.address):
+        raise fault
+    async with server.answering(connection):
+        return facts, await lookup.table_shape(connection, table, server.label)
 
 
 def server_faults(facts: ServerFacts, address: str) -> Iterator[DatabaseUnfit]:

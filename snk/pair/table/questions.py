@@ -6,11 +6,9 @@ from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from snk.pair.catalog import lookup
-from snk.pair.schema.own import SCHEMA
 from snk.pair.table import deliveries
 from snk.pair.table.statement import Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, NamedType, SyncedTable
@@ -106,20 +104,6 @@ def _fitting(table: SyncedTable, limited: sa.Subquery, *, joined: bool) -> sa.Se
         sa.null() if width is None else sa.func.max(width),
         _ids(rows),
         *table.folded(rows, None if width is None else width > WIDEST, joined=joined),
-    )
-
-
-def wait(table: SyncedTable) -> sa.Select[Any]:
-    """A statement that waits in the server for a row with an id above ``high``."""
-    wait = getattr(sa.func, SCHEMA).wait_for_rows
-    return sa.select(
-        wait(
-            sa.literal(table.shape.oid, pg.OID),
-            sa.literal(table.shape.id_column.name, sa.Text),
-            sa.bindparam("high", type_=sa.BigInteger),
-            sa.bindparam("most", type_=sa.Double),
-            sa.bindparam("every", type_=sa.Double),
-        )
     )
 
 

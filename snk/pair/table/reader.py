@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,16 +10,16 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
-from snk.db import catalog
+from snk.db.access import Access, Dedicated
 from snk.db.functions import setting
-from snk.db.server import Kind, Server
+from snk.db.server import Kind
 from snk.errors import SnkError
 from snk.pair.catalog import activity, lookup
 from snk.pair.core.portion import Portion
 from snk.pair.core.report import Blocker
-from snk.pair.schema.creation import WAIT
 from snk.pair.table import deliveries, questions
 from snk.pair.table.check import changed
+from snk.pair.table.commits import Ids
 from snk.pair.table.questions import Question, any_of
 from snk.pair.table.rejects import Refusal
 from snk.pair.table.statement import Statement
@@ -89,32 +90,40 @@ class Named:
 
 
 class Reader:
-    """Reads one table over one connection; every call is one statement with its own snapshot.
+    """Reads one table; every call is one statement with its own snapshot.
 
     Only rows that the server cannot return need several statements (`snk.pair.table.unreadable`).
 
-    Args:
+    Attributes:
         server: the server that has the table.
-        connection: a connection to it.
+
+    Args:
+        access: to it.
         table: the table.
-        in_transaction: the connection is in a transaction, which must survive a statement that fails.
     """
 
-    def __init__(
-        self, server: Server, connection: AsyncConnection, table: SyncedTable, *, in_transaction: bool = False
-    ) -> None:
-        self._server = server
-        self._connection = connection
+    def __init__(self, access: Access, table: SyncedTable) -> None:
+        self._access = access
+        self.server = access.server
         self._table = table
-        self._in_transaction = in_transaction
+        self._in_transaction = False
         self._above = questions.above(table)
         self._within = questions.within(table)
         self._joins = True
         self._named = Statement(table, questions.named)
-        self._wait = Statement(table, questions.wait)
-        self._can_wait: bool | None = None
         self._made_in = questions.made_in(table)
         self._bounds = Statement(table, questions.bounds)
+
+    def inside(self, connection: AsyncConnection) -> "Reader":
+        """The same for the transaction of a connection, which survives a statement that fails."""
+        inside = copy(self)
+        inside._access, inside._in_transaction = Dedicated(self.server, connection), True  # noqa: SLF001 - its own
+        return inside
+
+    @property
+    def ids(self) -> Ids:
+        """What `snk.pair.sync.watch` looks at."""
+        return Ids.of(self._table)
 
     @property
     def floor(self) -> int:
@@ -175,7 +184,7 @@ class Reader:
         Raises:
             Exception: the same error if rows did not cause it, or the error that prevented the check.
         """
-        if fault_of(error, self._server.label, alone=alone) is None:
+        if fault_of(error, self.server.label, alone=alone) is None:
             raise error
         try:
             await self._row(statement, {**nothing, "limit": 1, "widest": 1})
@@ -204,7 +213,7 @@ class Reader:
         async def give(some: Sequence[str]) -> Rows:
             return (await self._by_name(some, portion))[0]
 
-        return await read_around(ids, uuids, give, self._server.label)
+        return await read_around(ids, uuids, give, self.server.label)
 
     async def _by_name(self, uuids: Sequence[str], portion: Portion) -> tuple[Rows, int | None]:
         """The rows of these uuids, and the width of the widest.
@@ -222,40 +231,24 @@ class Reader:
     async def made_in(self, ids: Sequence[int], transactions: Sequence[int]) -> dict[str, int]:
         """The rows that have one of these ids and were inserted in one of these transactions: transaction by uuid."""
         values = {"ids": ids, "transactions": [str(number) for number in transactions]}
-        async with self._server.answering(self._connection, "read"):
-            found = await self._connection.execute(self._made_in, values)
-        return {row[0]: row[1] for row in found}
+        async with self._access.using("read") as connection:
+            return {row[0]: row[1] for row in await connection.execute(self._made_in, values)}
 
     async def transactions_of(self, uuids: Sequence[str]) -> frozenset[int]:
         """The transactions in which these rows were inserted. A savepoint has its own number."""
         made_in = sa.select(deliveries.MADE_IN).where(any_of(self._table)).distinct()
-        async with self._server.answering(self._connection, "read"):
-            return frozenset((await self._connection.execute(made_in, {"uuids": list(uuids)})).scalars())
-
-    async def wait(self, high: int, most_seconds: float, every_seconds: float) -> bool | None:
-        """Wait in the server for a row above ``high``.
-
-        Returns:
-            Whether there is one; None, at once, if the server lacks the function.
-        """
-        if self._can_wait is None:
-            async with self._server.answering(self._connection):
-                self._can_wait = await catalog.exists(self._connection, WAIT, "function")
-        if not self._can_wait:
-            return None
-        sleeps = {"high": high, "most": most_seconds, "every": every_seconds}
-        (found,) = await self._row(self._wait, sleeps, "look")
-        return bool(found)
+        async with self._access.using("read") as connection:
+            return frozenset((await connection.execute(made_in, {"uuids": list(uuids)})).scalars())
 
     async def writers(self) -> frozenset[str]:
         """Every transaction that could still fill a hole."""
-        async with self._server.answering(self._connection):
-            return await activity.writers(self._connection, self._table.shape.lockable)
+        async with self._access.using() as connection:
+            return await activity.writers(connection, self._table.shape.lockable)
 
     async def blockers(self, names: frozenset[str]) -> list[Blocker]:
         """Details of the named writers."""
-        async with self._server.answering(self._connection):
-            return await activity.blockers(self._connection, self._table.shape.lockable, names)
+        async with self._access.using() as connection:
+            return await activity.blockers(connection, self._table.shape.lockable, names)
 
     async def bounds(self) -> tuple[int | None, int | None]:
         """The least and the greatest id in the table; None for an empty table."""
@@ -269,8 +262,8 @@ class Reader:
         sequence = self._table.shape.id_column.sequence
         if sequence is None:
             return True
-        async with self._server.answering(self._connection):
-            drawn = await lookup.drawn(self._connection, sequence.oid)
+        async with self._access.using() as connection:
+            drawn = await lookup.drawn(connection, sequence.oid)
         return drawn is None or drawn < high
 
     def _bounded(self, portion: Portion) -> Portion:
@@ -278,16 +271,17 @@ class Reader:
 
     def _check(self, fingerprint: str | None) -> None:
         if fingerprint != self._table.shape.row_fingerprint:
-            raise changed(self._server, self._table.shape)
+            raise changed(self.server, self._table.shape)
 
     async def get_ready(self) -> None:
         """Prepare the statement of `named` now, so that it takes no time later."""
-        await self._named.over(self._connection, ("uuids", "widest"))
+        await self._named.ready(self.server, ("uuids", "widest"))
 
     async def _row(
         self, statement: Statement, parameters: Mapping[str, Any] | None = None, kind: Kind = "read"
     ) -> list[Any]:
-        ready = await statement.over(self._connection, parameters or ())
-        savepoint = self._connection.begin_nested() if self._in_transaction else nullcontext()
-        async with self._server.answering(self._connection, kind), savepoint:
-            return list((await self._connection.execute(ready, parameters)).one())
+        ready = await statement.ready(self.server, parameters or ())
+        async with self._access.using(kind) as connection:
+            savepoint = connection.begin_nested() if self._in_transaction else nullcontext()
+            async with savepoint:
+                return list((await connection.execute(ready, parameters)).one())

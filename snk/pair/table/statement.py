@@ -16,11 +16,11 @@ from itertools import chain
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
 
+from snk.db.server import Server
 from snk.pair.catalog.shape import Shape
 from snk.pair.table.synced import SyncedTable
 
@@ -33,7 +33,7 @@ _MAKER = ThreadPoolExecutor(1, "statements")
 
 
 class Statement:
-    """One statement about a table, over one connection.
+    """One statement about a table.
 
     Args:
         table: the table.
@@ -45,30 +45,29 @@ class Statement:
         self._make = make
         self._made: sa.Executable | None = None
 
-    async def over(self, connection: AsyncConnection, names: Iterable[str]) -> sa.Executable:
-        """The statement, ready to be executed over the connection.
+    async def ready(self, server: Server, names: Iterable[str]) -> sa.Executable:
+        """The statement, ready to be executed over connections to a server that was reached before.
 
-        The first call may take seconds: make it while no transaction is open and no statement is running.
+        The first call may take seconds: make it while no connection is held.
 
         Args:
-            connection: always the same connection.
+            server: always the same one.
             names: the names of the statement's parameters; always the same.
         """
         if self._made is None:
             if _is_wide(self._table.shape):
-                self._made = await _beside(partial(self._compiled, connection, sorted(names)))
+                self._made = await _beside(partial(self._compiled, server, sorted(names)))
             else:
                 self._made = self._make(self._table)
         return self._made
 
-    def _compiled(self, connection: AsyncConnection, names: list[str]) -> sa.Executable:
-        """The statement as compiled text, which is already in the cache of the connection."""
+    def _compiled(self, server: Server, names: list[str]) -> sa.Executable:
+        """The statement as compiled text, which is already in the cache of the server's engine."""
+        engine = server.engine.sync_engine
         made = cast("sa.ClauseElement", self._make(self._table))
-        compiled = _Compiled(cast("SQLCompiler", made.compile(dialect=connection.dialect, column_keys=names)))
-        sync = connection.sync_connection
-        cache = sync.get_execution_options()["compiled_cache"] if sync else None
+        compiled = _Compiled(cast("SQLCompiler", made.compile(dialect=engine.dialect, column_keys=names)))
         # SQLAlchemy makes the same call when it executes a statement.
-        compiled._compile_w_cache(connection.dialect, compiled_cache=cache, column_keys=names)  # noqa: SLF001
+        compiled._compile_w_cache(engine.dialect, compiled_cache=engine._compiled_cache, column_keys=names)  # noqa: SLF001
         return compiled
 
 

@@ -23,8 +23,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
+from snk.db.access import Access
 from snk.db.errors import FOREIGN_KEY_VIOLATION, plain, sqlstate
-from snk.db.server import Server
 from snk.errors import LeaseLost, MarkMoved, ParentMissing
 from snk.pair.catalog import lookup
 from snk.pair.core.ledger import Ledger
@@ -95,40 +95,35 @@ class _Task:
 
 
 class Writer:
-    """Writes one table and its mark over one connection.
+    """Writes one table and its mark.
 
     Args:
-        server: the destination.
-        connection: a connection to it.
+        access: to the destination.
         table: the table to write.
         watches_triggers: report in which transactions rows were inserted (`Delivered.made_in`).
     """
 
-    def __init__(
-        self, server: Server, connection: AsyncConnection, table: SyncedTable, *, watches_triggers: bool = False
-    ) -> None:
-        self._server = server
-        self._connection = connection
+    def __init__(self, access: Access, table: SyncedTable, *, watches_triggers: bool = False) -> None:
+        self._access = access
         self._table = table
         self._key = table.shape.full_name
         self._watches_triggers = watches_triggers
         self._careful = False
         self._kept = (NOTHING, NOTHING)
-        self._reader = Reader(server, connection, table, in_transaction=True)
-        self._conflicts = Conflicts(connection, self._reader, table)
+        self._reader = Reader(access, table)
+        self._conflicts = Conflicts(self._reader, table)
         many = partial(deliver, by_uuid=True, tells=watches_triggers)
         self._deliver_few = Statement(table, partial(deliver, tells=watches_triggers))
         self._deliver_many = Statement(table, many)
         self._deliver_joined = Statement(table, partial(many, joined=True))
         self._insert_missing = Statement(table, insert_missing)
         self._held = sa.select(table.uuid).where(any_of(table))
-        self._rejects = Rejects(connection, self._key)
 
     async def load_mark(self) -> MarkState | None:
         """The current mark, or None if SNK has never written this table."""
         found = sa.select(Mark.__table__).where(Mark.table_name == self._key)
-        async with self._server.answering(self._connection):
-            row = (await self._connection.execute(found)).mappings().one_or_none()
+        async with self._access.using() as connection:
+            row = (await connection.execute(found)).mappings().one_or_none()
         if row is None:
             return None
         holes = Intervals.of(zip(row["holes_low"], row["holes_high"], strict=True))
@@ -137,8 +132,8 @@ class Writer:
     async def create_mark(self, state: MarkState) -> None:
         """Write the first mark of a table, unless another daemon already did."""
         first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version, epoch=state.epoch)
-        async with self._server.answering(self._connection):
-            await self._connection.execute(first.on_conflict_do_nothing())
+        async with self._access.using() as connection:
+            await connection.execute(first.on_conflict_do_nothing())
 
     async def claim(self, state: MarkState, epoch: int) -> MarkState:
         """Claim the mark: from now on, only the holder of this epoch's lease can write the mark and its rows.
@@ -154,15 +149,15 @@ class Writer:
         if state.epoch == epoch:
             return state
         claim = sa.update(Mark).where(Mark.table_name == self._key, Mark.version == state.version, Mark.epoch < epoch)
-        async with self._server.answering(self._connection):
-            result = await self._connection.execute(claim.values(epoch=epoch, version=Mark.version + 1))
+        async with self._access.using() as connection:
+            result = await connection.execute(claim.values(epoch=epoch, version=Mark.version + 1))
         self._check_moved(result.rowcount)
         return replace(state, epoch=epoch, version=state.version + 1)
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Those of these uuids that exist in the table."""
-        async with self._server.answering(self._connection, "read"):
-            return frozenset((await self._connection.execute(self._held, {"uuids": list(uuids)})).scalars())
+        async with self._access.using("read") as connection:
+            return frozenset((await connection.execute(self._held, {"uuids": list(uuids)})).scalars())
 
     async def see_unmoved(self, state: MarkState) -> None:
         """Check that the mark is at ``state.version``.
@@ -170,21 +165,21 @@ class Writer:
         Raises:
             MarkMoved: it is not.
         """
-        async with self._server.answering(self._connection):
-            version = (await self._connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
+        async with self._access.using() as connection:
+            version = (await connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
         self._check_moved(version == state.version)
 
     async def conflicts(self) -> int:
         """The number of conflicts of this table that are recorded here."""
         count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
-        async with self._server.answering(self._connection):
-            return (await self._connection.execute(count)).scalar_one()
+        async with self._access.using() as connection:
+            return (await connection.execute(count)).scalar_one()
 
     async def load_ledger(self) -> Ledger:
         """The ledger as it was last saved."""
         found = sa.select(LedgerKept.lows, LedgerKept.highs).where(LedgerKept.table_name == self._key)
-        async with self._server.answering(self._connection):
-            row = (await self._connection.execute(found)).one_or_none()
+        async with self._access.using() as connection:
+            row = (await connection.execute(found)).one_or_none()
         return Ledger(Intervals.of(zip(row.lows, row.highs, strict=True))) if row else Ledger()
 
     async def keep_ledger(self, ledger: Ledger) -> None:
@@ -192,23 +187,23 @@ class Writer:
         lows, highs = ([pair[end] for pair in ledger.finished.pairs] for end in (0, 1))
         keep = insert(LedgerKept).values(table_name=self._key, lows=lows, highs=highs)
         keep = keep.on_conflict_do_update(index_elements=[LedgerKept.table_name], set_={"lows": lows, "highs": highs})
-        async with self._server.answering(self._connection):
-            await self._connection.execute(keep)
+        async with self._access.using() as connection:
+            await connection.execute(keep)
 
     async def rejected(self) -> Aside:
         """The number of rows of this table that are set aside here."""
-        async with self._server.answering(self._connection):
-            return await self._rejects.count()
+        async with self._access.using() as connection:
+            return await Rejects(connection, self._key).count()
 
     async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
         """The uuids of rows that are set aside and due for a retry, as `Rejects.due` returns them."""
-        async with self._server.answering(self._connection):
-            return await self._rejects.due(limit, hopeful=hopeful)
+        async with self._access.using() as connection:
+            return await Rejects(connection, self._key).due(limit, hopeful=hopeful)
 
     async def parents(self) -> frozenset[str]:
         """The tables to which foreign keys of this table refer."""
-        async with self._server.answering(self._connection):
-            return await lookup.parents(self._connection, self._table.shape.relations)
+        async with self._access.using() as connection:
+            return await lookup.parents(connection, self._table.shape.relations)
 
     @property
     def table_name(self) -> str:
@@ -224,8 +219,8 @@ class Writer:
         Raises:
             MarkMoved: the mark was not at ``state.version``.
         """
-        async with self._server.answering(self._connection):
-            result = await self._connection.execute(MOVE_MARK, self._moved(state))
+        async with self._access.using() as connection:
+            result = await connection.execute(MOVE_MARK, self._moved(state))
         self._check_moved(result.rowcount)
         return replace(state, version=state.version + 1)
 
@@ -278,16 +273,19 @@ class Writer:
         """One statement; None, with nothing written, if the server refused it, for instance for the unique key."""
         statement, values = self._statement(rows)
         values = {**values, **self._moved(state), "rows": len(rows)}
-        ready = await statement.over(self._connection, values)
-        async with self._server.answering(self._connection, "write"):
+        ready = await statement.ready(self._access.server, values)
+        refused: DBAPIError | None = None
+        async with self._access.using("write") as connection:
             try:
-                moved, *made_in = (await self._connection.execute(ready, values)).one()
+                moved, *made_in = (await connection.execute(ready, values)).one()
             except DBAPIError as error:
                 if not of_these_rows(error, len(rows)):
                     raise
-                if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
-                    raise ParentMissing(plain(error)) from error
-                return None
+                refused = error
+        if refused is not None:
+            if patient and sqlstate(refused) == FOREIGN_KEY_VIOLATION:
+                raise ParentMissing(plain(refused)) from refused
+            return None
         self._check_moved(moved)
         return Delivered(len(rows), made_in=frozenset(made_in))
 
@@ -300,45 +298,34 @@ class Writer:
         return self._deliver_many, bound(rows.columns)
 
     async def _deliver_carefully(self, task: _Task, *, patient: bool) -> Delivered:
-        statement = await self._insert_missing.over(self._connection, self._table.labels)
+        statement = await self._insert_missing.ready(self._access.server, self._table.labels)
         await self._conflicts.get_ready()
-        async with self._server.answering(self._connection, "write"):
-            # No transaction is open, but SQLAlchemy requires a commit before the isolation level changes.
-            await self._connection.commit()
-            connection = await self._connection.execution_options(isolation_level="READ COMMITTED")
-            try:
-                delivered = await self._narrowed(connection, task, statement, patient=patient)
-            except ParentMissing:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                raise
-            # Not after any other error: the session ends, and using a dead connection would open a new one.
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            return delivered
+        async with self._access.transaction("write") as connection:
+            return await self._narrowed(connection, task, statement, patient=patient)
 
     async def _narrowed(
         self, connection: AsyncConnection, task: _Task, statement: sa.Executable, *, patient: bool
     ) -> Delivered:
-        """Move the mark, insert the accepted rows and set the others aside, in one transaction."""
-        rows = task.rows
-        async with connection.begin():
-            result = await connection.execute(MOVE_MARK, self._moved(task.state))
-            self._check_moved(result.rowcount)
-            narrowed = await insert_narrowly(connection, statement, rows, patient=patient)
-            settled = narrowed.inserted | narrowed.refused.keys()
-            there = rows.where([uuid not in settled for uuid in rows.uuids])
-            compared = await self._conflicts.compare(there)
-            missing = dict.fromkeys(compared.missing, NOT_TAKEN)
-            refused = {**narrowed.refused, **missing, **compared.unread, **task.aside}
-            await self._rejects.keep(refused)
-            await self._rejects.forget([uuid for uuid in task.again if uuid not in refused])
-            made_in = await self._made_in(narrowed.inserted)
+        """Move the mark, insert the accepted rows and set the others aside, in a transaction."""
+        rows, rejects = task.rows, Rejects(connection, self._key)
+        result = await connection.execute(MOVE_MARK, self._moved(task.state))
+        self._check_moved(result.rowcount)
+        narrowed = await insert_narrowly(connection, statement, rows, patient=patient)
+        settled = narrowed.inserted | narrowed.refused.keys()
+        there = rows.where([uuid not in settled for uuid in rows.uuids])
+        compared = await self._conflicts.compare(connection, there)
+        missing = dict.fromkeys(compared.missing, NOT_TAKEN)
+        refused = {**narrowed.refused, **missing, **compared.unread, **task.aside}
+        await rejects.keep(refused)
+        await rejects.forget([uuid for uuid in task.again if uuid not in refused])
+        made_in = await self._made_in(connection, narrowed.inserted)
         present = tuple(uuid for uuid in there.uuids if uuid not in refused)
         return Delivered(len(narrowed.inserted), present, tuple(refused), compared.conflicts, made_in)
 
-    async def _made_in(self, inserted: AbstractSet[str]) -> frozenset[int]:
+    async def _made_in(self, connection: AsyncConnection, inserted: AbstractSet[str]) -> frozenset[int]:
         if not (self._watches_triggers and inserted):
             return frozenset()
-        return await self._reader.transactions_of(list(inserted))
+        return await self._reader.inside(connection).transactions_of(list(inserted))
 
     def _moved(self, state: MarkState) -> dict[str, Any]:
         kept = self._coarse(state.holes)

@@ -144,7 +144,7 @@ class TableSide:
 
     async def _ready(self, statement: Statement, values: dict[str, Any]) -> sa.Executable:
         """The statement; the first call may take long."""
-        return await statement.over(self._connection, {**values, **self._texts.values})
+        return await statement.ready(self._server, {**values, **self._texts.values})
 
 
 def by_uuid(uuids: Sequence[str], hashes: Sequence[int]) -> dict[str, int]:

@@ -250,10 +250,10 @@ async def test_a_default_partition_takes_what_belongs_to_no_other(pair: PairUrls
 async def test_without_the_function_that_waits_there_is_a_warning(pair: PairUrls) -> None:
     await on_both(pair, SERIAL)
     assert await doctor(pair) == []
-    await Database(pair.second).run("drop function snk.wait_for_rows")
+    await Database(pair.second).run("drop function snk.wait_for_commits")
     servers = Server("first", pair.first), Server("second", pair.second)
     found = [f async for f in examine(Pair(*servers, ("t",)), pair.redis) if f.level != "ok"]
-    assert [(f.level, f.subject, f.message) for f in found] == [("warning", "second", "snk.wait_for_rows missing")]
+    assert [(f.level, f.subject, f.message) for f in found] == [("warning", "second", "snk.wait_for_commits missing")]
     assert await check_pair(*servers, ("t",)) == []
 
 

@@ -14,12 +14,13 @@ from snk.errors import DatabaseUnfit, TableUnfit, Unavailable
 from snk.pair.doctor import examine
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
-from snk.pair.sync.link import check_pair, linked
+from snk.pair.sync.link import check_pair
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
 from snk.pair.table.fitness import look_at, server_faults
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, insert, until_equal
+from tests.kit.links import linked_servers
 
 GOOD = "create table t (id bigserial primary key, uuid uuid not null unique, data text)"
 UPDATED = "create rule b as on update to t do instead nothing"
@@ -189,7 +190,7 @@ async def test_every_door_refuses_a_server_that_is_too_old(pair: Any, monkeypatc
     first, second = servers(pair)
     for door in (
         lambda: prepare(first, ()),
-        lambda: linked(first, second, "t").__aenter__(),
+        lambda: linked_servers(first, second, "t").__aenter__(),
         lambda: compare(first, second, "t"),
     ):
         with pytest.raises(DatabaseUnfit, match=words):

@@ -23,7 +23,7 @@ from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync import late as late_module
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.link import Link, linked
+from snk.pair.sync.link import Link, lender_of
 from snk.pair.sync.meter import Meter
 from snk.pair.sync.parts import Around, Echoes, FlowParts
 from snk.pair.sync.prepare import prepare
@@ -34,11 +34,13 @@ from snk.pair.sync.route import Route
 from snk.pair.sync.session import Session
 from snk.pair.sync.start import Start
 from snk.pair.sync.turns import NO_TURN, Turns
+from snk.pair.sync.watch import Watch
 from snk.pair.table.reader import Found, Reader
 from snk.pair.table.rejects import Aside
 from snk.pair.table.writer import MarkState
 from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.kit.histories import Do, Event, histories
+from tests.kit.links import linked_servers
 
 
 class SteppedReader(Reader):
@@ -120,7 +122,7 @@ async def replay(
         await database.run("truncate records restart identity", "truncate snk.marks")
     async with AsyncExitStack() as stack:
         writers = [Writer(await stack.enter_async_context(first.connect())) for _ in range(4)]
-        link = await stack.enter_async_context(linked(*servers, "records"))
+        link = await stack.enter_async_context(linked_servers(*servers, "records"))
         reader = SteppedReader(link.source.reader)
         session = await started(link, reader, batch_rows)
         tailing = asyncio.create_task(forever(session))
@@ -143,10 +145,13 @@ async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session
     mark = MarkState(source=source.facts.identity, boot=source.facts.boot)
     await link.destination.writer.create_mark(mark)
     route = Route(source.server, link.destination.server, link.table)
-    progress, requested = Progress(), RequestedRows()
+    alarm = asyncio.Event()
+    progress, requested = Progress(), RequestedRows(alarm)
     echoes = Echoes(DedupSet(1000), DedupSet(1000), "none", RedisStore("redis://nowhere"))
-    around = Around(Turns(), Arrivals(), Lineage(), Lineage())
-    parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested)
+    watches = Watch(source.server, 0.005), Watch(link.destination.server, 0.005)
+    lenders = lender_of(source.server), lender_of(link.destination.server)
+    around = Around(*lenders, *watches, 0.5, Turns(), Arrivals(), Lineage(), Lineage())
+    parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested, alarm)
     start = Start(mark, Ledger(), Aside(), 0, frozenset())
     referred = Referred(around.arrivals, Table(link.table), 0, stopping=lambda: False)
     return Session(replace(link, source=source), parts, start, BatchSize.of(batch_rows, 2**24), referred)

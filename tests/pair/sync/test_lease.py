@@ -14,7 +14,6 @@ from snk.pair.schema.leases import LeaseBook, LeaseState
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.leases import Leases
 from snk.pair.sync.limits import Limits
-from snk.pair.sync.link import linked
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
 from snk.pair.table import deliveries
@@ -22,6 +21,7 @@ from snk.pair.table import writer as writer_module
 from snk.pair.table.synced import Rows
 from snk.pair.table.writer import MarkState, Writer
 from tests.kit.databases import Database, insert, until, until_equal
+from tests.kit.links import linked_servers
 from tests.pair.conftest import NO_SWEEPS, Running, until_healthy
 
 TABLES = ("t1", "t2", "t3", "t4", "t5")
@@ -123,7 +123,7 @@ async def with_two_leases(pair: Any, first: Database, second: Database) -> None:
     for server in servers:
         await prepare(server, ("records",))
     await insert(first, 1)
-    async with linked(*servers, "records") as old, linked(*servers, "records") as new:
+    async with linked_servers(*servers, "records") as old, linked_servers(*servers, "records") as new:
         rows = (await old.source.reader.above(0, Portion.of(10, 2**20))).rows
         late, present = old.destination.writer, new.destination.writer
         await late.create_mark(MarkState(source="x", boot="y", epoch=1))
@@ -225,7 +225,7 @@ async def test_a_lease_taken_by_another_at_the_same_epoch_is_not_renewed(pair: A
             await book.enter()
             lease = (await book.look(["t"]))["t"]
             assert lease.free
-            assert await book.take(lease, 1)
+            assert await book.take({"t": (lease.epoch, 1)})
             if book is ours:
                 await first.run("update snk.leases set epoch = 0, holder = ''")
         before = await first.value("select alive || '/' || until from snk.leases where table_name = 't'")

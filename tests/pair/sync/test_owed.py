@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from snk.db.access import Dedicated
 from snk.db.server import Server
 from snk.errors import DatabaseUnfit
 from snk.pair.schema.sweeps import Sweeps
@@ -184,7 +185,7 @@ async def test_a_reason_that_comes_during_a_sweep_is_not_settled_by_it(pair: Any
         pass
     server = Server("second", pair.second)
     async with server.connect() as connection:
-        sweeps = Sweeps(server, connection, "public.records")
+        sweeps = Sweeps(Dedicated(server, connection), "public.records")
         await sweeps.owe("one")
         before = await sweeps.owed()
         assert before
@@ -248,7 +249,7 @@ async def looked(server: Server, table: str) -> bool:
     """Whether a flow that begins now has reason to doubt its mark."""
     _, shape = await look_at(server, table)
     async with server.connect() as connection:
-        return await Sweeps(server, connection, shape.full_name).look(shape.storage_fingerprint)
+        return await Sweeps(Dedicated(server, connection), shape.full_name).look(shape.storage_fingerprint)
 
 
 @pytest.mark.long

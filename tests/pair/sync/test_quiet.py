@@ -9,7 +9,7 @@ from tests.pair.conftest import Running
 
 
 async def waits_in_server(database: Database) -> bool:
-    query = "select count(*) from pg_stat_activity where application_name = 'snk' and query like '%wait_for_rows%'"
+    query = "select count(*) from pg_stat_activity where application_name = 'snk' and query like '%wait_for_commits%'"
     return bool(await database.value(query + " and state = 'active' and datname = current_database()"))
 
 
@@ -42,7 +42,7 @@ async def test_without_the_function_a_flow_polls(running: Running, first: Databa
     async with running():
         pass
     for side in (first, second):
-        await side.run("drop function snk.wait_for_rows")
+        await side.run("drop function snk.wait_for_commits")
     async with running(poll_max_ms=2.0, init=False) as daemon:
         await insert(first)
         await until_equal(first, second, 1)

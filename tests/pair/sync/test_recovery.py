@@ -40,7 +40,7 @@ def cut_when_writing(monkeypatch: pytest.MonkeyPatch, second: Database) -> None:
     plainly, cuts = Writer._deliver_plainly, iter(range(3))
 
     async def cut_first(self: Writer, rows: Rows, state: MarkState, **patience: bool) -> Delivered | None:
-        if self._server.label == "second" and next(cuts, None) is not None:
+        if self._access.server.label == "second" and next(cuts, None) is not None:
             await cut(second)
         return await plainly(self, rows, state, **patience)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from snk.db.access import Dedicated
 from snk.db.server import Server
 from snk.pair.catalog import lookup
 from snk.pair.core import origins
@@ -171,7 +172,7 @@ async def test_rows_that_were_made_in_another_boot_or_while_a_delivery_waits_kee
     async with server.connect() as connection:
         _, shape = await look_at(server, "others")
         triggers = tuple(await lookup.insert_triggers(connection, shape.relations))
-        reader = Reader(server, connection, await mapped(shape))
+        reader = Reader(Dedicated(server, connection), await mapped(shape))
         lineage = Lineage()
         lineage.anchor("one boot")
         await first.run("set session_replication_role = replica", f"insert into others (uuid) values ('{uuid}')")

@@ -17,7 +17,6 @@ from snk.pair.servers import EmbeddedPair
 from snk.pair.sync import late as late_module
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
-from snk.pair.sync.link import linked
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table import unreadable
@@ -25,6 +24,7 @@ from snk.pair.table.reader import Found, Reader
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, insert, until
 from tests.kit.encodings import encoded_pair
+from tests.kit.links import linked_servers
 from tests.pair.conftest import NO_SWEEPS, OFTEN, Running, kept_running, until_healthy
 
 TABLE = "create table records (id bigserial primary key, uuid uuid not null unique, data text not null)"
@@ -379,7 +379,7 @@ async def test_only_rows_that_were_given_or_are_there_count_as_seen(servers: Emb
                 "insert into records (id, uuid, data) values (15, gen_random_uuid(), 'good')",
             )
 
-        async with linked(Server("first", urls.first), Server("second", urls.second), "records") as link:
+        async with linked_servers(Server("first", urls.first), Server("second", urls.second), "records") as link:
             reader = link.source.reader
             holes = Intervals.of([(1, 100)])
             reads = {"above": lambda: reader.above(0, portion), "within": lambda: reader.within(holes, portion)}

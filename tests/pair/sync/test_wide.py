@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.dialects.postgresql.base import PGCompiler
 
+from snk.db.access import Dedicated
 from snk.db.server import Server
 from snk.pair.core.portion import Portion
 from snk.pair.table.fitness import look_at
@@ -134,7 +135,7 @@ async def test_rows_of_many_narrow_columns_come_a_few_at_a_time(first: Database)
     server = Server("first", first.dsn)
     shape = (await look_at(server, "wide"))[1]
     async with server.connect() as connection:
-        reader = Reader(server, connection, await mapped(shape))
+        reader = Reader(Dedicated(server, connection), await mapped(shape))
         high, portion, brought = 0, Portion.of(10_000, 8 * 2**20), list[int]()
         while (found := await reader.above(high, portion)).rows:
             brought.append(len(found.rows))

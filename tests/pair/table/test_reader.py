@@ -8,11 +8,11 @@ import pytest
 from snk.core.intervals import Intervals
 from snk.db.server import Server
 from snk.pair.core.portion import Portion
-from snk.pair.sync.link import linked
 from snk.pair.table.reader import Reader
 from snk.pair.table.synced import Rows, SyncedTable
 from tests.conftest import PairUrls
 from tests.kit.databases import Database, insert, until
+from tests.kit.links import linked_servers
 
 PORTION = Portion.of(10_000, 2**24)
 TABLE = "create table records (id bigserial primary key, uuid uuid not null unique, data text)"
@@ -35,7 +35,7 @@ async def test_a_table_that_has_grown_is_not_read_as_a_whole(pair: PairUrls) -> 
         await side.run(TABLE, "alter table records set (autovacuum_enabled = off)")
     await insert(first, 10)
     await first.run("analyze records")
-    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+    async with linked_servers(Server("first", pair.first), Server("second", pair.second), "records") as link:
         await read_all_ways(link.source.reader, 10)
         await insert(first, 20_000)
         await read_all_ways(link.source.reader, 20_010)
@@ -84,7 +84,7 @@ async def test_a_read_is_cut_before_it_holds_too_many_bytes(pair: PairUrls, colu
     first, second = Database(pair.first), Database(pair.second)
     await with_rows_of(WIDTHS, first, second, column, made)
     everything = Intervals.of([(1, len(WIDTHS))])
-    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+    async with linked_servers(Server("first", pair.first), Server("second", pair.second), "records") as link:
         reader = link.source.reader
         for within in (False, True):
             portion, high, batches = Portion.of(8, 4 * KIB), 0, []
@@ -108,7 +108,7 @@ async def test_rows_asked_for_by_name_are_cut_before_they_hold_too_many_bytes(
     first, second = Database(pair.first), Database(pair.second)
     await with_rows_of(WIDTHS, first, second, column, made)
     names = [uuid for (uuid,) in await first.rows("select uuid::text from records order by id")]
-    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+    async with linked_servers(Server("first", pair.first), Server("second", pair.second), "records") as link:
         portion, at, batches = Portion.of(8, 4 * KIB), 0, []
         found: dict[str, Any] = {}
         while at < len(names):
@@ -131,7 +131,7 @@ async def test_rows_of_one_id_are_not_split_by_their_width(pair: PairUrls) -> No
         await first.run(
             f"insert into records (id, uuid, value) values ({number}, gen_random_uuid(), repeat('x', {width}))"
         )
-    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+    async with linked_servers(Server("first", pair.first), Server("second", pair.second), "records") as link:
         portion, high, seen = Portion.of(4, 4 * KIB), 0, []
         while high < 3:
             found = await link.source.reader.above(high, portion)
@@ -155,7 +155,7 @@ async def test_texts_come_joined_until_one_holds_what_separates_them(
         return rows
 
     monkeypatch.setattr(SyncedTable, "parted", watched)
-    async with linked(Server("first", pair.first), Server("second", pair.second), "records") as link:
+    async with linked_servers(Server("first", pair.first), Server("second", pair.second), "records") as link:
         for high, value in enumerate(["'a'", "null", "'a' || chr(30)", "'b'"]):
             await first.run(f"insert into records (uuid, data) values (gen_random_uuid(), {value})")
             assert len((await link.source.reader.above(high, PORTION)).rows) == 1

@@ -1,0 +1,201 @@
+"""Lends the connections to one server to those who need one for a statement, so that their number has a limit.
+
+A connection never outlives a boot of its server. So each is lent together with the boot that it was opened in, and who
+has learnt something in another boot is refused: what it knows may no longer be true.
+
+If all are lent, the one who was served longest ago is served next. So a lone row in one table waits for a statement to
+end, and not for all the statements that tables under load wait for.
+"""
+
+import asyncio
+import heapq
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from snk.db import catalog
+from snk.db.access import Access
+from snk.db.catalog import ServerFacts
+from snk.db.server import Kind, Server
+from snk.errors import DatabaseUnfit, ParentMissing, RowRefused, Unavailable
+
+SetUp = Callable[[AsyncConnection], Awaitable[None]]
+HARMLESS = (RowRefused, DatabaseUnfit, ParentMissing)
+"""After these errors of a statement, its connection is as good as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One open connection.
+
+    Attributes:
+        facts: what was learnt on it when it was opened.
+        held: closes it.
+    """
+
+    connection: AsyncConnection
+    facts: ServerFacts
+    held: AsyncExitStack
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether it is as it was opened: alive, and with each statement in a transaction of its own."""
+        sync = self.connection.sync_connection
+        if sync is None or sync.closed or sync.invalidated:
+            return False
+        return bool(sync.get_execution_options().get("isolation_level", "AUTOCOMMIT") == "AUTOCOMMIT")
+
+
+@dataclass(order=True, slots=True)
+class _Waiter:
+    served: int
+    number: int
+    turn: asyncio.Future[None] = field(compare=False)
+
+
+class Lender:
+    """The connections to one server that many share.
+
+    Attributes:
+        server: the server.
+    """
+
+    def __init__(self, server: Server, most: int, set_up: SetUp) -> None:
+        """Assign.
+
+        Args:
+            server: the server.
+            most: how many connections there are at once.
+            set_up: prepares a new connection, besides what `Server.connect` does.
+        """
+        self.server = server
+        self._left = most
+        self._set_up = set_up
+        self._free: list[Kept] = []
+        self._waiting: list[_Waiter] = []
+        self._numbers = count(1)
+
+    @asynccontextmanager
+    async def lend(self, served: int = 0, boot: str = "") -> AsyncIterator[Kept]:
+        """A connection, as long as the block lasts.
+
+        Args:
+            served: the number that `now` returned when the borrower was served last.
+            boot: the boot that it has to be of; empty for any.
+
+        Raises:
+            Unavailable: the server cannot be reached, or has another boot.
+            DatabaseUnfit: it refuses this user.
+        """
+        await self._turn(served)
+        try:
+            kept = await self._found(boot)
+        except BaseException:
+            self._pass_on()
+            raise
+        try:
+            yield kept
+        except BaseException as error:
+            await self._back(kept, harmless=isinstance(error, HARMLESS))
+            raise
+        await self._back(kept, harmless=True)
+
+    def now(self) -> int:
+        """A number that is greater than all before."""
+        return next(self._numbers)
+
+    async def close(self) -> None:
+        """Close all connections that are not lent."""
+        while self._free:
+            await self._free.pop().held.aclose()
+
+    async def _turn(self, served: int) -> None:
+        """Wait for the right to one connection."""
+        if self._left:
+            self._left -= 1
+            return
+        waiter = _Waiter(served, next(self._numbers), asyncio.get_running_loop().create_future())
+        heapq.heappush(self._waiting, waiter)
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            if waiter.turn.done() and not waiter.turn.cancelled():
+                self._pass_on()  # it was granted in the same moment
+            else:
+                waiter.turn.cancel()
+            raise
+
+    def _pass_on(self) -> None:
+        """Give a right to the next one, or keep it."""
+        while self._waiting:
+            turn = heapq.heappop(self._waiting).turn
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._left += 1
+
+    async def _found(self, boot: str) -> Kept:
+        """A free connection, or a new one."""
+        while self._free:
+            kept = self._free.pop()
+            if boot in ("", kept.facts.boot):
+                return kept
+            await kept.held.aclose()  # if it is of an earlier boot, it is dead
+        kept = await self._opened()
+        if boot in ("", kept.facts.boot):
+            return kept
+        self._free.append(kept)
+        raise Unavailable(f"{self.server.address}: it has been restarted")
+
+    async def _back(self, kept: Kept, *, harmless: bool) -> None:
+        """Keep a connection for the next one, unless it may be dead or in the middle of something."""
+        try:
+            if harmless and kept.unchanged:
+                self._free.append(kept)
+            else:
+                await kept.held.aclose()
+        finally:
+            self._pass_on()
+
+    async def _opened(self) -> Kept:
+        async with AsyncExitStack() as opening:
+            connection = await opening.enter_async_context(self.server.connect())
+            async with self.server.answering(connection):
+                await self._set_up(connection)
+                facts = await catalog.server_facts(connection)
+            return Kept(connection, facts, opening.pop_all())
+
+
+class Lent(Access):
+    """Statements over whichever connection is free.
+
+    Attributes:
+        facts: about the server, as learnt on a connection of the boot to which all statements go.
+    """
+
+    def __init__(self, lender: Lender, facts: ServerFacts) -> None:
+        super().__init__(lender.server)
+        self.facts = facts
+        self._lender = lender
+        self._served = 0
+
+    @classmethod
+    async def of(cls, lender: Lender) -> "Lent":
+        """Access to the boot in which the server is now."""
+        async with lender.lend() as kept:
+            return cls(lender, kept.facts)
+
+    @asynccontextmanager
+    async def using(self, kind: Kind = "look") -> AsyncIterator[AsyncConnection]:
+        """A connection of the same boot.
+
+        Raises:
+            Unavailable: the server has another boot, or cannot be reached.
+        """
+        async with self._lender.lend(self._served, self.facts.boot) as kept:
+            self._served = self._lender.now()
+            async with self.server.answering(kept.connection, kind):
+                yield kept.connection

@@ -1,0 +1,18 @@
+"""Both ends of a table, for tests without a daemon."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from snk.db.server import Server
+from snk.pair.sync.link import Link, lender_of, linked
+
+
+@asynccontextmanager
+async def linked_servers(source: Server, destination: Server, table: str = "records") -> AsyncIterator[Link]:
+    """Both ends of a table as the flows of a daemon reach them."""
+    lenders = lender_of(source), lender_of(destination)
+    try:
+        yield await linked(*lenders, table)
+    finally:
+        for lender in lenders:
+            await lender.close()
