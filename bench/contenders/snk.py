@@ -28,7 +28,7 @@ class Snk(Program):
         """Store the marks that SNK would have after copying all rows."""
         for side in ground.sides:
             await prepare(side, ())
-        lenders = [lender_of(side) for side in ground.sides]
+        lenders = [lender_of(side, 1) for side in ground.sides]
         for source, destination in (lenders, lenders[::-1]):
             for table in tables:
                 link = await linked(source, destination, table)

@@ -72,6 +72,15 @@ _FULL_NAME = sa.text("""
     where c.oid = to_regclass(:name)
 """)
 
+# The limits of a role and of a database do not apply to superusers.
+_CONNECTIONS_ALLOWED = sa.text("""
+    select case when r.rolsuper then current_setting('max_connections')::int else least(
+      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+        - coalesce(current_setting('reserved_connections', true)::int, 0),
+      nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1)) end
+    from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()
+""")
+
 _FULL_NAMES = sa.text("""
     select w.at, n.nspname, c.relname
     from unnest(cast(:names as text[])) with ordinality w(name, at)
@@ -117,6 +126,11 @@ async def full_name(connection: AsyncConnection, name: str) -> str | None:
     """`Shape.full_name` of the table that the settings call ``name``; None if there is no such table."""
     row = (await connection.execute(_FULL_NAME, {"name": as_identifier(name)})).one_or_none()
     return None if row is None else written((row.nspname, row.relname))
+
+
+async def connections_allowed(connection: AsyncConnection) -> int:
+    """How many connections to this database its role may have at once, if there are no others."""
+    return int((await connection.execute(_CONNECTIONS_ALLOWED)).scalar_one())
 
 
 async def full_names(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str]:

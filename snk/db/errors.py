@@ -52,7 +52,7 @@ _SQLSTATES: dict[str, Meaning] = {
     "53100": Meaning(Unavailable, "SNK continues by itself when there is space again"),
     "53300": Meaning(
         Unavailable,
-        "SNK continues by itself when it can connect; it needs up to six connections per table and five more",
+        "SNK continues by itself when it can connect; SNK_CONNECTIONS says how many it opens",
     ),
     # These errors last until a person changes something.
     "26000": Meaning(DatabaseUnfit, POOLED_HINT),  # a prepared statement has disappeared,

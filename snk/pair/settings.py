@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from snk.core.names import split_list
 from snk.errors import SettingsError
 from snk.http.token import check_token
+from snk.pair.core.budget import CONNECTIONS, LEAST_CONNECTIONS
 from snk.settings import CONFIG_NAME
 from snk.urls import check_host, check_postgres_url, check_redis_url
 
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     snk_tables: str = Field("records", min_length=1)
     snk_batch_rows: int = Field(10000, ge=1, le=100_000)
     snk_batch_bytes: int = Field(8 * 2**20, ge=1, le=512 * 2**20)
+    snk_connections: int = Field(CONNECTIONS, ge=LEAST_CONNECTIONS, le=1000)
     snk_poll_max_ms: int = Field(20, ge=1, le=60_000)
     snk_sweep_seconds: int = Field(300, ge=0)
     snk_sweep_share: float = Field(0.2, gt=0, le=1)

@@ -22,17 +22,6 @@ async def test_an_array_larger_than_a_server_can_make_is_too_large(pair: PairUrl
             await connection.execute(heavy)
 
 
-async def test_statements_are_forgotten_with_the_session_that_made_them(pair: PairUrls) -> None:
-    server = Server("first", pair.first)
-    kept = []
-    for _ in range(3):
-        async with server.connect() as connection:
-            looked_at_anew = sa.Table("pg_class", sa.MetaData(), sa.Column("relname", sa.Text), schema="pg_catalog")
-            await connection.execute(sa.select(looked_at_anew).limit(1))
-        kept.append(len(server.engine.sync_engine._compiled_cache or ()))
-    assert kept == [kept[0]] * 3
-
-
 async def test_statements_see_what_is_committed_whatever_the_role_prefers(pair: PairUrls) -> None:
     server = Server("first", pair.first)
     name = urlsplit(pair.first).path[1:]

@@ -10,7 +10,7 @@ from snk.pair.sync.link import Link, lender_of, linked
 @asynccontextmanager
 async def linked_servers(source: Server, destination: Server, table: str = "records") -> AsyncIterator[Link]:
     """Both ends of a table as the flows of a daemon reach them."""
-    lenders = lender_of(source), lender_of(destination)
+    lenders = lender_of(source, 4), lender_of(destination, 4)
     try:
         yield await linked(*lenders, table)
     finally:

@@ -15,5 +15,5 @@ def doctor(
 ) -> None:
     """Check servers, rights, tables and Redis. Changes nothing; exit code 1 if anything prevents SNK from running."""
     settings = start()
-    findings = examine(pair_of(settings), settings.redis_dsn)
+    findings = examine(pair_of(settings), settings.redis_dsn, settings.snk_connections)
     raise typer.Exit(0 if uvloop.run(tell(findings, as_json=as_json)) else 1)

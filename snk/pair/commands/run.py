@@ -38,7 +38,12 @@ def run(
 async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
-    limits = Limits(settings.snk_batch_rows, settings.snk_batch_bytes, settings.snk_poll_max_ms)
+    limits = Limits(
+        settings.snk_batch_rows,
+        settings.snk_batch_bytes,
+        settings.snk_poll_max_ms,
+        connections=settings.snk_connections,
+    )
     sweeps = SweepSchedule(every_seconds=settings.snk_sweep_seconds, share=settings.snk_sweep_share)
     daemon = Daemon(
         pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds

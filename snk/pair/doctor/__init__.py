@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from snk.core.finding import Finding
 from snk.errors import SnkError
+from snk.pair.core.budget import CONNECTIONS
 from snk.pair.doctor.both import of_both
 from snk.pair.doctor.looked import Looked, broken_off
 from snk.pair.doctor.redis import of_redis
@@ -19,12 +20,12 @@ from snk.pair.table.fitness import look_over, server_faults
 __all__ = ["examine"]
 
 
-async def examine(pair: Pair, redis_dsn: str) -> AsyncIterator[Finding]:
+async def examine(pair: Pair, redis_dsn: str, connections: int = CONNECTIONS) -> AsyncIterator[Finding]:
     """Yield all findings about a pair, one after another; nothing is changed."""
     found: list[Looked] = []
     for server in (pair.first, pair.second):
         try:
-            facts, faults = await look_over(server)
+            facts, faults = await look_over(server, connections)
             async for finding in of_server(server, facts, faults):
                 yield finding
             if list(server_faults(facts, server.address)):

@@ -69,7 +69,7 @@ class Daemon:
         sweeps = sweeps or SweepSchedule()
         servers = (pair.first, pair.second)
         labels = [server.label for server in servers]
-        lenders = {server.label: lender_of(server) for server in servers}
+        lenders = {server.label: lender_of(server, limits.lent) for server in servers}
         self._shared = Shared(
             store=RedisStore(redis_dsn),
             leases=Leases(_reached(pair), self._name, pair.tables, self._not_ours),
@@ -87,7 +87,7 @@ class Daemon:
         ends = list(lenders.values())
         ways = (ends, ends[::-1]) if canary_seconds else ()
         self._canaries = [CanaryProbe(source, destination, canary_seconds) for source, destination in ways]
-        self._locks = LockWatch(*_reached(pair))
+        self._locks = LockWatch(*(replace(server, most=server.probes) for server in servers))
 
     @property
     def flows(self) -> list[Flow]:
@@ -177,7 +177,7 @@ class Daemon:
         pair = self._pair
         if init:
             await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
-        return await check_pair(pair.first, pair.second, pair.tables)
+        return await check_pair(pair.first, pair.second, pair.tables, self._shared.limits.connections)
 
     def _dedup(self) -> DedupStatus:
         size = sum(len(held) for job in self._jobs.values() for held in job.dedup_sets.values())

@@ -2,17 +2,34 @@
 
 from dataclasses import dataclass, replace
 
+from snk.pair.core.budget import CONNECTIONS
+
 MOST_FULL_TABLES = 4
+OF_THEIR_OWN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Batch size, maximum poll interval of an idle flow, and number of dedup entries per side of a table."""
+    """What the flows of a daemon may use.
+
+    Attributes:
+        batch_rows: rows of a batch.
+        batch_bytes: bytes of a batch.
+        poll_max_ms: maximum poll interval of an idle flow.
+        notes: dedup entries per side of a table.
+        connections: to each server.
+    """
 
     batch_rows: int = 10000
     batch_bytes: int = 8 * 2**20
     poll_max_ms: float = 20.0
     notes: int = 200_000
+    connections: int = CONNECTIONS
+
+    @property
+    def lent(self) -> int:
+        """Connections to each server that the flows share; one each remains for leases, watches, sweeps and probes."""
+        return self.connections - OF_THEIR_OWN
 
     def shared_by(self, tables: int) -> "Limits":
         """Return the limits per table; all together hold no more in memory than `MOST_FULL_TABLES` full ones."""

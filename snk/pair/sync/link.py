@@ -9,14 +9,13 @@ from snk.db.server import Server
 from snk.errors import Stop, TableUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
+from snk.pair.core.budget import CONNECTIONS
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.check import TableCheck
 from snk.pair.table.fitness import look_at, look_over, looked_at, one_and_the_same
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped
 from snk.pair.table.writer import Writer
-
-LENT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class Link:
     destination: Destination
 
 
-def lender_of(server: Server, most: int = LENT) -> Lender:
+def lender_of(server: Server, most: int) -> Lender:
     """The connections to a server that flows share."""
     return Lender(server, most, plan_by_index)
 
@@ -81,8 +80,16 @@ async def linked(source: Lender, destination: Lender, table: str) -> Link:
     return Link(there.full_name, await _source(reading, there), await _destination(writing, here))
 
 
-async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
+async def check_pair(
+    first: Server, second: Server, tables: tuple[str, ...], connections: int = CONNECTIONS
+) -> list[Stop]:
     """Return everything that keeps these two databases and these tables from being synced.
+
+    Args:
+        first: database A.
+        second: database B.
+        tables: their names in the settings.
+        connections: how many are opened to each of the two.
 
     Raises:
         Unavailable: a server cannot be reached, so the answer is unknown.
@@ -90,7 +97,7 @@ async def check_pair(first: Server, second: Server, tables: tuple[str, ...]) -> 
     """
     found: list[Stop] = []
     for server in (first, second):
-        _, unfit = await look_over(server)
+        _, unfit = await look_over(server, connections)
         found += unfit
     if fault := await one_and_the_same(first, second):
         found.append(fault)

@@ -74,7 +74,7 @@ class Conflicts:
         values = bound(list(column) for column in zip(*rows, strict=True))
         statement = await self._as_taken.ready(self._reader.server, values)
         try:
-            columns = (await connection.execute(statement, values)).one()
+            columns = (await statement.over(connection, values)).one()
         except UnicodeDecodeError:  # without an encoding, a value may be cut within a character
             return dict.fromkeys(uuids, ())
         return dict(zip(uuids, zip(*columns, strict=True), strict=True))

@@ -17,14 +17,19 @@ from snk.db.server import Server
 from snk.errors import DatabaseUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import Shape
+from snk.pair.core.budget import LEAST_CONNECTIONS
 from snk.pair.schema import creation
 from snk.pair.schema.own import SCHEMA
 
 LEAST_VERSION = 140_000
 
 
-async def look_over(server: Server) -> tuple[ServerFacts, list[DatabaseUnfit]]:
+async def look_over(server: Server, connections: int) -> tuple[ServerFacts, list[DatabaseUnfit]]:
     """Query the facts about a server, and the faults that keep SNK from working with it, whatever the tables.
+
+    Args:
+        server: the server.
+        connections: how many SNK opens to it.
 
     Raises:
         Unavailable: the server cannot be reached.
@@ -33,7 +38,7 @@ async def look_over(server: Server) -> tuple[ServerFacts, list[DatabaseUnfit]]:
     await refuse_shared_sessions(server)
     async with server.connect() as connection:
         facts = await catalog.server_facts(connection)
-        found = list(server_faults(facts, server.address))
+        found = [*server_faults(facts, server.address), *await _crowded(connection, server.address, connections)]
         return facts, found or await _schema_faults(connection, server.address)
 
 
@@ -65,6 +70,15 @@ def server_faults(facts: ServerFacts, address: str) -> Iterator[DatabaseUnfit]:
         yield DatabaseUnfit(f"{address} is PostgreSQL {facts.version}", hint=hint)
     if facts.standby:
         yield DatabaseUnfit(f"{address} is a standby", hint="Connect to the primary")
+
+
+async def _crowded(connection: AsyncConnection, address: str, connections: int) -> list[DatabaseUnfit]:
+    """The fault that the server does not allow SNK so many connections, however few others there are."""
+    allowed = await catalog.connections_allowed(connection)
+    if connections <= allowed:
+        return []
+    hint = f"Set SNK_CONNECTIONS to {allowed}" if allowed >= LEAST_CONNECTIONS else f"SNK needs {LEAST_CONNECTIONS}"
+    return [DatabaseUnfit(f"{address} allows this role {allowed} connections; SNK opens {connections}", hint=hint)]
 
 
 async def missing(connection: AsyncConnection) -> list[str]:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db.errors import COSTLY, FOREIGN_KEY_VIOLATION, doubtful, may_be_of_a_row, plain, sqlstate
 from snk.errors import ParentMissing, TooLarge
 from snk.pair.table.rejects import Refusal
+from snk.pair.table.statement import Ready
 from snk.pair.table.synced import Rows, bound
 
 MOST_REFUSED = 500
@@ -36,7 +37,7 @@ class Narrowed:
 
 
 async def insert_narrowly(
-    connection: AsyncConnection, statement: sa.Executable, rows: Rows, *, patient: bool = False
+    connection: AsyncConnection, statement: Ready, rows: Rows, *, patient: bool = False
 ) -> Narrowed:
     """Insert all rows that the table accepts.
 
@@ -61,7 +62,7 @@ async def insert_narrowly(
         return narrowed
     if patient and sqlstate(error) == FOREIGN_KEY_VIOLATION:
         raise ParentMissing(plain(error))
-    await connection.execute(statement, bound(rows[:0].columns))
+    await statement.over(connection, bound(rows[:0].columns))
     await _halve(connection, statement, (rows, error), narrowed)
     if len(narrowed.refused) == len(rows) > 1 and all(doubtful(why.sqlstate) for why in narrowed.refused.values()):
         raise error
@@ -69,7 +70,7 @@ async def insert_narrowly(
 
 
 async def _halve(
-    connection: AsyncConnection, statement: sa.Executable, refused: tuple[Rows, DBAPIError], narrowed: Narrowed
+    connection: AsyncConnection, statement: Ready, refused: tuple[Rows, DBAPIError], narrowed: Narrowed
 ) -> None:
     """Insert the halves of the refused rows, then the halves of a refused half, until only single rows are refused."""
     waiting = [refused]
@@ -90,13 +91,11 @@ def of_these_rows(error: DBAPIError, count: int) -> bool:
     return may_be_of_a_row(error) or (count == 1 and sqlstate(error) in COSTLY)
 
 
-async def _try(
-    connection: AsyncConnection, statement: sa.Executable, rows: Rows, narrowed: Narrowed
-) -> DBAPIError | None:
+async def _try(connection: AsyncConnection, statement: Ready, rows: Rows, narrowed: Narrowed) -> DBAPIError | None:
     """Insert all rows, or return the error."""
     try:
         async with connection.begin_nested():
-            narrowed.inserted.update((await connection.execute(statement, bound(rows.columns))).scalars())
+            narrowed.inserted.update((await statement.over(connection, bound(rows.columns))).scalars())
     except DBAPIError as error:
         if not of_these_rows(error, len(rows)):
             raise

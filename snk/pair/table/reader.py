@@ -284,4 +284,4 @@ class Reader:
         async with self._access.using(kind) as connection:
             savepoint = connection.begin_nested() if self._in_transaction else nullcontext()
             async with savepoint:
-                return list((await connection.execute(ready, parameters)).one())
+                return list((await ready.over(connection, parameters or {})).one())

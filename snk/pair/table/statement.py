@@ -9,13 +9,14 @@ was compiled: Python's garbage collector would stop the whole process while it t
 import asyncio
 import gc
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.visitors import InternalTraversal
@@ -32,6 +33,18 @@ T = TypeVar("T")
 _MAKER = ThreadPoolExecutor(1, "statements")
 
 
+class Ready:
+    """A statement that can be executed. Its compiled form is forgotten with it, as no other session has its table."""
+
+    def __init__(self, made: sa.Executable) -> None:
+        self.made = made
+        self.compiled: dict[Any, Any] = {}
+
+    async def over(self, connection: AsyncConnection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        """Execute it."""
+        return await connection.execute(self.made, values, execution_options={"compiled_cache": self.compiled})
+
+
 class Statement:
     """One statement about a table.
 
@@ -43,9 +56,9 @@ class Statement:
     def __init__(self, table: SyncedTable, make: Callable[[SyncedTable], sa.Executable]) -> None:
         self._table = table
         self._make = make
-        self._made: sa.Executable | None = None
+        self._ready: Ready | None = None
 
-    async def ready(self, server: Server, names: Iterable[str]) -> sa.Executable:
+    async def ready(self, server: Server, names: Iterable[str]) -> Ready:
         """The statement, ready to be executed over connections to a server that was reached before.
 
         The first call may take seconds: make it while no connection is held.
@@ -54,21 +67,22 @@ class Statement:
             server: always the same one.
             names: the names of the statement's parameters; always the same.
         """
-        if self._made is None:
+        if self._ready is None:
             if _is_wide(self._table.shape):
-                self._made = await _beside(partial(self._compiled, server, sorted(names)))
+                self._ready = await _beside(partial(self._compiled, server, sorted(names)))
             else:
-                self._made = self._make(self._table)
-        return self._made
+                self._ready = Ready(self._make(self._table))
+        return self._ready
 
-    def _compiled(self, server: Server, names: list[str]) -> sa.Executable:
-        """The statement as compiled text, which is already in the cache of the server's engine."""
-        engine = server.engine.sync_engine
+    def _compiled(self, server: Server, names: list[str]) -> Ready:
+        """The statement as compiled text, which is compiled already."""
+        dialect = server.engine.sync_engine.dialect
         made = cast("sa.ClauseElement", self._make(self._table))
-        compiled = _Compiled(cast("SQLCompiler", made.compile(dialect=engine.dialect, column_keys=names)))
+        compiled = _Compiled(cast("SQLCompiler", made.compile(dialect=dialect, column_keys=names)))
+        ready = Ready(compiled)
         # SQLAlchemy makes the same call when it executes a statement.
-        compiled._compile_w_cache(engine.dialect, compiled_cache=engine._compiled_cache, column_keys=names)  # noqa: SLF001
-        return compiled
+        compiled._compile_w_cache(dialect, compiled_cache=ready.compiled, column_keys=names)  # noqa: SLF001
+        return ready
 
 
 class _Compiled(sa.Executable, sa.ClauseElement):

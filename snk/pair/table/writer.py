@@ -35,7 +35,7 @@ from snk.pair.table.narrow import insert_narrowly, of_these_rows
 from snk.pair.table.questions import any_of
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import Aside, Refusal, Rejects
-from snk.pair.table.statement import Statement
+from snk.pair.table.statement import Ready, Statement
 from snk.pair.table.synced import Rows, SyncedTable, bound
 
 MOST_INTERVALS = 1000
@@ -275,9 +275,10 @@ class Writer:
         values = {**values, **self._moved(state), "rows": len(rows)}
         ready = await statement.ready(self._access.server, values)
         refused: DBAPIError | None = None
+        made_in: list[int] = []
         async with self._access.using("write") as connection:
             try:
-                moved, *made_in = (await connection.execute(ready, values)).one()
+                moved, *made_in = (await ready.over(connection, values)).one()
             except DBAPIError as error:
                 if not of_these_rows(error, len(rows)):
                     raise
@@ -304,7 +305,7 @@ class Writer:
             return await self._narrowed(connection, task, statement, patient=patient)
 
     async def _narrowed(
-        self, connection: AsyncConnection, task: _Task, statement: sa.Executable, *, patient: bool
+        self, connection: AsyncConnection, task: _Task, statement: Ready, *, patient: bool
     ) -> Delivered:
         """Move the mark, insert the accepted rows and set the others aside, in a transaction."""
         rows, rejects = task.rows, Rejects(connection, self._key)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.server import Server
 from snk.errors import RowRefused
-from snk.pair.table.statement import Statement
+from snk.pair.table.statement import Ready, Statement
 from snk.pair.table.synced import IDS_ARRAY, UUIDS_ARRAY, SyncedTable
 from snk.pair.verify.hashes import Texts, row_hash, seed
 from snk.pair.verify.ranges import UuidRange
@@ -136,13 +136,13 @@ class TableSide:
         while True:
             try:
                 async with self._server.answering(self._connection, "read"):
-                    found = await self._connection.execute(ready, {**values, **self._texts.values})
+                    found = await ready.over(self._connection, {**values, **self._texts.values})
                     return [tuple(row) for row in found]
             except RowRefused as error:
                 if not self._texts.learned_from(error.__cause__):
                     raise
 
-    async def _ready(self, statement: Statement, values: dict[str, Any]) -> sa.Executable:
+    async def _ready(self, statement: Statement, values: dict[str, Any]) -> Ready:
         """The statement; the first call may take long."""
         return await statement.ready(self._server, {**values, **self._texts.values})
 

@@ -149,7 +149,7 @@ async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session
     progress, requested = Progress(), RequestedRows(alarm)
     echoes = Echoes(DedupSet(1000), DedupSet(1000), "none", RedisStore("redis://nowhere"))
     watches = Watch(source.server, 0.005), Watch(link.destination.server, 0.005)
-    lenders = lender_of(source.server), lender_of(link.destination.server)
+    lenders = lender_of(source.server, 4), lender_of(link.destination.server, 4)
     around = Around(*lenders, *watches, 0.5, Turns(), Arrivals(), Lineage(), Lineage())
     parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested, alarm)
     start = Start(mark, Ledger(), Aside(), 0, frozenset())

@@ -1,0 +1,136 @@
+"""One wait in the server for all tables: who is woken, by what, and by nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from snk.db.server import Server
+from snk.pair.sync.prepare import prepare
+from snk.pair.sync.watch import Sleeper, Watch
+from snk.pair.table.commits import Ids
+from tests.kit.databases import Database, until
+
+TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique default gen_random_uuid())"
+
+
+class Watched:
+    """A watch that runs, and a sleeper for each of some tables."""
+
+    def __init__(self, database: Database, watch: Watch) -> None:
+        self.database = database
+        self.watch = watch
+        self.sleepers: dict[str, Sleeper] = {}
+
+    async def add(self, *names: str, high: int = 0) -> None:
+        """Have tables watched."""
+        for name in names:
+            oid = await self.database.value(f"select '{name}'::regclass::oid::bigint")
+            self.sleepers[name] = Sleeper(Ids(oid, "public", name, "id"), high, asyncio.Event())
+
+    @property
+    def woken(self) -> set[str]:
+        return {name for name, sleeper in self.sleepers.items() if sleeper.news.is_set()}
+
+    async def until_woken(self, *names: str) -> None:
+        async def woken() -> bool:
+            return self.woken >= set(names)
+
+        await until(woken, f"{names} to be woken")
+
+
+@asynccontextmanager
+async def watching(dsn: str, *tables: str) -> AsyncIterator[Watched]:
+    database, stop = Database(dsn), asyncio.Event()
+    await prepare(Server("first", dsn), ())
+    await database.run(*map(TABLE.format, tables))
+    watched = Watched(database, Watch(Server("first", dsn), 0.005))
+    await watched.add(*tables)
+    running = asyncio.create_task(watched.watch.run(stop))
+    for sleeper in watched.sleepers.values():
+        watched.watch._sleepers[sleeper.ids] = sleeper
+
+    async def silent() -> bool:
+        return watched.watch.silent_seconds == 0.0
+
+    await until(silent, "the watch to begin")
+    try:
+        yield watched
+    finally:
+        stop.set()
+        await running
+
+
+async def test_a_row_wakes_the_flow_of_its_table_and_no_other(pair: Any) -> None:
+    names = [f"t{at}" for at in range(60)]
+    async with watching(pair.first, *names) as watched:
+        await watched.database.run("insert into t55 default values")
+        await watched.until_woken("t55")
+        await watched.database.run("insert into t7 default values")
+        await watched.until_woken("t7")
+        assert watched.woken == {"t55", "t7"}
+
+
+async def test_a_row_wakes_when_its_transaction_ends_and_not_before(pair: Any) -> None:
+    async with watching(pair.first, "t", "u") as watched, watched.database.connect() as held:
+        await held.exec_driver_sql("insert into t default values")
+        await watched.database.run("insert into u default values")
+        await watched.until_woken("u")
+        assert watched.woken == {"u"}
+        await held.commit()
+        await watched.until_woken("t")
+
+
+async def test_a_prepared_transaction_wakes_when_it_is_committed(pair: Any) -> None:
+    async with watching(pair.first, "t", "u") as watched:
+        await watched.database.run("begin", "insert into u default values")
+        async with watched.database.connect() as held:
+            await held.exec_driver_sql("insert into t default values")
+            await held.exec_driver_sql("prepare transaction 'x'")
+        await watched.database.run("insert into u default values")
+        await watched.until_woken("u")
+        assert watched.woken == {"u"}
+        async with watched.database.connect() as other:
+            autocommitting = await other.execution_options(isolation_level="AUTOCOMMIT")
+            await autocommitting.exec_driver_sql("commit prepared 'x'")
+        await watched.until_woken("t")
+
+
+@pytest.mark.parametrize("how", ["lock table t3", "drop table t3", "alter table t3 rename id to other"])
+async def test_a_table_that_cannot_be_looked_at_wakes_its_flow_and_keeps_no_other(pair: Any, how: str) -> None:
+    async with watching(pair.first, *(f"t{at}" for at in range(8))) as watched, watched.database.connect() as held:
+        await held.exec_driver_sql(how)
+        if not how.startswith("lock"):
+            await held.commit()
+        await watched.database.run("insert into t5 default values")
+        await watched.until_woken("t3", "t5")
+        for sleeper in watched.sleepers.values():
+            sleeper.news.clear()
+        await watched.database.run("insert into t6 default values")
+        await watched.until_woken("t6")
+
+
+async def test_whoever_cuts_the_connection_wakes_all(pair: Any) -> None:
+    async with watching(pair.first, "t", "u") as watched:
+        before = watched.watch.changes
+        await watched.database.rows(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'snk' and datname = current_database()"
+        )
+        await watched.until_woken("t", "u")
+        assert watched.watch.changes > before
+        await watched.database.run("insert into t default values")
+        watched.sleepers["t"].news.clear()
+        await watched.until_woken("t")
+
+
+async def test_in_a_quiet_server_nothing_changes(pair: Any) -> None:
+    async with watching(pair.first, "t") as watched:
+        await watched.database.run("insert into t default values")
+        await watched.until_woken("t")
+        before = watched.watch.changes
+        for _ in range(20):
+            await watched.database.value("select count(*) from t")
+        assert watched.watch.changes <= before + 1  # the server itself may have ended something
