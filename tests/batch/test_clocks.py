@@ -1,7 +1,10 @@
 """Nodes whose machines show other times: only the clock of the database counts."""
 
 import asyncio
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,7 +67,11 @@ def world(world: World, tmp_path: Path) -> World:
 
 def start(world: World, name: str, skew: float) -> None:
     """Start a node on a machine whose clock is wrong by so many seconds."""
-    world.start(name, PYTHONPATH=f"{world.folder}:{ROOT}", TESTS_SKEW_SECONDS=str(skew))
+    words = ["platform", "--name", name, "--port", "0", "--config", world.config]
+    variables = {**os.environ, "PYTHONPATH": f"{world.folder}:{ROOT}", "TESTS_SKEW_SECONDS": str(skew)}
+    with (world.folder / f"{name}.log").open("ab") as log:
+        command = [sys.executable, "-m", "snk", "batch", *words]
+        world.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=variables)
 
 
 def first_line(world: World, name: str) -> datetime:

@@ -85,7 +85,7 @@ class World:
 
     folder: Path
     dsn: str
-    nodes: dict[str, Command] = field(default_factory=dict)
+    nodes: dict[str, Command | subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def database(self) -> Database:
@@ -115,8 +115,8 @@ class World:
         """Start a node, with these variables beside those of the tests; its log is in the folder."""
         words = ["platform", "--name", name, "--port", str(port), "--config", self.config]
         log, variables = self.folder / f"{name}.log", {**os.environ, **environment}
-        self.nodes[name] = start_command("batch", *words, log=log, environment=variables)
-        return self.nodes[name]
+        self.nodes[name] = node = start_command("batch", *words, log=log, environment=variables)
+        return node
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()

@@ -16,6 +16,7 @@ from typing import IO
 from tests.kit.databases import DEADLINE_SECONDS
 
 ROOT = Path(__file__).parents[2]
+TRUSTED = "SSL_CERT_FILE"
 
 
 class Command:
@@ -38,8 +39,8 @@ class Command:
         self.words = words
         self.returncode: int | None = None
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(_nursery().address)
         variables = dict(os.environ if environment is None else environment)
+        self._connection.connect(_nursery(variables.get(TRUSTED, "")).address)
         asked = json.dumps({"words": words, "folder": str(folder), "environment": variables})
         socket.send_fds(self._connection, [asked.encode() + b"\n"], [each.fileno() for each in streams])
         self.pid = self._number()
@@ -125,13 +126,15 @@ class Nursery:
 
 
 @cache
-def _nursery() -> Nursery:
+def _nursery(trusted: str) -> Nursery:
+    """One for each file of authorities, which is read when modules are loaded."""
     address = f"{tempfile.mkdtemp(prefix='snk-nursery-')}/socket"
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.kit.nursery", address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,
+        env={**os.environ, TRUSTED: trusted},
         start_new_session=True,
     )
     assert process.stdout

@@ -376,7 +376,7 @@ async def test_the_clock_of_the_source_decides_which_frames_are_over(pair: Pair,
     word = "ahead of" if ahead > 0 else "behind"
     await pair.until(lambda: f"the clock of the source is 20 s {word} ours" in pair.log("pull"))
     assert pair.log("pull").count("clocks_apart") == 1
-    assert any("clocks" in trouble for trouble in pair.status()["troubles"])
+    await pair.until(lambda: any("clocks" in trouble for trouble in pair.status()["troubles"]))
 
 
 async def test_a_frame_in_the_future_of_the_source_is_not_asked_for_again_and_again(pair: Pair) -> None:

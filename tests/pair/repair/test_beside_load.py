@@ -20,6 +20,7 @@ async def test_rows_in_flight_are_no_damage(pair: Any, run: int, pytestconfig: p
         await daemon.until_flowing()
         load = subprocess.Popen([sys.executable, "-m", "tst", "--quiet", "--seed", str(run)], env=daemon.environment)
         try:
+            await until(lambda: first.value("select exists (select from records)"), "the load to begin")
             for number in range(MOST_RUNS if pytestconfig.getoption("--full") else RUNS):
                 done = daemon.snk("verify", "--repair", "--yes")
                 assert done.returncode == 0, f"{number}: {done.stdout}{done.stderr}"
