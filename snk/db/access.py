@@ -48,14 +48,18 @@ class Access(ABC):
 
 
 class Dedicated(Access):
-    """Statements over one connection."""
+    """Statements over one connection.
+
+    Attributes:
+        connection: the connection.
+    """
 
     def __init__(self, server: Server, connection: AsyncConnection) -> None:
         super().__init__(server)
-        self._connection = connection
+        self.connection = connection
 
     @asynccontextmanager
     async def using(self, kind: Kind = "look") -> AsyncIterator[AsyncConnection]:
         """The connection."""
-        async with self.server.answering(self._connection, kind):
-            yield self._connection
+        async with self.server.answering(self.connection, kind):
+            yield self.connection

@@ -103,6 +103,13 @@ class Lender:
             raise
         await self._back(kept, harmless=True)
 
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for as long as a block lasts that needs several statements; as `Server.connect`."""
+        with self.server.translated():
+            async with self.lend() as kept:
+                yield kept.connection
+
     def now(self) -> int:
         """A number that is greater than all before."""
         return next(self._numbers)

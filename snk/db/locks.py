@@ -46,6 +46,11 @@ def lock(key: int) -> sa.ColumnElement[None]:
     return sa.func.pg_advisory_lock(sa.literal(key, sa.BigInteger))
 
 
+def unlock(key: int) -> sa.ColumnElement[bool]:
+    """Let go of an advisory lock that this connection holds."""
+    return sa.func.pg_advisory_unlock(sa.literal(key, sa.BigInteger))
+
+
 async def lock_in_transaction(connection: AsyncConnection, name: str) -> None:
     """Wait for the advisory lock with this name, and hold it until the transaction ends."""
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(key_of(name), sa.BigInteger))))

@@ -6,6 +6,8 @@ server knows, and checks that every type arrives unchanged.
 """
 
 from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -81,14 +83,19 @@ async def pin(
     """
     limit = str(int((statement_seconds or 0) * 1000))
     settings = {**PINNED, "statement_timeout": limit, **(others or {})}
-    read_only = sa.func.current_setting(READ_ONLY)
-    asked = sa.select(sa.func.pg_backend_pid(), read_only, *(_set(name, value) for name, value in settings.items()))
-    pid, prefers_reading, *_ = (await connection.execute(asked)).one()
+    pid, prefers_reading, *_ = (await connection.execute(_asked(tuple(settings.items())))).one()
     if prefers_reading == ON and await catalog.source_of(connection, READ_ONLY) in _OF_THE_ROLE:
         # The role's own value is a preference, which SNK overrides. A value of the database or the server is a mode of
         # operation, which SNK respects.
         await connection.execute(sa.select(setting(READ_ONLY, OFF)))
     return int(pid)
+
+
+@cache
+def _asked(settings: tuple[tuple[str, str], ...]) -> sa.Select[Any]:
+    """Set them all; built once, which takes as long as the rest of connecting."""
+    read_only = sa.func.current_setting(READ_ONLY)
+    return sa.select(sa.func.pg_backend_pid(), read_only, *(_set(name, value) for name, value in settings))
 
 
 def _set(name: str, value: str) -> sa.ColumnElement[str]:

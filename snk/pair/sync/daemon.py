@@ -70,12 +70,13 @@ class Daemon:
         servers = (pair.first, pair.second)
         labels = [server.label for server in servers]
         lenders = {server.label: lender_of(server, limits.lent) for server in servers}
+        doors = (lender_of(pair.first, 1), lender_of(pair.second, 1))
         self._shared = Shared(
             store=RedisStore(redis_dsn),
             leases=Leases(_reached(pair), self._name, pair.tables, self._not_ours),
             limits=limits.shared_by(len(pair.tables)),
             schedule=sweeps,
-            sweeping=SweepMeans(_reached(pair), lenders, throttles_of(sweeps.share)),
+            sweeping=SweepMeans(doors, lenders, throttles_of(sweeps.share)),
             lenders=lenders,
             watches={server.label: Watch(server, limits.poll_max_ms / 4000) for server in _reached(pair)},
             quiet_seconds=max(BEAT_SECONDS, 2 * len(pair.tables) / BEATS_PER_SECOND),
@@ -143,7 +144,7 @@ class Daemon:
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
             for service in (store, leases, *helpers):
                 service.cancel()
-        for lender in self._shared.lenders.values():
+        for lender in (*self._shared.lenders.values(), *self._shared.sweeping.doors):
             await lender.close()
         log.info("daemon_stopped")
 

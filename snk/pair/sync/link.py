@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from snk.db.access import Dedicated
 from snk.db.catalog import ServerFacts
 from snk.db.lender import Lender, Lent
 from snk.db.server import Server
@@ -12,7 +13,7 @@ from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
 from snk.pair.core.budget import CONNECTIONS
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.check import TableCheck
-from snk.pair.table.fitness import look_at, look_over, looked_at, one_and_the_same
+from snk.pair.table.fitness import look_over, one_and_the_same, server_faults
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped
 from snk.pair.table.writer import Writer
@@ -101,11 +102,7 @@ async def check_pair(
         found += unfit
     if fault := await one_and_the_same(first, second):
         found.append(fault)
-    seen: dict[str, dict[str, Shape]] = {first.label: {}, second.label: {}}
-    for table in tables:
-        found += await _faults_of(first, second, table, seen)
-    for label, shapes in seen.items():
-        found += twice(shapes, label)
+    found += await _faults_of(first, second, tables)
     return list({str(fault): fault for fault in found}.values())  # a fault of a server is found once per table
 
 
@@ -119,24 +116,37 @@ def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
             yield TableUnfit(message, hint="List it once in SNK_TABLES")
 
 
-async def _faults_of(first: Server, second: Server, table: str, seen: Mapping[str, dict[str, Shape]]) -> list[Stop]:
+async def _faults_of(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
+    """What is wrong with the tables, over one connection to each server."""
     found: list[Stop] = []
-    shapes: list[Shape] = []
-    for server in (first, second):
-        try:
-            shape = (await look_at(server, table))[1]
-        except Stop as error:
-            found.append(error)
-        else:
-            shapes.append(shape)
-            seen[server.label][table] = shape
-            found += faults(shape, server.label)
-    return found or list(differences(*shapes))
+    seen: dict[str, dict[str, Shape]] = {first.label: {}, second.label: {}}
+    async with first.connect() as one, second.connect() as other:
+        accesses = (Dedicated(first, one), Dedicated(second, other))
+        for table in tables:
+            unfit = [fault for access in accesses for fault in await _seen(access, table, seen[access.server.label])]
+            shapes = [seen[server.label].get(table) for server in (first, second)]
+            found += unfit or differences(*filter(None, shapes))
+    for label, named in seen.items():
+        found += twice(named, label)
+    return found
+
+
+async def _seen(access: Dedicated, table: str, seen: dict[str, Shape]) -> list[Stop]:
+    """What is wrong with a table on one side; its shape is added to those that were seen."""
+    label = access.server.label
+    try:
+        async with access.transaction() as connection:
+            seen[table] = await lookup.table_shape(connection, table, label)
+    except Stop as error:
+        return [error]
+    return list(faults(seen[table], label))
 
 
 async def _looked_at(access: Lent, table: str) -> Shape:
+    for fault in server_faults(access.facts, access.server.address):
+        raise fault
     async with access.transaction() as connection:
-        return (await looked_at(access.server, connection, table))[1]
+        return await lookup.table_shape(connection, table, access.server.label)
 
 
 async def _source(access: Lent, shape: Shape) -> Source:

@@ -41,12 +41,12 @@ class SweepMeans:
     """How sweeps reach both servers.
 
     Attributes:
-        servers: over connections of their own, for as long as a sweep takes.
+        doors: to both, for as long as a sweep takes.
         lenders: for single statements, by the server's label.
         throttles: the throttle of each server's sweeps, by its label.
     """
 
-    servers: tuple[Server, Server]
+    doors: tuple[Lender, Lender]
     lenders: Mapping[str, Lender]
     throttles: Throttles
 
@@ -171,9 +171,9 @@ class Sweeper:
         began = time.monotonic()
         marks = (self._there.high, self._back.high)
         settle_seconds = self._schedule.settle_seconds
-        servers, throttles = self._means.servers, self._means.throttles
+        doors, throttles = self._means.doors, self._means.throttles
         swept = await sweep(
-            *servers, self._table, throttles=throttles, settle_seconds=settle_seconds, excuse=self._excuse
+            *doors, self._table, throttles=throttles, settle_seconds=settle_seconds, excuse=self._excuse
         )
         found = self._request(self._there, swept.only_in_first) + self._request(self._back, swept.only_in_second)
         self._there.requested.add(swept.different)  # the flow records them as conflicts

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.catalog import ServerFacts
-from snk.db.locks import lock, lock_key
+from snk.db.locks import lock, lock_key, try_lock, unlock
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.server import Server
 from snk.errors import DatabaseUnfit
@@ -118,14 +118,16 @@ def one_database(first: Server, second: Server) -> DatabaseUnfit:
 async def same_database(one: tuple[Server, AsyncConnection], other: tuple[Server, AsyncConnection]) -> bool:
     """Whether both connections lead to one database: an advisory lock excludes every session of its database only.
 
-    System identifiers do not tell: a copy of a cluster keeps the identifier of the original. The lock is held as long
-    as the connection lives.
+    System identifiers do not tell: a copy of a cluster keeps the identifier of the original.
     """
     key = lock_key()
     server, connection = one
     async with server.answering(connection):
         await connection.execute(sa.select(lock(key)))
-    again = sa.func.pg_try_advisory_lock(sa.literal(key, sa.BigInteger))
     server, connection = other
     async with server.answering(connection):
-        return not (await connection.execute(sa.select(again))).scalar_one()
+        free: bool = (await connection.execute(sa.select(try_lock(key)))).scalar_one()
+    for server, connection in (one, other) if free else (one,):
+        async with server.answering(connection):
+            await connection.execute(sa.select(unlock(key)))
+    return not free

@@ -23,7 +23,7 @@ from snk.pair.verify.digest import Digest
 from snk.pair.verify.hashes import Texts
 from snk.pair.verify.ranges import ALL, UuidRange
 from snk.pair.verify.search import KINDS, LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
-from snk.pair.verify.sides import sides_of
+from snk.pair.verify.sides import Door, sides_of
 from snk.pair.verify.slices import KEPT_BITS, SlicedTableSide
 from snk.pair.verify.throttle import Throttles
 
@@ -64,8 +64,8 @@ def _to_nobody(what: str, done: int, of: int) -> None:
 
 
 async def sweep(
-    first: Server,
-    second: Server,
+    first: Door,
+    second: Door,
     table: str,
     *,
     throttles: Throttles,
