@@ -1,0 +1,104 @@
+"""However many tables there are, a daemon opens no more connections than it was allowed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from snk.db.server import Server
+from snk.pair.core.budget import LEAST_CONNECTIONS
+from snk.pair.doctor import examine
+from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.limits import Limits
+from snk.pair.sync.link import check_pair
+from snk.pair.sync.pair import Pair
+from tests.conftest import PairUrls
+from tests.kit.databases import Database, insert, until, until_equal
+from tests.pair.conftest import OFTEN, kept_running, until_healthy
+
+TABLES = [f"t{at:02}" for at in range(20)]
+MAKE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The pair as a role sees it that may have only so many connections.
+
+    Attributes:
+        role: its name on both servers.
+    """
+
+    urls: PairUrls
+    role: str
+
+    @property
+    def servers(self) -> tuple[Server, Server]:
+        return Server("first", self.urls.first), Server("second", self.urls.second)
+
+
+@pytest.fixture
+async def limited(pair: Any) -> AsyncIterator[Limited]:
+    """One role on both servers, with the least number of connections."""
+    name = urlsplit(pair.first).path[1:]
+    role = f"limited_{name}"
+    sides = Database(pair.first), Database(pair.second)
+    for side in sides:
+        await side.run(
+            f"create role {role} login password 'pw' connection limit {LEAST_CONNECTIONS}",
+            f'grant create on database "{name}" to {role}',
+            f"grant all on schema public to {role}",
+        )
+    first, second = (url.replace("postgres:postgres@", f"{role}:pw@") for url in (pair.first, pair.second))
+    yield Limited(PairUrls(first, second, pair.redis), role)
+    for side in sides:
+        await side.run(f"drop owned by {role}", f"drop role {role}")
+
+
+@asynccontextmanager
+async def daemon_of(limited: Limited) -> AsyncIterator[Daemon]:
+    """A daemon of this role that opens as many connections as it may."""
+    stop = asyncio.Event()
+    pair = Pair(*limited.servers, tuple(TABLES))
+    daemon = Daemon(pair, Limits(connections=LEAST_CONNECTIONS), limited.urls.redis, sweeps=OFTEN)
+    await daemon.wait_until_fit(stop, init=True)
+    async with kept_running(daemon, stop):
+        yield daemon
+
+
+@pytest.mark.long
+async def test_many_tables_flow_over_few_connections(limited: Limited, first: Database, second: Database) -> None:
+    """The servers refuse any connection more, so one too many would be an error of a flow, a lease or a sweep."""
+    by_role = Database(limited.urls.first), Database(limited.urls.second)
+    for side in by_role:
+        await side.run(*map(MAKE.format, TABLES))
+    async with daemon_of(limited) as daemon:
+        for table in TABLES:
+            await insert(first, 3, table)
+            await insert(second, 2, table)
+        for table in TABLES:
+            await until_equal(first, second, 5, table)
+        await until_healthy(daemon)
+
+        async def all_proven() -> bool:
+            return all(sweep.proven_seconds is not None for sweep in daemon.status().sweeps)
+
+        await until(all_proven, "all tables to be proven equal")
+        assert [flow.error for flow in daemon.status().flows] == [""] * 2 * len(TABLES)
+        assert [sweep.error for sweep in daemon.status().sweeps] == [""] * len(TABLES)
+
+
+async def test_a_role_that_may_have_fewer_connections_is_refused_in_words(limited: Limited) -> None:
+    found = [str(fault) for fault in await check_pair(*limited.servers, ())]
+    assert sum(f"allows this role {LEAST_CONNECTIONS} connections; SNK opens 8" in fault for fault in found) == 2
+    assert all(f"Set SNK_CONNECTIONS to {LEAST_CONNECTIONS}" in fault for fault in found if "allows" in fault)
+    found = [str(fault) for fault in await check_pair(*limited.servers, (), LEAST_CONNECTIONS)]
+    assert not any("allows" in fault for fault in found)
+
+
+async def test_doctor_tells_how_many_connections_the_servers_allow(pair: Any, limited: Limited) -> None:
+    findings = [each async for each in examine(Pair(*limited.servers, ()), pair.redis)]
+    assert sum(f"allows this role {LEAST_CONNECTIONS} connections" in each.message for each in findings) == 2
