@@ -122,7 +122,7 @@ async def resolve(pool: Pool) -> None:
     ("do", "expected"),
     [
         (claim, r"run_due on run.*\n +Index Cond: \(due_at <= statement_timestamp\(\)\)"),
-        (stop, r"stop_due on stop\n +Index Cond: \(due_at <= statement_timestamp\(\)\)"),
+        (stop, r"stop_due on stop.*\n +Index Cond: \(due_at <= statement_timestamp\(\)\)"),
         (overdue, r"run_deadline on run.*\n +Index Cond: \(deadline_at <= statement_timestamp\(\)\)"),
         (tick, r"task_tick on task\n +Index Cond: \(next_tick <= statement_timestamp\(\)\)"),
         (groups, "run_group on run"),
