@@ -33,6 +33,18 @@ def _lines(found: Row) -> Iterator[str]:
         )
     for each in found["attempts"]:
         yield f"  call  {each['ended_at'][:19]}  {each['consumer']} by {each['node']}: {each['outcome']}"
+    if found["stop"]:
+        yield f"  stop  {_stop(found['stop'])}"
     for each in found["audit"]:
         reason = f": {each['reason']}" if each["reason"] else ""
         yield f"  audit {each['at'][:19]}  {each['what']} by {each['who']}{reason}"
+
+
+def _stop(stop: Row) -> str:
+    """Whether the consumer knows that its run has ended."""
+    if stop["told_at"]:
+        return f"{stop['told_at'][:19]}  its consumer has stopped it"
+    reason = f": {stop['reason']}" if stop["reason"] else ""
+    if stop["gave_up_at"]:
+        return f"{stop['gave_up_at'][:19]}  its consumer could not be told that it has ended{reason}"
+    return f"{stop['due_at'][:19]}  its consumer does not know yet that it has ended{reason}; it is told then"

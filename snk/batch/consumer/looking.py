@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.reporting import TOLD
 from snk.batch.consumer.tables import FILE, NOW, OUTBOX, REJECTED, RUN
+from snk.batch.state import LIVE
 
 
 async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
@@ -18,7 +19,10 @@ async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
     by_id = {row["id"]: {**row, "uid": str(row["uid"]), "files": []} for row in await _rows(connection, asked)}
     files = sa.select(FILE.c.run, FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run.in_(list(by_id)))
     for row in await _rows(connection, files.order_by(FILE.c.run, FILE.c.name)):
-        by_id[row["run"]]["files"].append({name: row[name] for name in ("name", *TOLD)})
+        run = by_id[row["run"]]
+        given_up = run["state"] not in LIVE and row["state"] in LIVE  # it was being written when the run was cancelled
+        told = {name: row[name] for name in ("name", *TOLD)} | ({"state": run["state"]} if given_up else {})
+        run["files"].append(told)
     for each in by_id.values():
         del each["id"]
     return list(by_id.values())

@@ -12,10 +12,13 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Mode
-from snk.batch.platform import alerts
+from snk.batch.platform import alerts, stops
 from snk.batch.platform.tables import AUDIT, NOW, RUN, TASK
 from snk.batch.state import LIVE, UNSETTLED, Event, State, following
 from snk.errors import Stop
+
+_GIVEN_UP = frozenset((Event.CANCELLED, Event.SKIPPED))
+"""Ends of which a consumer does not know."""
 
 
 class Unknown(Stop):
@@ -95,6 +98,8 @@ async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
         changes["deadline_at"] = None  # its next turn sets a new one
     elif held.state == State.WAITING:
         changes["started_at"] = sa.func.coalesce(RUN.c.started_at, NOW)
+    if held.state in LIVE and done.event in _GIVEN_UP:
+        await stops.owe(connection, [held.id])  # before the change: it looks whether a call is under way
     await connection.execute(sa.update(RUN).where(RUN.c.id == held.id).values(changes))
     if state != held.state:
         await audit(connection, [done.line(held)])

@@ -32,12 +32,13 @@ class Rounds:
 
     Attributes:
         node: its name.
+        caller: calls consumers.
     """
 
     def __init__(self, node: str, pool: Pool, caller: Caller, unreachable_tries: int = 3) -> None:
         self.node = node
         self._pool = pool
-        self._caller = caller
+        self.caller = caller
         self._unreachable_tries = unreachable_tries
         self._notes = Notes(pool)
         self._tasks: dict[str, tuple[object, Task]] = {}
@@ -64,7 +65,7 @@ class Rounds:
             return self._failed(claim, None, claim.consumer or "", Answer(None, reason), 0.0)
         consumer = await self._instance(task.consumers, claim)
         began = time.monotonic()
-        answer = await self._caller.call(consumer, claim, task)
+        answer = await self.caller.call(consumer, claim, task)
         seconds = time.monotonic() - began
         if answer.told is None:
             return self._failed(claim, task, consumer, answer, seconds)
