@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import tomli_w
 import typer
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,7 @@ from snk.batch.definition import Definitions, checked, read_definitions
 from snk.batch.platform import defining
 from snk.batch.platform.tables import TABLES
 from snk.batch.settings import load_settings
-from snk.core.plan import confirmed
+from snk.core.plan import Question, confirmed
 from snk.core.words import counted
 from snk.db.server import Server
 from snk.options import Config, Json
@@ -43,7 +44,7 @@ def apply(
     if not found or dry_run:
         raise typer.Exit(1 if found else 0)
     while found:
-        if not yes and not confirmed("Change this?", answer, partial(_show, found, as_json=False), print):
+        if not yes and not confirmed(Question("Change this?"), answer, partial(_detail, found), print):
             raise typer.Exit(1)
         made = uvloop.run(_apply(server, wanted, None if yes else found, prune=prune))
         if yes or made == found:
@@ -76,6 +77,12 @@ async def _plan(connection: AsyncConnection, wanted: Definitions, *, prune: bool
     before, after = await defining.stored(connection), defining.as_stored(wanted)
     checked(defining.as_definitions(after if prune else {**before, **after}))
     return changes(before, after, prune=prune)
+
+
+def _detail(found: Sequence[Change]) -> None:
+    for one in found:
+        for line in one.details(tomli_w.dumps):
+            print(line)
 
 
 def _show(found: Sequence[Change], *, as_json: bool) -> None:
