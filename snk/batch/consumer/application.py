@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from snk.batch.consumer.taking import Refused
 from snk.batch.definition import NAME
 from snk.batch.faults import first_fault
+from snk.batch.scopes import STATUS, WORK
 from snk.batch.state import LIVE
 from snk.batch.wire import Call, Told
 from snk.http.api.application import answer_errors, described_application
@@ -23,8 +24,6 @@ from snk.http.api.entry import Entry
 from snk.http.api.health import add_health
 from snk.http.api.problem import Problem, invalid
 from snk.http.pages import exposition
-
-WORK_SCOPE, STATUS_SCOPE = "runs:work", "status:read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def application(entry: Entry, doors: Doors, *, closed: bool) -> FastAPI:
     """
     app = described_application("SNK batch consumer", docs=True, closed=closed)
 
-    @app.post("/v1/tasks/{task}", dependencies=[Depends(entry.to(WORK_SCOPE))], summary="Work on a run, or report")
+    @app.post("/v1/tasks/{task}", dependencies=[Depends(entry.to(WORK))], summary="Work on a run, or report")
     async def work(request: Request, task: Annotated[str, Path(pattern=NAME)]) -> Response:
         call = _call(await body_of(request), task)
         try:
@@ -125,7 +124,7 @@ def _call(body: bytes, task: str) -> Call:
 
 
 def _add_pages(app: FastAPI, entry: Entry, doors: Doors) -> None:
-    trusted = [Depends(entry.to(STATUS_SCOPE))]
+    trusted = [Depends(entry.to(STATUS))]
 
     add_health(app, doors.alive)
 
