@@ -50,6 +50,16 @@ def test_what_was_added_while_somebody_is_asked_is_shown_before_it_is_removed(
     assert set(names(world)) == {"one"}
 
 
+TYPED = (
+    ONE
+    + """[task.one.files.trades.options]
+target = "public.trades"
+key = "uid"
+columns = { uid = "numerik", price = "numeric(8, 2)", note = "a b", one = "regclass" }
+"""
+)
+
+
 def test_nobody_there_and_no_are_told_and_change_nothing(world: World) -> None:
     file = world.folder / "wanted.toml"
     file.write_text(ONE)
@@ -71,6 +81,19 @@ def test_d_shows_each_definition_before_and_after(world: World) -> None:
         f"- task old\n  before:\n{one}"
         f"* task one\n  before:\n{one}    interval_seconds = 5.0\n  after:\n{one}    interval_seconds = 7.0\n"
     )
+
+
+def test_a_type_that_the_consumers_database_may_lack_is_told_and_not_refused(world: World) -> None:
+    file = world.folder / "wanted.toml"
+    file.write_text(TYPED)
+    done = world.snk("apply", str(file), "--yes")
+    place = "snk: task.one.files.trades.options.columns"
+    words = "which this PostgreSQL has not; the consumer's needs a type of that name"
+    assert done.stderr.splitlines() == [
+        f"{place}.uid.type is 'numerik', {words}",
+        f"{place}.note.type is 'a b', {words}",
+    ]
+    assert (done.returncode, names(world)[0]) == (0, "one")
 
 
 def names(world: World) -> list[str]:

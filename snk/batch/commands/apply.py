@@ -16,6 +16,7 @@ from snk.batch.changes import Change, changes
 from snk.batch.commands.common import me
 from snk.batch.definition import Definitions, checked, read_definitions
 from snk.batch.platform import defining
+from snk.batch.platform.doubting import doubts_of
 from snk.batch.platform.tables import TABLES
 from snk.batch.settings import load_settings
 from snk.core.plan import Question, confirmed
@@ -39,7 +40,9 @@ def apply(
     """Show what a file would change, ask, and change it all in one transaction."""
     server = Server("database", load_settings(config).dsn)
     wanted = read_definitions(file)
-    found = uvloop.run(_planned(server, wanted, prune=prune))
+    found, doubts = uvloop.run(_planned(server, wanted, prune=prune))
+    for doubt in doubts:
+        print(f"snk: {doubt}", file=sys.stderr)
     _show(found, as_json=as_json)
     if not found or dry_run:
         raise typer.Exit(1 if found else 0)
@@ -56,10 +59,11 @@ def apply(
         print(f"{counted(len(made), 'change')} made")
 
 
-async def _planned(server: Server, wanted: Definitions, *, prune: bool) -> list[Change]:
+async def _planned(server: Server, wanted: Definitions, *, prune: bool) -> tuple[list[Change], list[str]]:
+    """The changes, and what may be wrong in the definitions."""
     async with server.begin() as connection:
         await TABLES.check(connection, server.address)
-        return await _plan(connection, wanted, prune=prune)
+        return await _plan(connection, wanted, prune=prune), await doubts_of(connection, wanted)
 
 
 async def _apply(server: Server, wanted: Definitions, agreed: list[Change] | None, *, prune: bool) -> list[Change]:
