@@ -82,7 +82,9 @@ def read_table(name: str, model: type[T], given: Path | None = None, *, page: st
     except ValidationError as error:
         raise SettingsError(f"{path}: " + "; ".join(_explain(error, name, model))) from None
     if table is None:
-        raise SettingsError(f"{path} has no table [{name}]", hint=f"See {page} for the least it needs")
+        near = difflib.get_close_matches(name, tomllib.loads(path.read_text("utf-8")), n=1)
+        words = f"{path} has no table [{name}]" + (f"; the nearest one is [{near[0]}]" if near else "")
+        raise SettingsError(words, hint=f"See {page} for the least it needs")
     assert isinstance(table, model)  # noqa: S101 - the model says so
     return table
 

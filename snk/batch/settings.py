@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from snk.batch.channels import Alerts
+from snk.batch.scopes import OF_PLATFORM, WORK
 from snk.http.auth.credentials import AuthTable
 from snk.http.auth.settings import AuthSettings, Plain
 from snk.settings import Secret, SettingsTable, read_table
@@ -21,6 +22,7 @@ class Auth(AuthSettings):
 
     audience: Plain = "snk-batch"
     issuer: Plain = "snk-batch"
+    known_scopes = OF_PLATFORM
 
 
 class Batch(SettingsTable):
@@ -66,7 +68,7 @@ class Batch(SettingsTable):
     @property
     def own(self) -> AuthTable:
         """What the platform proves itself by where a task names no credentials and there are no default ones."""
-        own = self.auth.signed(self.consumer_audience, "platform", "runs:work")
+        own = self.auth.signed(self.consumer_audience, "platform", WORK)
         return self.credentials.get(DEFAULT, own)
 
 

@@ -106,6 +106,12 @@ def load_auth(given: Path | None = None) -> AuthSettings:
     return load_settings(given).auth
 
 
+def load_scopes(given: Path | None = None) -> list[str]:
+    """What clients may be allowed; see `load_settings`."""
+    datasets = load_settings(given).datasets
+    return [*(f"{name}:{what}" for name in datasets for what in ("read", "write")), "status:read"]
+
+
 def _check(name: str, dataset: DatasetSettings) -> None:
     try:
         split_name(dataset.table)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from snk.batch.consumer.taking import Refused
 from snk.batch.definition import NAME
 from snk.batch.faults import first_fault
+from snk.batch.scopes import STATUS, WORK
 from snk.batch.state import LIVE, State
 from snk.batch.wire import MOST_COUNT, Call, Told
 from snk.http.api.application import answer_errors, described_application
@@ -25,7 +26,6 @@ from snk.http.api.health import add_health
 from snk.http.api.problem import Problem, invalid
 from snk.http.pages import exposition
 
-WORK_SCOPE, STATUS_SCOPE = "runs:work", "status:read"
 TaskName = Annotated[str, Path(pattern=NAME)]
 
 
@@ -102,7 +102,7 @@ def application(entry: Entry, doors: Doors, *, closed: bool) -> FastAPI:
     """
     app = described_application("SNK batch consumer", docs=True, closed=closed)
 
-    @app.post("/v1/tasks/{task}", dependencies=[Depends(entry.to(WORK_SCOPE))], summary="Work on a run, or report")
+    @app.post("/v1/tasks/{task}", dependencies=[Depends(entry.to(WORK))], summary="Work on a run, or report")
     async def work(request: Request, task: TaskName) -> Response:
         call = _call(await body_of(request), task)
         try:
@@ -111,7 +111,7 @@ def application(entry: Entry, doors: Doors, *, closed: bool) -> FastAPI:
             raise _problem(refused) from None
         return Response(told.model_dump_json(), 202 if told.state in LIVE else 200, media_type="application/json")
 
-    ending = [Depends(entry.to(WORK_SCOPE, ("uid", "fence")))]
+    ending = [Depends(entry.to(WORK, ("uid", "fence")))]
 
     @app.delete("/v1/tasks/{task}", dependencies=ending, summary="Stop a run that the platform has ended")
     async def cancel(task: TaskName, uid: UUID, fence: Annotated[int, Query(ge=0, le=MOST_COUNT)]) -> JSONResponse:
@@ -142,7 +142,7 @@ def _call(body: bytes, task: str) -> Call:
 
 
 def _add_pages(app: FastAPI, entry: Entry, doors: Doors) -> None:
-    trusted = [Depends(entry.to(STATUS_SCOPE))]
+    trusted = [Depends(entry.to(STATUS))]
 
     add_health(app, doors.alive)
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from snk.batch.scopes import OF_CONSUMER, REPORT
+from snk.errors import SettingsError
 from snk.http.auth.credentials import BoundAuthTable
 from snk.http.auth.settings import AuthSettings, Plain
 from snk.settings import Secret, SettingsTable, read_table
@@ -21,6 +23,7 @@ class Auth(AuthSettings):
 
     audience: Plain = NAME
     issuer: Plain = NAME
+    known_scopes = OF_CONSUMER
 
 
 class Consumer(SettingsTable):
@@ -62,7 +65,7 @@ class Consumer(SettingsTable):
         given = self.credentials.get(PLATFORM)
         if given and (given.proves or not given.origins):
             return given
-        signed = self.auth.signed("snk-batch", NAME, "runs:report").model_dump(exclude_unset=True)
+        signed = self.auth.signed("snk-batch", NAME, REPORT).model_dump(exclude_unset=True)
         return BoundAuthTable.model_validate({**signed, **({"for": given.origins} if given else {})})
 
     @property
@@ -84,6 +87,11 @@ def load_settings(given: Path | None = None) -> Consumer:
     settings = read_table("consumer", Consumer, given, page="batch")
     check_postgres_url("consumer.database", settings.dsn)
     check_files("consumer.database", settings.dsn)
+    platform = settings.credentials.get(PLATFORM)
+    if platform and platform.origins and not settings.for_platform.proves:
+        words = "consumer.credentials.platform has `for`, and there is nothing to send: no bearer, no user, no jwt_key,"
+        hint = "Add one of them, or set consumer.auth.keys; if the platform asks for nothing, leave the table out"
+        raise SettingsError(f"{words} and no consumer.auth.keys whose tokens it would send", hint=hint)
     return settings
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from snk.http.auth.credentials import ALL
 from snk.http.auth.jwks import FileKeys, Keys, SharedSecret, UrlKeys
 from snk.http.auth.settings import AuthSettings, IssuerTable
-from snk.http.auth.tokens import ALL, MOST_TOKEN_BYTES, Issuer, Refused, Tokens
+from snk.http.auth.tokens import MOST_TOKEN_BYTES, Issuer, Refused, Tokens
 
 WAYS = "Authorization: Bearer TOKEN, or Basic with a user and password"
 

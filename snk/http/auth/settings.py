@@ -1,16 +1,17 @@
 """Who may use a service: a table such as ``[serve.auth]`` of the file of settings."""
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from joserfc.jwk import OctKey
 from pydantic import Field, field_validator, model_validator
 
 from snk.errors import SettingsError
-from snk.http.auth.credentials import SCOPE, SECRET_BYTES, Algorithm, AuthTable
+from snk.http.auth.credentials import ALL, SCOPE, SECRET_BYTES, Algorithm, AuthTable
 from snk.http.auth.keys import PUBLIC, SIGNING
 from snk.http.token import check_token
 from snk.settings import Secret, SettingsTable
@@ -116,8 +117,10 @@ class AuthSettings(SettingsTable):
         keys: the folder of the service's own signing keys, made by `snk SERVICE keys rotate`; empty for none.
         issuer: the ``iss`` of tokens that are signed with them.
         algorithm: of those keys.
+        known_scopes: all that clients may be allowed, as `check_scope` takes them; empty where that is not known.
     """
 
+    known_scopes: ClassVar[tuple[str, ...]] = ()
     audience: Plain = "snk-serve"
     issuers: tuple[IssuerTable, ...] = ()
     tokens: tuple[TokenTable, ...] = ()
@@ -153,6 +156,16 @@ class AuthSettings(SettingsTable):
         )
 
     @model_validator(mode="after")
+    def _known(self) -> Self:
+        clients: list[IssuerTable | TokenTable | UserTable] = [*self.issuers, *self.tokens, *self.users]
+        for scope in (scope for each in clients for scope in each.scopes):
+            try:
+                check_scope(scope, self.known_scopes)
+            except ValueError as error:
+                raise ValueError(f"its scopes have {scope!r}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _distinct(self) -> Self:
         for kind, names in (
             ("issuers", (each.issuer for each in self.all_issuers)),
@@ -164,6 +177,24 @@ class AuthSettings(SettingsTable):
         if _repeated(each.token.get_secret_value() for each in self.tokens):
             raise ValueError("two of its tokens are the same; nobody could tell the clients apart")
         return self
+
+
+def check_scope(scope: str, known: Collection[str]) -> None:
+    """Refuse a scope that opens nothing.
+
+    Args:
+        scope: what is given.
+        known: all that there are; one that ends in ``:TASK`` stands for every task. If it is empty, any scope may be.
+
+    Raises:
+        ValueError: the nearest one, and all of them.
+    """
+    tasks = [name.removesuffix("TASK") for name in known if name.endswith(":TASK")]
+    of_a_task = any(scope.startswith(name) and scope != name for name in tasks)
+    if known and scope not in (*known, ALL) and not of_a_task:
+        nearest = difflib.get_close_matches(scope, known, n=1, cutoff=0.0)[0]
+        listed = ", ".join((*known, ALL))
+        raise ValueError(f"there is no such scope; the nearest one is {nearest}; there are {listed}")
 
 
 def _repeated(names: Iterable[str]) -> str | None:

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse
 from snk.batch.definition import NAME
 from snk.batch.platform import looking, pausing, triggering
 from snk.batch.platform.api.bodies import MaybeWhy, Start, Why, described, read
-from snk.batch.platform.api.desk import OPERATE, READ, Desk
+from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.messages import OUTCOME
 from snk.batch.platform.facts import facts_of
 from snk.batch.platform.why import reasons
+from snk.batch.scopes import OPERATE, READ
 from snk.http.api.described import TEXT, answered, closed, problems
 from snk.http.api.entry import Entry
 from snk.http.auth.authority import Client
