@@ -14,6 +14,8 @@ from snk.http.client import Clients, NoAnswer, Request
 
 TAKEN = (200, 202)
 CONFLICT = 409
+ABSENT = (502, 503, 504)
+"""What proxies answer while nobody is behind them, and services that are not ready."""
 MOST_ANSWER_BYTES = 4 * 2**20
 MOST_SHOWN = 200
 
@@ -26,11 +28,13 @@ class Answer:
         told: what the consumer reports; None if it did not take the call.
         reason: why it did not.
         stale: whether the consumer says that it has seen a call of a later fence.
+        absent: whether nobody seems to be there: no answer came, or a proxy answered in its place.
     """
 
     told: Told | None
     reason: str = ""
     stale: bool = False
+    absent: bool = False
 
 
 class Caller:
@@ -70,11 +74,11 @@ class Caller:
         try:
             answered = await self._clients.of(url).send(request, task.timeout_seconds)
         except NoAnswer as error:
-            return Answer(None, str(error))
+            return Answer(None, str(error), absent=True)
         if answered.status not in TAKEN:
             text = answered.text.replace("\0", " ")  # no database holds it
             reason = f"it answers {answered.status}: {text}".rstrip(": \n")[:MOST_SHOWN]
-            return Answer(None, reason, stale=answered.status == CONFLICT)
+            return Answer(None, reason, stale=answered.status == CONFLICT, absent=answered.status in ABSENT)
         if answered.cut:
             return Answer(None, f"its answer is longer than {MOST_ANSWER_BYTES:,} bytes, of which no more are read")
         try:
