@@ -74,8 +74,10 @@ async def test_a_name_that_does_not_exist_is_told_and_one_that_was_removed_has_i
         assert (none.returncode, none.stdout) == (0, "no runs\n")
 
 
-async def test_a_run_that_is_run_again_takes_the_time_since_then(filled: World) -> None:
+async def test_a_run_that_is_run_again_has_not_begun(filled: World) -> None:
+    """So how long it takes counts from its new beginning."""
     assert filled.snk("rerun", "2", "--reason", "it is mended").returncode == 0
+    assert [run["started_at"] for run in await filled.runs() if run["id"] == 2] == [None]
     assert filled.snk("runs", "prices", "--limit", "1").stdout.splitlines() == [
         "     2  WAITING      prices  2026-11-26T02:00:00Z  calendar 2026-11-26",
         "        it is mended",
