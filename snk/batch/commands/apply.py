@@ -18,7 +18,7 @@ from snk.batch.definition import Definitions, checked, read_definitions
 from snk.batch.platform import defining
 from snk.batch.platform.doubting import doubts_of
 from snk.batch.platform.tables import TABLES
-from snk.batch.settings import load_settings
+from snk.batch.settings import load_dsn
 from snk.core.plan import Question, confirmed
 from snk.core.words import counted
 from snk.db.server import Server
@@ -38,7 +38,7 @@ def apply(
     config: Config = None,
 ) -> None:
     """Show what a file would change, ask, and change it all in one transaction."""
-    server = Server("database", load_settings(config).dsn)
+    server = Server("database", load_dsn(config))
     wanted = read_definitions(file)
     found, doubts = uvloop.run(_planned(server, wanted, prune=prune))
     for doubt in doubts:

@@ -15,6 +15,8 @@ from snk.http.client import Answered, Clients, NoAnswer, Request
 
 TAKEN = (200, 202)
 CONFLICT = 409
+ABSENT = (502, 503, 504)
+"""What proxies answer while nobody is behind them, and services that are not ready."""
 MOST_ANSWER_BYTES = 4 * 2**20
 MOST_SHOWN = 200
 STOP_SECONDS = 10.0
@@ -29,11 +31,13 @@ class Answer:
         told: what the consumer reports; None if it did not take the call.
         reason: why it did not.
         stale: whether the consumer says that it has seen a call of a later fence.
+        absent: whether nobody seems to be there: no answer came, or a proxy answered in its place.
     """
 
     told: Told | None
     reason: str = ""
     stale: bool = False
+    absent: bool = False
 
 
 class Caller:
@@ -73,9 +77,10 @@ class Caller:
         try:
             answered = await self._clients.of(url).send(request, task.timeout_seconds)
         except NoAnswer as error:
-            return Answer(None, str(error))
+            return Answer(None, str(error), absent=True)
         if answered.status not in TAKEN:
-            return Answer(None, _words(answered), stale=answered.status == CONFLICT)
+            stale, absent = answered.status == CONFLICT, answered.status in ABSENT
+            return Answer(None, _words(answered), stale=stale, absent=absent)
         if answered.cut:
             return Answer(None, f"its answer is longer than {MOST_ANSWER_BYTES:,} bytes, of which no more are read")
         try:

@@ -16,8 +16,18 @@ from snk.batch.state import LIVE, State
 SHOWN = ("id", "task", "key", "parent", "state", "overdue", "active", "reason", "node", "consumer", "calls", "tries")
 TIMES = ("due_at", "deadline_at", "created_at", "started_at", "ended_at")
 MOST_LIVE = 100
+BEGINS = 100
+"""So many characters of a payload stand in lists."""
 _TASK = [TASK.c[name] for name in ("name", "kind", "message", "next_tick", "paused_by", "paused_note", "paused_at")]
-_RUN = [RUN.c[name] for name in (*SHOWN, *TIMES)]
+_TOOK = sa.cast(sa.extract("epoch", RUN.c.ended_at - RUN.c.started_at), sa.Float)
+_REJECTED = sa.select(sa.cast(sa.func.sum(FILE.c.rejected), sa.BigInteger)).where(FILE.c.run == RUN.c.id)
+_RUN = [
+    *(RUN.c[name] for name in (*SHOWN, *TIMES)),
+    _TOOK.label("seconds"),
+    _REJECTED.correlate(RUN).scalar_subquery().label("rejected"),
+    sa.func.left(sa.cast(RUN.c.payload, sa.Text), BEGINS).label("payload_begins"),
+]
+"""Of a run, with how long it took if it has ended, how many records were rejected, and how its payload begins."""
 _STOP = [STOP.c[name] for name in ("consumer", "fence", "tries", "reason", "due_at", "told_at", "gave_up_at")]
 
 
@@ -55,6 +65,18 @@ async def runs(connection: AsyncConnection, task: str | None, states: list[str],
         # As literals, so that an index is found for them.
         wanted = wanted.where(RUN.c.state.in_([sa.literal_column(f"'{State(each)}'", sa.Text) for each in states]))
     return await _rows(connection, part.of(wanted, RUN.c.id))
+
+
+async def runs_of(connection: AsyncConnection, name: str, states: list[str], part: Part) -> list[Row]:
+    """The same, of a task or group that is there, or was.
+
+    Raises:
+        Unknown: there is no such one, and no run of one.
+    """
+    found = await runs(connection, name, states, part)
+    if not found and not await runs(connection, name, [], Part(1)):
+        await task(connection, name)
+    return found
 
 
 async def audit(connection: AsyncConnection, subject: str | None, part: Part) -> list[Row]:

@@ -94,7 +94,14 @@ async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
         changes |= {"active": False, "due_at": None, "node": None, "lease_until": None, "ended_at": NOW}
     elif done.event == Event.RERUN:
         files = None if done.files is None else list(done.files)
-        changes |= {"since": held.fence + 1, "tries": 0, "ended_at": None, "overdue": False, "files": files}
+        changes |= {
+            "since": held.fence + 1,
+            "tries": 0,
+            "started_at": None,
+            "ended_at": None,
+            "overdue": False,
+            "files": files,
+        }
         changes["deadline_at"] = None  # its next turn sets a new one
     elif held.state == State.WAITING:
         changes["started_at"] = sa.func.coalesce(RUN.c.started_at, NOW)

@@ -11,7 +11,6 @@ from itertools import compress
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.channels import Kind
 from snk.batch.platform import alerts, stops
 from snk.batch.platform.claims import Claim
 from snk.batch.platform.judging import Report
@@ -37,7 +36,7 @@ class Called:
         seconds: how long it took.
         report: what the consumer says; None if it did not take the call.
         failed: why this ends the run; empty if it goes on.
-        unreachable: why nobody seems to be there; empty if that is not so, or not yet.
+        trouble: why an alert is raised, as several calls in a row failed; None if that is not so, or not yet.
         behind: whether the consumer has seen a later fence, though this one is held: the database is a restored one.
     """
 
@@ -49,7 +48,7 @@ class Called:
     seconds: float
     report: Report | None = None
     failed: str = ""
-    unreachable: str = ""
+    trouble: alerts.Cause | None = None
     behind: bool = False
 
 
@@ -161,8 +160,8 @@ def _effect(held: Held, called: Called) -> _Effect:
     }
     line = done.line(held) if done and state != held.state else None
     causes = failures(held, state, done.reason) if done else []
-    if called.unreachable:
-        causes.append(alerts.Cause(Kind.UNREACHABLE, f"task {held.task}", called.unreachable, held.task, held.id))
+    if called.trouble:
+        causes.append(called.trouble)
     return _Effect(row, judged.files if judged else [], line, causes)
 
 

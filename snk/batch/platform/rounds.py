@@ -9,7 +9,9 @@ import sqlalchemy as sa
 import structlog
 from pydantic import ValidationError
 
+from snk.batch.channels import Kind
 from snk.batch.definition import Task
+from snk.batch.platform.alerts import Cause
 from snk.batch.platform.calling import Answer, Caller
 from snk.batch.platform.claims import Claim
 from snk.batch.platform.noting import Called, Notes
@@ -79,6 +81,8 @@ class Rounds:
         """What is noted of a call that failed; of none, if the task is not understood."""
         tries = claim.tries + 1
         told = f"{tries} calls in a row failed; the last one: {answer.reason}"
+        kind = Kind.UNREACHABLE if answer.absent else Kind.CALLS_FAILED
+        trouble = Cause(kind, f"task {claim.task}", f"{claim.task}: {told}", claim.task, claim.run)
         return Called(
             claim,
             self.node,
@@ -87,7 +91,7 @@ class Rounds:
             _delay(task, claim.tries),
             seconds,
             failed=told if task and tries >= task.most_tries else "",
-            unreachable=f"{claim.task}: {told}" if tries >= self._unreachable_tries else "",
+            trouble=trouble if tries >= self._unreachable_tries else None,
             behind=answer.stale,
         )
 

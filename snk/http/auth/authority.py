@@ -21,7 +21,7 @@ class Client:
     """Who sent a request.
 
     Attributes:
-        name: ``issuer/subject``, ``token NAME``, ``user NAME``, or ``anyone``; in a subject, ``/`` is ``%2F`` and
+        name: ``issuer/subject``, ``token NAME``, ``user NAME``, or that of `ANYONE`; in a subject, ``/`` is ``%2F`` and
             ``%`` is ``%25``, so that no two clients have the same name.
         scopes: what it may do, such as ``records:read``; ``*`` is everything.
     """
@@ -34,7 +34,8 @@ class Client:
         return scope in self.scopes or ALL in self.scopes
 
 
-ANYONE = Client("anyone", frozenset((ALL,)))
+ANYONE = Client("a client without credentials", frozenset((ALL,)))
+"""Every client of a service that asks for no credentials."""
 
 
 class Unknown(Exception):  # noqa: N818 - it says what the client is

@@ -8,13 +8,13 @@ from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from joserfc.jwk import OctKey
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from snk.errors import SettingsError
 from snk.http.auth.credentials import ALL, SCOPE, SECRET_BYTES, Algorithm, AuthTable
 from snk.http.auth.keys import PUBLIC, SIGNING
 from snk.http.token import check_token
-from snk.settings import Secret, SettingsTable
+from snk.settings import PartOfTable, Secret, SettingsTable
 
 LEAST_PASSWORD = 8
 """Characters."""
@@ -104,16 +104,11 @@ class UserTable(SettingsTable):
         return self
 
 
-class AuthSettings(SettingsTable):
-    """A table such as ``[serve.auth]``.
-
-    Without any issuer, token, user and folder of keys, every client may do everything.
+class KeySettings(PartOfTable):
+    """What a table such as ``[serve.auth]`` says of the service's own keys: all that those who make them need to know.
 
     Attributes:
         audience: what tokens have to name as their only ``aud``: this service.
-        issuers: whose JWTs are accepted.
-        tokens: bearer tokens.
-        users: users with passwords.
         keys: the folder of the service's own signing keys, made by `snk SERVICE keys rotate`; empty for none.
         issuer: the ``iss`` of tokens that are signed with them.
         algorithm: of those keys.
@@ -122,12 +117,27 @@ class AuthSettings(SettingsTable):
 
     known_scopes: ClassVar[tuple[str, ...]] = ()
     audience: Plain = "snk-serve"
-    issuers: tuple[IssuerTable, ...] = ()
-    tokens: tuple[TokenTable, ...] = ()
-    users: tuple[UserTable, ...] = ()
     keys: str = ""
     issuer: Plain = "snk-serve"
     algorithm: Literal["ES256", "Ed25519"] = "ES256"
+
+
+class AuthSettings(KeySettings):
+    """A table such as ``[serve.auth]``.
+
+    Without any issuer, token, user and folder of keys, every client may do everything.
+
+    Attributes:
+        issuers: whose JWTs are accepted.
+        tokens: bearer tokens.
+        users: users with passwords.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuers: tuple[IssuerTable, ...] = ()
+    tokens: tuple[TokenTable, ...] = ()
+    users: tuple[UserTable, ...] = ()
 
     @property
     def closed(self) -> bool:

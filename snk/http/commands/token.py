@@ -10,12 +10,12 @@ import typer
 
 from snk.errors import SettingsError
 from snk.http.auth.credentials import SCOPE, TOKEN_SECONDS
-from snk.http.auth.settings import AuthSettings, check_scope
+from snk.http.auth.settings import KeySettings, check_scope
 from snk.http.auth.tokens import MOST_NAME
 from snk.http.commands.keys import folder_of
 from snk.options import Config
 
-Load = Callable[[Path | None], AuthSettings]
+Load = Callable[[Path | None], KeySettings]
 Scopes = Callable[[Path | None], Collection[str]]
 
 
@@ -24,7 +24,7 @@ def token_command(service: str, load: Load, scopes: Scopes, command: str = "") -
 
     Args:
         service: its name, as in ``SERVICE.auth.keys``.
-        load: reads who may use it from the file of settings.
+        load: reads what is to be known of its keys from the file of settings.
         scopes: all that a token may allow, by the file of settings.
         command: what it is called by; ``snk SERVICE`` if it is empty.
     """
@@ -68,7 +68,7 @@ class Wanted(NamedTuple):
     seconds: int = TOKEN_SECONDS
 
 
-def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float, command: str = "") -> str:
+def minted(service: str, auth: KeySettings, wanted: Wanted, now: float, command: str = "") -> str:
     """A JWT of a service's own issuer.
 
     Args:
