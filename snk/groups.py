@@ -34,11 +34,11 @@ def with_default(
 ) -> typer.Typer:
     """A group that runs one of its commands if none is named.
 
-    It has the command that the words call, or all commands if they ask for help.
+    It has the command that the words call, or all commands if they ask for help, or name none that is there.
 
     Args:
         commands: the module of each.
-        default: the command that is run.
+        default: the command that is run; it takes options and no arguments.
         words: what follows the group on the command line.
         about: what the group is for.
         alone: what the group means without a command.
@@ -48,14 +48,16 @@ def with_default(
         """The group."""
 
         def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
-            """Put the default command before its options."""
-            if not args or (args[0] not in commands and args[0] != "--help"):
+            """Put the default command before its options; any other word is the name of a command."""
+            if not args or (args[0].startswith("-") and args[0] != "--help"):
                 args = [default, *args]
             return list(super().parse_args(ctx, args))
 
     app = typer.Typer(cls=Group, help=about, epilog=alone, no_args_is_help=False, rich_markup_mode=None)
     first = words[0] if words else default
-    take_up(app, commands, commands if first == "--help" else [first if first in commands else default], words)
+    if first.startswith("-") and first != "--help":
+        first = default
+    take_up(app, commands, [first] if first in commands else commands, words)
     return app
 
 

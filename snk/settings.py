@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from snk.errors import SettingsError
+from snk.urls import check_files, check_postgres_url
 
 CONFIG = "snk.toml"
 CONFIG_NAME = "SNK_CONFIG"
@@ -21,6 +22,12 @@ class SettingsTable(BaseModel):
     """A table of settings, or one inside it; a name that it does not have is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PartOfTable(SettingsTable):
+    """Some settings of a table. All others are passed over, and their secrets are not looked up."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 _PLAIN = {
@@ -82,9 +89,25 @@ def read_table(name: str, model: type[T], given: Path | None = None, *, page: st
     except ValidationError as error:
         raise SettingsError(f"{path}: " + "; ".join(_explain(error, name, model))) from None
     if table is None:
-        raise SettingsError(f"{path} has no table [{name}]", hint=f"See {page} for the least it needs")
+        near = difflib.get_close_matches(name, tomllib.loads(path.read_text("utf-8")), n=1)
+        words = f"{path} has no table [{name}]" + (f"; the nearest one is [{near[0]}]" if near else "")
+        raise SettingsError(words, hint=f"See {page} for the least it needs")
     assert isinstance(table, model)  # noqa: S101 - the model says so
     return table
+
+
+class _OfDatabase(PartOfTable):
+    """A table that has a database."""
+
+    database: Secret
+
+
+def read_database(name: str, given: Path | None = None, *, page: str = "") -> str:
+    """The PostgreSQL URL of a table's database, for commands that use nothing else of the table; see `read_table`."""
+    dsn = read_table(name, _OfDatabase, given, page=page).database.get_secret_value()
+    check_postgres_url(f"{name}.database", dsn)
+    check_files(f"{name}.database", dsn)
+    return dsn
 
 
 def read_whole(path: Path, model: type[T]) -> T:

@@ -17,6 +17,18 @@ from cronsim import CronSim, CronSimError
 JUST_BEFORE = timedelta(microseconds=1)
 
 
+def zone_of(name: str) -> ZoneInfo:
+    """A time zone.
+
+    Raises:
+        ValueError: there is none of this name.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ValueError, KeyError, OSError):
+        raise ValueError("it is no time zone; write one such as Europe/Berlin") from None
+
+
 @dataclass(frozen=True)
 class Calendar:
     """One cron line.
@@ -39,10 +51,7 @@ class Calendar:
 
     @cached_property
     def _zone(self) -> ZoneInfo:
-        try:
-            return ZoneInfo(self.zone)
-        except (ValueError, KeyError, OSError):
-            raise ValueError(f"{self.zone!r} is no time zone") from None
+        return zone_of(self.zone)
 
     def after(self, moment: datetime) -> Iterator[datetime]:
         """The ticks after a moment, in UTC; none if there is none in the next fifty years."""
@@ -84,4 +93,4 @@ def _check(cron: str, zone: ZoneInfo) -> None:
     try:
         next(CronSim(cron, datetime(2026, 1, 1, tzinfo=zone)), None)
     except CronSimError as error:
-        raise ValueError(f"{cron!r} is no cron line: {error}") from None
+        raise ValueError(f"it is no cron line: {error}") from None

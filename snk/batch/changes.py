@@ -1,7 +1,8 @@
 """What a file of definitions would change. Pure."""
 
 import json
-from collections.abc import Iterator, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,6 +37,18 @@ class Change:
         if self.before is not None and self.after is not None:
             for place, old, new in _differences("", self.before, self.after):
                 yield f"    {place}: {_shown(old)} -> {_shown(new)}"
+
+    def details(self, written: Callable[[Definition], str]) -> Iterator[str]:
+        """The whole definition before and after.
+
+        Args:
+            written: a definition as a text.
+        """
+        yield f"{self.sign} {self.kind} {self.name}"
+        for words, definition in (("before", self.before), ("after", self.after)):
+            if definition is not None:
+                yield f"  {words}:"
+                yield textwrap.indent(written(definition), "    ").rstrip()
 
 
 def changes(before: Stored, after: Stored, *, prune: bool) -> list[Change]:

@@ -25,7 +25,8 @@ class Kind(StrEnum):
         OVERDUE: a run did not end before its deadline.
         FAILED: a run has failed.
         RECON_FAILED: the records that a run loaded are not those of the provider.
-        UNREACHABLE: several calls of a task's consumer failed in a row.
+        UNREACHABLE: several calls of a task's consumer failed in a row, and nobody seems to be there.
+        CALLS_FAILED: several calls of a task's consumer failed in a row for another reason, such as a refusal.
         NO_NODE: no node of the platform was alive.
     """
 
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     RECON_FAILED = "recon_failed"
     UNREACHABLE = "unreachable"
+    CALLS_FAILED = "calls_failed"
     NO_NODE = "no_node"
 
 
@@ -127,7 +129,7 @@ class Alerts(SettingsTable):
     """The table ``[batch.alerts]``.
 
     Attributes:
-        unreachable_tries: so many calls in a row have to fail until a consumer counts as unreachable.
+        unreachable_tries: so many calls in a row have to fail until `unreachable` or `calls_failed` is raised.
         link: is added to what is sent, such as the address of a page that says what to do.
         webhooks: services that alerts are posted to.
         emails: people who are written to.

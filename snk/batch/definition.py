@@ -7,12 +7,13 @@ home.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from snk.batch.calendar import Calendar
+from snk.batch.calendar import Calendar, zone_of
+from snk.batch.options import EXECUTOR, OptionsWrong, check_options, options_of
 from snk.errors import SettingsError
 from snk.settings import SettingsTable, read_whole
 
@@ -45,10 +46,19 @@ class Triggered(SettingsTable):
         """When it starts by itself."""
         return Calendar(self.cron, self.zone) if self.cron else None
 
-    @model_validator(mode="after")
-    def _check_calendar(self) -> Self:
-        _ = self.calendar
-        return self
+    @field_validator("cron")
+    @classmethod
+    def _check_cron(cls, given: str) -> str:
+        if given:
+            Calendar(given)
+        return given
+
+    @field_validator("zone")
+    @classmethod
+    def _check_zone(cls, given: str, info: ValidationInfo) -> str:
+        if info.data.get("cron", "one that is wrong"):  # without a calendar nothing is asked of it
+            zone_of(given)
+        return given
 
 
 class File(SettingsTable):
@@ -61,7 +71,7 @@ class File(SettingsTable):
         options: what this executor wants to know; see its documentation.
     """
 
-    executor: str = "http_table"
+    executor: str = EXECUTOR
     source: str = ""
     auth: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -158,10 +168,40 @@ def checked(found: Definitions) -> Definitions:
 def read_definitions(path: Path) -> Definitions:
     """Read a file. What it names may also be defined elsewhere, so `checked` is asked about the whole.
 
+    The options of files of ``http_table`` are checked here and not by the model, so that what an older version has
+    stored can still be read; those of other executors are known to the consumer only.
+
     Raises:
         SettingsError: what is wrong in it, and what would be right.
     """
     found = read_whole(path, Definitions)
     if not found.task and not found.group:
         raise SettingsError(f"{path} describes no task", hint="Begin with a table [task.NAME]; see docs/batch.md")
+    if faults := list(_faults_of_options(found)):
+        raise SettingsError(f"{path}: " + "; ".join(faults))
     return found
+
+
+def types_in(found: Definitions) -> Iterator[tuple[str, str]]:
+    """The types that rules of columns name, each with its place."""
+    for place, file in _files_of(found):
+        for column, rule in options_of(file.options).columns.items():
+            if rule.type:
+                yield f"{place}.options.columns.{column}.type", rule.type
+
+
+def _faults_of_options(found: Definitions) -> Iterator[str]:
+    for place, file in _files_of(found):
+        try:
+            check_options(file.options)
+        except OptionsWrong as error:
+            hint = "" if file.options else f"; a file that is none of {EXECUTOR} names another executor"
+            yield f"{place}: {error}{hint}"
+
+
+def _files_of(found: Definitions) -> Iterator[tuple[str, File]]:
+    """The files of ``http_table``, each with its place."""
+    for task, each in found.task.items():
+        for name, file in each.files.items():
+            if file.executor == EXECUTOR:
+                yield f"task.{task}.files.{name}", file

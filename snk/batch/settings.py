@@ -6,9 +6,10 @@ from typing import Annotated
 from pydantic import Field
 
 from snk.batch.channels import Alerts
+from snk.batch.scopes import OF_PLATFORM, WORK
 from snk.http.auth.credentials import AuthTable
-from snk.http.auth.settings import AuthSettings, Plain
-from snk.settings import Secret, SettingsTable, read_table
+from snk.http.auth.settings import AuthSettings, KeySettings, Plain
+from snk.settings import PartOfTable, Secret, SettingsTable, read_database, read_table
 from snk.urls import check_files, check_postgres_url
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
@@ -16,11 +17,22 @@ DEFAULT = "default"
 """The credentials for consumers of tasks that name none."""
 
 
-class Auth(AuthSettings):
-    """The table ``[batch.auth]``: who may use the platform's API; see `AuthSettings`."""
+class Keys(KeySettings):
+    """The platform's own keys."""
 
     audience: Plain = "snk-batch"
     issuer: Plain = "snk-batch"
+    known_scopes = OF_PLATFORM
+
+
+class Auth(Keys, AuthSettings):
+    """The table ``[batch.auth]``: who may use the platform's API; see `AuthSettings`."""
+
+
+class _OfKeys(PartOfTable):
+    """The table ``[batch]``, as far as it is about the platform's keys."""
+
+    auth: Keys = Keys()
 
 
 class Batch(SettingsTable):
@@ -66,7 +78,7 @@ class Batch(SettingsTable):
     @property
     def own(self) -> AuthTable:
         """What the platform proves itself by where a task names no credentials and there are no default ones."""
-        own = self.auth.signed(self.consumer_audience, "platform", "runs:work")
+        own = self.auth.signed(self.consumer_audience, "platform", WORK)
         return self.credentials.get(DEFAULT, own)
 
 
@@ -85,6 +97,11 @@ def load_settings(given: Path | None = None) -> Batch:
     return settings
 
 
-def load_auth(given: Path | None = None) -> AuthSettings:
-    """Who may use the platform's API; see `load_settings`."""
-    return load_settings(given).auth
+def load_dsn(given: Path | None = None) -> str:
+    """The URL of the platform's database alone: no other secret is looked up; see `load_settings`."""
+    return read_database("batch", given)
+
+
+def load_keys(given: Path | None = None) -> KeySettings:
+    """What is to be known of the platform's own keys alone; see `load_settings`."""
+    return read_table("batch", _OfKeys, given).auth

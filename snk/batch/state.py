@@ -70,6 +70,10 @@ TRANSITIONS: Final = {
 }
 """By state and event, the state that follows; what is not in it is refused."""
 
+_COMMANDS: Final = {Event.CANCELLED: "cancel", Event.SKIPPED: "skip", Event.RERUN: "rerun"}
+"""By which command a person makes an event happen."""
+AGAIN: Final = "To do the same again, trigger it again, with another key"
+
 
 class Refused(Stop):
     """An event cannot happen in this state."""
@@ -84,8 +88,9 @@ def following(state: State, event: Event) -> State:
     try:
         return TRANSITIONS[state, event]
     except KeyError:
-        allowed = ", ".join(sorted(each for of, each in TRANSITIONS if of == state)) or "nothing"
-        raise Refused(f"a run that is {state} cannot be {event}; possible: {allowed}") from None
+        possible = sorted(command for each, command in _COMMANDS.items() if (state, each) in TRANSITIONS)
+        hint = f"Possible: {', '.join(possible)}" if possible else AGAIN
+        raise Refused(f"a run that is {state} cannot be {event}", hint=hint) from None
 
 
 def of_files(states: list[State]) -> State:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 FORMAT = "snk-plan/1"
-REFUSED = "Please answer Y, N or D."
+REFUSED = "Please answer Y, N or D. D shows the details."
+NOBODY = "not changed: nobody answered; --yes answers"
 
 Outcome = Literal["done", "overtaken"]
 """What became of one action: overtaken means that its before-value no longer held, so nothing was written."""
@@ -82,21 +83,52 @@ def restored(text: str, kind: str, action_of: Callable[[dict[str, Any]], A]) -> 
     return Plan(kind, content["subject"], content["made_at"], tuple(action_of(each) for each in content["actions"]))
 
 
-def confirmed(prompt: str, answer: Callable[[str], str], show: Callable[[], None], tell: Callable[[str], None]) -> bool:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that is answered by Y, N or D.
+
+    Attributes:
+        text: the question, without the answers.
+        declined: what is said after N.
+        exact: whether nothing but the question and the letters is shown, and nothing but the letters is an answer;
+            otherwise it says what D does, and `yes` and `no` are answers, too.
+    """
+
+    text: str
+    declined: str = "nothing was changed"
+    exact: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """What is shown."""
+        return f"{self.text} [Y/N/D]: " if self.exact else f"{self.text} D shows the details. [Y/N/D]: "
+
+    def means(self, given: str) -> str:
+        """The letter that an answer stands for; the answer itself if it is none."""
+        wanted = given.strip().upper()
+        return wanted if self.exact else {"YES": "Y", "NO": "N"}.get(wanted, wanted)
+
+
+def confirmed(
+    question: Question, answer: Callable[[str], str], show: Callable[[], None], tell: Callable[[str], None]
+) -> bool:
     """Ask a person until the answer is Y or N; D shows the details and asks again.
 
     Args:
-        prompt: the question, which is followed by the choices.
+        question: what is asked.
         answer: shows a text and returns the person's answer; raises EOFError if there is nobody to answer.
         show: shows the details.
-        tell: tells the person that the answer is not one of the choices.
+        tell: tells the person what became of the answer, if it is not Y.
     """
     while True:
         try:
-            given = answer(f"{prompt} [Y/N/D]: ").strip().upper()
+            given = question.means(answer(question.prompt))
         except EOFError:
+            tell(NOBODY)
             return False
         if given in ("Y", "N"):
+            if given == "N":
+                tell(question.declined)
             return given == "Y"
         if given == "D":
             show()

@@ -5,11 +5,13 @@ of them, so the code alone does not tell whether a row is to blame: `snk.pair.ta
 out.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import ECONNREFUSED
 from socket import gaierror
-from ssl import SSLCertVerificationError
+from ssl import SSLCertVerificationError, SSLError
 
 from asyncpg.exceptions import ClientConfigurationError, InterfaceError, InternalClientError, PostgresError
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -154,6 +156,13 @@ _FAULTS = (
         hint="It must be valid today, for this host, and signed by an authority in sslrootcert",
     ),
     Fault((gaierror,), hint="Check its host name in the settings"),
+    # If a name has several addresses, the error has the type of none of them.
+    Fault(
+        (OSError,),
+        says=f"[Errno {ECONNREFUSED}]",
+        words="nothing accepts connections there",
+        hint="Start the database server, or fix host and port in the settings",
+    ),
     # The driver has no specific type for this error.
     Fault(
         (ConnectionError,),
@@ -197,6 +206,9 @@ def translated(address: str, most_seconds: float | None) -> Iterator[None]:
 def plain(error: BaseException) -> str:
     """The first line of the server's or system's message: no statement, no parameters, no class names of the driver."""
     cause = _cause(error)
+    if isinstance(cause, OSError) and cause.errno and cause.strerror and not isinstance(cause, SSLError):
+        # Without its number, and without the address, which the caller names.
+        return cause.strerror if isinstance(cause, gaierror) else os.strerror(cause.errno)
     lines = str(cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__
 

@@ -56,6 +56,11 @@ async def lock_in_transaction(connection: AsyncConnection, name: str) -> None:
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.literal(key_of(name), sa.BigInteger))))
 
 
+async def share_in_transaction(connection: AsyncConnection, name: str) -> None:
+    """The same, together with others that share it: it is waited for until nobody holds it alone."""
+    await connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(sa.literal(key_of(name), sa.BigInteger))))
+
+
 async def held(connection: AsyncConnection) -> frozenset[int]:
     """The keys of the advisory locks that any session holds in this database."""
     return frozenset((await connection.execute(_ADVISORY)).scalars())

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from snk.core.names import split_name
 from snk.errors import SettingsError
-from snk.http.auth.settings import AuthSettings
-from snk.settings import Secret, SettingsTable, read_table
+from snk.http.auth.settings import AuthSettings, KeySettings
+from snk.settings import PartOfTable, Secret, SettingsTable, read_database, read_table
 from snk.urls import check_files, check_postgres_url
 
 DATASET = r"^[a-z][a-z0-9_-]{0,62}$"
@@ -79,6 +79,12 @@ class Serve(SettingsTable):
         return self.database.get_secret_value()
 
 
+class _OfKeys(PartOfTable):
+    """The table ``[serve]``, as far as it is about the service's keys."""
+
+    auth: KeySettings = KeySettings()
+
+
 def load_settings(given: Path | None = None) -> Serve:
     """Read the settings.
 
@@ -101,9 +107,20 @@ def load_settings(given: Path | None = None) -> Serve:
     return settings
 
 
-def load_auth(given: Path | None = None) -> AuthSettings:
-    """Who may use the service; see `load_settings`."""
-    return load_settings(given).auth
+def load_dsn(given: Path | None = None) -> str:
+    """The URL of the database alone: no other secret is looked up; see `load_settings`."""
+    return read_database("serve", given)
+
+
+def load_keys(given: Path | None = None) -> KeySettings:
+    """What is to be known of the service's own keys alone; see `load_settings`."""
+    return read_table("serve", _OfKeys, given).auth
+
+
+def load_scopes(given: Path | None = None) -> list[str]:
+    """What clients may be allowed; see `load_settings`."""
+    datasets = load_settings(given).datasets
+    return [*(f"{name}:{what}" for name in datasets for what in ("read", "write")), "status:read"]
 
 
 def _check(name: str, dataset: DatasetSettings) -> None:

@@ -13,7 +13,7 @@ from snk.pair.servers import EmbeddedPair
 from tests.kit.batch import World
 from tests.kit.serve import fresh_database
 
-TABLES = "task, trigger, run, file, attempt, node, audit, alert, notice, channel"
+TABLES = "task, trigger, run, file, stop, attempt, node, audit, alert, notice, channel"
 
 
 @pytest.fixture(scope="module")

@@ -235,6 +235,22 @@ async def test_a_later_run_that_works_resolves_unreachable_though_the_first_one_
     assert {alert.kind for alert in await alerts_of(told_all) if alert.resolved_at} == {Kind.UNREACHABLE}
 
 
+async def test_a_consumer_that_refuses_calls_is_not_called_unreachable(told_all: Pool, rounds: Rounds) -> None:
+    consumer = Consumer(says=lambda _: 401)
+    async with serving(consumer):
+        await define(told_all, prices={"consumers": [consumer.url]})
+        await run_of(told_all)
+        for _ in range(3):
+            await call(told_all, rounds)
+        (alert,) = await alerts_of(told_all)
+        assert (alert.kind, alert.subject) == (Kind.CALLS_FAILED, "task prices")
+        assert alert.text == "prices: 3 calls in a row failed; the last one: it answers 401: no"
+        consumer.says = told
+        await call(told_all, rounds)
+        await resolving.sweep(told_all)
+    assert (await alerts_of(told_all))[0].resolution == "a call of the consumer of prices worked"
+
+
 async def test_a_cause_that_is_found_again_while_it_is_resolved_is_not_lost(told_all: Pool) -> None:
     await define(told_all, prices={})
     await run_of(told_all)

@@ -50,6 +50,52 @@ def test_what_was_added_while_somebody_is_asked_is_shown_before_it_is_removed(
     assert set(names(world)) == {"one"}
 
 
+TYPED = (
+    ONE
+    + """[task.one.files.trades.options]
+target = "public.trades"
+key = "uid"
+columns = { uid = "numerik", price = "numeric(8, 2)", note = "a b", one = "regclass" }
+"""
+)
+
+
+def test_nobody_there_and_no_are_told_and_change_nothing(world: World) -> None:
+    file = world.folder / "wanted.toml"
+    file.write_text(ONE)
+    for given, told in (("", "not changed: nobody answered; --yes answers"), ("No\n", "nothing was changed")):
+        done = world.snk("apply", str(file), given=given)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, told)
+    assert names(world) == []
+
+
+def test_d_shows_each_definition_before_and_after(world: World) -> None:
+    world.define(ONE + "interval_seconds = 5\n[task.old]\nconsumers = ['http://127.0.0.1:9/']\n")
+    file = world.folder / "wanted.toml"
+    file.write_text(ONE + "interval_seconds = 7\n")
+    done = world.snk("apply", str(file), "--prune", given="d\nyes\n")
+    assert done.returncode == 0, done.stdout
+    shown = done.stdout.partition("[Y/N/D]: d\n")[2].partition("Change this?")[0]
+    one = '    consumers = [\n        "http://127.0.0.1:9/",\n    ]\n'
+    assert shown == (
+        f"- task old\n  before:\n{one}"
+        f"* task one\n  before:\n{one}    interval_seconds = 5.0\n  after:\n{one}    interval_seconds = 7.0\n"
+    )
+
+
+def test_a_type_that_the_consumers_database_may_lack_is_told_and_not_refused(world: World) -> None:
+    file = world.folder / "wanted.toml"
+    file.write_text(TYPED)
+    done = world.snk("apply", str(file), "--yes")
+    place = "snk: task.one.files.trades.options.columns"
+    words = "which this PostgreSQL has not; the consumer's needs a type of that name"
+    assert done.stderr.splitlines() == [
+        f"{place}.uid.type is 'numerik', {words}",
+        f"{place}.note.type is 'a b', {words}",
+    ]
+    assert (done.returncode, names(world)[0]) == (0, "one")
+
+
 def names(world: World) -> list[str]:
     """Of the tasks that there are."""
     listed = world.snk("export").stdout

@@ -254,6 +254,10 @@ async def test_the_command_shows_asks_and_triggers(world: World) -> None:
     assert shown.stdout.splitlines() == [told]
     refused = world.snk("backfill", *span, given="n\n")
     assert (refused.returncode, await world.runs()) == (1, [])
+    assert refused.stdout.endswith("\nnothing was changed\n")
+    unasked = world.snk("backfill", *span)
+    assert (unasked.returncode, await world.runs()) == (1, [])
+    assert unasked.stdout.endswith("\nnot changed: nobody answered; --yes answers\n")
     done = world.snk("backfill", *span, given="d\ny\n")
     assert (done.returncode, "3 runs queued: 1 to 3" in done.stdout) == (0, True)
     assert "2026-10-25T00:00:00+00:00" in done.stdout

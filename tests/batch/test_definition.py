@@ -2,23 +2,30 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
 
 from snk.batch.calendar import Calendar
 from snk.batch.changes import Stored, changes
+from snk.batch.consumer.failing import FileFailed
+from snk.batch.consumer.options import options_of, span_of
 from snk.batch.definition import checked, read_definitions
 from snk.batch.platform import defining
 from snk.db.pool import Pool
 from snk.errors import SettingsError
+from tests.batch.conftest import define
 
 TASK = '[task.prices]\nconsumers = ["http://one:1/a"]\n'
 WHOLE = (
     TASK
     + 'message = "ready"\ncron = "0 2 * * 1-5"\nzone = "Europe/Berlin"\n'
-    + '[task.prices.files.trades]\nsource = "http://p/v1/trades"\noptions = { key = "id", rules = { value = "int" } }\n'
+    + '[task.prices.files.trades]\nsource = "http://p/v1/trades"\n'
+    + 'options = { target = "t", key = "id", columns = { id = "int" } }\n'
+    + '[task.prices.files.other]\nexecutor = "ours"\noptions = { keys = 1 }\n'
     + '[group.nightly]\nmode = "ASYNC"\ntasks = ["prices"]\n'
 )
 
@@ -35,8 +42,8 @@ WHOLE = (
         ('[task.prices]\nconsumers = ["http://a", "http://a"]\n', "twice"),
         (TASK + "intervall_seconds = 1\n", "the nearest one is task.prices.interval_seconds"),
         (TASK + "interval_seconds = 0\n", "task.prices.interval_seconds is 0"),
-        (TASK + 'cron = "0 25 * * *"\n', "'0 25 * * *' is no cron line"),
-        (TASK + 'cron = "0 2 * * *"\nzone = "Europe/Berlim"\n', "'Europe/Berlim' is no time zone"),
+        (TASK + 'cron = "0 25 * * *"\n', "task.prices.cron is '0 25 * * *': it is no cron line: Bad hour"),
+        (TASK + 'cron = "0 2 * * *"\nzone = "Europe/Berlim"\n', "task.prices.zone is 'Europe/Berlim': it is no time"),
         (TASK + '[group.prices]\ntasks = ["prices"]\n', "'prices' is a task and a group"),
         (TASK + '[group.g]\ntasks = ["prises"]\n', "group.g.tasks names 'prises', and there is no [task.prises]"),
         (TASK + '[group.g]\ntasks = ["prices", "prices"]\n', "a task stands twice"),
@@ -51,6 +58,69 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, words: str) -> None:
         checked(read_definitions(file))
     assert words in str(raised.value)
     assert "geheim" not in str(raised.value)
+
+
+FITTING = {"target": "t", "key": "id", "columns": {"id": "int"}}
+"""Options of a file; each test changes some."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"target": None}, "options.target is missing"),
+        ({"key": None, "keys": "id"}, "there is no options.keys; there are target, key, columns, from, to, hours"),
+        ({"key": "other"}, "options: key has 'other', which is not in columns"),
+        ({"columns": {"id": {"oneof": [1]}}}, "there is no options.columns.id.oneof; there are type, required"),
+        ({"from": "2026-11-25T00:00Z", "hours": "24x"}, "options.hours is '24x': Input should be a valid number"),
+        ({"from": "2026-11-25T00:00Z"}, "give from with either to or hours"),
+        ({"from": "2026-11-25", "hours": 24}, "options.from is '2026-11-25', without an offset"),
+        ({"from": "{payload.a}", "to": "tomorrow"}, "options.to is 'tomorrow'. Write a time such as"),
+        ({"from": "{day}T00:00Z", "hours": 24}, "options.from is '{day}T00:00Z'. Write a time such as"),
+        ({"from": "2026-11-25T00:00Z", "to": "2026-11-24T00:00Z"}, "before options.from"),
+        ({"from": "9999-12-31T00:00Z", "hours": 48}, "which leads beyond the year 9999"),
+        ({"from": "0001-01-01T00:00+14:00", "hours": 48}, "options.from is '0001-01-01T00:00+14:00'"),
+    ],
+)
+def test_options_are_refused_before_they_are_stored_in_the_words_of_the_consumer(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    options = {name: value for name, value in {**FITTING, **changed}.items() if value is not None}
+    with pytest.raises(FileFailed) as at_night:
+        span_of(options_of(options), {"a": "2026-11-25T00:00Z"})
+    assert words in str(at_night.value)
+    file = tmp_path / "tasks.toml"
+    task = {"consumers": ["http://one:1/a"], "files": {"trades": {"options": options}}}
+    file.write_text(tomli_w.dumps({"task": {"prices": task}}))
+    with pytest.raises(SettingsError) as by_day:
+        read_definitions(file)
+    assert str(by_day.value) == f"{file}: task.prices.files.trades: {at_night.value}"
+
+
+def test_a_file_without_options_is_told_how_to_be_one_of_another_executor(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.toml"
+    file.write_text(TASK + "[task.prices.files.trades]\n")
+    with pytest.raises(SettingsError, match=r"options\.target is missing.*names another executor"):
+        read_definitions(file)
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ({}, "which the payload does not have. Trigger"),
+        ({"day": None}, "which is null"),
+        ({"day": [1]}, r"which is \[1\]"),
+    ],
+)
+def test_what_a_payload_lacks_is_told(payload: dict[str, Any], words: str) -> None:
+    options = options_of({**FITTING, "from": "{payload.day}T00:00Z", "hours": 24})
+    with pytest.raises(FileFailed, match=f"options.from needs payload.day, {words}"):
+        span_of(options, payload)
+
+
+async def test_a_zone_that_is_none_can_still_be_read_where_nothing_asks_for_it(pool: Pool) -> None:
+    await define(pool, prices={"zone": "Europe/Berlim"})
+    async with pool.connection("statement") as connection:
+        assert defining.as_definitions(await defining.stored(connection)).task["prices"].calendar is None
 
 
 async def test_what_was_applied_is_what_is_exported(tmp_path: Path, pool: Pool) -> None:

@@ -26,6 +26,9 @@ def test_a_message_leads_to_equal_databases_though_a_node_and_a_consumer_die_and
     assert "was killed" in told["effects"]["node"]
     assert "in the middle of" in told["effects"]["consumer"]
     assert told["effects"]["record"].startswith("balances is RECON_FAILED: ")
+    assert "node-1, node-2, consumer-1, consumer-2 start\n" in done.stderr
+    assert done.stderr.index("a trigger in the consumers' database") < done.stderr.index("the trigger is dropped")
+    assert "= after it: it equals the provider's; !: it does not" in done.stderr
     assert "started one run of each group: market (ASYNC), books (SYNC)" in done.stderr
 
 

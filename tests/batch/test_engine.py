@@ -244,7 +244,7 @@ async def test_the_database_itself_refuses_a_second_active_run(pool: Pool) -> No
     await define(pool, prices={})
     for key in "12":
         async with pool.begin() as connection:
-            await trigger(connection, Trigger("prices", key, "test", "me", {}))
+            await trigger(connection, Trigger("prices", key, "test", "me", {"key": key}))
     with pytest.raises(Exception, match="run_active"):
         async with pool.begin() as connection:
             await connection.execute(sa.update(RUN).values(active=True))

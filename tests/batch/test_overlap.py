@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from snk.batch.platform import operations, turns
+from snk.batch.platform.claims import claim
 from snk.batch.platform.moves import Move, hold, move
 from snk.batch.platform.operations import files_again
 from snk.batch.platform.tables import FILE, RUN
@@ -79,6 +80,48 @@ async def test_a_trigger_joins_only_a_run_that_does_the_same(pool: Pool) -> None
     ]
 
 
+async def call(pool: Pool) -> None:
+    """All that is due."""
+    async with pool.connection("statement") as connection:
+        await claim(connection, "a", 10, 60.0)
+
+
+async def test_a_trigger_joins_a_run_until_its_consumer_is_called(pool: Pool) -> None:
+    """As while the task is paused: its turn has come, and nothing of it was done."""
+    await define(pool, prices={})
+    outcomes = []
+    for key, day in (("p1", 25), ("p2", 24), ("p3", 25)):
+        outcomes.append(await triggered(pool, "prices", key, payload={"day": day}))
+        await give(pool)
+    assert [(each.outcome, each.run) for each in outcomes] == [("run", 1), ("run", 2), ("joined", 1)]
+    await call(pool)
+    assert (await triggered(pool, "prices", "p4", payload={"day": 25})).run == 3
+    async with pool.connection("statement") as connection:  # nobody calls it just now, as between two calls
+        await connection.execute(sa.update(RUN).values(node=None, lease_until=None))
+    assert (await triggered(pool, "prices", "p5", payload={"day": 25})).run == 3
+
+
+async def test_a_trigger_joins_a_run_that_a_node_takes_at_the_same_moment_or_starts_one(pool: Pool) -> None:
+    await define(pool, prices={})
+    await triggered(pool, "prices", "1")
+    await give(pool)
+    async with pool.connection("write") as node:
+        assert len(await claim(node, "a", 10, 60.0)) == 1
+        assert (await triggered(pool, "prices", "2")).run == 1, "the call follows when that is committed"
+        await node.commit()
+    assert (await triggered(pool, "prices", "3")).run == 2
+
+
+async def test_a_trigger_joins_the_run_of_a_group_until_its_turn_comes(pool: Pool) -> None:
+    await define(pool, one={}, two={}, three={}, group={**GROUP, "mode": "ASYNC"})
+    assert (await triggered(pool, "group", "1")).run == 1
+    assert (await triggered(pool, "group", "2")).outcome == "joined"
+    await give(pool)
+    await call(pool)  # its tasks; nobody calls the group itself
+    assert (await triggered(pool, "group", "3")).run == 5
+    assert (await triggered(pool, "group", "4")).outcome == "joined"
+
+
 async def test_no_trigger_joins_what_is_run_again(pool: Pool) -> None:
     """A rerun loads what was asked for before; the trigger asks for what is there now."""
     await define(pool, prices={})
@@ -87,6 +130,7 @@ async def test_no_trigger_joins_what_is_run_again(pool: Pool) -> None:
     await happen(pool, 1, Event.FAILED)
     await triggered(pool, "prices", "second")
     await give(pool)
+    await call(pool)
     await operate(pool, operations.rerun, 1)
     assert (await triggered(pool, "prices", "third")).outcome == "run"
 

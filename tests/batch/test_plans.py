@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from snk.batch.channels import Kind
-from snk.batch.platform import alerts, claims, looking, messaging, resolving, triggering, turns
+from snk.batch.platform import alerts, claims, looking, messaging, resolving, stops, triggering, turns
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.tables import TABLES
 from snk.batch.platform.ticking import Ticking
@@ -31,6 +31,7 @@ insert into snk_batch.run (task, key, payload, state)
     select 'task' || n, 'q', '{}', 'WAITING' from generate_series(1, 10000) n;
 insert into snk_batch.run (task, key, payload, state, ended_at)
     select 'task2', 'f' || n, '{}', 'FAILED', now() from generate_series(1, 10) n;
+insert into snk_batch.stop (run, fence, told_at) select id, 1, now() from snk_batch.run where state = 'COMPLETED';
 """
 
 
@@ -68,6 +69,11 @@ async def plans(pool: Pool, do: Callable[[Pool], Awaitable[Any]]) -> str:
 async def claim(pool: Pool) -> None:
     async with pool.connection("statement") as connection:
         assert await claims.claim(connection, "a", 10, 60.0) == []
+
+
+async def stop(pool: Pool) -> None:
+    async with pool.connection("statement") as connection:
+        assert await stops.take(connection, 50) == []
 
 
 async def give(pool: Pool) -> None:
@@ -116,6 +122,7 @@ async def resolve(pool: Pool) -> None:
     ("do", "expected"),
     [
         (claim, r"run_due on run.*\n +Index Cond: \(due_at <= statement_timestamp\(\)\)"),
+        (stop, r"stop_due on stop.*\n +Index Cond: \(due_at <= statement_timestamp\(\)\)"),
         (overdue, r"run_deadline on run.*\n +Index Cond: \(deadline_at <= statement_timestamp\(\)\)"),
         (tick, r"task_tick on task\n +Index Cond: \(next_tick <= statement_timestamp\(\)\)"),
         (groups, "run_group on run"),

@@ -101,7 +101,7 @@ async def test_a_consumer_that_never_answers_well_fails_the_run_and_a_person_run
 @pytest.mark.long
 async def test_a_long_report_is_read_whole_and_one_that_is_too_long_is_named(world: World, consumer: Consumer) -> None:
     names = [f"f{number}" for number in range(60)]
-    lines = "".join(f"[task.prices.files.{name}]\n" for name in names)
+    lines = "".join(f'[task.prices.files.{name}]\nexecutor = "ours"\n' for name in names)
     world.define(task(consumer, more=f"most_tries = 2\n{lines}"))
     failed = {"state": "FAILED", "reason": "x" * 2000}
     consumer.says = lambda call: told(call, "FAILED", **dict.fromkeys(names, failed))

@@ -71,7 +71,7 @@ async def test_only_what_would_be_called_counts_as_due_while_no_node_is_there(to
         elif kind.startswith("paused"):
             await pausing.pause(connection, "both" if kind == "paused group" else "one", "me", "month end")
         elif kind == "queued":  # behind a run that waits for its interval
-            await trigger(connection, Trigger("one", "2", "test", "me", {}))
+            await trigger(connection, Trigger("one", "2", "test", "me", {"other": True}))
             await connection.execute(sa.update(RUN).where(RUN.c.active).values(due_at=NOW + interval(3600)))
         elif kind == "in turn":
             await connection.execute(sa.update(RUN).values(active=False, due_at=None))

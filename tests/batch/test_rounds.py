@@ -35,7 +35,7 @@ async def test_an_answer_of_a_fence_before_the_run_is_a_call_that_failed(told_al
             await call(told_all, rounds)
             columns = (RUN.c.state, RUN.c.tries, RUN.c.worked_at)
             assert await select(told_all, *columns) == [("WAITING", tries, None)]
-        assert [alert.kind for alert in await alerts_of(told_all)] == [Kind.UNREACHABLE]
+        assert [alert.kind for alert in await alerts_of(told_all)] == [Kind.CALLS_FAILED]
         await call(told_all, rounds)
     words = "its answer is of fence 0, before this run began"
     assert {row.outcome for row in await select(told_all, ATTEMPT.c.outcome)} == {words}

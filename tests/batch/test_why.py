@@ -14,7 +14,7 @@ from snk.batch.platform.tables import NODE
 from snk.batch.platform.tables import NOW as AT
 from snk.batch.platform.tables import RUN as RUNS
 from snk.batch.platform.triggering import Trigger, trigger
-from snk.batch.platform.why import Facts, LiveRun, Pause, reasons
+from snk.batch.platform.why import Ended, Facts, LiveRun, Pause, reasons, well
 from snk.db.functions import interval
 from snk.db.pool import Pool
 from tests.batch.conftest import define
@@ -24,6 +24,7 @@ from tests.kit.databases import until
 
 __all__ = ["platform"]
 NOW = datetime(2026, 11, 25, 2, tzinfo=UTC)
+AT_TWO = "2026-11-25T02:00:00Z"
 LATER = NOW + timedelta(seconds=30)
 RUN = LiveRun(
     id=7,
@@ -39,9 +40,15 @@ RUN = LiveRun(
     last="RUNNING",
 )
 FACTS = Facts("prices", NOW, (), "prices.ready", LATER, 1, RUN, None)
-STARTS = "its calendar, at 2026-11-25T02:00:30+00:00, or the message 'prices.ready', or `snk batch trigger prices`"
+STARTS = "its calendar, at 2026-11-25T02:00:30Z, or the message 'prices.ready', or `snk batch trigger prices`"
 QUEUED = replace(RUN, state="WAITING", active=False)
 GROUP = replace(RUN, due_at=None, consumer=None, last=None)
+WAITING = [("rates", "RUNNING", "it cannot be reached"), ("trades", "WAITING", "the day is not over")]
+WAITING_TOLD = [
+    "run 7: file rates is RUNNING: it cannot be reached",
+    "run 7: file trades is WAITING: the day is not over",
+]
+IDLE = replace(FACTS, run=None)
 TEN = [f"run {number} of t{number} is WAITING" for number in range(10)]
 
 
@@ -86,23 +93,45 @@ TEN = [f"run {number} of t{number} is WAITING" for number in range(10)]
             ["run 7: 3 calls in a row failed (http://one/: no connection); the next one follows in 30.0 s"],
         ),
         (
-            replace(FACTS, run=replace(RUN, waiting=[("trades", "the day is not over")])),
+            replace(FACTS, run=replace(RUN, files=WAITING)),
+            [*WAITING_TOLD, "run 7 waits for its interval; the next call follows in 30.0 s"],
+        ),
+        (replace(FACTS, run=replace(RUN, node="a", files=WAITING)), WAITING_TOLD),
+        (replace(FACTS, run=None), [f"nothing has triggered it yet; it is started by {STARTS}"]),
+        (
+            replace(FACTS, run=None, ended=Ended(3, "FAILED", "no", NOW)),
             [
-                "run 7 waits for its interval; the next call follows in 30.0 s",
-                "run 7: its consumer has not begun file 'trades': the day is not over",
+                f"its last run, run 3, is FAILED since {AT_TWO}: no; `snk batch rerun 3` runs what failed again",
+                f"no run is under way; it is started by {STARTS}",
             ],
         ),
         (
-            replace(FACTS, run=None, ended=(3, "FAILED", "no")),
-            [
-                "its last run 3 is FAILED: no; `snk batch rerun 3` runs what failed again",
-                f"nothing has triggered it; it is started by {STARTS}",
-            ],
+            replace(FACTS, run=None, ended=Ended(21, "COMPLETED", "", NOW)),
+            [f"no run is under way; the last one, run 21, is COMPLETED since {AT_TWO}; it is started by {STARTS}"],
         ),
     ],
 )
 def test_each_cause_is_one_sentence(facts: Facts, expected: list[str]) -> None:
     assert list(reasons(facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (IDLE, True),
+        (replace(IDLE, ended=Ended(3, "COMPLETED", "", NOW)), True),
+        (replace(IDLE, ended=Ended(3, "CANCELLED", "skipped", NOW)), True),
+        (replace(IDLE, ended=Ended(3, "FAILED", "no", NOW)), False),
+        (replace(IDLE, ended=Ended(3, "RECON_FAILED", "no", NOW)), False),
+        (replace(IDLE, pauses=[Pause("prices", "kim", "")]), False),
+        (replace(IDLE, nodes=0), False),
+        (FACTS, False),
+        (replace(FACTS, run=replace(RUN, node="a")), True),
+        (replace(FACTS, run=replace(RUN, node="a", files=WAITING)), False),
+    ],
+)
+def test_what_is_idle_is_well_unless_it_failed_is_paused_or_has_no_node(facts: Facts, *, expected: bool) -> None:
+    assert well(facts) == expected
 
 
 async def why(platform: Platform, task: str) -> str:
@@ -120,24 +149,33 @@ async def test_a_consumer_that_cannot_be_reached_is_named(platform: Platform) ->
     await until(named, "the consumer to be named")
 
 
-async def test_a_file_whose_precondition_is_not_met_is_named_until_it_has_begun(
+async def test_a_file_that_waits_is_named_in_whatever_state_until_nothing_is_said_of_it(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await platform.define(early={"files": {"trades": {}, "rates": {}}})
-    waits = {"state": "WAITING", "reason": "the day is not over"}
+    files: dict[str, object] = {name: {} for name in ("done", "quiet", "rates", "trades")}
+    await platform.define(early={"files": files})
 
     def says(call: dict[str, Any]) -> dict[str, Any]:
-        return told(call, "RUNNING", trades=waits, rates={"state": "RUNNING", "reason": "a page is late"})
+        return told(
+            call,
+            "RUNNING",
+            done={"state": "COMPLETED", "reason": "said nevertheless"},
+            quiet={"state": "RUNNING"},
+            rates={"state": "RUNNING", "reason": "a page is late"},
+            trades={"state": "WAITING", "reason": "the day is not over"},
+        )
 
     monkeypatch.setattr(platform.consumer, "says", says)
     call = await platform.running("early")
-    words = f"run {call['run']}: its consumer has not begun file 'trades': the day is not over"
+    waiting = (
+        f"run {call['run']}: file rates is RUNNING: a page is late\n"
+        f"run {call['run']}: file trades is WAITING: the day is not over\n"
+    )
     found = await why(platform, "early")
-    assert words in found
-    assert "rates" not in found
-    report = told(call, "RUNNING", trades={"state": "RUNNING"})
+    assert found.startswith(f"{waiting}run {call['run']} waits for its interval")
+    report = told(call, "RUNNING", trades={"state": "RUNNING"}, rates={"state": "RUNNING"})
     assert (await platform.as_("reporter")("POST", f"/v1/runs/{call['run']}/callback", report))[0] == 200
-    assert words not in await why(platform, "early")
+    assert "file " not in await why(platform, "early")
 
 
 async def told_why(pool: Pool, name: str) -> list[str]:

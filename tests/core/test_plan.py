@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from snk.core.plan import Plan, confirmed, restored
+from snk.core.plan import NOBODY, REFUSED, Plan, Question, confirmed, restored
 from snk.resync.model import InsertRows, RaiseCounter, Repair, repair_of
 
 PLAN: Plan[Repair] = Plan(
@@ -46,8 +46,9 @@ def test_what_is_no_plan_or_was_changed_is_refused(text: str, why: str) -> None:
         restored(text, "resync", repair_of)
 
 
-def ask(*answers: str) -> tuple[bool, list[str]]:
+def ask(*answers: str, exact: bool = True) -> tuple[bool, list[str]]:
     """The result of a question that is answered so, and what was said."""
+    question = Question("sync?", declined="left", exact=exact)
     said: list[str] = []
     given: Iterator[str] = iter(answers)
 
@@ -58,20 +59,30 @@ def ask(*answers: str) -> tuple[bool, list[str]]:
         except StopIteration:
             raise EOFError from None
 
-    return confirmed("sync?", answer, lambda: said.append("details"), said.append), said
+    return confirmed(question, answer, lambda: said.append("details"), said.append), said
 
 
-@pytest.mark.parametrize(("answers", "result"), [(["Y"], True), (["N"], False), (["y\n"], True), ([], False)])
-def test_a_question_is_answered_by_y_or_n(answers: list[str], result: bool) -> None:  # noqa: FBT001
-    assert ask(*answers) == (result, ["sync? [Y/N/D]: "])
+@pytest.mark.parametrize(
+    ("answers", "result", "said"),
+    [(["Y"], True, []), (["N"], False, ["left"]), (["y\n"], True, []), ([], False, [NOBODY])],
+)
+def test_a_question_is_answered_by_y_or_n(answers: list[str], result: bool, said: list[str]) -> None:  # noqa: FBT001
+    assert ask(*answers) == (result, ["sync? [Y/N/D]: ", *said])
+
+
+@pytest.mark.parametrize(("given", "result"), [("yes", True), ("Yes\n", True), ("NO", False), ("n", False)])
+def test_words_are_answers_where_no_exact_letters_are_promised(given: str, *, result: bool) -> None:
+    found, said = ask(given, exact=False)
+    assert (found, said[0]) == (result, "sync? D shows the details. [Y/N/D]: ")
 
 
 @pytest.mark.parametrize("garbage", ["", "yes", "YN", "1", "\x00", "да"])
 def test_any_other_answer_is_refused_and_asked_again(garbage: str) -> None:
     result, said = ask(garbage, "Y")
     assert result
-    assert said == ["sync? [Y/N/D]: ", "Please answer Y, N or D.", "sync? [Y/N/D]: "]
+    assert said == ["sync? [Y/N/D]: ", REFUSED, "sync? [Y/N/D]: "]
 
 
 def test_d_shows_the_details_and_asks_again() -> None:
-    assert ask("D", "D", "N")[1] == ["sync? [Y/N/D]: ", "details", "sync? [Y/N/D]: ", "details", "sync? [Y/N/D]: "]
+    asked = "sync? [Y/N/D]: "
+    assert ask("D", "D", "N")[1] == [asked, "details", asked, "details", asked, "left"]

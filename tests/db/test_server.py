@@ -1,15 +1,22 @@
 """Errors come out in SNK's own words, sorted by what the caller does about them."""
 
 import asyncio
+import errno
+import re
+import socket
+import ssl
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from snk.db.errors import translated
+from snk.db.pool import Pool
 from snk.db.server import Server
 from snk.db.watch import watched
-from snk.errors import DatabaseUnfit, TooLarge
+from snk.embedded.process import free_port
+from snk.errors import DatabaseUnfit, TooLarge, Unavailable
 from tests.conftest import PairUrls
 from tests.kit.databases import Database
 
@@ -37,6 +44,32 @@ async def test_a_parameter_that_nobody_knows_is_the_urls_fault(pair: PairUrls) -
     with pytest.raises(DatabaseUnfit, match=r"sslmoode.*Use the parameters"):
         async with Server("first", f"{pair.first}?sslmoode=require").connect():
             pass
+
+
+async def test_a_server_that_is_not_there_is_told_in_words_with_what_to_do() -> None:
+    there = f"127.0.0.1:{free_port()}/db"
+    told = f"database ({there}): nothing accepts connections there. Start the database server, or fix host and port"
+    for opened in (
+        Server("database", f"postgresql://u@{there}").connect,
+        Pool(f"postgresql://u@{there}", 1, 1.0, "t").begin,
+    ):
+        with pytest.raises(Unavailable, match=f"^{re.escape(told)}"):
+            async with opened():
+                pass
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.EHOSTUNREACH, "Connect call failed ('10.0.0.1', 5432)"), "No route to host"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "[SSL: WRONG_VERSION_NUMBER]"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed"), "nothing accepts connections there"),
+    ],
+)
+def test_errors_of_the_system_are_told_without_their_numbers(error: OSError, expected: str) -> None:
+    with pytest.raises(Unavailable, match=rf"^database: {re.escape(expected)}"), translated("database", None):
+        raise error
 
 
 async def test_a_server_that_refuses_to_tell_of_a_statement_is_waited_for_and_that_is_logged(pair: PairUrls) -> None:

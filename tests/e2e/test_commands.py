@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from snk.cli.app import GROUPS
 from snk.embedded.process import free_port
 from tests.kit.daemons import CREATED, DaemonProcess, run_snk
 from tests.kit.databases import DEADLINE_SECONDS, Database, insert, until, until_equal
@@ -246,6 +247,9 @@ def test_version_and_help_are_there() -> None:
     shown = run_snk({}, "--help").stdout
     for command in ("up", "run", "init", "verify", "status", "doctor"):
         assert command in shown
+    introduction = " ".join(shown.partition("Options")[0].split())
+    for system in sorted(set(GROUPS) - {"conflicts"}):
+        assert f"`snk {system}`" in introduction
 
 
 def test_the_program_is_typed(request: pytest.FixtureRequest) -> None:

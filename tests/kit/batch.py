@@ -39,12 +39,16 @@ class Consumer:
         calls: all that came.
         authorizations: what each of them presented; empty for nothing.
         most_at_once: the most calls of one run that were under way together.
+        stops: uid and fence of each run that it was told to stop.
+        stop_says: the status that it answers to that.
     """
 
     says: Says = told
     calls: list[dict[str, Any]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
     most_at_once: int = 0
+    stops: list[tuple[str, int]] = field(default_factory=list)
+    stop_says: int = 200
     port: int = 0
     _under_way: dict[int, int] = field(default_factory=dict)
 
@@ -53,6 +57,10 @@ class Consumer:
         return f"http://127.0.0.1:{self.port}/v1/tasks/any"
 
     async def handle(self, request: web.Request) -> web.Response:
+        if request.method == "DELETE":
+            self.stops.append((request.query["uid"], int(request.query["fence"])))
+            self.authorizations.append(request.headers.get("Authorization", ""))
+            return web.Response(status=self.stop_says, text="so it is")
         call: dict[str, Any] = await request.json()
         self.calls.append(call)
         self.authorizations.append(request.headers.get("Authorization", ""))
@@ -71,7 +79,7 @@ class Consumer:
 @asynccontextmanager
 async def serving(consumer: Consumer) -> AsyncIterator[Consumer]:
     """Serve on a port of its own; on the same one as before if it served already."""
-    async with sites.serving(consumer, "POST", "/v1/tasks/any"):
+    async with sites.serving(consumer, "*", "/v1/tasks/any"):
         yield consumer
 
 

@@ -142,6 +142,17 @@ async def ask(url: str, body: Any, token: str = "") -> tuple[int, dict[str, Any]
         return answer.status, await answer.json(content_type=None)
 
 
+async def stop(url: str, run: int = 1, fence: int = 1, token: str = "", task: str = "prices") -> tuple[int, Any]:
+    """Tell a consumer that a run has ended, as the platform does."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    query = {"uid": str(UUID(int=run)), "fence": str(fence)}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.delete(f"{url}/v1/tasks/{task}", params=query) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
+
+
 async def until_ended(url: str, body: dict[str, Any]) -> dict[str, Any]:
     """Call again and again, until the run has ended; the report."""
     told: dict[str, Any] = {}

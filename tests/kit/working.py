@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from snk.batch.consumer.executor import Reconciled
 from snk.batch.consumer.provider import Providers
-from snk.batch.consumer.taking import take
+from snk.batch.consumer.taking import cancel, take
 from snk.batch.consumer.work import Work
 from snk.batch.consumer.workers import Bounds, Workers
 from snk.batch.wire import Call, Told
@@ -70,6 +71,31 @@ class LostAnswer(Pool):
             raise Unavailable("the connection broke before the answer came")
 
 
+class SlowCommit(Pool):
+    """Connections of which one waits before a commit, when all that is looked at before it has been looked at.
+
+    Attributes:
+        armed: whether the next commit waits.
+        reached: set when it does.
+        opened: when this is set, it goes on.
+    """
+
+    armed = False
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Any]:
+        async with super().begin() as connection:
+            yield connection
+            if self.armed:
+                self.armed = False
+                self.reached.set()
+                await self.opened.wait()
+
+
 async def ended_files(database: Database) -> bool:
     """Whether a file has ended."""
     asked = "select 1 from snk_batch_consumer.file where state not in ('WAITING', 'RUNNING')"
@@ -106,6 +132,11 @@ class Room:
         if taken.hold:
             self.workers.begin(taken.hold)
         return taken.told
+
+    async def stop(self, run: int = 1, fence: int = 1, task: str = "prices") -> str:
+        """Say that the platform has ended a run; the state of the run."""
+        async with self.pool.begin() as connection:
+            return await cancel(connection, task, UUID(int=run), fence)
 
     async def until_idle(self) -> None:
         """Wait until nothing is worked on any more."""

@@ -70,8 +70,10 @@ async def test_yes_synchronises_and_checks_again(world: World, snk: Run) -> None
 @pytest.mark.long
 async def test_no_and_nobody_there_change_nothing(world: World, snk: Run) -> None:
     await damage(world)
-    for answer in ("N\n", "D\nN\n", ""):
-        assert snk("S", says=answer).returncode == 1
+    nobody = "not changed: nobody answered; --yes answers"
+    for answer, told in (("N\n", "not synchronised"), ("D\nN\n", "not synchronised"), ("yes\n", nobody)):
+        done = snk("S", says=answer)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, told)
     assert await world.held(7) == [(1, 1)]
 
 

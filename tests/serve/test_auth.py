@@ -74,7 +74,7 @@ async def test_everyone_may_do_everything_where_nobody_is_configured() -> None:
     assert not settings.closed
     for header in (None, "Bearer nonsense", "x"):
         client = await Authority(settings).client(header)
-        assert (client.name, client.may("records:write")) == ("anyone", True)
+        assert (client.name, client.may("records:write")) == ("a client without credentials", True)
 
 
 async def test_a_client_may_do_what_its_scopes_say() -> None:

@@ -58,8 +58,10 @@ async def test_a_printed_token_is_accepted_after_rotations(snk: World) -> None:
 
 @pytest.mark.long
 def test_what_is_wrong_is_said_with_exit_code_2(snk: World) -> None:
-    assert "Create one with `snk serve keys rotate`" in snk("token", "--scope", "a", exits=2)
+    assert "Create one with `snk serve keys rotate`" in snk("token", "--scope", "records:read", exits=2)
+    told = snk("token", "--scope", "records:raed", exits=2)
+    assert "--scope is 'records:raed': there is no such scope; the nearest one is records:read; there are" in told
     assert "--scope" in snk("token", exits=2)
     snk.config.write_text(SETTINGS)
-    for words in (["keys", "rotate"], ["keys", "list"], ["token", "--scope", "a"]):
+    for words in (["keys", "rotate"], ["keys", "list"], ["token", "--scope", "records:read"]):
         assert "serve.auth.keys is not set" in snk(*words, exits=2)

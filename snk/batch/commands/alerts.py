@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.batch.channels import Alerts
+from snk.batch.channels import Alerts, Kind
 from snk.batch.commands.common import asked, done, me
 from snk.batch.platform import absence, attention
 from snk.batch.platform.message import Channel, Message, NotSent
@@ -18,6 +18,7 @@ from snk.batch.platform.rows import Row
 from snk.batch.platform.sender import Sender, channels_of
 from snk.batch.platform.tables import TABLES
 from snk.batch.settings import Batch, load_settings
+from snk.core.moments import stamp
 from snk.core.shown import plain
 from snk.core.words import counted
 from snk.db.pool import Pool
@@ -27,6 +28,7 @@ from snk.options import Config, Json
 
 CONNECTIONS = 4
 WAIT_SECONDS = 30.0
+_WIDEST = max(map(len, Kind))
 
 
 def group(_words: Sequence[str]) -> typer.Typer:
@@ -127,11 +129,11 @@ async def _tried(channel: Channel) -> tuple[str, str]:
 
 def _lines(alert: Row) -> Iterator[str]:
     state = "resolved" if alert["resolved_at"] else "acknowledged" if alert["acknowledged_by"] else "OPEN"
-    yield f"{alert['id']:>6}  {state:<12} {alert['kind']:<12} {alert['raised_at'][:19]}  {alert['text']}"
+    yield f"{alert['id']:>6}  {state:<12}  {alert['kind']:<{_WIDEST}}  {stamp(alert['raised_at'])}  {alert['text']}"
     if alert["acknowledged_by"]:
         yield f"        acknowledged by {alert['acknowledged_by']}: {alert['note']}"
     if alert["resolved_at"]:
-        yield f"        resolved {alert['resolved_at'][:19]}: {alert['resolution']}"
+        yield f"        resolved {stamp(alert['resolved_at'])}: {alert['resolution']}"
     for notice in alert["notices"]:
         if notice["gave_up_at"]:
             yield f"        {notice['channel']}: gave up telling that it is {notice['event']}: {notice['error']}"

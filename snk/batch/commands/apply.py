@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import tomli_w
 import typer
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,9 +16,10 @@ from snk.batch.changes import Change, changes
 from snk.batch.commands.common import me
 from snk.batch.definition import Definitions, checked, read_definitions
 from snk.batch.platform import defining
+from snk.batch.platform.doubting import doubts_of
 from snk.batch.platform.tables import TABLES
-from snk.batch.settings import load_settings
-from snk.core.plan import confirmed
+from snk.batch.settings import load_dsn
+from snk.core.plan import Question, confirmed
 from snk.core.words import counted
 from snk.db.server import Server
 from snk.options import Config, Json
@@ -36,14 +38,16 @@ def apply(
     config: Config = None,
 ) -> None:
     """Show what a file would change, ask, and change it all in one transaction."""
-    server = Server("database", load_settings(config).dsn)
+    server = Server("database", load_dsn(config))
     wanted = read_definitions(file)
-    found = uvloop.run(_planned(server, wanted, prune=prune))
+    found, doubts = uvloop.run(_planned(server, wanted, prune=prune))
+    for doubt in doubts:
+        print(f"snk: {doubt}", file=sys.stderr)
     _show(found, as_json=as_json)
     if not found or dry_run:
         raise typer.Exit(1 if found else 0)
     while found:
-        if not yes and not confirmed("Change this?", answer, partial(_show, found, as_json=False), print):
+        if not yes and not confirmed(Question("Change this?"), answer, partial(_detail, found), print):
             raise typer.Exit(1)
         made = uvloop.run(_apply(server, wanted, None if yes else found, prune=prune))
         if yes or made == found:
@@ -55,10 +59,11 @@ def apply(
         print(f"{counted(len(made), 'change')} made")
 
 
-async def _planned(server: Server, wanted: Definitions, *, prune: bool) -> list[Change]:
+async def _planned(server: Server, wanted: Definitions, *, prune: bool) -> tuple[list[Change], list[str]]:
+    """The changes, and what may be wrong in the definitions."""
     async with server.begin() as connection:
         await TABLES.check(connection, server.address)
-        return await _plan(connection, wanted, prune=prune)
+        return await _plan(connection, wanted, prune=prune), await doubts_of(connection, wanted)
 
 
 async def _apply(server: Server, wanted: Definitions, agreed: list[Change] | None, *, prune: bool) -> list[Change]:
@@ -76,6 +81,12 @@ async def _plan(connection: AsyncConnection, wanted: Definitions, *, prune: bool
     before, after = await defining.stored(connection), defining.as_stored(wanted)
     checked(defining.as_definitions(after if prune else {**before, **after}))
     return changes(before, after, prune=prune)
+
+
+def _detail(found: Sequence[Change]) -> None:
+    for one in found:
+        for line in one.details(tomli_w.dumps):
+            print(line)
 
 
 def _show(found: Sequence[Change], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from snk.batch.commands.common import Name, asked, done, me
 from snk.batch.platform import backfilling
-from snk.core.plan import confirmed
+from snk.core.plan import Question, confirmed
 from snk.core.words import counted
 from snk.errors import SettingsError
 from snk.options import Config, Json
@@ -34,7 +34,7 @@ def backfill(
         raise typer.Exit(1 if found.ticks else 0)
     if not yes:
         _show(found, as_json=False)
-        if not confirmed("Trigger them?", answer, lambda: _list(found), print):
+        if not confirmed(Question("Trigger them?"), answer, lambda: _list(found), print):
             raise typer.Exit(1)
     found = done(config, lambda connection: backfilling.backfill(connection, name, first, last, me()))
     _show(found, as_json=as_json)

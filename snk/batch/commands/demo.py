@@ -41,12 +41,12 @@ def demo(
 
 
 def _run(console: Console, rows: int) -> Result:
-    console.print("a database server, a provider, two nodes of the platform and two consumers are started")
+    console.print("a database server starts, then a provider, two nodes of the platform and two consumers")
     with database_server("snk-batch-") as (folder, database):
 
         async def whole() -> Result:
-            async with opened(folder, database, rows) as stage:
-                with board(console, often_seconds=0.2, seldom_seconds=2.0) as shown:
+            with board(console, often_seconds=0.2, seldom_seconds=2.0) as shown:
+                async with opened(folder, database, rows, shown.say) as stage:
                     return await play(stage, shown, rows)
 
         return uvloop.run(stoppable(whole()))

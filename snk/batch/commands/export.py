@@ -10,7 +10,7 @@ import uvloop
 from snk.batch.changes import Stored
 from snk.batch.platform import defining
 from snk.batch.platform.tables import TABLES
-from snk.batch.settings import load_settings
+from snk.batch.settings import load_dsn
 from snk.db.server import Server
 from snk.files.atomic import write_whole
 from snk.options import Config
@@ -22,7 +22,7 @@ def export(
     config: Config = None,
 ) -> None:
     """Write all tasks and groups as TOML. Settings that have their default are left out."""
-    found = uvloop.run(_stored(Server("database", load_settings(config).dsn)))
+    found = uvloop.run(_stored(Server("database", load_dsn(config))))
     tables: dict[str, dict[str, object]] = {"task": {}, "group": {}}
     for (kind, name), definition in sorted(found.items()):
         tables[kind][name] = definition

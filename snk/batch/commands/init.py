@@ -2,10 +2,10 @@
 
 from snk.batch.commands.common import PrintOnly, make_tables
 from snk.batch.platform.tables import TABLES
-from snk.batch.settings import load_settings
+from snk.batch.settings import load_dsn
 from snk.options import Config
 
 
 def init(*, print_only: PrintOnly = False, config: Config = None) -> None:
     """Create the schema snk_batch, or bring its tables up to date. Repeat it as you like."""
-    make_tables(TABLES, lambda: load_settings(config).dsn, print_only=print_only)
+    make_tables(TABLES, lambda: load_dsn(config), print_only=print_only)

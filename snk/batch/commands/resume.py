@@ -7,5 +7,5 @@ from snk.options import Config
 
 def resume(name: Name, *, reason: Reason = "", config: Config = None) -> None:
     """Take a pause back."""
-    done(config, lambda connection: pausing.resume(connection, name, me(), reason))
-    print(f"{name} is resumed")
+    before = done(config, lambda connection: pausing.resume(connection, name, me(), reason))
+    print(f"{name} is resumed" if before else f"{name} was not paused")

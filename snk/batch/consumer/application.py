@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import Depends, FastAPI, Path, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -14,8 +15,9 @@ from pydantic import ValidationError
 from snk.batch.consumer.taking import Refused
 from snk.batch.definition import NAME
 from snk.batch.faults import first_fault
-from snk.batch.state import LIVE
-from snk.batch.wire import Call, Told
+from snk.batch.scopes import STATUS, WORK
+from snk.batch.state import LIVE, State
+from snk.batch.wire import MOST_COUNT, Call, Told
 from snk.http.api.application import answer_errors, described_application
 from snk.http.api.body import body_of
 from snk.http.api.counts import Answers
@@ -24,7 +26,7 @@ from snk.http.api.health import add_health
 from snk.http.api.problem import Problem, invalid
 from snk.http.pages import exposition
 
-WORK_SCOPE, STATUS_SCOPE = "runs:work", "status:read"
+TaskName = Annotated[str, Path(pattern=NAME)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,13 @@ class Doors:
 
     Attributes:
         take: takes a call, and returns the report.
+        cancel: stops a run of a task, by its uid and a fence, and returns its state.
         alive: raises an error if the database does not answer.
         status: makes a fresh status.
     """
 
     take: Callable[[Call], Awaitable[Told]]
+    cancel: Callable[[str, UUID, int], Awaitable[State]]
     alive: Callable[[], Awaitable[None]]
     status: Callable[[], Status]
 
@@ -98,19 +102,32 @@ def application(entry: Entry, doors: Doors, *, closed: bool) -> FastAPI:
     """
     app = described_application("SNK batch consumer", docs=True, closed=closed)
 
-    @app.post("/v1/tasks/{task}", dependencies=[Depends(entry.to(WORK_SCOPE))], summary="Work on a run, or report")
-    async def work(request: Request, task: Annotated[str, Path(pattern=NAME)]) -> Response:
+    @app.post("/v1/tasks/{task}", dependencies=[Depends(entry.to(WORK))], summary="Work on a run, or report")
+    async def work(request: Request, task: TaskName) -> Response:
         call = _call(await body_of(request), task)
         try:
             told = await doors.take(call)
         except Refused as refused:
-            kind = "stale-fence" if refused.stale else "other-task"
-            raise Problem(409, kind, str(refused)) from None
+            raise _problem(refused) from None
         return Response(told.model_dump_json(), 202 if told.state in LIVE else 200, media_type="application/json")
+
+    ending = [Depends(entry.to(WORK, ("uid", "fence")))]
+
+    @app.delete("/v1/tasks/{task}", dependencies=ending, summary="Stop a run that the platform has ended")
+    async def cancel(task: TaskName, uid: UUID, fence: Annotated[int, Query(ge=0, le=MOST_COUNT)]) -> JSONResponse:
+        try:
+            state = await doors.cancel(task, uid, fence)
+        except Refused as refused:
+            raise _problem(refused) from None
+        return JSONResponse({"uid": str(uid), "state": state})
 
     _add_pages(app, entry, doors)
     answer_errors(app)
     return app
+
+
+def _problem(refused: Refused) -> Problem:
+    return Problem(404 if refused.why == "not-found" else 409, refused.why, str(refused))
 
 
 def _call(body: bytes, task: str) -> Call:
@@ -125,7 +142,7 @@ def _call(body: bytes, task: str) -> Call:
 
 
 def _add_pages(app: FastAPI, entry: Entry, doors: Doors) -> None:
-    trusted = [Depends(entry.to(STATUS_SCOPE))]
+    trusted = [Depends(entry.to(STATUS))]
 
     add_health(app, doors.alive)
 

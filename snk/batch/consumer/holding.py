@@ -62,6 +62,11 @@ async def release(connection: AsyncConnection, hold: Hold) -> None:
     await connection.execute(sa.update(RUN).where(mine).values(FREE))
 
 
+def committing(run: int) -> str:
+    """The name of the lock that is shared by those who are about to commit work on a run, and held by who ends it."""
+    return f"snk batch consumer run {run}"
+
+
 async def lock(connection: AsyncConnection, hold: Hold) -> None:
     """Lock a run until the transaction ends.
 

@@ -17,12 +17,12 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.exc import DBAPIError
 
 from snk.batch.consumer.failing import FileFailed
-from snk.batch.consumer.options import Span
 from snk.batch.consumer.provider import Provider
 from snk.batch.consumer.rules import reasons
 from snk.batch.consumer.tables import REJECTED, STAGED
 from snk.batch.consumer.target import Target
 from snk.batch.consumer.work import Step, Work
+from snk.batch.options import Span
 from snk.db.errors import sqlstate
 
 AFTER, LOADED = "after", "loaded"

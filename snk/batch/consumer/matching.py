@@ -16,11 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.executor import Reconciled
 from snk.batch.consumer.failing import Again, FileFailed
-from snk.batch.consumer.options import Span
 from snk.batch.consumer.provider import Provider
 from snk.batch.consumer.tables import REJECTED, STAGED
 from snk.batch.consumer.target import Target
 from snk.batch.consumer.work import Progress, Work
+from snk.batch.options import Span
 from snk.core.canonical import Digest
 from snk.db.relation import in_json
 from snk.db.summed import MOST_ARGUMENTS, summed, summing

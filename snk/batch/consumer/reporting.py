@@ -16,13 +16,14 @@ async def report(connection: AsyncConnection, run: int) -> Told:
     """How far a run is. One that no file has begun is under way all the same."""
     row = (await connection.execute(sa.select(RUN.c.fence, RUN.c.state, RUN.c.reason).where(RUN.c.id == run))).one()
     asked = sa.select(FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run == run).order_by(FILE.c.name)
-    files = {each["name"]: _told(each) for each in (await connection.execute(asked)).mappings()}
     state = State.RUNNING if row.state in LIVE else _end_of(State(row.state))
+    files = {each["name"]: _told(each, state) for each in (await connection.execute(asked)).mappings()}
     return Told.model_validate({"fence": row.fence, "state": state, "reason": row.reason, "files": files})
 
 
-def _told(row: sa.RowMapping) -> FileTold:
-    told = {"state": _end_of(State(row["state"])), "reason": row["reason"][:MOST_REASON]}
+def _told(row: sa.RowMapping, of_run: State) -> FileTold:
+    given_up = row["state"] in LIVE and of_run not in LIVE  # it was being written when the run was cancelled
+    told = {"state": of_run if given_up else _end_of(State(row["state"])), "reason": row["reason"][:MOST_REASON]}
     return FileTold.model_validate({name: row[name] for name in TOLD} | told)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from uuid import UUID
 
 import structlog
 
@@ -11,9 +12,10 @@ from snk.batch.consumer.outbox import Outbox
 from snk.batch.consumer.provider import Providers
 from snk.batch.consumer.settings import Consumer
 from snk.batch.consumer.tables import TABLES
-from snk.batch.consumer.taking import take
+from snk.batch.consumer.taking import cancel, take
 from snk.batch.consumer.upkeep import keep_up
 from snk.batch.consumer.workers import Bounds, Workers
+from snk.batch.state import State
 from snk.batch.wire import Call, Told
 from snk.db.awaited import awaited
 from snk.db.catalog import server_facts
@@ -94,7 +96,7 @@ class Service:
 
     async def _serve(self, authority: Authority, bound: socket.socket, stop: asyncio.Event) -> None:
         settings = self._settings
-        doors = Doors(self._take, self._pool.answers, self._status)
+        doors = Doors(self._take, self._cancel, self._pool.answers, self._status)
         app = application(Entry(authority, Rates(0.0)), doors, closed=settings.auth.closed)
         door = None if settings.auth.closed else Door(None, settings.host)
         gate = Gate(app, "consumer", MOST_BODY_BYTES, door, self._answers)
@@ -116,6 +118,12 @@ class Service:
         else:
             self._workers.called(taken.run)
         return taken.told
+
+    async def _cancel(self, task: str, uid: UUID, fence: int) -> State:
+        async with self._pool.begin() as connection:
+            state = await cancel(connection, task, uid, fence)
+        log.info("run_stopped", uid=str(uid), task=task, fence=fence, state=str(state))
+        return state
 
     async def _let_go(self) -> None:
         try:

@@ -5,22 +5,37 @@ from typing import Annotated
 
 from pydantic import Field
 
+from snk.batch.scopes import OF_CONSUMER, REPORT
+from snk.errors import SettingsError
 from snk.http.auth.credentials import BoundAuthTable
-from snk.http.auth.settings import AuthSettings, Plain
-from snk.settings import Secret, SettingsTable, read_table
+from snk.http.auth.settings import AuthSettings, KeySettings, Plain
+from snk.settings import PartOfTable, Secret, SettingsTable, read_database, read_table
 from snk.urls import check_files, check_postgres_url
 
 CREDENTIALS = r"^[a-z][a-z0-9_-]{0,62}$"
 NAME = "snk-consumer"
+PAGE = "batch"
+"""Of the documentation."""
 PLATFORM, PROVIDER = "platform", "provider"
 """Credentials that are used where a file names none."""
 
 
-class Auth(AuthSettings):
-    """Who may call the consumer: the table ``[consumer.auth]``."""
+class Keys(KeySettings):
+    """The consumer's own keys."""
 
     audience: Plain = NAME
     issuer: Plain = NAME
+    known_scopes = OF_CONSUMER
+
+
+class Auth(Keys, AuthSettings):
+    """Who may call the consumer: the table ``[consumer.auth]``."""
+
+
+class _OfKeys(PartOfTable):
+    """The table ``[consumer]``, as far as it is about the consumer's keys."""
+
+    auth: Keys = Keys()
 
 
 class Consumer(SettingsTable):
@@ -62,7 +77,7 @@ class Consumer(SettingsTable):
         given = self.credentials.get(PLATFORM)
         if given and (given.proves or not given.origins):
             return given
-        signed = self.auth.signed("snk-batch", NAME, "runs:report").model_dump(exclude_unset=True)
+        signed = self.auth.signed("snk-batch", NAME, REPORT).model_dump(exclude_unset=True)
         return BoundAuthTable.model_validate({**signed, **({"for": given.origins} if given else {})})
 
     @property
@@ -81,12 +96,22 @@ def load_settings(given: Path | None = None) -> Consumer:
     Raises:
         SettingsError: names each wrong setting, its value unless it is a secret, and what is right.
     """
-    settings = read_table("consumer", Consumer, given, page="batch")
+    settings = read_table("consumer", Consumer, given, page=PAGE)
     check_postgres_url("consumer.database", settings.dsn)
     check_files("consumer.database", settings.dsn)
+    platform = settings.credentials.get(PLATFORM)
+    if platform and platform.origins and not settings.for_platform.proves:
+        words = "consumer.credentials.platform has `for`, and there is nothing to send: no bearer, no user, no jwt_key,"
+        hint = "Add one of them, or set consumer.auth.keys; if the platform asks for nothing, leave the table out"
+        raise SettingsError(f"{words} and no consumer.auth.keys whose tokens it would send", hint=hint)
     return settings
 
 
-def load_auth(given: Path | None = None) -> AuthSettings:
-    """Who may call the consumer; see `load_settings`."""
-    return load_settings(given).auth
+def load_dsn(given: Path | None = None) -> str:
+    """The URL of the consumer's database alone: no other secret is looked up; see `load_settings`."""
+    return read_database("consumer", given, page=PAGE)
+
+
+def load_keys(given: Path | None = None) -> KeySettings:
+    """What is to be known of the consumer's own keys alone; see `load_settings`."""
+    return read_table("consumer", _OfKeys, given, page=PAGE).auth

@@ -4,17 +4,21 @@ Calls for one task are serialised across all consumers. If no consumer holds the
 claims it and resumes the work.
 
 A platform has one active run of a task. When a run begins, older runs of the same task and platform that have not ended
-are cancelled here: the platform has given them up, and they must not write after the new one.
+are cancelled here: the platform has given them up, and they must not write after the new one. When the platform ends a
+run and begins no other one, it says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 from yarl import URL
 
-from snk.batch.consumer.holding import FREE, Hold, take_hold
+from snk.batch.consumer.holding import FREE, Hold, committing, take_hold
 from snk.batch.consumer.reporting import report, settle
 from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
 from snk.batch.consumer.work import forget_records
@@ -24,17 +28,19 @@ from snk.db.locks import lock_in_transaction
 from snk.errors import Stop
 from snk.http.origin import Origin, origin_of
 
+Why = Literal["stale-fence", "other-task", "not-found"]
+
 
 class Refused(Stop):
-    """A call may not be answered with a report.
+    """What the platform asks is not done.
 
     Attributes:
-        stale: whether a call of a later fence has come before; otherwise the run is that of another task.
+        why: a call of a later fence has come before; the run is that of another task; or there is none.
     """
 
-    def __init__(self, message: str, *, stale: bool) -> None:
+    def __init__(self, message: str, why: Why) -> None:
         super().__init__(message)
-        self.stale = stale
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,7 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
     """
     await lock_in_transaction(connection, f"snk batch consumer {call.task}")
     new = await _note(connection, call)
-    columns = (RUN.c.id, RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
-    row = (await connection.execute(sa.select(*columns).where(RUN.c.uid == call.uid).with_for_update())).one()
-    if row.task != call.task:
-        raise Refused(f"Run {call.run} is one of the task {row.task!r}, not {call.task!r}", stale=False)
-    if call.fence < row.fence:
-        raise Refused(f"The fence is {call.fence}, and {row.fence} has been seen", stale=True)
+    row = await _locked(connection, call.task, call.uid, call.fence)
     seen = {"fence": call.fence, "callback": call.callback, "called_at": NOW}
     await connection.execute(sa.update(RUN).where(RUN.c.id == row.id).values(seen))
     if new:
@@ -86,6 +87,49 @@ async def take(connection: AsyncConnection, call: Call, holder: str, lease_secon
             return Taken(row.id, await settle(connection, row.id), None)
     hold = await take_hold(connection, row.id, holder, lease_seconds)
     return Taken(row.id, await report(connection, row.id), hold)
+
+
+async def cancel(connection: AsyncConnection, task: str, uid: UUID, fence: int) -> State:
+    """Stop a run that the platform has ended, in a transaction; return its state. One that has ended stays as it is.
+
+    What is merged of it was committed before, or is rolled back; a larger ``since`` begins it again.
+
+    Args:
+        connection: in a transaction.
+        task: its task.
+        uid: the run.
+        fence: of its last call.
+
+    Raises:
+        Refused: why it is not stopped.
+    """
+    await lock_in_transaction(connection, f"snk batch consumer {task}")
+    row = await _locked(connection, task, uid, fence)
+    if row.state not in LIVE:
+        return State(row.state)
+    await connection.execute(sa.update(RUN).where(RUN.c.id == row.id).values(fence=fence))
+    await _give_up(connection, [row.id], "the platform has ended the run")
+    return State.CANCELLED
+
+
+async def _locked(
+    connection: AsyncConnection, task: str, uid: UUID, fence: int
+) -> sa.Row[int, int, str, int, int, str]:
+    """The row of a run, locked.
+
+    Raises:
+        Refused: there is none, or it is not for who asks.
+    """
+    columns = (RUN.c.id, RUN.c.number, RUN.c.task, RUN.c.fence, RUN.c.since, RUN.c.state)
+    asked = sa.select(*columns).where(RUN.c.uid == uid).with_for_update()
+    row = (await connection.execute(asked)).one_or_none()
+    if row is None:
+        raise Refused(f"There is no run {uid}", "not-found")
+    if row.task != task:
+        raise Refused(f"Run {row.number} is one of the task {row.task!r}, not {task!r}", "other-task")
+    if fence < row.fence:
+        raise Refused(f"The fence is {fence}, and {row.fence} has been seen", "stale-fence")
+    return row
 
 
 async def _note(connection: AsyncConnection, call: Call) -> bool:
@@ -127,20 +171,28 @@ async def _begin_again(connection: AsyncConnection, run: int, call: Call) -> Non
 
 
 async def _supersede(connection: AsyncConnection, run: int, call: Call) -> None:
-    """Cancel older runs of this task and platform; a consumer that holds one is overtaken.
-
-    A file whose row is locked is being written; this does not wait for it, because its consumer checks the attempt of
-    the run before it commits. Reports are kept; upkeep deletes the staged records.
-    """
+    """Cancel older runs of this task and platform."""
     others = sa.and_(RUN.c.task == call.task, RUN.c.id != run, RUN.c.state.in_(sorted(LIVE)))
     found = await connection.execute(sa.select(RUN.c.id, RUN.c.callback).where(others).order_by(RUN.c.id))
     old = [each.id for each in found if _platform(each.callback) == _platform(call.callback)]
-    if not old:
-        return
-    ended = {"state": State.CANCELLED, "reason": f"run {call.run} of the task began"}
+    if old:
+        await _give_up(connection, old, f"run {call.run} of the task began")
+
+
+async def _give_up(connection: AsyncConnection, runs: Sequence[int], reason: str) -> None:
+    """Cancel runs; a consumer that holds one is overtaken.
+
+    A file whose row is locked is being written; this does not wait for it, because its consumer checks the attempt of
+    the run before it commits. Only what has been checked, and is being committed, is waited for: nothing is written any
+    more when this is done. Reports are kept; upkeep deletes the staged records.
+    """
+    for run in runs:
+        await lock_in_transaction(connection, committing(run))
+    ended = {"state": State.CANCELLED, "reason": reason}
     values = {**ended, **FREE, "attempt": RUN.c.attempt + 1, "ended_at": NOW}
-    await connection.execute(sa.update(RUN).where(RUN.c.id.in_(old), others).values(values))
-    mine = sa.and_(FILE.c.run.in_(old), FILE.c.state.in_(sorted(LIVE)))
+    live = sa.and_(RUN.c.id.in_(runs), RUN.c.state.in_(sorted(LIVE)))
+    await connection.execute(sa.update(RUN).where(live).values(values))
+    mine = sa.and_(FILE.c.run.in_(runs), FILE.c.state.in_(sorted(LIVE)))
     idle = sa.select(FILE.c.id).where(mine).with_for_update(skip_locked=True)
     files = list((await connection.execute(idle)).scalars())
     values = {"attempt": FILE.c.attempt + 1, **ended}

@@ -10,15 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.failing import FileFailed
-from snk.batch.consumer.options import Options, Rule
 from snk.batch.consumer.tables import TABLES
+from snk.batch.options import Options, Rule
 from snk.core.names import split_name
 from snk.db.errors import plain, sqlstate
-from snk.db.relation import Column, Typed, columns_of, indexes_of, schema_of, types_of
+from snk.db.relation import NOT_A_TYPE, Column, Typed, columns_of, indexes_of, schema_of, types_of
 
 DOCUMENTS = ("json", "jsonb")
-NO_TYPE = ("22023", "42601", "42704", "3F000", "0A000")
-"""What PostgreSQL says to a text that is no name of a type."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +101,7 @@ async def _compared(
     try:
         found = await types_of(connection, dict.fromkeys(written.values()))
     except DBAPIError as error:
-        if error.connection_invalidated or sqlstate(error) not in NO_TYPE:
+        if error.connection_invalidated or sqlstate(error) not in NOT_A_TYPE:
             raise
         given = ", ".join(repr(rule.type) for rule in rules.values() if rule.type)
         raise FileFailed(f"options.columns has types that cannot be read, {given}: {plain(error)}") from error

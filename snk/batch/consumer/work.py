@@ -9,12 +9,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.failing import FileFailed
-from snk.batch.consumer.holding import Hold, Overtaken
+from snk.batch.consumer.holding import Hold, Overtaken, committing
 from snk.batch.consumer.provider import Provider, Providers
 from snk.batch.consumer.tables import FILE, REJECTED, RUN, STAGED
 from snk.batch.definition import File
 from snk.batch.state import LIVE
 from snk.batch.wire import COUNTS, MOST_COUNT, MOST_REASON, without_nul
+from snk.db.locks import share_in_transaction
 from snk.db.pool import Pool
 
 
@@ -123,6 +124,8 @@ class Work:
         async with self._pool.begin() as connection:
             self.progress = await self._read(connection)
             yield Step(connection, self.id)
+            # Who ends the run comes before this look, or waits for the commit.
+            await share_in_transaction(connection, committing(self._hold.run))
             after = await self._read(connection)
         self.progress = after
 

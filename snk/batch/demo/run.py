@@ -18,6 +18,7 @@ SETTLE_SECONDS = 90.0
 OFTEN_SECONDS = 0.02
 ACCEPTED = 202
 _SIGNS: dict[str, str] = {State.COMPLETED: "=", State.RECON_FAILED: "!", State.FAILED: "!"}
+SIGNS_TOLD = "of each file it is shown how much has come; = after it: it equals the provider's; !: it does not"
 SENT = 3
 """How often the message is sent."""
 
@@ -75,7 +76,9 @@ class _Play:
         """Play it from the message to the last run."""
         result = self._result
         await tables.spoil(self._stage.urls["consumer"])
+        self._board.say(f"a trigger in the consumers' database changes one record of {CORRUPTED} as it comes in")
         await self._message()
+        self._board.say(SIGNS_TOLD)
         await self._kill_node()
         await self._kill_consumer()
         failed = await self._settled(CORRUPTED, lambda run: run.state == State.RECON_FAILED)

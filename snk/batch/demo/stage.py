@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 import orjson
 
 from snk.batch.demo import tables
-from snk.batch.demo.script import Keys, Ports, consumer_table, definitions, platform_table, provider_table
+from snk.batch.demo.script import FILES, Keys, Ports, consumer_table, definitions, platform_table, provider_table
+from snk.core.words import counted
 from snk.embedded.postgres import PostgresServer
 from snk.embedded.process import free_port
 from snk.embedded.programs import START_SECONDS, Processes
@@ -54,19 +55,22 @@ class Stage:
         )
         self._keys = Keys(folder / "platform-keys", folder / "consumer-keys")
 
-    async def open(self, rows: int) -> None:
-        """Make keys and tables, and start everything."""
+    async def open(self, rows: int, tell: Callable[[str], None]) -> None:
+        """Make keys and tables, and start everything; tell what is done."""
+        tell(f"the provider's {len(FILES)} tables are filled with {counted(rows, 'record')} each")
         for name, keys in (("batch", self._keys.platform), ("batch consumer", self._keys.consumer)):
             KeyFolder(keys, "ES256", name).rotate(time.time())
         for database in ("provider", "consumer"):
             await tables.create(self.urls[database])
         await tables.fill(self.urls["provider"], rows)
         self._write()
+        tell("the tables of the platform and of the consumers are made, and the tasks applied")
         once = {"init-platform": ["init"], "init-consumer": ["consumer", "init"]}
         for name, words in once.items():
             await self._once(name, words, CONSUMERS[0] if "consumer" in words else NODES[0])
         await self._once("apply", ["apply", self._folder / "tasks.toml", "--yes"], NODES[0])
         started = (PROVIDER, *NODES, *CONSUMERS)
+        tell(f"{', '.join(started)} start")
         for name in started:
             self.start(name)
         for name in started:
@@ -141,12 +145,21 @@ async def _send(port: int, request: Request) -> Answer:
 
 
 @asynccontextmanager
-async def opened(folder: Path, database: PostgresServer, rows: int) -> AsyncIterator[Stage]:
-    """Everything runs as long as the block, with so many records in each table of the provider."""
+async def opened(
+    folder: Path, database: PostgresServer, rows: int, tell: Callable[[str], None]
+) -> AsyncIterator[Stage]:
+    """Everything runs as long as the block, with so many records in each table of the provider.
+
+    Args:
+        folder: for settings, keys and logs.
+        database: a server for all databases.
+        rows: how many records each table has.
+        tell: is told what is done until then, which takes some seconds.
+    """
     await create_databases(database, DATABASES)
     stage = Stage(folder, database)
     try:
-        await stage.open(rows)
+        await stage.open(rows, tell)
         yield stage
     finally:
         stage.processes.end()

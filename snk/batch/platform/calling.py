@@ -8,14 +8,19 @@ from yarl import URL
 from snk.batch.definition import Task
 from snk.batch.platform.claims import Claim
 from snk.batch.platform.proofs import Proofs
+from snk.batch.platform.stops import Owed
 from snk.batch.wire import Call, Told
 from snk.errors import SettingsError
-from snk.http.client import Clients, NoAnswer, Request
+from snk.http.client import Answered, Clients, NoAnswer, Request
 
 TAKEN = (200, 202)
 CONFLICT = 409
+ABSENT = (502, 503, 504)
+"""What proxies answer while nobody is behind them, and services that are not ready."""
 MOST_ANSWER_BYTES = 4 * 2**20
 MOST_SHOWN = 200
+STOP_SECONDS = 10.0
+"""For the answer of a consumer that is told that its run has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +31,13 @@ class Answer:
         told: what the consumer reports; None if it did not take the call.
         reason: why it did not.
         stale: whether the consumer says that it has seen a call of a later fence.
+        absent: whether nobody seems to be there: no answer came, or a proxy answered in its place.
     """
 
     told: Told | None
     reason: str = ""
     stale: bool = False
+    absent: bool = False
 
 
 class Caller:
@@ -63,18 +70,17 @@ class Caller:
             callback=f"{self._callback}/v1/runs/{claim.run}/callback?uid={claim.uid}",
         )
         try:
-            headers = self._headers(task)
+            headers = (("Content-Type", "application/json"), *self._authorization(task))
         except SettingsError as error:
             return Answer(None, f"it is not called: {error}"[:MOST_SHOWN])
         request = Request("POST", url.raw_path_qs, body.model_dump_json().encode(), headers)
         try:
             answered = await self._clients.of(url).send(request, task.timeout_seconds)
         except NoAnswer as error:
-            return Answer(None, str(error))
+            return Answer(None, str(error), absent=True)
         if answered.status not in TAKEN:
-            text = answered.text.replace("\0", " ")  # no database holds it
-            reason = f"it answers {answered.status}: {text}".rstrip(": \n")[:MOST_SHOWN]
-            return Answer(None, reason, stale=answered.status == CONFLICT)
+            stale, absent = answered.status == CONFLICT, answered.status in ABSENT
+            return Answer(None, _words(answered), stale=stale, absent=absent)
         if answered.cut:
             return Answer(None, f"its answer is longer than {MOST_ANSWER_BYTES:,} bytes, of which no more are read")
         try:
@@ -83,11 +89,27 @@ class Caller:
             first = error.errors(include_url=False)[0]
             return Answer(None, f"its answer cannot be used: {first['loc']}: {first['msg']}"[:MOST_SHOWN])
 
-    def _headers(self, task: Task) -> tuple[tuple[str, str], ...]:
-        kind = ("Content-Type", "application/json")
+    async def stop(self, consumer: str, owed: Owed, task: Task) -> tuple[int, str]:
+        """Tell a consumer that its run has ended; return the status of its answer, 0 if there is none, and words."""
+        url = URL(consumer).update_query(uid=str(owed.uid), fence=str(owed.fence))
+        try:
+            request = Request("DELETE", url.raw_path_qs, headers=self._authorization(task))
+            answered = await self._clients.of(url).send(request, STOP_SECONDS)
+        except SettingsError as error:
+            return 0, f"it is not called: {error}"[:MOST_SHOWN]
+        except NoAnswer as error:
+            return 0, str(error)
+        return answered.status, _words(answered)
+
+    def _authorization(self, task: Task) -> tuple[tuple[str, str], ...]:
         authorization = self._proofs.header(task.auth)
-        return (kind, ("Authorization", authorization)) if authorization else (kind,)
+        return (("Authorization", authorization),) if authorization else ()
 
     async def close(self) -> None:
         """Close all connections."""
         await self._clients.close()
+
+
+def _words(answered: Answered) -> str:
+    text = answered.text.replace("\0", " ")  # no database holds it
+    return f"it answers {answered.status}: {text}".rstrip(": \n")[:MOST_SHOWN]

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.nodes import ALIVE
 from snk.batch.platform.tables import ATTEMPT, FILE, IS_LIVE, NODE, NOW, RUN, TASK
-from snk.batch.platform.why import Facts, LiveRun, Pause
-from snk.batch.state import State
+from snk.batch.platform.why import Ended, Facts, LiveRun, Pause
+from snk.batch.state import LIVE, State
 
 
 async def facts_of(connection: AsyncConnection, name: str) -> Facts:
@@ -24,7 +24,8 @@ async def facts_of(connection: AsyncConnection, name: str) -> Facts:
     task = (await connection.execute(wanted)).one_or_none()
     if task is None:
         raise Unknown(f"there is no task or group {name!r}")
-    last = sa.select(RUN.c.id, RUN.c.state, RUN.c.reason).where(RUN.c.task == name, RUN.c.ended_at.is_not(None))
+    columns = (RUN.c.id, RUN.c.state, RUN.c.reason, RUN.c.ended_at)
+    last = sa.select(*columns).where(RUN.c.task == name, RUN.c.ended_at.is_not(None))
     ended = (await connection.execute(last.order_by(RUN.c.id.desc()).limit(1))).one_or_none()
     run = await _live_run(connection, name, task.now)
     return Facts(
@@ -35,7 +36,7 @@ async def facts_of(connection: AsyncConnection, name: str) -> Facts:
         task.next_tick,
         task.nodes,
         run,
-        (ended.id, ended.state, ended.reason) if ended else None,
+        Ended(*ended) if ended else None,
     )
 
 
@@ -65,12 +66,12 @@ async def _before(connection: AsyncConnection, row: sa.Row[tuple[object, ...]]) 
     return (first.id, first.state) if first else None
 
 
-async def _unbegun(connection: AsyncConnection, run: int) -> Sequence[tuple[str, str]]:
-    """The files that its consumer has not begun, with reasons."""
-    files = sa.select(FILE.c.name, FILE.c.reason).where(
-        FILE.c.run == run, FILE.c.state == State.WAITING, FILE.c.reason != ""
+async def _waiting(connection: AsyncConnection, run: int) -> Sequence[tuple[str, str, str]]:
+    """The files that have not ended, and of which its consumer says why, with these reasons."""
+    files = sa.select(FILE.c.name, FILE.c.state, FILE.c.reason).where(
+        FILE.c.run == run, FILE.c.state.in_(sorted(LIVE)), FILE.c.reason != ""
     )
-    return [(each.name, each.reason) for each in await connection.execute(files.order_by(FILE.c.name))]
+    return [(each.name, each.state, each.reason) for each in await connection.execute(files.order_by(FILE.c.name))]
 
 
 async def _live_run(connection: AsyncConnection, name: str, now: datetime) -> LiveRun | None:
@@ -99,6 +100,6 @@ async def _live_run(connection: AsyncConnection, name: str, now: datetime) -> Li
         row.tries,
         call.consumer if call else None,
         call.outcome if call else None,
-        await _unbegun(connection, row.id),
+        await _waiting(connection, row.id),
         await _tasks(connection, row.id) if row.mode is not None else None,
     )

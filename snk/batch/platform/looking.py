@@ -10,14 +10,25 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.batch.platform.moves import Unknown
 from snk.batch.platform.nodes import ALIVE
 from snk.batch.platform.rows import Row, as_json
-from snk.batch.platform.tables import ATTEMPT, AUDIT, FILE, IS_LIVE, NODE, RUN, TASK
-from snk.batch.state import State
+from snk.batch.platform.tables import ATTEMPT, AUDIT, FILE, IS_LIVE, NODE, RUN, STOP, TASK
+from snk.batch.state import LIVE, State
 
 SHOWN = ("id", "task", "key", "parent", "state", "overdue", "active", "reason", "node", "consumer", "calls", "tries")
 TIMES = ("due_at", "deadline_at", "created_at", "started_at", "ended_at")
 MOST_LIVE = 100
+BEGINS = 100
+"""So many characters of a payload stand in lists."""
 _TASK = [TASK.c[name] for name in ("name", "kind", "message", "next_tick", "paused_by", "paused_note", "paused_at")]
-_RUN = [RUN.c[name] for name in (*SHOWN, *TIMES)]
+_TOOK = sa.cast(sa.extract("epoch", RUN.c.ended_at - RUN.c.started_at), sa.Float)
+_REJECTED = sa.select(sa.cast(sa.func.sum(FILE.c.rejected), sa.BigInteger)).where(FILE.c.run == RUN.c.id)
+_RUN = [
+    *(RUN.c[name] for name in (*SHOWN, *TIMES)),
+    _TOOK.label("seconds"),
+    _REJECTED.correlate(RUN).scalar_subquery().label("rejected"),
+    sa.func.left(sa.cast(RUN.c.payload, sa.Text), BEGINS).label("payload_begins"),
+]
+"""Of a run, with how long it took if it has ended, how many records were rejected, and how its payload begins."""
+_STOP = [STOP.c[name] for name in ("consumer", "fence", "tries", "reason", "due_at", "told_at", "gave_up_at")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,18 @@ async def runs(connection: AsyncConnection, task: str | None, states: list[str],
         # As literals, so that an index is found for them.
         wanted = wanted.where(RUN.c.state.in_([sa.literal_column(f"'{State(each)}'", sa.Text) for each in states]))
     return await _rows(connection, part.of(wanted, RUN.c.id))
+
+
+async def runs_of(connection: AsyncConnection, name: str, states: list[str], part: Part) -> list[Row]:
+    """The same, of a task or group that is there, or was.
+
+    Raises:
+        Unknown: there is no such one, and no run of one.
+    """
+    found = await runs(connection, name, states, part)
+    if not found and not await runs(connection, name, [], Part(1)):
+        await task(connection, name)
+    return found
 
 
 async def audit(connection: AsyncConnection, subject: str | None, part: Part) -> list[Row]:
@@ -112,7 +135,8 @@ async def task_of(connection: AsyncConnection, run: int, uid: UUID | None) -> st
 
 
 async def one(connection: AsyncConnection, run: int) -> Row:
-    """A run with its files, its calls, its tasks if it is that of a group, and its audit.
+    """A run with its files, its calls, its tasks if it is that of a group, and its audit; and if the platform ended it,
+    whether its consumer knows.
 
     Raises:
         Unknown: there is no such run.
@@ -121,12 +145,24 @@ async def one(connection: AsyncConnection, run: int) -> Row:
     if not rows:
         raise Unknown(f"there is no run {run}")
     parts = {
-        "files": sa.select(FILE).where(FILE.c.run == run).order_by(FILE.c.name),
+        "files": _files(run),
         "attempts": sa.select(ATTEMPT).where(ATTEMPT.c.run == run).order_by(ATTEMPT.c.fence),
         "tasks": sa.select(*_RUN).where(RUN.c.parent == run).order_by(RUN.c.position),
         "audit": sa.select(AUDIT).where(AUDIT.c.subject == f"run {run}").order_by(AUDIT.c.id),
     }
-    return {**rows[0], **{name: await _rows(connection, asked) for name, asked in parts.items()}}
+    owed = sa.select(*_STOP).join(RUN, RUN.c.id == STOP.c.run).where(STOP.c.run == run)
+    stop = await _rows(connection, owed.where(sa.not_(IS_LIVE), STOP.c.fence >= RUN.c.since))  # not of a turn before
+    lists = {name: await _rows(connection, asked) for name, asked in parts.items()}
+    return {**rows[0], "stop": stop[0] if stop else None, **lists}
+
+
+def _files(run: int) -> sa.Select[Any]:
+    """What is known of the files of a run. One that did not end when the run did is given up, as the run is."""
+    over = sa.exists().where(RUN.c.id == FILE.c.run, sa.not_(IS_LIVE))
+    given_up = sa.and_(FILE.c.state.in_(sorted(LIVE)), over)
+    state = sa.case((given_up, State.CANCELLED), else_=FILE.c.state).label("state")
+    columns = [state if each is FILE.c.state else each for each in FILE.c]
+    return sa.select(*columns).where(FILE.c.run == run).order_by(FILE.c.name)
 
 
 async def _rows(connection: AsyncConnection, wanted: sa.Select[Any]) -> list[Row]:

@@ -12,10 +12,13 @@ from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.definition import Mode
-from snk.batch.platform import alerts
+from snk.batch.platform import alerts, stops
 from snk.batch.platform.tables import AUDIT, NOW, RUN, TASK
 from snk.batch.state import LIVE, UNSETTLED, Event, State, following
 from snk.errors import Stop
+
+_GIVEN_UP = frozenset((Event.CANCELLED, Event.SKIPPED))
+"""Ends of which a consumer does not know."""
 
 
 class Unknown(Stop):
@@ -91,10 +94,19 @@ async def move(connection: AsyncConnection, held: Held, done: Move) -> State:
         changes |= {"active": False, "due_at": None, "node": None, "lease_until": None, "ended_at": NOW}
     elif done.event == Event.RERUN:
         files = None if done.files is None else list(done.files)
-        changes |= {"since": held.fence + 1, "tries": 0, "ended_at": None, "overdue": False, "files": files}
+        changes |= {
+            "since": held.fence + 1,
+            "tries": 0,
+            "started_at": None,
+            "ended_at": None,
+            "overdue": False,
+            "files": files,
+        }
         changes["deadline_at"] = None  # its next turn sets a new one
     elif held.state == State.WAITING:
         changes["started_at"] = sa.func.coalesce(RUN.c.started_at, NOW)
+    if held.state in LIVE and done.event in _GIVEN_UP:
+        await stops.owe(connection, [held.id])  # before the change: it looks whether a call is under way
     await connection.execute(sa.update(RUN).where(RUN.c.id == held.id).values(changes))
     if state != held.state:
         await audit(connection, [done.line(held)])

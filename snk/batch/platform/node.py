@@ -6,7 +6,7 @@ end, and another one takes them. One that was asleep finds that the fences of it
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from snk.batch.platform.absence import arrive
 from snk.batch.platform.claims import Claim, claim, release, renew
 from snk.batch.platform.nodes import SAY_SECONDS, leave, say
 from snk.batch.platform.rounds import Rounds
+from snk.batch.platform.stopping import Stopping
 from snk.batch.platform.ticking import Ticking
 from snk.batch.state import LIVE
 from snk.db.pool import Pool
@@ -79,6 +80,7 @@ class Node:
         self._renewals = renewals
         self._rounds = rounds
         self._ticking = Ticking(pool, rounds.node)
+        self._stopping = Stopping(pool, rounds.caller)
         self._calls = pace.calls
         self._lease_seconds = pace.lease_seconds
         self._poll = pace.poll_seconds
@@ -95,7 +97,7 @@ class Node:
         log.info("node_started", node=self.name)
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew())
-            working = [group.create_task(self._take(stop, group)), group.create_task(self._give_turns(stop))]
+            working = [group.create_task(self._take(stop, group)), group.create_task(self._give_turns(stop, group))]
             await stop.wait()
             fences = await self._end(working)
             renewing.cancel()
@@ -106,11 +108,15 @@ class Node:
         """Take what is due, and call its consumers."""
         while not stop.is_set():
             for taken in await self._claim():
-                under_way = group.create_task(self._round(taken))
-                self._under_way.add(under_way)
-                under_way.add_done_callback(self._under_way.discard)
+                self._begin(group, self._round(taken))
             await _either(stop, self.wake, self._poll)
             self.wake.clear()
+
+    def _begin(self, group: asyncio.TaskGroup, work: Coroutine[None, None, None]) -> None:
+        """Begin what nobody waits for but `_end`."""
+        under_way = group.create_task(work)
+        self._under_way.add(under_way)
+        under_way.add_done_callback(self._under_way.discard)
 
     async def _end(self, working: Sequence[asyncio.Task[None]]) -> dict[int, int]:
         """Let what is under way end, and break off what takes too long; return the fences of runs held still."""
@@ -174,13 +180,16 @@ class Node:
             except SnkError as error:
                 self._failed(error)
 
-    async def _give_turns(self, stop: asyncio.Event) -> None:
-        """See what is due by its calendar, whose turn it is, what is overdue, which groups and alerts are over."""
+    async def _give_turns(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
+        """See what is due by its calendar, whose turn it is, what is overdue, which groups and alerts are over, and
+        which consumers do not know yet that their runs have ended.
+        """
         while not stop.is_set():
             began = time.monotonic()
             self.turn.clear()  # before the look: what is set meanwhile makes another one
             try:
                 await self._turns()
+                await self._try("stops", partial(self._stop_work, group))
             except SnkError as error:
                 self._failed(error)
             took = time.monotonic() - began
@@ -206,6 +215,11 @@ class Node:
             self._failed(error)
         except Exception:
             log.exception("look_failed", at=what, effect="it is tried again")
+
+    async def _stop_work(self, group: asyncio.TaskGroup) -> None:
+        """Tell consumers of runs that the platform has ended, beside the calls that are due."""
+        for owed in await self._stopping.take():
+            self._begin(group, self._stopping.tell(owed))
 
     async def _tend(self, run: int) -> None:
         async with self._pool.begin() as connection:

@@ -4,15 +4,14 @@ A call is noted only if its run is held still by the fence under which it was ca
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.batch.channels import Kind
-from snk.batch.platform import alerts
+from snk.batch.platform import alerts, stops
 from snk.batch.platform.claims import Claim
 from snk.batch.platform.judging import Report
 from snk.batch.platform.moves import Held, Move, audit, failures, hold_all
@@ -37,7 +36,7 @@ class Called:
         seconds: how long it took.
         report: what the consumer says; None if it did not take the call.
         failed: why this ends the run; empty if it goes on.
-        unreachable: why nobody seems to be there; empty if that is not so, or not yet.
+        trouble: why an alert is raised, as several calls in a row failed; None if that is not so, or not yet.
         behind: whether the consumer has seen a later fence, though this one is held: the database is a restored one.
     """
 
@@ -49,7 +48,7 @@ class Called:
     seconds: float
     report: Report | None = None
     failed: str = ""
-    unreachable: str = ""
+    trouble: alerts.Cause | None = None
     behind: bool = False
 
 
@@ -107,11 +106,14 @@ async def note_calls(connection: AsyncConnection, called: Sequence[Called]) -> l
     held = await hold_all(connection, {each.claim.run for each in called})
     still = [_holds(held.get(each.claim.run), each) for each in called]
     noted = list(compress(called, still))
+    late = [each for each, mine in zip(called, still, strict=True) if not mine and _may_work_on(held, each)]
+    await stops.hasten(connection, {each.claim.run: each.consumer for each in late})
     if not noted:
         return still
     effects = [_effect(held[each.claim.run], each) for each in noted]
     await connection.execute(_UPDATE, [each.row for each in effects])
     await connection.execute(_ATTEMPTS, [_attempt(each) for each in noted])
+    await stops.owe(connection, [each.claim.run for each in noted if each.failed])
     await write_files(connection, [row for each in effects for row in each.files])
     await audit(connection, [each.line for each in effects if each.line])
     await alerts.found_all(connection, [cause for each in effects for cause in each.causes])
@@ -120,6 +122,13 @@ async def note_calls(connection: AsyncConnection, called: Sequence[Called]) -> l
 
 def _holds(held: Held | None, called: Called) -> bool:
     return held is not None and held.fence == called.claim.fence and held.node == called.node
+
+
+def _may_work_on(held: Mapping[int, Held], called: Called) -> bool:
+    """Whether a consumer was called for a run that has ended meanwhile, and may have begun it with this call."""
+    run = held.get(called.claim.run)
+    over = called.report is not None and called.report.state not in LIVE
+    return run is not None and run.state not in LIVE and not over
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +160,8 @@ def _effect(held: Held, called: Called) -> _Effect:
     }
     line = done.line(held) if done and state != held.state else None
     causes = failures(held, state, done.reason) if done else []
-    if called.unreachable:
-        causes.append(alerts.Cause(Kind.UNREACHABLE, f"task {held.task}", called.unreachable, held.task, held.id))
+    if called.trouble:
+        causes.append(called.trouble)
     return _Effect(row, judged.files if judged else [], line, causes)
 
 

@@ -14,6 +14,8 @@ from snk.db.pool import Pool
 
 _DEFINED = sa.exists().where(TASK.c.name == ALERT.c.task).correlate(ALERT)
 
+_OF_CALLS = ALERT.c.kind.in_([Kind.UNREACHABLE, Kind.CALLS_FAILED])
+
 
 def _gone() -> sa.ColumnElement[bool]:
     of_run = RUN.c.id == ALERT.c.run
@@ -25,7 +27,7 @@ def _gone() -> sa.ColumnElement[bool]:
     return sa.or_(
         sa.and_(ALERT.c.kind.in_([Kind.FAILED, Kind.RECON_FAILED]), sa.not_(failed)),
         sa.and_(ALERT.c.kind == Kind.OVERDUE, sa.not_(overdue)),
-        sa.and_(ALERT.c.kind == Kind.UNREACHABLE, sa.or_(called, sa.not_(_DEFINED))),
+        sa.and_(_OF_CALLS, sa.or_(called, sa.not_(_DEFINED))),
         sa.and_(ALERT.c.kind == Kind.NO_NODE, sa.exists().select_from(NODE).where(ALIVE)),
     )
 
@@ -37,10 +39,9 @@ def _exists(*conditions: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 def _why() -> sa.ColumnElement[str]:
     state = sa.select(RUN.c.state).where(RUN.c.id == ALERT.c.run).correlate(ALERT).scalar_subquery()
     of_run = sa.func.concat(ALERT.c.subject, " of ", ALERT.c.task, " is ", sa.func.coalesce(state, "gone"))
-    of_task = ALERT.c.kind == Kind.UNREACHABLE
     return sa.case(
-        (sa.and_(of_task, sa.not_(_DEFINED)), sa.func.concat("there is no task ", ALERT.c.task, " any more")),
-        (of_task, sa.func.concat("a call of the consumer of ", ALERT.c.task, " worked")),
+        (sa.and_(_OF_CALLS, sa.not_(_DEFINED)), sa.func.concat("there is no task ", ALERT.c.task, " any more")),
+        (_OF_CALLS, sa.func.concat("a call of the consumer of ", ALERT.c.task, " worked")),
         (ALERT.c.kind == Kind.NO_NODE, "a node is alive"),
         else_=of_run,
     )
@@ -54,8 +55,8 @@ _LOCKED = sa.select(ALERT.c.id).where(IS_OPEN, _GONE).order_by(ALERT.c.id).with_
 
 async def sweep(pool: Pool) -> None:
     """Resolve the alerts whose cause is gone: failures when the run has ended otherwise, also after it was run again;
-    ``overdue`` when it has ended at all; ``unreachable`` when a call of the task worked, or there is no such task any
-    more; ``no_node`` when a node lives.
+    ``overdue`` when it has ended at all; ``unreachable`` and ``calls_failed`` when a call of the task worked, or there
+    is no such task any more; ``no_node`` when a node lives.
 
     Raises:
         SnkError: the database failed.

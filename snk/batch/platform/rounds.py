@@ -9,7 +9,9 @@ import sqlalchemy as sa
 import structlog
 from pydantic import ValidationError
 
+from snk.batch.channels import Kind
 from snk.batch.definition import Task
+from snk.batch.platform.alerts import Cause
 from snk.batch.platform.calling import Answer, Caller
 from snk.batch.platform.claims import Claim
 from snk.batch.platform.noting import Called, Notes
@@ -32,12 +34,13 @@ class Rounds:
 
     Attributes:
         node: its name.
+        caller: calls consumers.
     """
 
     def __init__(self, node: str, pool: Pool, caller: Caller, unreachable_tries: int = 3) -> None:
         self.node = node
         self._pool = pool
-        self._caller = caller
+        self.caller = caller
         self._unreachable_tries = unreachable_tries
         self._notes = Notes(pool)
         self._tasks: dict[str, tuple[object, Task]] = {}
@@ -64,7 +67,7 @@ class Rounds:
             return self._failed(claim, None, claim.consumer or "", Answer(None, reason), 0.0)
         consumer = await self._instance(task.consumers, claim)
         began = time.monotonic()
-        answer = await self._caller.call(consumer, claim, task)
+        answer = await self.caller.call(consumer, claim, task)
         seconds = time.monotonic() - began
         if answer.told is None:
             return self._failed(claim, task, consumer, answer, seconds)
@@ -78,6 +81,8 @@ class Rounds:
         """What is noted of a call that failed; of none, if the task is not understood."""
         tries = claim.tries + 1
         told = f"{tries} calls in a row failed; the last one: {answer.reason}"
+        kind = Kind.UNREACHABLE if answer.absent else Kind.CALLS_FAILED
+        trouble = Cause(kind, f"task {claim.task}", f"{claim.task}: {told}", claim.task, claim.run)
         return Called(
             claim,
             self.node,
@@ -86,7 +91,7 @@ class Rounds:
             _delay(task, claim.tries),
             seconds,
             failed=told if task and tries >= task.most_tries else "",
-            unreachable=f"{claim.task}: {told}" if tries >= self._unreachable_tries else "",
+            trouble=trouble if tries >= self._unreachable_tries else None,
             behind=answer.stale,
         )
 

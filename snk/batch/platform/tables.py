@@ -150,6 +150,24 @@ ATTEMPT = sa.Table(
 )
 """Each call of a consumer, and what came of it."""
 
+STOP = sa.Table(
+    "stop",
+    METADATA,
+    sa.Column("run", sa.BigInteger, sa.ForeignKey(RUN.c.id, ondelete="CASCADE"), primary_key=True),
+    sa.Column("consumer", sa.Text, comment="the instance that works on it; null if it was not noted yet"),
+    sa.Column("fence", sa.BigInteger, nullable=False, comment="of the last call of the run"),
+    _when("created_at", null=False, now=True),
+    _when("due_at", null=False, now=True),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("reason", sa.Text, nullable=False, server_default="", comment="why the last try failed"),
+    _when("told_at"),
+    _when("gave_up_at"),
+)
+"""Runs that the platform has ended by itself: whether their consumers know, who may still work on them."""
+
+IS_UNTOLD = sa.and_(STOP.c.told_at.is_(None), STOP.c.gave_up_at.is_(None))
+sa.Index("stop_due", STOP.c.due_at, postgresql_where=IS_UNTOLD)
+
 NODE = sa.Table(
     "node",
     METADATA,

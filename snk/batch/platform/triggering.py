@@ -224,6 +224,9 @@ async def _beside(
     With ``queue``, a trigger joins a run that waits and does the same, and is queued otherwise, so that nothing is lost
     that its payload asks for. Ticks differ by their time, and only the newest ones are wanted: as many as the calendar
     makes up for. Runs of a backfill give way: no trigger is skipped for them, joins or cancels one.
+
+    A run is joined without a lock. A node that takes it meanwhile raises its fence after the statement that found it
+    with none, and calls its consumer after that: so the call, too, comes after the trigger.
     """
     live = [row for row in under_way if not row.backfill]
     if not live:
@@ -233,18 +236,23 @@ async def _beside(
     if target.overlap == "cancel":
         await _overtake(connection, given, live)
         return None
-    behind = live if any(row.active for row in under_way) else live[1:]  # the first one begins at once
-    queued = [row for row in behind if not row.active and row.parent is None and not row.since]
     if given.source == CALENDAR:
-        ticks = [row for row in queued if row.key.startswith(f"{CALENDAR} ")]
+        behind = live if any(row.active for row in under_way) else live[1:]  # the first one begins at once
+        ticks = [row for row in behind if not row.active and _unbegun(row) and row.key.startswith(f"{CALENDAR} ")]
         await _overtake(connection, given, ticks[: max(0, len(ticks) + 1 - target.catch_up)])
         return None
-    same = [row.id for row in queued if _same(row, given)]
+    same = [row.id for row in live if _unbegun(row) and _same(row, given)]
     return ("joined", same[0]) if same else None
 
 
+def _unbegun(row: Any) -> bool:
+    """Whether a run of its own was never begun: of a task that was not called, or of a group whose turn it is not."""
+    begun = row.fence if row.mode is None else row.active
+    return row.parent is None and not row.since and not begun
+
+
 def _same(row: Any, given: Trigger) -> bool:
-    """Whether a run that waits does what a trigger asks for."""
+    """Whether a run does what a trigger asks for."""
     files = None if given.files is None else list(given.files)
     return row.files == files and exact(row.payload) == exact(given.payload)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from snk.batch.state import UNSETTLED
+from snk.core.moments import stamp
 from snk.core.words import counted
 
 MOST_TASKS = 10
@@ -30,7 +31,7 @@ class LiveRun:
         waits_for: the run of its group that comes before it and is not complete; None if there is none.
         consumer: the instance that was called last.
         last: what came of that call.
-        waiting: name and reason of each file that its consumer has not begun: its precondition is not met.
+        files: name, state and reason of each file that has not ended, and of which its consumer says why.
         tasks: if it is that of a group, number, task and state of those in it that have not ended; otherwise None.
     """
 
@@ -45,8 +46,22 @@ class LiveRun:
     tries: int
     consumer: str | None
     last: str | None
-    waiting: Sequence[tuple[str, str]] = ()
+    files: Sequence[tuple[str, str, str]] = ()
     tasks: Sequence[tuple[int, str, str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended.
+
+    Attributes:
+        at: when.
+    """
+
+    id: int
+    state: str
+    reason: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ class Facts:
         message: what starts it.
         nodes: how many nodes are alive.
         run: its live run that is active, or the oldest one; None if there is none.
-        ended: number, state and reason of its last run that has ended.
+        ended: its last run that has ended; None if there is none.
     """
 
     name: str
@@ -69,13 +84,27 @@ class Facts:
     next_tick: datetime | None
     nodes: int
     run: LiveRun | None
-    ended: tuple[int, str, str] | None
+    ended: Ended | None
+
+
+def told(facts: Facts) -> dict[str, object]:
+    """The answer, as JSON has it: with the number of the live run, and whether all is well."""
+    run = facts.run.id if facts.run else None
+    return {"name": facts.name, "run": run, "well": well(facts), "reasons": list(reasons(facts))}
+
+
+def well(facts: Facts) -> bool:
+    """Whether a node works on it just now and no file waits, or it is idle after a run that did not fail."""
+    if facts.run:
+        return not any(reasons(facts))
+    return bool(facts.nodes) and not facts.pauses and not _failed(facts)
 
 
 def reasons(facts: Facts) -> Iterator[str]:
-    """Why it does not run, the strongest reason first; nothing if a node works on it just now."""
+    """Why it does not run, the strongest reason first; nothing if a node works on it just now and no file waits."""
     run = facts.run
     if run and run.node:
+        yield from _of_files(run)
         return
     for pause in facts.pauses:
         what = "it" if pause.name == facts.name else f"the group {pause.name}, which its run belongs to"
@@ -86,12 +115,16 @@ def reasons(facts: Facts) -> Iterator[str]:
     if run is None:
         yield from _without_run(facts)
         return
+    yield from _of_files(run)
     if not run.active:
         yield from _not_its_turn(run)
     else:
         yield from _in_turn(run, facts)
-    for file, reason in run.waiting:
-        yield f"run {run.id}: its consumer has not begun file {file!r}: {reason}"
+
+
+def _of_files(run: LiveRun) -> Iterator[str]:
+    for file, state, reason in run.files:
+        yield f"run {run.id}: file {file} is {state}: {reason}"
 
 
 def _in_turn(run: LiveRun, facts: Facts) -> Iterator[str]:
@@ -118,17 +151,30 @@ def _of_group(run: int, tasks: Sequence[tuple[int, str, str]]) -> str:
     return f"run {run} is that of a group, whose tasks run: {', '.join([*shown, *more])}"
 
 
+def _failed(facts: Facts) -> bool:
+    """Whether its last run is one that a person should see to."""
+    return facts.ended is not None and facts.ended.state in UNSETTLED
+
+
 def _without_run(facts: Facts) -> Iterator[str]:
-    if facts.ended and facts.ended[1] in UNSETTLED:
-        run, state, reason = facts.ended
-        yield f"its last run {run} is {state}: {reason}; `snk batch rerun {run}` runs what failed again"
+    last = facts.ended
     starts = []
     if facts.next_tick:
-        starts.append(f"its calendar, at {facts.next_tick.isoformat(timespec='seconds')}")
+        starts.append(f"its calendar, at {stamp(facts.next_tick)}")
     if facts.message:
         starts.append(f"the message {facts.message!r}")
     starts.append(f"`snk batch trigger {facts.name}`")
-    yield f"nothing has triggered it; it is started by {', or '.join(starts)}"
+    started = f"it is started by {', or '.join(starts)}"
+    if last is None:
+        yield f"nothing has triggered it yet; {started}"
+        return
+    since = f"run {last.id}, is {last.state} since {stamp(last.at)}"
+    if _failed(facts):
+        reason = f": {last.reason}" if last.reason else ""
+        yield f"its last run, {since}{reason}; `snk batch rerun {last.id}` runs what failed again"
+        yield f"no run is under way; {started}"
+    else:
+        yield f"no run is under way; the last one, {since}; {started}"
 
 
 def _not_its_turn(run: LiveRun) -> Iterator[str]:

@@ -7,11 +7,9 @@ from fastapi import Request
 
 from snk.core.bucket import Bucket
 from snk.http.api.problem import Problem, invalid
-from snk.http.auth.authority import Authority, Client, Unknown
+from snk.http.auth.authority import ANYONE, Authority, Client, Unknown
 
 MOST_BUCKETS = 10_000
-ANYONE = "anyone"
-"""The name of clients that have none."""
 
 
 class Rates:
@@ -86,7 +84,7 @@ class Entry:
         except Unknown as error:
             self._rates.take(address)
             raise Problem(401, "unknown-client", str(error), headers={"WWW-Authenticate": error.challenge}) from None
-        self._rates.take(address if client.name == ANYONE else f"client {client.name}")
+        self._rates.take(address if client == ANYONE else f"client {client.name}")
         return client
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from snk.http.auth.credentials import ALL
 from snk.http.auth.jwks import FileKeys, Keys, SharedSecret, UrlKeys
 from snk.http.auth.settings import AuthSettings, IssuerTable
-from snk.http.auth.tokens import ALL, MOST_TOKEN_BYTES, Issuer, Refused, Tokens
+from snk.http.auth.tokens import MOST_TOKEN_BYTES, Issuer, Refused, Tokens
 
 WAYS = "Authorization: Bearer TOKEN, or Basic with a user and password"
 
@@ -20,7 +21,7 @@ class Client:
     """Who sent a request.
 
     Attributes:
-        name: ``issuer/subject``, ``token NAME``, ``user NAME``, or ``anyone``; in a subject, ``/`` is ``%2F`` and
+        name: ``issuer/subject``, ``token NAME``, ``user NAME``, or that of `ANYONE`; in a subject, ``/`` is ``%2F`` and
             ``%`` is ``%25``, so that no two clients have the same name.
         scopes: what it may do, such as ``records:read``; ``*`` is everything.
     """
@@ -33,7 +34,8 @@ class Client:
         return scope in self.scopes or ALL in self.scopes
 
 
-ANYONE = Client("anyone", frozenset((ALL,)))
+ANYONE = Client("a client without credentials", frozenset((ALL,)))
+"""Every client of a service that asks for no credentials."""
 
 
 class Unknown(Exception):  # noqa: N818 - it says what the client is

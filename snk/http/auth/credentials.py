@@ -35,6 +35,8 @@ RENEW_SECONDS = 60
 """A JWT that ends sooner than this is replaced: the request may wait in a queue, and clocks differ by some seconds."""
 SECRET_BYTES = 32
 """The least size of a shared secret: that of the digest (RFC 7518, 3.2)."""
+ALL = "*"
+"""The scope that stands for every scope."""
 SCOPE = r"[!#-\[\]-~]+"
 """One scope (RFC 6749, 3.3)."""
 _SIGNED = ("jwt_key", "issuer", "audience")

@@ -1,19 +1,20 @@
 """Who may use a service: a table such as ``[serve.auth]`` of the file of settings."""
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from joserfc.jwk import OctKey
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from snk.errors import SettingsError
-from snk.http.auth.credentials import SCOPE, SECRET_BYTES, Algorithm, AuthTable
+from snk.http.auth.credentials import ALL, SCOPE, SECRET_BYTES, Algorithm, AuthTable
 from snk.http.auth.keys import PUBLIC, SIGNING
 from snk.http.token import check_token
-from snk.settings import Secret, SettingsTable
+from snk.settings import PartOfTable, Secret, SettingsTable
 
 LEAST_PASSWORD = 8
 """Characters."""
@@ -103,28 +104,40 @@ class UserTable(SettingsTable):
         return self
 
 
-class AuthSettings(SettingsTable):
+class KeySettings(PartOfTable):
+    """What a table such as ``[serve.auth]`` says of the service's own keys: all that those who make them need to know.
+
+    Attributes:
+        audience: what tokens have to name as their only ``aud``: this service.
+        keys: the folder of the service's own signing keys, made by `snk SERVICE keys rotate`; empty for none.
+        issuer: the ``iss`` of tokens that are signed with them.
+        algorithm: of those keys.
+        known_scopes: all that clients may be allowed, as `check_scope` takes them; empty where that is not known.
+    """
+
+    known_scopes: ClassVar[tuple[str, ...]] = ()
+    audience: Plain = "snk-serve"
+    keys: str = ""
+    issuer: Plain = "snk-serve"
+    algorithm: Literal["ES256", "Ed25519"] = "ES256"
+
+
+class AuthSettings(KeySettings):
     """A table such as ``[serve.auth]``.
 
     Without any issuer, token, user and folder of keys, every client may do everything.
 
     Attributes:
-        audience: what tokens have to name as their only ``aud``: this service.
         issuers: whose JWTs are accepted.
         tokens: bearer tokens.
         users: users with passwords.
-        keys: the folder of the service's own signing keys, made by `snk SERVICE keys rotate`; empty for none.
-        issuer: the ``iss`` of tokens that are signed with them.
-        algorithm: of those keys.
     """
 
-    audience: Plain = "snk-serve"
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     issuers: tuple[IssuerTable, ...] = ()
     tokens: tuple[TokenTable, ...] = ()
     users: tuple[UserTable, ...] = ()
-    keys: str = ""
-    issuer: Plain = "snk-serve"
-    algorithm: Literal["ES256", "Ed25519"] = "ES256"
 
     @property
     def closed(self) -> bool:
@@ -153,6 +166,16 @@ class AuthSettings(SettingsTable):
         )
 
     @model_validator(mode="after")
+    def _known(self) -> Self:
+        clients: list[IssuerTable | TokenTable | UserTable] = [*self.issuers, *self.tokens, *self.users]
+        for scope in (scope for each in clients for scope in each.scopes):
+            try:
+                check_scope(scope, self.known_scopes)
+            except ValueError as error:
+                raise ValueError(f"its scopes have {scope!r}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
     def _distinct(self) -> Self:
         for kind, names in (
             ("issuers", (each.issuer for each in self.all_issuers)),
@@ -164,6 +187,24 @@ class AuthSettings(SettingsTable):
         if _repeated(each.token.get_secret_value() for each in self.tokens):
             raise ValueError("two of its tokens are the same; nobody could tell the clients apart")
         return self
+
+
+def check_scope(scope: str, known: Collection[str]) -> None:
+    """Refuse a scope that opens nothing.
+
+    Args:
+        scope: what is given.
+        known: all that there are; one that ends in ``:TASK`` stands for every task. If it is empty, any scope may be.
+
+    Raises:
+        ValueError: the nearest one, and all of them.
+    """
+    tasks = [name.removesuffix("TASK") for name in known if name.endswith(":TASK")]
+    of_a_task = any(scope.startswith(name) and scope != name for name in tasks)
+    if known and scope not in (*known, ALL) and not of_a_task:
+        nearest = difflib.get_close_matches(scope, known, n=1, cutoff=0.0)[0]
+        listed = ", ".join((*known, ALL))
+        raise ValueError(f"there is no such scope; the nearest one is {nearest}; there are {listed}")
 
 
 def _repeated(names: Iterable[str]) -> str | None:

@@ -21,14 +21,12 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
-from snk.http.auth.credentials import LEEWAY_SECONDS, SCOPE, TOKEN_SECONDS, Algorithm
+from snk.http.auth.credentials import ALL, LEEWAY_SECONDS, SCOPE, TOKEN_SECONDS, Algorithm
 from snk.http.auth.jwks import Keys, NoKey, PublicKey
 
 MOST_TOKEN_BYTES = 8192
 MOST_NAME = 255
 REMEMBERED = 1024
-ALL = "*"
-"""The scope that stands for every scope."""
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 

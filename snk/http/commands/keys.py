@@ -10,16 +10,16 @@ import typer
 
 from snk.errors import SettingsError
 from snk.http.auth.keys import KeyFolder, Published
-from snk.http.auth.settings import AuthSettings
+from snk.http.auth.settings import KeySettings
 from snk.options import Config, Json
 
 
-def keys_group(service: str, load: Callable[[Path | None], AuthSettings], command: str = "") -> typer.Typer:
+def keys_group(service: str, load: Callable[[Path | None], KeySettings], command: str = "") -> typer.Typer:
     """The commands for the keys of a service.
 
     Args:
         service: its name, as in ``SERVICE.auth.keys``.
-        load: reads who may use it from the file of settings.
+        load: reads what is to be known of its keys from the file of settings.
         command: what it is called by; ``snk SERVICE`` if it is empty.
     """
     command = command or f"snk {service}"
@@ -48,7 +48,7 @@ def keys_group(service: str, load: Callable[[Path | None], AuthSettings], comman
     return app
 
 
-def folder_of(service: str, auth: AuthSettings, command: str = "") -> KeyFolder:
+def folder_of(service: str, auth: KeySettings, command: str = "") -> KeyFolder:
     """The folder of keys of a service.
 
     Raises:

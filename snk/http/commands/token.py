@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -10,20 +10,22 @@ import typer
 
 from snk.errors import SettingsError
 from snk.http.auth.credentials import SCOPE, TOKEN_SECONDS
-from snk.http.auth.settings import AuthSettings
+from snk.http.auth.settings import KeySettings, check_scope
 from snk.http.auth.tokens import MOST_NAME
 from snk.http.commands.keys import folder_of
 from snk.options import Config
 
-Load = Callable[[Path | None], AuthSettings]
+Load = Callable[[Path | None], KeySettings]
+Scopes = Callable[[Path | None], Collection[str]]
 
 
-def token_command(service: str, load: Load, command: str = "") -> Callable[..., None]:
+def token_command(service: str, load: Load, scopes: Scopes, command: str = "") -> Callable[..., None]:
     """The command that mints tokens of a service.
 
     Args:
         service: its name, as in ``SERVICE.auth.keys``.
-        load: reads who may use it from the file of settings.
+        load: reads what is to be known of its keys from the file of settings.
+        scopes: all that a token may allow, by the file of settings.
         command: what it is called by; ``snk SERVICE`` if it is empty.
     """
     command = command or f"snk {service}"
@@ -37,10 +39,19 @@ def token_command(service: str, load: Load, command: str = "") -> Callable[..., 
         seconds: Annotated[int, typer.Option(help=f"How long it is valid; {TOKEN_SECONDS} at most.")] = TOKEN_SECONDS,
         config: Config = None,
     ) -> None:
+        _check(scope, scopes(config))
         print(minted(service, load(config), Wanted(scope, subject, seconds), time.time(), command))
 
     token.__doc__ = f"Print a JWT that the service accepts, signed with the newest key of {service}.auth.keys."
     return token
+
+
+def _check(scopes: Collection[str], known: Collection[str]) -> None:
+    for scope in scopes:
+        try:
+            check_scope(scope, known)
+        except ValueError as error:
+            raise SettingsError(f"--scope is {scope!r}: {error}") from None
 
 
 class Wanted(NamedTuple):
@@ -57,7 +68,7 @@ class Wanted(NamedTuple):
     seconds: int = TOKEN_SECONDS
 
 
-def minted(service: str, auth: AuthSettings, wanted: Wanted, now: float, command: str = "") -> str:
+def minted(service: str, auth: KeySettings, wanted: Wanted, now: float, command: str = "") -> str:
     """A JWT of a service's own issuer.
 
     Args:

@@ -1,7 +1,7 @@
 """``snk conflicts``: list the conflicts side by side, and settle one by the word of a person."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ import typer
 import uvloop
 from typer.core import TyperGroup
 
-from snk.core.plan import Plan, confirmed
+from snk.core.plan import Plan, Question, confirmed
 from snk.errors import SettingsError
 from snk.options import Json
 from snk.pair.commands.common import checked_settings, pair_of, uuid_of
@@ -62,9 +62,10 @@ def resolve(
     if action is None:
         print("both rows are equal by now, so the record of the conflict was deleted")
         return
-    for line in _lines(action):
-        print(line)
-    if not (yes or confirmed("replace?", answer, lambda: print(action), print)):
+    print("\n".join(_lines(action, action.changed)))
+    if not (
+        yes or confirmed(Question("replace?"), answer, lambda: print("\n".join(_lines(action, action.before))), print)
+    ):
         raise typer.Exit(1)
     plan = Plan(KIND, name, datetime.now(UTC).isoformat(), (action,))
     uvloop.run(replace(pair.first, pair.second, plan, undoing=undo))
@@ -83,12 +84,12 @@ async def _planned(
     return await replacement(pair.first, pair.second, chosen, uuid, keep)
 
 
-def _lines(action: ReplaceRow) -> list[str]:
-    width = max(map(len, action.changed), default=0)
-    told = [
-        f"  {name:{width}} : {_value(action.before[name])} -> {_value(action.after[name])}" for name in action.changed
-    ]
-    return [f"{action.table} {action.uuid} on {action.on}", *told]
+def _lines(action: ReplaceRow, columns: Collection[str]) -> Iterator[str]:
+    yield f"{action.table} {action.uuid} on {action.on}"
+    width = max(map(len, columns), default=0)
+    for name in columns:
+        before, after = _value(action.before[name]), _value(action.after[name])
+        yield f"  {name:{width}} : {before}" + (f" -> {after}" if name in action.changed else "")
 
 
 def _show(conflict: Recorded) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from snk.core.plan import Plan, confirmed
+from snk.core.plan import Plan, Question, confirmed
 from snk.core.words import counted
 from snk.files.atomic import write_whole
 from snk.pair.repair.actions import CopyRow
@@ -55,7 +55,7 @@ class Repairs:
         """Whether to apply the plan."""
         if not self.as_json:
             print(summary(plan))
-        return self.yes or confirmed("repair?", answer, lambda: self.show(plan), print)
+        return self.yes or confirmed(Question("repair?"), answer, lambda: self.show(plan), print)
 
     def show(self, plan: Plan[CopyRow]) -> None:
         """Print every action."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from snk.core.plan import Question, confirmed
 from snk.core.shown import plain
 from snk.core.words import counted
 from snk.errors import SettingsError
@@ -20,6 +21,7 @@ from snk.pipeline.seen import Damaged
 from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import space_of
 from snk.pipeline.space import Space
+from snk.terminal import answer
 
 Frames = Annotated[
     list[str] | None,
@@ -44,8 +46,7 @@ def list_all(*, as_json: Json = False, config: Config = None) -> None:
     if as_json:
         print(json.dumps([asdict(reason) for _, _, reason in found]))
     else:
-        for _, portion, reason in found:
-            print(plain(f"{reason.frame}{_part(portion)}  {reason.at}  {reason.reason}"))
+        _list(found)
     raise typer.Exit(1 if found else 0)
 
 
@@ -87,11 +88,17 @@ def drop(
     """Give frames up: what was not pushed of them never will be. Their Done files say so."""
     space = space_of(load_settings(config))
     found = _named(space, frames, all_of_them)
-    if found and not yes:
-        typer.confirm(f"Give up {counted(len(found), 'frame')}?", abort=True)
+    question = Question(f"Give up {counted(len(found), 'frame')}?")
+    if found and not yes and not confirmed(question, answer, lambda: _list(found), print):
+        raise typer.Exit(1)
     for quarantine, portion, reason in found:
         drop_portion(space, quarantine, portion, reason)
     print(f"{counted(len(found), 'frame')} given up")
+
+
+def _list(found: Sequence[tuple[Quarantine, Portion, Reason]]) -> None:
+    for _, portion, reason in found:
+        print(plain(f"{reason.frame}{_part(portion)}  {reason.at}  {reason.reason}"))
 
 
 def _shown(space: Space, portion: Portion, reason: Reason) -> Iterator[tuple[int, str]]:

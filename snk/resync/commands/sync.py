@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from snk.core.plan import Plan, confirmed
+from snk.core.plan import Plan, Question, confirmed
 from snk.errors import SettingsError
 from snk.options import Config, Json
 from snk.resync.check import Checked
@@ -83,4 +83,5 @@ def _confirmed(part: Part, plan: Plan[Repair], how: _How) -> bool:
         for line in details(plan):
             print(line)
 
-    return how.yes or confirmed(PROMPTS[part], answer, show_details, print)
+    question = Question(PROMPTS[part], declined="not synchronised", exact=True)
+    return how.yes or confirmed(question, answer, show_details, print)

@@ -8,7 +8,7 @@ import uvloop
 from snk.db.server import Server
 from snk.options import Config
 from snk.serve.answered import KEYS, prepare, printed
-from snk.serve.settings import load_settings
+from snk.serve.settings import load_dsn
 
 
 def init(
@@ -20,6 +20,6 @@ def init(
     if print_only:
         print(printed(), end="")
         return
-    server = Server("database", load_settings(config).dsn)
+    server = Server("database", load_dsn(config))
     created = uvloop.run(prepare(server))
     print(f"{server.address}: " + (f"created {KEYS.fullname}" if created else "nothing was missing"))

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import typer
 
 from snk.http.commands.keys import keys_group
-from snk.serve.settings import load_auth
+from snk.serve.settings import load_keys
 
 
 def group(_: Sequence[str]) -> typer.Typer:
     """The commands."""
-    return keys_group("serve", load_auth)
+    return keys_group("serve", load_keys)

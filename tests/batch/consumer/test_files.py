@@ -194,7 +194,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "key of none": ({"key": "other"}, "key has 'other', which is not in columns"),
     "option": ({"colums": []}, "there is no options.colums; there are target, key, columns, from, to, hours"),
     "time": ({"from": "yesterday"}, "options.from is 'yesterday'"),
-    "payload": ({"from": "{payload.day}T00:00:00Z"}, "options.from needs payload.day, which is None"),
+    "payload": ({"from": "{payload.day}T00:00:00Z"}, "options.from needs payload.day, which the payload does not have"),
     "page": ({"page_rows": 500_000}, "the provider answers 422 to /v1/t0"),
     "pattern": ({"columns": {"uid": {"pattern": "("}}}, "invalid regular expression"),
     "type": ({"columns": {"uid": "wrong"}}, "options.columns.uid.type is 'wrong', which is no type of values"),

@@ -10,7 +10,7 @@ from yarl import URL
 from snk.batch.consumer.settings import Consumer, load_settings
 from snk.errors import SettingsError
 from tests.kit.consumer import Callbacks, ConsumerProcess, Front, call, until_ended
-from tests.kit.databases import until
+from tests.kit.databases import DEADLINE_SECONDS, until
 
 Make = Callable[..., ConsumerProcess]
 MakeFile = Callable[..., dict[str, Any]]
@@ -131,3 +131,25 @@ def test_tokens_of_its_own_keys_are_bound_too(tmp_path: Path) -> None:
     assert bound.unbound == []
     nothing = read(tmp_path, f"{keys}[consumer.credentials.platform]\n")
     assert not nothing.for_platform.proves
+
+
+def test_credentials_for_the_platform_without_anything_to_send_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"consumer\.credentials\.platform has `for`, and there is nothing to send"):
+        read(tmp_path, "[consumer.credentials.platform]\nfor = ['https://platform.example']\n")
+    provider = "[consumer.credentials.provider]\nfor = ['https://provider.example']\n"
+    assert not read(tmp_path, provider).credentials["provider"].proves, "it says where records may come from"
+
+
+def test_a_consumer_whose_keys_cannot_be_read_does_not_start(make: Make, tmp_path: Path) -> None:
+    wrong = {
+        f'[consumer.auth]\nkeys = "{tmp_path}/keys"\n': "Create one with `snk batch consumer keys rotate`",
+        (
+            f'[consumer.credentials.other]\njwt_key = "{tmp_path}/key"\nissuer = "me"\naudience = "you"\n'
+        ): "consumer.credentials.other: jwt_key is",
+    }
+    for name, (more, words) in zip("ab", wrong.items(), strict=True):
+        one = make(name, more)
+        one.start()
+        assert one.process
+        assert one.process.wait(DEADLINE_SECONDS) == 2
+        assert words in one.log

@@ -106,8 +106,10 @@ async def test_bad_input_changes_nothing(pair: Any, words: list[str], why: str) 
 async def test_declining_changes_nothing(pair: Any) -> None:
     first, second = await in_conflict(pair)
     before = await rows(first), await rows(second)
-    done = run_snk(settings(pair), "conflicts", "resolve", UUID, "--keep", "first", says="N\n")
+    done = run_snk(settings(pair), "conflicts", "resolve", UUID, "--keep", "first", says="D\nno\n")
     assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "nothing was changed"
+    assert f"  uuid  : '{UUID}'\n" in done.stdout, "D shows what stays as it is, too"
     assert "data  : 'two' -> 'one'" in done.stdout
     assert (await rows(first), await rows(second)) == before
 

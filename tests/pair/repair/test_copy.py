@@ -99,7 +99,7 @@ async def test_it_asks_before_it_copies(pair: Any, answers: str, copies: bool) -
     first, second = await damaged(pair, 10, 3)
     done = run_snk(settings(pair), "verify", "--repair", "--settle", "0", says=answers)
     assert done.returncode == 1
-    assert "repair? [Y/N/D]: " in done.stdout
+    assert "repair? D shows the details. [Y/N/D]: " in done.stdout
     assert await equal_but_for_the_conflict(first, second) == copies
 
 

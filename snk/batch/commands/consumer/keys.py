@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import typer
 
-from snk.batch.consumer.settings import load_auth
+from snk.batch.consumer.settings import load_keys
 from snk.http.commands.keys import keys_group
 
 
 def group(_: Sequence[str]) -> typer.Typer:
     """The commands."""
-    return keys_group("consumer", load_auth, "snk batch consumer")
+    return keys_group("consumer", load_keys, "snk batch consumer")

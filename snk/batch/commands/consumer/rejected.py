@@ -7,11 +7,9 @@ import typer
 
 from snk.batch.commands.common import asked_of
 from snk.batch.consumer import looking
-from snk.batch.consumer.settings import load_settings
+from snk.batch.consumer.settings import load_dsn
 from snk.batch.consumer.tables import TABLES
 from snk.core.shown import document, plain
-from snk.db.server import Server
-from snk.errors import Stop
 from snk.options import Config, Json
 
 MOST_SHOWN = 200
@@ -26,11 +24,7 @@ def rejected(
     config: Config = None,
 ) -> None:
     """List the records of a run that are not valid, with the reasons."""
-    dsn = load_settings(config).dsn
-    found = asked_of(TABLES, dsn, lambda connection: looking.rejected(connection, run, file, limit))
-    if found is None:
-        hint = "`snk batch consumer runs` lists those that are known"
-        raise Stop(f"{Server('database', dsn).address}: there is no run {run}", hint=hint)
+    found = asked_of(TABLES, load_dsn(config), lambda connection: looking.rejected(connection, run, file, limit))
     if as_json:
         print(json.dumps({"rejected": found}))
         return

@@ -7,8 +7,9 @@ from fastapi.responses import JSONResponse
 
 from snk.batch.platform import attention
 from snk.batch.platform.api.bodies import Noted, described, read
-from snk.batch.platform.api.desk import OPERATE, READ, Desk
+from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.runs import MOST, Number
+from snk.batch.scopes import OPERATE, READ
 from snk.http.api.described import TEXT, answered, closed, problems
 from snk.http.api.entry import Entry
 from snk.http.auth.authority import Client

@@ -8,8 +8,9 @@ from fastapi.responses import JSONResponse
 
 from snk.batch.platform import backfilling
 from snk.batch.platform.api.bodies import Range, described, read
-from snk.batch.platform.api.desk import OPERATE, READ, Desk
+from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.tasks import Named
+from snk.batch.scopes import OPERATE, READ
 from snk.http.api.described import COUNT, TEXT, answered, closed, problems
 from snk.http.api.entry import Entry
 from snk.http.api.problem import invalid

@@ -11,13 +11,13 @@ from snk.batch.platform.api.bodies import described, read
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.runs import Number
 from snk.batch.platform.moves import Unknown
+from snk.batch.scopes import REPORT
 from snk.batch.wire import Told
 from snk.http.api.described import answered, closed, problems
 from snk.http.api.entry import Entry, scope_missing
 from snk.http.api.problem import Problem
 from snk.http.auth.authority import Client
 
-REPORT = "runs:report"
 _OUTCOME = closed({"outcome": {"enum": ["taken", "void", "again"]}})
 
 

@@ -17,8 +17,6 @@ from snk.errors import Stop
 from snk.http.api.problem import Problem
 
 T = TypeVar("T")
-READ = "runs:read"
-OPERATE = "runs:operate"
 _PROBLEMS: dict[type[Stop], tuple[int, str]] = {
     Unknown: (404, "not-found"),
     Refused: (409, "wrong-state"),

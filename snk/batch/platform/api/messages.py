@@ -8,12 +8,12 @@ from fastapi.responses import JSONResponse
 from snk.batch.platform.api.bodies import Sent, described, read
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.messaging import Message, deliver
+from snk.batch.scopes import MESSAGES
 from snk.http.api.described import KEY_HEADER, TEXT, answered, closed, problems
 from snk.http.api.entry import Entry
 from snk.http.api.idempotency import NAME, idempotency_key
 from snk.http.auth.authority import Client
 
-WRITE = "messages:write"
 OUTCOME = {"outcome": {"enum": ["run", "joined", "skipped"]}, "run": {"type": ["integer", "null"]}}
 _ONE = closed({"name": TEXT, **OUTCOME, "again": {"type": "boolean"}})
 
@@ -31,7 +31,7 @@ def add_messages(app: FastAPI, desk: Desk, entry: Entry) -> None:
         openapi_extra={"parameters": [KEY_HEADER], "requestBody": described(Sent)},
         summary="Start all tasks and groups that wait for a message, once for each key",
     )
-    async def message(request: Request, client: Annotated[Client, Depends(entry.to(WRITE))]) -> JSONResponse:
+    async def message(request: Request, client: Annotated[Client, Depends(entry.to(MESSAGES))]) -> JSONResponse:
         key = idempotency_key(request.headers.getlist(NAME), "new message")
         sent = await read(request, Sent)
         given = Message(sent.message, key, "message", client.name, sent.payload)

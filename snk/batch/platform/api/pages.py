@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.census import Census, census
+from snk.batch.scopes import STATUS
 from snk.errors import SnkError
 from snk.http.api.counts import Answers
 from snk.http.api.entry import Entry
@@ -21,7 +22,6 @@ from snk.http.api.health import add_health
 from snk.http.auth.authority import Client
 from snk.http.pages import exposition
 
-SCOPE = "status:read"
 RECENT_SECONDS = 1.0
 
 
@@ -133,7 +133,7 @@ def add_pages(app: FastAPI, desk: Desk, entry: Entry, seen: Callable[[], Seen]) 
         entry: lets clients in.
         seen: what the node knows of itself just now.
     """
-    trusted = Annotated[Client, Depends(entry.to(SCOPE))]
+    trusted = Annotated[Client, Depends(entry.to(STATUS))]
 
     add_health(app, Recent(desk.pool.answers))
 

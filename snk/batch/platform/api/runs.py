@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 from snk.batch.definition import NAME
 from snk.batch.platform import looking, operations
 from snk.batch.platform.api.bodies import Again, Why, described, read
-from snk.batch.platform.api.desk import OPERATE, READ, Desk
+from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.rows import Row
+from snk.batch.scopes import OPERATE, READ
 from snk.batch.state import State
 from snk.batch.wire import MOST_COUNT
 from snk.http.api.described import answered, closed, problems

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse
 from snk.batch.definition import NAME
 from snk.batch.platform import looking, pausing, triggering
 from snk.batch.platform.api.bodies import MaybeWhy, Start, Why, described, read
-from snk.batch.platform.api.desk import OPERATE, READ, Desk
+from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.messages import OUTCOME
 from snk.batch.platform.facts import facts_of
-from snk.batch.platform.why import reasons
+from snk.batch.platform.why import told
+from snk.batch.scopes import OPERATE, READ
 from snk.http.api.described import TEXT, answered, closed, problems
 from snk.http.api.entry import Entry
 from snk.http.auth.authority import Client
@@ -50,18 +51,19 @@ def _add_looks(app: FastAPI, desk: Desk, entry: Entry) -> None:
     async def one(name: Named) -> JSONResponse:
         return JSONResponse(await desk.asked(lambda connection: looking.task(connection, name)))
 
-    told = closed({"name": TEXT, "run": {"type": ["integer", "null"]}, "reasons": {"type": "array", "items": TEXT}})
+    reasons = {"type": "array", "items": TEXT}
+    answer = closed(
+        {"name": TEXT, "run": {"type": ["integer", "null"]}, "well": {"type": "boolean"}, "reasons": reasons}
+    )
 
     @app.get(
         "/v1/tasks/{name}/why",
         dependencies=reading,
-        responses={**answered(200, "why it does not run; nothing if it does", told), **problems(404)},
+        responses={**answered(200, "why it does not run; nothing if it does", answer), **problems(404)},
         summary="Why a task or group does not run",
     )
     async def why(name: Named) -> JSONResponse:
-        facts = await desk.asked(lambda connection: facts_of(connection, name))
-        run = facts.run.id if facts.run else None
-        return JSONResponse({"name": name, "run": run, "reasons": list(reasons(facts))})
+        return JSONResponse(told(await desk.asked(lambda connection: facts_of(connection, name))))
 
 
 def _add_trigger(app: FastAPI, desk: Desk, entry: Entry) -> None:
