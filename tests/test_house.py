@@ -90,7 +90,7 @@ def test_catalogue_questions_read_no_table_of_the_user() -> None:
     assert not {
         name
         for name in named
-        if not name.startswith("pg_") and name not in ("lateral", "family", "clock_timestamp", "stats_reset")
+        if not name.startswith("pg_") and name not in ("lateral", "family", "clock_timestamp", "stats_reset", "unnest")
     }
 
 

@@ -9,6 +9,8 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import structlog
@@ -128,7 +130,7 @@ class Daemon:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run all jobs until ``stop`` is set; then let each flow finish its current batch, within a few seconds."""
-        async with self._shared.store, asyncio.TaskGroup() as group:
+        async with self._connections(), self._shared.store, asyncio.TaskGroup() as group:
             store = group.create_task(self._shared.store.run())
             leases = group.create_task(self._shared.leases.run())
             helpers = [group.create_task(canary.run(stop, self._leads_canaries)) for canary in self._canaries]
@@ -144,9 +146,16 @@ class Daemon:
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
             for service in (store, leases, *helpers):
                 service.cancel()
-        for lender in (*self._shared.lenders.values(), *self._shared.sweeping.doors):
-            await lender.close()
         log.info("daemon_stopped")
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[None]:
+        """Inside the block, connections are opened and lent; afterwards all are closed."""
+        try:
+            yield
+        finally:
+            for lender in (*self._shared.lenders.values(), *self._shared.sweeping.doors):
+                await lender.close()
 
     def status(self) -> DaemonStatus:
         """Everything the daemon reports about itself, at this moment."""
