@@ -35,7 +35,7 @@ from snk.pair.table.reader import plan_by_index
 from snk.pause import pause
 
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
-REST = 20  # pause as a multiple of the look before it: looks take a twentieth of the time at most
+REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
 AT_ONCE = 50  # tables in one look
 LOCK_TIMEOUT = "200ms"
 ASIDE_SECONDS = 5.0
