@@ -36,6 +36,7 @@ from snk.pause import pause
 
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
 REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
+ASKED_SECONDS = 0.02  # where the server cannot wait
 AT_ONCE = 50  # tables in one look
 LOCK_TIMEOUT = "200ms"
 ASIDE_SECONDS = 5.0
@@ -138,7 +139,7 @@ class Watch:
             self._known_until = asked + WAIT_SECONDS
             seen = await self._waited(connection, seen, waits=waits)
             self._known_at, self._known_until = asked, 0.0
-            rest = 0.0 if waits else self._every_seconds
+            rest = 0.0 if waits else ASKED_SECONDS
             if seen != base:
                 self.changes += 1
                 began = time.monotonic()
