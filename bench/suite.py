@@ -24,6 +24,7 @@ from bench.scenarios.loaded import Loaded
 from bench.scenarios.pipeline import Idle, Large, Pulled, Pushed
 from bench.scenarios.scale import grown, spread
 from bench.scenarios.served import Served
+from bench.scenarios.tables import many
 
 RACERS = (Snk, Native)
 WIDE_BYTES = 128 * 2**20  # of all rows of a case together
@@ -52,6 +53,7 @@ class Sizes:
         held: rows that tables hold before, one case each.
         more: rows inserted into those tables, into many tables, and as wide rows.
         tables: numbers of tables, one case each.
+        many: numbers of tables most of which are quiet, one case each.
         wide: bytes of a row's data, one case each; the wider the rows, the fewer.
         verified: rows of the tables compared, and the maximum number of rounds: reladiff takes minutes for large
             tables.
@@ -72,6 +74,7 @@ class Sizes:
     held: tuple[int, ...] = (0, 1_000_000, 5_000_000, 20_000_000)
     more: int = 320_000
     tables: tuple[int, ...] = (1, 4, 16)
+    many: tuple[int, ...] = (1, 16, 100, 300, 1000)
     wide: tuple[int, ...] = (32, 1024, 32_768)
     verified: tuple[tuple[int, int], ...] = ((1_000_000, 9), (5_000_000, 5), (20_000_000, 2))
     counted: tuple[int, int] = (1_000_000, 10_000)
@@ -91,6 +94,7 @@ SMOKE = Sizes(
     held=(5_000,),
     more=8_000,
     tables=(2,),
+    many=(3,),
     wide=(1024,),
     verified=((20_000, 1),),
     counted=(2000, 20),
@@ -181,6 +185,7 @@ def suite(sizes: Sizes, slow: Sequence[Callable[[], Contender]] = (Original,)) -
         _idle(sizes),
         _loaded(sizes),
         _scale(sizes),
+        _tables(sizes),
         _verify(sizes),
         _resync(sizes),
         _handoff(sizes),
@@ -273,6 +278,33 @@ def _scale(sizes: Sizes) -> Scenario:
     cases: tuple[Runnable, ...] = (*(Grown(held, more, sizes.warm_rows) for held in sizes.held), *tables, *wide)
     shown = (RATE, Shown("live_rows_per_second", "live rows/s", compared=True), LOST, PEAK)
     return Scenario("scale", "Scale", about, shown, cases)
+
+
+def _tables(sizes: Sizes) -> Scenario:
+    about = (
+        "Tables that hold nothing, of which one at a time gets a row. `max_connections` is 100, and applications hold"
+        " ten of them. The share of a core of the servers is that of one of the two."
+    )
+    shown = (
+        Shown("up_seconds", "all flow after s", 1, less=True),
+        Shown("connections", "connections"),
+        Shown("idle_own_percent", "idle % of a core", 1),
+        Shown("idle_server_percent", "idle server %", 1),
+        Shown("p50_ms", "p50 ms", 1),
+        Shown("p99_ms", "p99 ms", 1),
+        PEAK,
+        LOST,
+    )
+    cases = [
+        Case(
+            f"{count:,} table{'s' if count > 1 else ''}",
+            (Snk,),
+            partial(many, tables=count, rows=2 * sizes.lone, idle_seconds=sizes.idle_seconds),
+            sizes.warm_rows,
+        )
+        for count in sizes.many
+    ]
+    return Scenario("tables", "Many tables", about, shown, cases)
 
 
 def _verify(sizes: Sizes) -> Scenario:

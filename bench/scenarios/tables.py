@@ -1,0 +1,125 @@
+"""Many tables, most of them quiet: how soon all flow, over how many connections, and what they cost while idle.
+
+Applications hold ten connections on each side, as they would.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bench.contenders.contender import Contender
+from bench.ground import Ground
+from bench.scenarios.latency import GIVE_UP_SECONDS, LOOK_SECONDS, SETTLE_SECONDS
+from bench.usage import peak_mib, usage
+from snk.db.server import Server
+
+APPLICATIONS = 10
+SAMPLE_SECONDS = 0.05
+_OPENED = sa.text("select count(*) from pg_stat_activity where application_name = 'snk' and pid <> all(:ours)")
+_PID = sa.text("select pg_backend_pid()")
+
+
+async def many(
+    ground: Ground, contender: Contender, *, tables: int, rows: int, idle_seconds: float
+) -> dict[str, float]:
+    """Measure the start, the idle cost, and single rows into tables that are chosen at random, in both directions.
+
+    Returns:
+        Seconds until all flow; the most connections on one server; shares of a core; percentiles in milliseconds; rows
+        that never arrived; the peak memory.
+    """
+    names = [f"t{at:04}" for at in range(tables)]
+    await ground.make_tables(names)
+    await ground.warm_up()
+    async with _applications(ground) as held, _sampled(held) as most:
+        began = time.monotonic()
+        await contender.start(ground, names)
+        figures: dict[str, float] = {"up_seconds": time.monotonic() - began}
+        await asyncio.sleep(SETTLE_SECONDS)
+        figures |= await _idle(ground, contender, idle_seconds)
+        figures |= await _lone(held, names, rows)
+        figures["connections"] = max(most)
+        figures["peak_mib"] = peak_mib(contender.pids)
+        await contender.stop()
+    return figures
+
+
+Held = tuple[list[AsyncConnection], list[AsyncConnection]]
+
+
+@asynccontextmanager
+async def _applications(ground: Ground) -> AsyncIterator[Held]:
+    """The connections of applications, on each side."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(side: Server) -> list[AsyncConnection]:
+            return [await stack.enter_async_context(side.connect()) for _ in range(APPLICATIONS)]
+
+        first, second = [await opened(side) for side in ground.sides]
+        yield first, second
+
+
+@asynccontextmanager
+async def _sampled(held: Held) -> AsyncIterator[list[int]]:
+    """The most connections of the contender so far, on each side; the last application looks."""
+    most = [0, 0]
+
+    async def look() -> None:
+        ours = [[(await each.execute(_PID)).scalar_one() for each in side] for side in held]
+        while True:
+            for at, side in enumerate(held):
+                opened = (await side[-1].execute(_OPENED, {"ours": ours[at]})).scalar_one()
+                most[at] = max(most[at], opened)
+            await asyncio.sleep(SAMPLE_SECONDS)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield most
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+async def _idle(ground: Ground, contender: Contender, seconds: float) -> dict[str, float]:
+    servers = (ground.pair.first.pid, ground.pair.second.pid)
+    before = usage(contender.pids, servers)
+    await asyncio.sleep(seconds)
+    used = usage(contender.pids, servers).since(before)
+    return {
+        "idle_own_percent": 100 * used.own_seconds / seconds,
+        "idle_server_percent": 100 * used.server_seconds / seconds / 2,
+    }
+
+
+async def _lone(held: Held, names: list[str], rows: int) -> dict[str, float]:
+    """Insert single rows, each into a table chosen at random."""
+    for side in held:
+        await side[0].execute(sa.text("set synchronous_commit = on"))  # as applications commit
+    delays: list[float | None] = []
+    for number in range(rows):
+        source, destination = held if number % 2 else held[::-1]
+        await asyncio.sleep(random.uniform(0.015, 0.1))  # noqa: S311 - not a secret
+        delays.append(await _delay(source[0], destination[0], random.choice(names)))  # noqa: S311
+    came = sorted(each for each in delays if each is not None)
+    figures: dict[str, float] = {"lost": rows - len(came)}
+    for percent in (50, 99) if came else ():
+        figures[f"p{percent}_ms"] = came[min(len(came) - 1, len(came) * percent // 100)]
+    return figures
+
+
+async def _delay(source: AsyncConnection, destination: AsyncConnection, table: str) -> float | None:
+    """The milliseconds from a commit until the row is there; None if it never is."""
+    insert = sa.text(f"insert into {table} (uuid, data) values (gen_random_uuid(), 'x') returning uuid")
+    name = {"uuid": (await source.execute(insert)).scalar_one()}
+    sight = sa.text(f"select 1 from {table} where uuid = :uuid")
+    committed = time.perf_counter()
+    while (await destination.execute(sight, name)).first() is None:
+        if time.perf_counter() - committed > GIVE_UP_SECONDS:
+            return None
+        await asyncio.sleep(LOOK_SECONDS)
+    return (time.perf_counter() - committed) * 1000
