@@ -9,17 +9,18 @@ end, and not for all the statements that tables under load wait for.
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.access import Access
 from snk.db.catalog import ServerFacts
-from snk.db.server import Kind, Server
+from snk.db.server import PID, Kind, Server
 from snk.errors import DatabaseUnfit, ParentMissing, RowRefused, Unavailable
 
 SetUp = Callable[[AsyncConnection], Awaitable[None]]
@@ -56,6 +57,15 @@ class _Waiter:
     turn: asyncio.Future[None] = field(compare=False)
 
 
+class _Loan:
+    """A connection in use: by which task, and whether it was interrupted."""
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        self.task = task
+        self.cancelling = task.cancelling() if task else 0
+        self.interrupted = False
+
+
 class Lender:
     """The connections to one server that many share.
 
@@ -76,6 +86,7 @@ class Lender:
         self._set_up = set_up
         self._free: list[Kept] = []
         self._waiting: list[_Waiter] = []
+        self._loans: dict[int, _Loan] = {}
         self._numbers = count(1)
 
     @asynccontextmanager
@@ -102,6 +113,37 @@ class Lender:
             await self._back(kept, harmless=isinstance(error, HARMLESS))
             raise
         await self._back(kept, harmless=True)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits for a connection."""
+        return any(not waiter.turn.done() for waiter in self._waiting)
+
+    @contextmanager
+    def interruptible(self, kept: Kept) -> Iterator[None]:
+        """Inside the block, `interrupt` ends what is done over a connection.
+
+        Raises:
+            Unavailable: it was interrupted.
+        """
+        task, pid = asyncio.current_task(), kept.connection.info[PID]
+        self._loans[pid] = loan = _Loan(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if loan.interrupted and task and task.uncancel() == loan.cancelling:
+                words = f"{self.server.address}: a statement waits for a lock, and gave way to other tables"
+                raise Unavailable(words) from None
+            raise
+        finally:
+            del self._loans[pid]
+
+    def interrupt(self, pids: Collection[int]) -> None:
+        """End what is done over the connections with these backends, so that others get one."""
+        for pid in pids:
+            if (loan := self._loans.get(pid)) and loan.task and not loan.interrupted:
+                loan.interrupted = True
+                loan.task.cancel()
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[AsyncConnection]:
@@ -204,5 +246,6 @@ class Lent(Access):
         """
         async with self._lender.lend(self._served, self.facts.boot) as kept:
             self._served = self._lender.now()
-            async with self.server.answering(kept.connection, kind):
-                yield kept.connection
+            with self._lender.interruptible(kept):
+                async with self.server.answering(kept.connection, kind):
+                    yield kept.connection

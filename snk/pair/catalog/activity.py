@@ -45,6 +45,18 @@ _LOCKERS = sa.text("""
 """)
 
 
+_HELD_UP = sa.text("""
+    select pid from pg_stat_activity
+    where application_name = 'snk' and datname = current_database() and wait_event_type = 'Lock'
+      and clock_timestamp() - query_start > make_interval(secs => :seconds)
+""")
+
+
+async def held_up(connection: AsyncConnection, seconds: float) -> frozenset[int]:
+    """The backends of SNK's sessions that have waited for a lock for so long."""
+    return frozenset((await connection.execute(_HELD_UP, {"seconds": seconds})).scalars())
+
+
 async def lockers(connection: AsyncConnection, side: str) -> list[Locker]:
     """The sessions that hold locks for which SNK's sessions wait in this database."""
     return [Locker(side=side, **row) for row in (await connection.execute(_LOCKERS)).mappings()]

@@ -90,7 +90,7 @@ class Daemon:
         ends = list(lenders.values())
         ways = (ends, ends[::-1]) if canary_seconds else ()
         self._canaries = [CanaryProbe(source, destination, canary_seconds) for source, destination in ways]
-        self._locks = LockWatch(*(replace(server, most=server.probes) for server in servers))
+        self._locks = LockWatch({each.label: replace(each, most=each.probes) for each in servers}, lenders)
 
     @property
     def flows(self) -> list[Flow]:

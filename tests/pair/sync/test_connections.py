@@ -23,6 +23,8 @@ from tests.pair.conftest import OFTEN, kept_running, until_healthy
 TABLES = [f"t{at:02}" for at in range(20)]
 MAKE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
 
+INSERT = "insert into {} (uuid) values (gen_random_uuid())"
+
 
 @dataclass(frozen=True)
 class Limited:
@@ -89,6 +91,27 @@ async def test_many_tables_flow_over_few_connections(limited: Limited, first: Da
         await until(all_proven, "all tables to be proven equal")
         assert [flow.error for flow in daemon.status().flows] == [""] * 2 * len(TABLES)
         assert [sweep.error for sweep in daemon.status().sweeps] == [""] * len(TABLES)
+
+
+@pytest.mark.long
+async def test_tables_that_are_locked_stop_no_other_table(limited: Limited, first: Database, second: Database) -> None:
+    """Their statements would hold the one connection that all tables share, each for a minute."""
+    for url in (limited.urls.first, limited.urls.second):
+        await Database(url).run(*map(MAKE.format, TABLES))
+    async with daemon_of(limited) as daemon:
+        await until_healthy(daemon)
+        async with first.connect() as locking:
+            await locking.exec_driver_sql(f"lock table {', '.join(TABLES[:10])}")
+            for side in (first, second):
+                await side.run(*(INSERT.format(table) for table in TABLES[10:]))
+            for table in TABLES[:10]:
+                await second.run(INSERT.format(table))
+            for table in TABLES[10:]:
+                await until_equal(first, second, 2, table)
+            await insert(first, 3, TABLES[10])
+            await until_equal(first, second, 5, TABLES[10])
+        for table in TABLES[:10]:
+            await until_equal(first, second, 1, table)
 
 
 async def test_a_role_that_may_have_fewer_connections_is_refused_in_words(limited: Limited) -> None:
