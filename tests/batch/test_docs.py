@@ -24,6 +24,12 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PORTS = ("8092", "8094", "8095")
 STARTED = re.compile(r" >\S+ 2>&1 &$")
 RUN = "$ snk batch trigger"
+UNLIKE = {
+    r"of version \d+": "of version N",
+    r"\(127\.0\.0\.1:\d+/\w+\)": "(DATABASE)",
+    r"\d{4}-\d\d-\d\dT[\d:]+Z": "TIME",
+    r"in \d+(\.\d)? s": "in N s",
+}
 
 
 def blocks(section: str) -> list[tuple[str, str]]:
@@ -33,7 +39,9 @@ def blocks(section: str) -> list[tuple[str, str]]:
 
 def alike(text: str) -> str:
     """What a command prints, without what differs from one database to another."""
-    return re.sub(r"of version \d+", "of version N", re.sub(r"\(127\.0\.0\.1:\d+/\w+\)", "(DATABASE)", text))
+    for pattern, instead in UNLIKE.items():
+        text = re.sub(pattern, instead, text)
+    return text
 
 
 @dataclass
