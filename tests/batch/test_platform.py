@@ -57,7 +57,7 @@ async def ended(world: World, count: int) -> list[dict[str, Any]]:
 async def test_a_consumer_is_called_again_until_it_says_that_its_work_is_complete(
     world: World, consumer: Consumer
 ) -> None:
-    world.define(task(consumer, more='files.trades = { source = "http://p/v1/trades" }'))
+    world.define(task(consumer, more='files.trades = { executor = "own", source = "http://p/v1/trades" }'))
 
     def says(call: dict[str, Any]) -> dict[str, Any]:
         state = "COMPLETED" if len(consumer.calls) == 3 else "RUNNING"

@@ -25,7 +25,7 @@ async def test_only_those_with_a_token_and_the_scope_may_call(make: Make, file: 
     assert "Create one with `snk batch consumer keys rotate`" in none.stderr
     assert one.snk("keys", "rotate").returncode == 0
     await one.started()
-    right, wrong = (one.snk("token", "--scope", scope).stdout.strip() for scope in ("runs:work", "runs:report"))
+    right, wrong = (one.snk("token", "--scope", scope).stdout.strip() for scope in ("runs:work", "status:read"))
     body = call({"t0": file()})
     assert (await ask(one.url, body))[0] == 401
     assert (await ask(one.url, body, right[:-8] + "AAAAAAAA"))[0] == 401

@@ -152,7 +152,7 @@ async def test_only_those_who_may_call_may_stop(make: Make, file: MakeFile, fron
     one.kill()
     assert one.snk("keys", "rotate").returncode == 0
     await one.started()
-    right, wrong = (one.snk("token", "--scope", scope).stdout.strip() for scope in ("runs:work", "runs:report"))
+    right, wrong = (one.snk("token", "--scope", scope).stdout.strip() for scope in ("runs:work", "status:read"))
     assert (await ask(one.url, call({"t0": file()}, fence=3), right))[0] == 202
     assert (await stop(one.url, fence=3))[0] == 401
     status, problem = await stop(one.url, fence=3, token=wrong)
