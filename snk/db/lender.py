@@ -158,8 +158,7 @@ class Lender:
 
     async def close(self) -> None:
         """Close all connections that are not lent."""
-        while self._free:
-            await self._free.pop().held.aclose()
+        await asyncio.gather(*(_closed(self._free.pop()) for _ in range(len(self._free))))
 
     async def _turn(self, served: int) -> None:
         """Wait for the right to one connection."""
@@ -192,7 +191,7 @@ class Lender:
             kept = self._free.pop()
             if boot in ("", kept.facts.boot):
                 return kept
-            await kept.held.aclose()  # if it is of an earlier boot, it is dead
+            await _closed(kept)  # if it is of an earlier boot, it is dead
         kept = await self._opened()
         if boot in ("", kept.facts.boot):
             return kept
@@ -205,7 +204,7 @@ class Lender:
             if harmless and kept.unchanged:
                 self._free.append(kept)
             else:
-                await kept.held.aclose()
+                await _closed(kept)
         finally:
             self._pass_on()
 
@@ -216,6 +215,18 @@ class Lender:
                 await self._set_up(connection)
                 facts = await catalog.server_facts(connection)
             return Kept(connection, facts, opening.pop_all())
+
+
+async def _closed(kept: Kept) -> None:
+    """Close a connection to its end, even if whoever waits for that is cancelled."""
+    closing = asyncio.ensure_future(kept.held.aclose())
+    _CLOSING.add(closing)
+    closing.add_done_callback(_CLOSING.discard)
+    await asyncio.shield(closing)
+
+
+_CLOSING: set[asyncio.Future[None]] = set()
+"""The event loop itself would not keep them."""
 
 
 class Lent(Access):

@@ -112,7 +112,7 @@ class Proofs:
         self._single: dict[Portion, Done | None] = {}
         self._days: dict[str, _Day] = {}
         self._mark = (0, 0)
-        # A thread may add a proof while another looks at the folder, and has not seen its file.
+        # A thread may add a proof while another looks at the folder, and has not seen its file, or at the proofs.
         self._changing = threading.Lock()
 
     def __contains__(self, portion: Portion) -> bool:
@@ -168,10 +168,11 @@ class Proofs:
     def totals(self) -> Totals:
         """The sums over all proofs that are there."""
         totals = Totals()
-        for day in self._days.values():
-            totals += day.totals
-        for portion in self._single:
-            totals = totals.plus(self._read(portion))
+        with self._changing:
+            for day in self._days.values():
+                totals += day.totals
+            for portion in self._single:
+                totals = totals.plus(self._read(portion))
         return totals
 
     def between(self, low: int, high: int) -> dict[int, list[Done]]:
@@ -180,10 +181,11 @@ class Proofs:
         Of a frame that was sent again, only that and what came later.
         """
         found: dict[Portion, Done] = {}
-        for name, day in self._days.items():
-            if any(low < last + 1 and first < high for first, last in day.frames.pairs) or day.supplements:
-                found.update(self._in(self._folder / name))
-        found.update((portion, self._read(portion)) for portion in self._single if low <= portion.frame < high)
+        with self._changing:
+            for name, day in self._days.items():
+                if any(low < last + 1 and first < high for first, last in day.frames.pairs) or day.supplements:
+                    found.update(self._in(self._folder / name))
+            found.update((portion, self._read(portion)) for portion in self._single if low <= portion.frame < high)
         frames: dict[int, list[Done]] = {}
         for portion in sorted(found):
             if low <= portion.frame < high:

@@ -1,7 +1,9 @@
 """Proofs say the same whether they lie in a file each or in one of their day."""
 
 import random
+import sys
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,6 +96,29 @@ def test_a_crash_at_any_operation_of_compaction_changes_nothing_that_proofs_say(
         again.compact(BASE + DAY_SECONDS)
         assert said(again) == said(fresh(space)) == before
         assert [path.name for path in space.done.path.glob("[0-9]*")] == ["20261125.jsonl"]
+
+
+def test_proofs_may_be_added_while_others_look_at_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Push adds them in threads, and compares frames with the database meanwhile."""
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    proofs = fresh(made(tmp_path))
+
+    def add() -> None:
+        for at in range(1000):
+            proofs.add(Portion(at), done(Portion(at)))
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    try:
+        while adding.is_alive():
+            proofs.totals()
+            proofs.between(0, 1000)
+    finally:
+        adding.join()
+        sys.setswitchinterval(before)
+    assert len(proofs.between(0, 1000)) == 1000
 
 
 def test_what_is_removed_stays_done(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from snk.db.server import Server
+from snk.pair.core.budget import CONNECTIONS
 from snk.pair.core.report import FlowStatus
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
@@ -18,12 +19,19 @@ QUICK: dict[str, Any] = {"answer_seconds": 0.5, "connect_seconds": 3.0}
 
 @asynccontextmanager
 async def daemon_over(
-    first: str, second: str, redis: str, *, init: bool = True, batch_rows: int = 10_000, **deadlines: Any
+    first: str,
+    second: str,
+    redis: str,
+    *,
+    init: bool = True,
+    batch_rows: int = 10_000,
+    connections: int = CONNECTIONS,
+    **deadlines: Any,
 ) -> AsyncIterator[Daemon]:
     """A daemon that runs as long as the block, and is still running at its end."""
     stop = asyncio.Event()
     servers = (Server("first", first, **QUICK | deadlines), Server("second", second, **QUICK | deadlines))
-    daemon = Daemon(Pair(*servers, ("records",)), Limits(batch_rows), redis)
+    daemon = Daemon(Pair(*servers, ("records",)), Limits(batch_rows, connections=connections), redis)
     await daemon.wait_until_fit(stop, init=init)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(daemon.run(stop))

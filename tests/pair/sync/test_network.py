@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from snk.db.server import Server
+from snk.pair.core.budget import LEAST_CONNECTIONS
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.job import STOP_SECONDS
 from snk.pair.sync.limits import Limits
@@ -165,7 +166,12 @@ async def test_a_statement_has_a_deadline_whatever_else_is_known(
 @pytest.mark.long
 async def test_connections_without_deadlines_would_hang(network: Network, first: Database, second: Database) -> None:
     """The tests above can fail: where nothing has a deadline, a dead connection is waited on for ever."""
-    async with daemon_over(*network.urls, answer_seconds=600.0, command_seconds=None) as daemon:
+    async with daemon_over(
+        *network.urls,
+        answer_seconds=600.0,
+        command_seconds=None,
+        connections=LEAST_CONNECTIONS,  # with more, others are opened
+    ) as daemon:
         await until_running(daemon)
         network.second.forget()
         await insert(first, 10)
