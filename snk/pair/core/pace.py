@@ -8,6 +8,7 @@ GATHER_MEMORY = 0.8
 SMALLER = 8
 HELD_BATCHES = 16
 MOST_REST_SECONDS = 1.0
+QUIET_MS = 3_600_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class PollPace:
     attentive_ms: float = 500.0
     growth: float = 0.05
     quiet_ms: float = 0.0
+
+    @classmethod
+    def asleep_at_first(cls, most_ms: float) -> "PollPace":
+        """The pace of a flow that begins: most tables are idle, and hundreds of flows may begin at once."""
+        return cls(most_ms, quiet_ms=QUIET_MS)
 
     def after(self, *, moved: bool) -> "PollPace":
         """The pace after a poll; ``moved`` says whether it returned rows."""

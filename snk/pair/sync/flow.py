@@ -123,7 +123,7 @@ class Flow:
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
 
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
-        pace = PollPace(self._limits.poll_max_ms)
+        pace = PollPace.asleep_at_first(self._limits.poll_max_ms)
         while not stop.is_set():
             await session.gather()
             async with nullcontext(NO_TURN) if session.behind else self._parts.around.turns.taken() as turn:
