@@ -103,5 +103,5 @@ def load_dsn(given: Path | None = None) -> str:
 
 
 def load_keys(given: Path | None = None) -> KeySettings:
-    """What is to be known of the platform's own keys alone; see `load_settings`."""
+    """The settings of the platform's own keys, without any others; see `load_settings`."""
     return read_table("batch", _OfKeys, given).auth

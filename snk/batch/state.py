@@ -93,6 +93,11 @@ def following(state: State, event: Event) -> State:
         raise Refused(f"a run that is {state} cannot be {event}", hint=hint) from None
 
 
+def of_file(state: State, run: State) -> State:
+    """The state of a file as it is told with its run: one that a run left behind when it ended has ended with it."""
+    return run if state in LIVE and run not in LIVE else state
+
+
 def of_files(states: list[State]) -> State:
     """The state of a run that follows from those of its files: run-level reconciliation is that all are complete."""
     for worst in (State.FAILED, State.RECON_FAILED, State.CANCELLED):

@@ -67,11 +67,6 @@ _EXISTS = {
     ),
 }
 
-_FULL_NAME = sa.text("""
-    select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.oid = to_regclass(:name)
-""")
-
 # The limits of a role and of a database do not apply to superusers.
 _CONNECTIONS_ALLOWED = sa.text("""
     select case when r.rolsuper then current_setting('max_connections')::int else least(
@@ -124,8 +119,7 @@ async def exists(connection: AsyncConnection, name: str, kind: Kind) -> bool:
 
 async def full_name(connection: AsyncConnection, name: str) -> str | None:
     """`Shape.full_name` of the table that the settings call ``name``; None if there is no such table."""
-    row = (await connection.execute(_FULL_NAME, {"name": as_identifier(name)})).one_or_none()
-    return None if row is None else written((row.nspname, row.relname))
+    return (await full_names(connection, [name])).get(name)
 
 
 async def connections_allowed(connection: AsyncConnection) -> int:

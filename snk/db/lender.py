@@ -218,7 +218,7 @@ class Lender:
 
 
 async def _closed(kept: Kept) -> None:
-    """Close a connection to its end, even if whoever waits for that is cancelled."""
+    """Close a connection completely, even if the caller is cancelled meanwhile."""
     closing = asyncio.ensure_future(kept.held.aclose())
     _CLOSING.add(closing)
     closing.add_done_callback(_CLOSING.discard)

@@ -30,9 +30,9 @@ _CLASS = sa.table("pg_class", *(sa.column(name) for name in ("oid", "relnamespac
 _NAMESPACE = sa.table("pg_namespace", *(sa.column(name) for name in ("oid", "nspname")), schema="pg_catalog")
 _NO_TYPE = sa.cast(sa.literal("0", sa.Text), pg.OID)
 PSEUDO = "p"
+"""A type of functions, such as `anyelement`, that no value has."""
 NOT_A_TYPE = ("22023", "42601", "42704", "3F000", "0A000")
 """What PostgreSQL says to a text that is no name of a type."""
-"""A type of functions, such as `anyelement`, that no value has."""
 _FORM = 'YYYY-MM-DD"T"HH24:MI:SS.US'
 _FIRST, _LAST = "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"
 

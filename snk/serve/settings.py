@@ -113,7 +113,7 @@ def load_dsn(given: Path | None = None) -> str:
 
 
 def load_keys(given: Path | None = None) -> KeySettings:
-    """What is to be known of the service's own keys alone; see `load_settings`."""
+    """The settings of the service's own keys, without any others; see `load_settings`."""
     return read_table("serve", _OfKeys, given).auth
 
 

@@ -102,6 +102,15 @@ def test_the_instance_that_works_is_told_first_and_then_the_others_in_turn() -> 
     assert [wait_seconds(each) for each in (0.1, 30, 86_400)] == [0.1, 30, 60]
 
 
+async def cancelled(pool: Pool, rounds: Rounds, consumer: Consumer) -> int:
+    """A run that is cancelled after its first call."""
+    await define(pool, prices={"consumers": [consumer.url]})
+    run = await run_of(pool)
+    await call(pool, rounds)
+    await do(pool, operations.cancel, run)
+    return run
+
+
 async def test_two_nodes_tell_a_consumer_once_by_its_credentials(
     told_all: Pool, rounds: Rounds, nodes: list[Stopping], consumer: Consumer
 ) -> None:
@@ -237,10 +246,7 @@ async def test_a_call_that_comes_after_its_run_was_stopped_has_that_told_again(
 async def test_a_consumer_that_cannot_be_told_is_not_told_again_and_that_is_shown(
     told_all: Pool, rounds: Rounds, nodes: list[Stopping], consumer: Consumer, status: int
 ) -> None:
-    await define(told_all, prices={"consumers": [consumer.url]})
-    run = await run_of(told_all)
-    await call(told_all, rounds)
-    await do(told_all, operations.cancel, run)
+    run = await cancelled(told_all, rounds, consumer)
     consumer.stop_says = status
     await tell(*nodes)
     await due_now(told_all)
@@ -312,10 +318,7 @@ async def test_the_end_of_a_turn_is_told_by_the_fence_of_that_turn_and_shown_for
 async def test_what_a_node_took_before_it_died_another_one_tells(
     told_all: Pool, rounds: Rounds, nodes: list[Stopping], consumer: Consumer
 ) -> None:
-    await define(told_all, prices={"consumers": [consumer.url]})
-    run = await run_of(told_all)
-    await call(told_all, rounds)
-    await do(told_all, operations.cancel, run)
+    run = await cancelled(told_all, rounds, consumer)
     dead, alive = nodes
     (taken,) = await dead.take()
     await tell(alive)
@@ -335,10 +338,7 @@ async def test_what_a_node_took_before_it_died_another_one_tells(
 async def test_without_its_task_a_consumer_is_not_told_yet(
     told_all: Pool, rounds: Rounds, nodes: list[Stopping], consumer: Consumer
 ) -> None:
-    await define(told_all, prices={"consumers": [consumer.url]})
-    run = await run_of(told_all)
-    await call(told_all, rounds)
-    await do(told_all, operations.cancel, run)
+    run = await cancelled(told_all, rounds, consumer)
     async with told_all.connection("statement") as connection:
         await connection.exec_driver_sql("delete from snk_batch.task")
     await tell(*nodes)

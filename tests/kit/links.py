@@ -3,8 +3,17 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from snk.db.access import Dedicated
 from snk.db.server import Server
+from snk.pair.catalog.shape import Shape
 from snk.pair.sync.link import Link, lender_of, linked
+from snk.pair.table.fitness import look_at
+
+
+async def shape_on(server: Server, table: str) -> Shape:
+    """The shape of a table, over a connection of its own."""
+    async with server.connect() as connection:
+        return (await look_at(Dedicated(server, connection), table))[1]
 
 
 @asynccontextmanager

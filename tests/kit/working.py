@@ -26,6 +26,24 @@ async def nothing(_: Work) -> None:
     """Load nothing."""
 
 
+class Merge:
+    """Writes a row into the table ``target``, and waits before it commits.
+
+    Attributes:
+        reached: it has written.
+        opened: it may commit.
+    """
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, work: Work) -> None:
+        async with work.step() as step:
+            await step.connection.exec_driver_sql("insert into target default values")
+            self.reached.set()
+            await self.opened.wait()
+
+
 @dataclass
 class Scripted:
     """An executor for one name, shared by all files that have it.

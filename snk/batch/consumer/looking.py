@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.reporting import TOLD
 from snk.batch.consumer.tables import FILE, NOW, OUTBOX, REJECTED, RUN
-from snk.batch.state import LIVE
+from snk.batch.state import State, of_file
 from snk.errors import Stop
 
 BEGINS = 100
@@ -32,9 +32,8 @@ async def runs(connection: AsyncConnection, limit: int) -> list[dict[str, Any]]:
     files = sa.select(FILE.c.run, FILE.c.name, *(FILE.c[name] for name in TOLD)).where(FILE.c.run.in_(list(by_id)))
     for row in await _rows(connection, files.order_by(FILE.c.run, FILE.c.name)):
         run = by_id[row["run"]]
-        given_up = run["state"] not in LIVE and row["state"] in LIVE  # it was being written when the run was cancelled
-        told = {name: row[name] for name in ("name", *TOLD)} | ({"state": run["state"]} if given_up else {})
-        run["files"].append(told)
+        state = of_file(State(row["state"]), State(run["state"]))
+        run["files"].append({name: row[name] for name in ("name", *TOLD)} | {"state": state})
     for each in by_id.values():
         del each["id"]
         each["rejected"] = sum(file["rejected"] or 0 for file in each["files"])

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.batch.consumer.holding import FREE
 from snk.batch.consumer.tables import FILE, NOW, OUTBOX, RUN
-from snk.batch.state import LIVE, State, of_files
+from snk.batch.state import LIVE, State, of_file, of_files
 from snk.batch.wire import COUNTS, MOST_REASON, FileTold, Told
 
 TOLD = ("state", *COUNTS, "digest", "reason")
@@ -22,8 +22,7 @@ async def report(connection: AsyncConnection, run: int) -> Told:
 
 
 def _told(row: sa.RowMapping, of_run: State) -> FileTold:
-    given_up = row["state"] in LIVE and of_run not in LIVE  # it was being written when the run was cancelled
-    told = {"state": of_run if given_up else _end_of(State(row["state"])), "reason": row["reason"][:MOST_REASON]}
+    told = {"state": _end_of(of_file(State(row["state"]), of_run)), "reason": row["reason"][:MOST_REASON]}
     return FileTold.model_validate({name: row[name] for name in TOLD} | told)
 
 

@@ -113,5 +113,5 @@ def load_dsn(given: Path | None = None) -> str:
 
 
 def load_keys(given: Path | None = None) -> KeySettings:
-    """What is to be known of the consumer's own keys alone; see `load_settings`."""
+    """The settings of the consumer's own keys, without any others; see `load_settings`."""
     return read_table("consumer", _OfKeys, given, page=PAGE).auth

@@ -1,4 +1,4 @@
-"""Tells consumers that the platform has ended their runs, for one node: nothing more is to be written for them.
+"""Tells consumers, for one node, that the platform has ended their runs and that they must stop writing.
 
 A consumer that does not answer is told again, at the task's interval, for a day. So many are told at once at most that
 calls which are due find connections, however many consumers are silent.
@@ -36,7 +36,7 @@ class Stopping:
         self._reminder = Reminder()
 
     async def take(self) -> list[Owed]:
-        """Take what is due; each of it is to be given to `tell`.
+        """Take what is due; pass each item to `tell`.
 
         Raises:
             SnkError: the database failed.

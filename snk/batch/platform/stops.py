@@ -1,4 +1,4 @@
-"""Which consumers are to be told that the platform has ended their runs: noted by the transaction that ends one.
+"""Which consumers must be told that the platform has ended their runs: noted by the transaction that ends one.
 
 A consumer that has told the end itself knows. One whose run was cancelled, skipped or given up may still work on it, or
 begin it with a call that is under way. Who takes an entry puts off when it is due; if that node dies, it is due again
@@ -47,7 +47,7 @@ class Owed:
 
 
 async def owe(connection: AsyncConnection, runs: Sequence[int]) -> None:
-    """Note that the consumers of runs are to be told, if they were called since the runs were triggered or run again.
+    """Note that the consumers of runs must be told, if they were called since the runs were triggered or run again.
 
     While the first call is under way, the consumer may not know the run yet, and would begin it after it was told. So
     it is told when that call is over: see `hasten`.

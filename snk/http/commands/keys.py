@@ -19,7 +19,7 @@ def keys_group(service: str, load: Callable[[Path | None], KeySettings], command
 
     Args:
         service: its name, as in ``SERVICE.auth.keys``.
-        load: reads what is to be known of its keys from the file of settings.
+        load: reads the settings of its keys from a file.
         command: what it is called by; ``snk SERVICE`` if it is empty.
     """
     command = command or f"snk {service}"

@@ -24,7 +24,7 @@ def token_command(service: str, load: Load, scopes: Scopes, command: str = "") -
 
     Args:
         service: its name, as in ``SERVICE.auth.keys``.
-        load: reads what is to be known of its keys from the file of settings.
+        load: reads the settings of its keys from a file.
         scopes: all that a token may allow, by the file of settings.
         command: what it is called by; ``snk SERVICE`` if it is empty.
     """

@@ -50,29 +50,28 @@ class LeaseBook:
 
     def __init__(self, server: Server, connection: AsyncConnection, name: str) -> None:
         self._access = Dedicated(server, connection)
-        self._connection = connection
         self._name = name
         self._alive = lock_key()
 
     async def enter(self) -> None:
         """Take the advisory lock that shows that this connection is alive."""
-        async with self._access.using():
-            await self._connection.execute(sa.select(lock(self._alive)))
+        async with self._access.using() as connection:
+            await connection.execute(sa.select(lock(self._alive)))
 
     async def look(self, tables: Collection[str]) -> dict[str, LeaseState]:
         """All leases, by table; leases of the given tables are created if they do not exist."""
         found = await self._all()
         if missing := [{"table_name": table} for table in tables if table not in found]:
-            async with self._access.using():
-                await self._connection.execute(insert(Lease).on_conflict_do_nothing(), missing)
+            async with self._access.using() as connection:
+                await connection.execute(insert(Lease).on_conflict_do_nothing(), missing)
             found = await self._all()
         return found
 
     async def _all(self) -> dict[str, LeaseState]:
-        async with self._access.using():
-            rows = (await self._connection.execute(_LEASES)).all()
+        async with self._access.using() as connection:
+            rows = (await connection.execute(_LEASES)).all()
             others = any(holder and not ended and key != self._alive for _, _, holder, key, ended, _, _ in rows)
-            alive = {self._alive} | (await locks.held(self._connection) if others else frozenset())
+            alive = {self._alive} | (await locks.held(connection) if others else frozenset())
         return {
             table: LeaseState(table, epoch, holder, not holder or ended or key not in alive, wanted_by if asked else "")
             for table, epoch, holder, key, ended, asked, wanted_by in rows
@@ -103,21 +102,21 @@ class LeaseBook:
         """Renew the leases of these epochs that this daemon still holds."""
         pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
         renew = sa.update(Lease).where(pairs, Lease.holder == self._name).values(self._held())
-        async with self._access.using():
-            await self._connection.execute(renew)
+        async with self._access.using() as connection:
+            await connection.execute(renew)
 
     async def release(self, table: str, epoch: int) -> None:
         """Release a lease, if this daemon still holds it."""
         ours = (Lease.table_name == table, Lease.epoch == epoch, Lease.holder == self._name)
         release = sa.update(Lease).where(*ours)
-        async with self._access.using():
-            await self._connection.execute(release.values(holder=""))
+        async with self._access.using() as connection:
+            await connection.execute(release.values(holder=""))
 
     async def ask_for(self, table: str) -> None:
         """Request a table from its holder."""
         ask = sa.update(Lease).where(Lease.table_name == table)
-        async with self._access.using():
-            await self._connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
+        async with self._access.using() as connection:
+            await connection.execute(ask.values(wanted_by=self._name, wanted_at=sa.func.clock_timestamp()))
 
     def _held(self) -> dict[str, object]:
         until = sa.func.clock_timestamp() + interval(LEASE_SECONDS)

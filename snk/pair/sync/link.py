@@ -13,7 +13,7 @@ from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
 from snk.pair.core.budget import CONNECTIONS
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.table.check import TableCheck
-from snk.pair.table.fitness import look_over, one_and_the_same, server_faults
+from snk.pair.table.fitness import look_over, one_and_the_same, server_faults, shape_of
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped
 from snk.pair.table.writer import Writer
@@ -103,7 +103,7 @@ async def check_pair(
     if fault := await one_and_the_same(first, second):
         found.append(fault)
     found += await _faults_of(first, second, tables)
-    return list({str(fault): fault for fault in found}.values())  # a fault of a server is found once per table
+    return list({str(fault): fault for fault in found}.values())
 
 
 def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
@@ -135,8 +135,7 @@ async def _seen(access: Dedicated, table: str, seen: dict[str, Shape]) -> list[S
     """What is wrong with a table on one side; its shape is added to those that were seen."""
     label = access.server.label
     try:
-        async with access.transaction() as connection:
-            seen[table] = await lookup.table_shape(connection, table, label)
+        seen[table] = await shape_of(access, table)
     except Stop as error:
         return [error]
     return list(faults(seen[table], label))
@@ -145,8 +144,7 @@ async def _seen(access: Dedicated, table: str, seen: dict[str, Shape]) -> list[S
 async def _looked_at(access: Lent, table: str) -> Shape:
     for fault in server_faults(access.facts, access.server.address):
         raise fault
-    async with access.transaction() as connection:
-        return await lookup.table_shape(connection, table, access.server.label)
+    return await shape_of(access, table)
 
 
 async def _source(access: Lent, shape: Shape) -> Source:

@@ -207,5 +207,4 @@ class Watch:
     def _wake_all(self) -> None:
         self.changes += 1
         self._known_until = 0.0
-        for sleeper in self._sleepers.values():
-            sleeper.news.set()
+        self._wake(list(self._sleepers))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
+from snk.db.access import Access
 from snk.db.catalog import ServerFacts
 from snk.db.locks import lock, lock_key, try_lock, unlock
 from snk.db.pooler import refuse_shared_sessions
@@ -42,25 +43,28 @@ async def look_over(server: Server, connections: int) -> tuple[ServerFacts, list
         return facts, found or await _schema_faults(connection, server.address)
 
 
-async def look_at(server: Server, table: str) -> tuple[ServerFacts, Shape]:
-    """Query the facts about a server and the shape of one table, in a separate transaction.
+async def look_at(access: Access, table: str) -> tuple[ServerFacts, Shape]:
+    """Query the facts about a server and the shape of one table.
 
     Raises:
         DatabaseUnfit: the server is unfit; this is the first of its faults.
         TableUnfit: there is no such table.
     """
-    async with server.begin() as connection:
-        return await looked_at(server, connection, table)
-
-
-async def looked_at(server: Server, connection: AsyncConnection, table: str) -> tuple[ServerFacts, Shape]:
-    """`look_at` over a connection with a transaction."""
-    async with server.answering(connection):
+    async with access.using() as connection:
         facts = await catalog.server_facts(connection)
-    for fault in server_faults(facts, server.address):
+    for fault in server_faults(facts, access.server.address):
         raise fault
-    async with server.answering(connection):
-        return facts, await lookup.table_shape(connection, table, server.label)
+    return facts, await shape_of(access, table)
+
+
+async def shape_of(access: Access, table: str) -> Shape:
+    """Query the shape of one table, in a transaction.
+
+    Raises:
+        TableUnfit: there is no such table.
+    """
+    async with access.transaction() as connection:
+        return await lookup.table_shape(connection, table, access.server.label)
 
 
 def server_faults(facts: ServerFacts, address: str) -> Iterator[DatabaseUnfit]:

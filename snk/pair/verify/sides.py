@@ -7,11 +7,10 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.access import Dedicated
-from snk.db.catalog import ServerFacts
 from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.pair.catalog.shape import Shape, differences, faults
-from snk.pair.table.fitness import looked_at, one_database, same_database
+from snk.pair.catalog.shape import differences, faults
+from snk.pair.table.fitness import look_at, one_database, same_database
 from snk.pair.table.statement import mapped
 from snk.pair.table.synced import SyncedTable
 from snk.pair.verify.hashes import Texts
@@ -49,7 +48,7 @@ def _server(door: Door) -> Server:
 
 
 async def _sides(accesses: Sequence[Dedicated], table: str, make: Make[S]) -> tuple[str, list[S]]:
-    looks = await both(_looked_at(access, table) for access in accesses)
+    looks = await both(look_at(access, table) for access in accesses)
     servers = [access.server for access in accesses]
     shapes = [shape for _, shape in looks]
     found = [fault for server, shape in zip(servers, shapes, strict=True) for fault in faults(shape, server.label)]
@@ -59,8 +58,3 @@ async def _sides(accesses: Sequence[Dedicated], table: str, make: Make[S]) -> tu
     tables = [await mapped(shape) for shape in shapes]
     connections = [access.connection for access in accesses]
     return shapes[0].full_name, list(map(make, servers, connections, tables, texts))
-
-
-async def _looked_at(access: Dedicated, table: str) -> tuple[ServerFacts, Shape]:
-    async with access.transaction() as connection:
-        return await looked_at(access.server, connection, table)

@@ -14,7 +14,7 @@ from snk.batch.consumer.work import Work
 from tests.batch.consumer.test_taking import WAITS, Gate, fail
 from tests.kit.consumer import ConsumerProcess, Front, ask, call, stop
 from tests.kit.databases import until
-from tests.kit.working import Room, SlowCommit
+from tests.kit.working import Merge, Room, SlowCommit
 
 Make = Callable[..., ConsumerProcess]
 MakeFile = Callable[..., dict[str, Any]]
@@ -80,19 +80,12 @@ async def test_runs_that_are_not_known_or_of_another_task_are_refused(room: Room
 
 
 async def test_a_merge_that_is_under_way_is_undone_and_not_waited_for(room: Room) -> None:
-    reached, opened = asyncio.Event(), asyncio.Event()
+    merge = Merge()
     await room.database.run("create table target ()")
-
-    async def merge(work: Work) -> None:
-        async with work.step() as step:
-            await step.connection.exec_driver_sql("insert into target default values")
-            reached.set()
-            await opened.wait()
-
     await room.call({"a": room.file("merges", merge)})
-    await reached.wait()
+    await merge.reached.wait()
     assert await room.stop() == "CANCELLED"
-    opened.set()
+    merge.opened.set()
     await room.until_idle()
     assert await room.database.value(COUNT) == 0
     async with room.pool.connection("snapshot") as connection:

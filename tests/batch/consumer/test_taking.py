@@ -11,7 +11,7 @@ from snk.batch.consumer.work import Work
 from snk.http.auth.credentials import AuthTable, Credentials
 from tests.kit.consumer import Callbacks
 from tests.kit.databases import until
-from tests.kit.working import Room
+from tests.kit.working import Merge, Room
 
 MakeRoom = Callable[..., Room]
 STAGE = "insert into snk_batch_consumer.staged (file, number, record) values ({file}, {number}, '{{}}')"
@@ -117,20 +117,13 @@ async def test_runs_of_other_platforms_and_tasks_go_on(room: Room, other: dict[s
 
 
 async def test_a_merge_that_is_under_way_delays_no_other_run_and_is_undone(room: Room) -> None:
-    reached, opened = asyncio.Event(), asyncio.Event()
+    merge = Merge()
     await room.database.run("create table target ()")
-
-    async def merge(work: Work) -> None:
-        async with work.step() as step:
-            await step.connection.exec_driver_sql("insert into target default values")
-            reached.set()
-            await opened.wait()
-
     await room.call({"a": room.file("merges", merge)})
-    await reached.wait()
+    await merge.reached.wait()
     await room.call({"a": room.file("fine")}, run=2)
     await room.until_state("COMPLETED", run=2)
-    opened.set()
+    merge.opened.set()
     await room.until_idle()
     await room.until_state("CANCELLED")
     assert await room.database.value("select count(*) from target") == 0

@@ -17,10 +17,10 @@ from snk.pair.sync.limits import Limits
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
-from snk.pair.table.fitness import look_at, server_faults
+from snk.pair.table.fitness import server_faults
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, insert, until_equal
-from tests.kit.links import linked_servers
+from tests.kit.links import linked_servers, shape_on
 
 GOOD = "create table t (id bigserial primary key, uuid uuid not null unique, data text)"
 UPDATED = "create rule b as on update to t do instead nothing"
@@ -209,7 +209,7 @@ async def test_a_uuid_beside_one_that_is_generated_names_the_rows(pair: Any) -> 
     table = GOOD.replace("uuid uuid not null unique", generated)
     await make(pair, table, table)
     assert await faults(pair) == ""
-    shape = (await look_at(servers(pair)[0], "t"))[1]
+    shape = await shape_on(servers(pair)[0], "t")
     assert shape.uuid_column.name == "key"
     assert [column.name for column in shape.copied] == ["data", "key"]
 
@@ -224,7 +224,7 @@ async def test_the_sequence_that_an_id_draws_from_counts_and_not_one_that_it_own
         "alter sequence b owned by other.id",
     )
     for table in ("t", "other"):
-        shape = (await look_at(Server("first", pair.first), table))[1]
+        shape = await shape_on(Server("first", pair.first), table)
         assert shape.columns[0].sequence
         assert shape.columns[0].sequence.name == "public.a"
 

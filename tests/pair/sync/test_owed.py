@@ -11,9 +11,9 @@ from snk.pair.schema.sweeps import Sweeps
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.schedule import SweepSchedule
-from snk.pair.table.fitness import look_at
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, insert, until, until_equal
+from tests.kit.links import shape_on
 from tests.pair.conftest import Running
 
 OFF = SweepSchedule(every_seconds=0, share=1.0, settle_seconds=0.5)
@@ -247,7 +247,7 @@ async def test_a_crash_that_empties_an_unlogged_table_is_a_reason_and_one_that_d
 
 async def looked(server: Server, table: str) -> bool:
     """Whether a flow that begins now has reason to doubt its mark."""
-    _, shape = await look_at(server, table)
+    shape = await shape_on(server, table)
     async with server.connect() as connection:
         return await Sweeps(Dedicated(server, connection), shape.full_name).look(shape.storage_fingerprint)
 

@@ -11,11 +11,11 @@ from snk.pair.core import origins
 from snk.pair.core.portion import Portion
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.lineage import Lineage
-from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.rejects import hasten
 from snk.pair.table.statement import mapped
 from tests.kit.databases import Database, insert, until, until_equal
+from tests.kit.links import shape_on
 from tests.pair.conftest import OFTEN, Running, until_healthy
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
@@ -170,7 +170,7 @@ async def test_rows_that_were_made_in_another_boot_or_while_a_delivery_waits_kee
     await first.run(COPIES.format("others"), ALWAYS.format("others"), "create table x (id int)")
     uuid = str(await first.value("insert into x values (1) returning gen_random_uuid()"))
     async with server.connect() as connection:
-        _, shape = await look_at(server, "others")
+        shape = await shape_on(server, "others")
         triggers = tuple(await lookup.insert_triggers(connection, shape.relations))
         reader = Reader(Dedicated(server, connection), await mapped(shape))
         lineage = Lineage()

@@ -10,12 +10,12 @@ from sqlalchemy.dialects.postgresql.base import PGCompiler
 from snk.db.access import Dedicated
 from snk.db.server import Server
 from snk.pair.core.portion import Portion
-from snk.pair.table.fitness import look_at
 from snk.pair.table.reader import Reader
 from snk.pair.table.statement import FEW_COLUMNS, mapped
 from snk.pair.table.synced import MOST_VALUES
 from snk.pair.verify.compare import compare
 from tests.kit.databases import Database, until_equal
+from tests.kit.links import shape_on
 from tests.pair.conftest import OFTEN, Running, until_healthy
 from tests.pair.sync.test_sweeper import until_proven
 
@@ -133,7 +133,7 @@ async def test_rows_of_many_narrow_columns_come_a_few_at_a_time(first: Database)
         "insert into wide (uuid, column7) select gen_random_uuid(), n from generate_series(1, 1500) n",
     )
     server = Server("first", first.dsn)
-    shape = (await look_at(server, "wide"))[1]
+    shape = await shape_on(server, "wide")
     async with server.connect() as connection:
         reader = Reader(Dedicated(server, connection), await mapped(shape))
         high, portion, brought = 0, Portion.of(10_000, 8 * 2**20), list[int]()
