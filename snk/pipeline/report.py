@@ -32,7 +32,8 @@ class Report:
         per_second: records per second of late.
         in_flight: what is under way.
         changed: records that were found changed after they had been pulled. Of pull.
-        ambiguous: requests of unfinished frames whose answers were lost. Of push.
+        ambiguous: requests whose answers were lost, by the names of the frames or supplements, which were not done yet.
+            Of push.
         pushing: where the frames start of which records are sent. Of push.
         unequal: why frames are not found in the database of the receiving server, by where they start. Of push.
     """
@@ -47,7 +48,7 @@ class Report:
     per_second: float = 0.0
     in_flight: int = 0
     changed: int = 0
-    ambiguous: int = 0
+    ambiguous: dict[str, int] = field(default_factory=dict)
     pushing: tuple[str, ...] = ()
     unequal: dict[str, str] = field(default_factory=dict)
 

@@ -87,6 +87,6 @@ def _report(push: Push, loaded: Loaded | None, per_second: float) -> Report:
         unequal=unequal,
         per_second=per_second,
         in_flight=push.on_wire,
-        ambiguous=sum(parcels.tally.ambiguous for parcels in push.open),
+        ambiguous={grid.name(each.portion): each.tally.ambiguous for each in push.open if each.tally.ambiguous},
         pushing=tuple(sorted({grid.iso(parcels.portion.frame) for parcels in push.open})),
     )

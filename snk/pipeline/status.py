@@ -105,13 +105,14 @@ class Watcher:
 
     def status(self) -> Status:
         """The state now."""
-        self._proofs.refresh()
+        pull, push = told(self._space.sss), told(self._space.rss)
+        self._proofs.refresh()  # after what push tells: what it counts for unfinished frames may be in a proof by now
         status = Status(
             done=len(self._proofs.frames),
             disk_bytes=self._space.size(),
             quota_bytes=self._known.quota,
-            pull=told(self._space.sss),
-            push=told(self._space.rss),
+            pull=pull,
+            push=push,
         )
         self._look_at_frames(status)
         self._look_at_proofs(status)
@@ -143,12 +144,17 @@ class Watcher:
         """What was pushed."""
         totals = self._proofs.totals()
         status.late += totals.late
-        status.ambiguous = totals.ambiguous + (status.push.ambiguous if status.push.fresh else 0)
+        status.ambiguous = totals.ambiguous + (self._ambiguous(status.push) if status.push.fresh else 0)
         status.records, status.stored, status.dropped = totals.records, totals.stored, totals.dropped
         proven = self._proofs.frames.above(self._proofs.floor - 1)
         unknown = proven - read_loaded(self._space)
         status.accepted = len(unknown)
         status.loaded = len(proven) - len(unknown) if self._known.digests else None
+
+    def _ambiguous(self, push: Report) -> int:
+        """What push counted for frames that have no proof yet."""
+        portions = ((self._space.grid.portion(name), count) for name, count in push.ambiguous.items())
+        return sum(count for portion, count in portions if portion and portion not in self._proofs)
 
     def _read_ends(self, there: set[Portion]) -> None:
         """Know how many records each of these portions has."""

@@ -2,6 +2,7 @@
 
 from snk.pipeline.frame import Portion
 from snk.pipeline.proof import Done, Proofs
+from snk.pipeline.report import Report, me, tell
 from snk.pipeline.schedule import Looking
 from snk.pipeline.space import Space
 from snk.pipeline.status import Known, Status, Watcher
@@ -30,3 +31,12 @@ def test_a_supplement_that_waits_is_not_taken_for_pushed(space: Space) -> None:
     done(space, Portion(0, 1), 1)
     told = status(space)
     assert (told.pulled, told.pushing, told.done, told.late, told.records) == (0, 0, 1, 1, 3)
+
+
+def test_what_push_counted_for_a_frame_that_is_done_meanwhile_counts_once(space: Space) -> None:
+    """Push tells once a second; a frame that it counts for as unfinished may have a proof by now."""
+    lost = {GRID.name(Portion(0)): 1, GRID.name(Portion(0, 1)): 2}
+    tell(space.rss, Report(**me(), ambiguous=lost))
+    assert status(space).ambiguous == 3
+    Proofs(space).add(Portion(0), Done(GRID.iso(0), 2, "0" * 32, ambiguous=1))
+    assert status(space).ambiguous == 3

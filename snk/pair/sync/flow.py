@@ -134,7 +134,7 @@ class Flow:
             if self.progress.state != "running" and (session.proven or not self._failures):
                 self._found()
             pace = pace.after(moved=moved)
-            if pace.asleep and session.idle:
+            if pace.asleep and session.idle and self.progress.state == "running":
                 await session.doze()
             elif pace.quiet_ms:
                 await pause(stop, pace.rest_seconds(took))

@@ -101,7 +101,7 @@ async def with_sessions_cancelled(
         pass  # makes the table
     servers = Pair(Server("first", pair.first), Server("second", pair.second), ("records",))
     daemon = Daemon(servers, Limits(batch_rows), pair.redis)
-    async with daemon._shared.store:
+    async with daemon._connections(), daemon._shared.store:
         return await _cancelled_in_turn(daemon.flows[0], first, second)
 
 
