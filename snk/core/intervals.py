@@ -128,4 +128,7 @@ NOTHING = Intervals()
 
 def union(sets: Iterable[Intervals]) -> Intervals:
     """The union of the sets; it is cheap where they lie one above the other."""
-    return reduce(or_, sorted(sets, key=lambda held: held.pairs[:1]), NOTHING)
+    held = list(sets)
+    if len(held) <= 1:
+        return held[0] if held else NOTHING
+    return reduce(or_, sorted(held, key=lambda each: each.pairs[:1]), NOTHING)

@@ -110,9 +110,11 @@ class Meter:
     def status(self) -> FlowStatus:
         """Return a snapshot of all figures."""
         now = time.monotonic()
-        holes, progress = self._tail.holes, self._progress
+        holes, progress, route = self._tail.holes, self._progress, self._route
         return FlowStatus(
-            **self._route.labels,
+            table=route.table,
+            source=route.source.label,
+            destination=route.destination.label,
             state=progress.state,
             high=self._tail.high,
             safe=self._mark.safe,
