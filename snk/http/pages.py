@@ -43,7 +43,7 @@ def application(status: Callable[[], S], pages: Pages[S], more: Sequence[BaseRou
         reasons = {"reasons": list(troubles)} if request.state.trusted else {}
         return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
 
-    async def whole(_: Request) -> JSONResponse:
+    async def whole(_: Request) -> Response:
         return Response(orjson.dumps(pages.as_json(status()), option=_JSON), media_type="application/json")
 
     async def metrics(_: Request) -> Response:

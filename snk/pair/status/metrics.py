@@ -17,7 +17,11 @@ from snk.pair.core.report import DaemonStatus, FlowState, FlowStatus
 DIRECTION = ("source", "destination")
 Value = Callable[[FlowStatus], float]
 Together = Callable[[Iterable[float]], float]
-TOGETHER: Mapping[Together, str] = {sum: "Sum of all tables.", max: "Greatest of all tables.", min: "Least of all tables."}
+TOGETHER: Mapping[Together, str] = {
+    sum: "Sum of all tables.",
+    max: "Greatest of all tables.",
+    min: "Least of all tables.",
+}
 
 
 @dataclass(frozen=True, slots=True)

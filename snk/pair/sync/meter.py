@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from snk.core.intervals import NOTHING
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pair.catalog.shape import InsertTrigger
@@ -110,7 +111,8 @@ class Meter:
     def status(self) -> FlowStatus:
         """Return a snapshot of all figures."""
         now = time.monotonic()
-        holes, progress, route = self._tail.holes, self._progress, self._route
+        progress, route = self._progress, self._route
+        holes = self._tail.holes if self._tail.fenced else NOTHING
         return FlowStatus(
             table=route.table,
             source=route.source.label,
@@ -119,7 +121,7 @@ class Meter:
             high=self._tail.high,
             safe=self._mark.safe,
             version=self._mark.version,
-            hole_ids=len(holes),
+            hole_ids=len(holes) if holes else 0,
             holes=len(holes.pairs),
             holes_seconds=now - self._whole_at if holes else 0.0,
             blockers=self._blockers,
