@@ -75,13 +75,13 @@ async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
 
     def health() -> Health:
         status = daemon.status()
-        return Health(_summary(status), not status.stuck)
+        return Health(summary(status), not status.stuck)
 
     await keep_informed(stop, lambda: all(flow.progress.state != "starting" for flow in daemon.flows), health)
 
 
-def _summary(status: DaemonStatus) -> str:
-    """One line; the service manager ignores messages of more than 4096 bytes."""
+def summary(status: DaemonStatus) -> str:
+    """One line for the service manager, which ignores messages of more than 4096 bytes."""
     if status.troubles:
         more = len(status.troubles) - MOST_TROUBLES
         return "; ".join([*status.troubles[:MOST_TROUBLES], *([f"and {more:,} more"] if more > 0 else [])])

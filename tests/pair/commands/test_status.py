@@ -14,12 +14,14 @@ from rich.console import Console
 from snk.http.door import Door
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
+from snk.pair.commands.run import summary
 from snk.pair.commands.status_view import show
 from snk.pair.core.report import DaemonStatus, FlowStatus
 from snk.pair.status.pages import pages
-from tests.kit.commands import run_snk
+from tests.kit.daemons import run_snk
 from tests.kit.told import blocker, both, daemon, flow, sweep
 
+WAYS = ("first→second", "second→first")
 Asking = Callable[..., AbstractAsyncContextManager[Callable[..., Any]]]
 
 
@@ -36,8 +38,10 @@ def tables(count: int, **changes: Any) -> tuple[FlowStatus, ...]:
 
 
 def rows(lines: Sequence[str]) -> list[str]:
-    """The flows in the table of flows: the lines below its heading that name a flow and its state."""
-    return [line.split("  ")[0].strip() for line in lines if "→" in line and " running " in line or " paused " in line]
+    """The flows in the table of flows: the lines between its heading and what follows."""
+    start = next(at for at, line in enumerate(lines) if line.startswith("flow ")) + 1
+    end = next(at for at, line in enumerate(lines) if line.startswith(("...", "echoes awaited")))
+    return [line.split("  ")[0].strip() for line in lines[start:end]]
 
 
 def test_five_tables_are_shown_one_by_one_and_without_totals() -> None:
@@ -118,7 +122,7 @@ def test_tables_that_are_proven_equal_are_one_line_where_there_are_many() -> Non
 
 
 def test_who_holds_ids_back_is_named_within_ten_lines() -> None:
-    held = {"hole_ids": 5, "holes_seconds": 9.0, "blockers": (blocker(7), blocker(8))}
+    held: dict[str, Any] = {"hole_ids": 5, "holes_seconds": 9.0, "blockers": (blocker(7), blocker(8))}
     lines = shown(daemon(*tables(25, **held)))
     assert sum("held open by" in line for line in lines) == 3, "three lines each"
     assert sum("pg_terminate_backend(7)" in line for line in lines) == 3
@@ -126,6 +130,13 @@ def test_who_holds_ids_back_is_named_within_ten_lines() -> None:
     crowd = shown(daemon(flow(**{**held, "blockers": tuple(map(blocker, range(30)))})))
     assert sum("pg_terminate_backend" in line for line in crowd) == 9
     assert "  ... and 21 more" in crowd
+
+
+def test_the_service_manager_is_told_of_three_troubles() -> None:
+    text = summary(daemon(*tables(300, state="waiting")))
+    assert text == "; ".join(f"t00{n} first→second is waiting" for n in range(3)) + "; and 297 more"
+    assert "more" not in summary(daemon(*tables(3, state="waiting")))
+    assert summary(daemon(*tables(2, lag_seconds=0.2, rows_per_second=3.0))) == "4 flows running, 6 rows/s, lag 200 ms"
 
 
 def test_a_name_with_brackets_is_shown_as_it_is() -> None:
@@ -169,9 +180,6 @@ async def test_tables_by_their_names_and_no_others(asking: Asking) -> None:
     assert "t007: both sides proven equal" in one.stdout
     assert (ill.returncode, whole.returncode) == (1, 1), "these tell of the table that is paused"
     assert "trouble: sales.lines first→second is paused" in ill.stdout
-
-
-WAYS = ("first→second", "second→first")
 
 
 async def test_a_table_that_the_daemon_does_not_have_is_refused_with_near_names(asking: Asking) -> None:

@@ -1,6 +1,7 @@
 """Sums over many tables, and which flows come first."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,5 +90,5 @@ def test_only_some_tables_have_only_their_troubles_and_those_of_all() -> None:
         ({"progress_seconds": 31.0}, "t first→second has not moved for 31 s"),
     ],
 )
-def test_what_is_a_trouble(changes: dict[str, object], trouble: str) -> None:
+def test_what_is_a_trouble(changes: dict[str, Any], trouble: str) -> None:
     assert flow("t", **changes).trouble == trouble
