@@ -173,11 +173,13 @@ async def test_tables_by_their_names_and_no_others(asking: Asking) -> None:
     async with asking(status) as ask:
         one = await ask("--table", "t007", "--table", "t011")
         ill = await ask("--table", '"sales".lines')
-        whole = await ask()
+        some = await ask(*(word for n in range(7) for word in ("--table", f"t{n:03}")))
+        brief, whole = await ask(), await ask("--all")
     assert one.returncode == 0, one.stderr
     assert "healthy" in one.stdout
     assert rows(one.stdout.splitlines()) == [f"t{n} {way}" for n in ("007", "011") for way in WAYS]
     assert "t007: both sides proven equal" in one.stdout
+    assert [len(rows(each.stdout.splitlines())) for each in (some, brief, whole)] == [14, 10, 42]
     assert (ill.returncode, whole.returncode) == (1, 1), "these tell of the table that is paused"
     assert "trouble: sales.lines first→second is paused" in ill.stdout
 

@@ -20,6 +20,7 @@ def samples(status: DaemonStatus, *, of_tables: bool) -> Samples:
     """Each sample of SNK, by its name and the values of its labels in the order of `LABELS`."""
     text = exposition(pages(of_tables=of_tables).metrics(status)).decode()
     found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert of_tables or not any("table" in each.labels for each in found)
     return {
         (each.name, tuple(each.labels[label] for label in LABELS if label in each.labels)): each.value
         for each in found
