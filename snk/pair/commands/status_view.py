@@ -11,11 +11,10 @@ from rich.table import Table
 
 from snk.core.words import counted
 from snk.pair.core.report import Blocker, CanaryStatus, DaemonStatus, FlowStatus, Locker, SweepStatus
-from snk.pair.core.summary import Totals, totals, worst_first
+from snk.pair.core.summary import MOST_FLOWS, Totals, totals, worst_first
 
 STATES = {"running": "green", "standby": "cyan", "waiting": "yellow", "paused": "red"}
 LONG_SECONDS = 1.0
-MOST_FLOWS = 10
 MOST_LINES = 10
 
 Entry = Sequence[str]

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 
 from snk.pair.core.report import DaemonStatus, FlowState, FlowStatus, SweepStatus
 
+MOST_FLOWS = 10
+"""A person is shown so many flows; if there are more, only the worst."""
+
 LAGGING_SECONDS = 1.0
 """A shorter lag is ordinary, and changes from one moment to the next."""
 
