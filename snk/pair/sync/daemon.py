@@ -20,7 +20,7 @@ from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
-from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
+from snk.pair.core.report import CanaryStatus, DaemonStatus, DedupStatus
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
 from snk.pair.sync.arrivals import Arrivals
@@ -172,7 +172,7 @@ class Daemon:
             canaries=canaries,
             lockers=self._locks.lockers,
             dedup=self._dedup(),
-            troubles=(*filter(None, map(_trouble, flows)), *filter(None, map(_silence, canaries))),
+            troubles=(*filter(None, (flow.trouble for flow in flows)), *filter(None, map(_silence, canaries))),
         )
 
     def _leads_canaries(self) -> bool:
@@ -208,17 +208,6 @@ def _reached(pair: Pair) -> tuple[Server, Server]:
 def _side(server: Server, lender: Lender, limits: Limits) -> Side:
     watch = Watch(server, limits.poll_max_ms / 4000)
     return Side(TableFacts(lender), watch, Rounds(lender, watch), Arrivals(), Lineage())
-
-
-def _trouble(flow: FlowStatus) -> str:
-    """Why a flow is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
-    if flow.awaits:
-        return ""
-    if not flow.flowing:
-        return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
-    if flow.progress_seconds > STANDING_SECONDS:
-        return f"{flow.name} has not moved for {flow.progress_seconds:.0f} s"
-    return ""
 
 
 def _silence(canary: CanaryStatus) -> str:
