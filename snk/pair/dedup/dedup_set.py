@@ -12,6 +12,24 @@ from itertools import repeat
 from operator import not_
 
 
+class Pool:
+    """What all sets of a daemon may hold together: most tables are quiet, and leave their share to those that are not.
+
+    Attributes:
+        most: maximum number of entries of all sets; the oldest batch of the largest set is removed first.
+        sets: the sets.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.sets: list[DedupSet] = []
+
+    def keep_small(self) -> None:
+        """Remove batches as long as there are too many entries."""
+        while sum(map(len, self.sets)) > self.most and max(self.sets, key=len).drop_oldest():
+            pass
+
+
 class DedupSet:
     """The entries of one table in one database, in memory, in numbered batches.
 
@@ -24,8 +42,11 @@ class DedupSet:
         dropped: numbers of batches that are still to be removed from Redis.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, pool: "Pool | None" = None) -> None:
         self.most = most
+        self._pool = pool
+        if pool:
+            pool.sets.append(self)
         self.boot = ""
         self.restored = False
         self.landed = 0
@@ -63,9 +84,18 @@ class DedupSet:
         if boot == self.boot and uuids:
             self._hold(self._last, uuids)
             self.added[self._last] = uuids
-            while len(self) > self.most and len(self._uuids_of) > 1:
-                self._close(next(iter(self._uuids_of)))
+            while len(self) > self.most and self.drop_oldest():
+                pass
+            if self._pool:
+                self._pool.keep_small()
         return self._last
+
+    def drop_oldest(self) -> bool:
+        """Remove the oldest batch, unless there is no other; return whether it was."""
+        if len(self._uuids_of) > 1:
+            self._close(next(iter(self._uuids_of)))
+            return True
+        return False
 
     def land(self, number: int, unmet: Iterable[str] = ()) -> None:
         """Record that the write of a batch has ended. The ``unmet`` rows will cause no echo."""

@@ -31,6 +31,8 @@ RETRY_SECONDS = 2.0
 # Once for each boot of their server, rows wait until Redis has returned its entries and the database has looked them
 # up. This limits the wait. Each entry not restored by then costs an insert that the unique key refuses.
 RESTORE_SECONDS = 0.5
+AT_ONCE = 8  # flows that are answered
+TURN_SECONDS = 2.0  # until it is a flow's turn to be answered, if there are hundreds
 SCANNED = 10  # batches in one answer
 LOOKED_UP = 1000  # uuids in one query
 STOP_SECONDS = 1.0
@@ -59,6 +61,7 @@ class RedisStore:
         self._told = False
         self._sets: dict[str, DedupSet] = {}
         self._stale: set[str] = set()
+        self._few = asyncio.Semaphore(AT_ONCE)
         self._closed = False
 
     def attach(self, name: str, known: DedupSet) -> None:
@@ -71,6 +74,11 @@ class RedisStore:
         Returns:
             How many entries were restored.
         """
+        asked = time.monotonic()
+        async with self._few:
+            return await self._restored(name, holds) if time.monotonic() - asked < TURN_SECONDS else 0
+
+    async def _restored(self, name: str, holds: Holds) -> int:
         known, until = self._sets[name], time.monotonic() + RESTORE_SECONDS
         restored = 0
         async for uuids in self._remembered(name, until):
@@ -96,7 +104,8 @@ class RedisStore:
                     await answered(self._redis.ping())
                     asked = True
                 for name, known in self._sets.items():
-                    await self._flush(name, known)
+                    if known.added or known.dropped or name in self._stale:
+                        await self._flush(name, known)
                 self._worked()
                 await asyncio.sleep(FLUSH_SECONDS)
             except (RedisError, OSError) as error:

@@ -26,6 +26,8 @@ LEASE_SECONDS = 6.0
 # A request for a table expires after this time; the daemon repeats it while it wants the table.
 REQUEST_SECONDS = 3.0
 
+_NAMES, _NUMBERS = pg.ARRAY(sa.Text, dimensions=1), pg.ARRAY(sa.BigInteger, dimensions=1)
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
@@ -86,9 +88,8 @@ class LeaseBook:
         Returns:
             The tables whose leases were taken; of the others another daemon was faster.
         """
-        names = sa.literal(list(epochs), pg.ARRAY(sa.Text, dimensions=1))
-        pairs = zip(*epochs.values(), strict=True)
-        numbers = [sa.literal(list(each), pg.ARRAY(sa.BigInteger, dimensions=1)) for each in pairs]
+        names = sa.literal(list(epochs), _NAMES)
+        numbers = [sa.literal(list(each), _NUMBERS) for each in zip(*epochs.values(), strict=True)]
         free = sa.func.unnest(names, *numbers).table_valued("name", "before", "after", name="free").render_derived()
         take = sa.update(Lease).where(Lease.table_name == free.c.name, Lease.epoch == free.c.before)
         held = {"epoch": free.c.after, "wanted_by": "", **self._held()}
@@ -100,8 +101,10 @@ class LeaseBook:
 
     async def renew(self, epochs: dict[str, int]) -> None:
         """Renew the leases of these epochs that this daemon still holds."""
-        pairs = sa.tuple_(Lease.table_name, Lease.epoch).in_(list(epochs.items()))
-        renew = sa.update(Lease).where(pairs, Lease.holder == self._name).values(self._held())
+        names, numbers = sa.literal(list(epochs), _NAMES), sa.literal(list(epochs.values()), _NUMBERS)
+        ours = sa.func.unnest(names, numbers).table_valued("name", "epoch", name="ours").render_derived()
+        still = (Lease.table_name == ours.c.name, Lease.epoch == ours.c.epoch, Lease.holder == self._name)
+        renew = sa.update(Lease).where(*still).values(self._held())
         async with self._access.using() as connection:
             await connection.execute(renew)
 

@@ -64,13 +64,6 @@ class Sweeps:
         async with self._access.using() as connection:
             await connection.execute(again)
 
-    async def owed(self) -> Owed | None:
-        """The sweep that is owed, or None."""
-        owed = sa.select(SweepKept.owed, SweepKept.doubts).where(self._ours, SweepKept.owed != "")
-        async with self._access.using() as connection:
-            row = (await connection.execute(owed)).one_or_none()
-        return Owed(row.owed, row.doubts) if row else None
-
     async def flush(self) -> None:
         """Wait until this database has flushed everything committed so far to its own disk."""
         touch = sa.update(SweepKept).where(self._ours).values(doubts=SweepKept.doubts)
@@ -107,6 +100,14 @@ async def look(connection: AsyncConnection, seen: Sequence[tuple[str, str]]) -> 
             keep = sa.update(SweepKept).where(SweepKept.table_name == name)
             await connection.execute(keep.values(storage_fingerprint=now, **doubted))
     return found
+
+
+async def owed(connection: AsyncConnection, names: Sequence[str]) -> dict[str, Owed | None]:
+    """The sweeps that are owed of tables; None if none is."""
+    found = sa.select(SweepKept.table_name, SweepKept.owed, SweepKept.doubts)
+    found = found.where(SweepKept.table_name == sa.any_(_NAMES), SweepKept.owed != "")
+    rows = (await connection.execute(found, {"names": list(names)})).all()
+    return {**dict.fromkeys(names), **{name: Owed(reason, doubts) for name, reason, doubts in rows}}
 
 
 def _rewritten(before: str, now: str) -> bool:

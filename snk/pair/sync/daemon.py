@@ -16,11 +16,11 @@ from dataclasses import replace
 import structlog
 
 from snk import __version__
-from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import CanaryStatus, DaemonStatus, DedupStatus
+from snk.pair.dedup.dedup_set import Pool
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
 from snk.pair.sync.arrivals import Arrivals
@@ -29,12 +29,13 @@ from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.flow import Flow
 from snk.pair.sync.job import STOP_SECONDS, TableJob
 from snk.pair.sync.leases import Leases
-from snk.pair.sync.limits import Limits
+from snk.pair.sync.limits import MOST_FULL_TABLES, Limits
 from snk.pair.sync.lineage import Lineage
 from snk.pair.sync.link import check_pair, lender_of
 from snk.pair.sync.locks import LockWatch
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
+from snk.pair.sync.room import Room
 from snk.pair.sync.rounds import Rounds
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.shared import Shared
@@ -73,15 +74,18 @@ class Daemon:
         sweeps = sweeps or SweepSchedule()
         servers = (pair.first, pair.second)
         lenders = {server.label: lender_of(server, limits.lent) for server in servers}
+        facts = {label: TableFacts(lender) for label, lender in lenders.items()}
         doors = (lender_of(pair.first, 1), lender_of(pair.second, 1))
         self._shared = Shared(
             store=RedisStore(redis_dsn),
             leases=Leases(_reached(pair), self._name, pair.tables, self._not_ours),
-            limits=limits.shared_by(len(pair.tables)),
+            limits=limits,
             schedule=sweeps,
-            sweeping=SweepMeans(doors, lenders, throttles_of(sweeps.share)),
-            sides={server.label: _side(server, lenders[server.label], limits) for server in _reached(pair)},
+            sweeping=SweepMeans(doors, facts, throttles_of(sweeps.share)),
+            sides={server.label: _side(server, facts[server.label], limits) for server in _reached(pair)},
             turns=Turns(),
+            room=Room(limits, len(pair.tables)),
+            notes=Pool(2 * MOST_FULL_TABLES * limits.notes),
         )
         self._jobs = {table: TableJob(pair, table, self._shared) for table in pair.tables}
         ends = list(lenders.values())
@@ -154,7 +158,8 @@ class Daemon:
         finally:
             for side in self._shared.sides.values():
                 await side.facts.close()
-            for lender in (*self._shared.sweeping.lenders.values(), *self._shared.sweeping.doors):
+            lenders = [side.facts.lender for side in self._shared.sides.values()]
+            for lender in (*lenders, *self._shared.sweeping.doors):
                 await lender.close()
 
     def status(self) -> DaemonStatus:
@@ -205,9 +210,9 @@ def _reached(pair: Pair) -> tuple[Server, Server]:
     return first, second
 
 
-def _side(server: Server, lender: Lender, limits: Limits) -> Side:
+def _side(server: Server, facts: TableFacts, limits: Limits) -> Side:
     watch = Watch(server, limits.poll_max_ms / 4000)
-    return Side(TableFacts(lender), watch, Rounds(lender, watch), Arrivals(), Lineage())
+    return Side(facts, watch, Rounds(facts.lender, watch), Arrivals(), Lineage())
 
 
 def _silence(canary: CanaryStatus) -> str:

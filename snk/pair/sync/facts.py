@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db import catalog
 from snk.db.access import transaction
 from snk.db.functions import setting
 from snk.db.lender import Lender, Lent
@@ -14,6 +15,7 @@ from snk.errors import SnkError
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape
 from snk.pair.schema import sweeps
+from snk.pair.schema.sweeps import Owed
 from snk.pair.table import commits, left, marks
 from snk.pair.table.commits import Ids
 from snk.pair.table.left import Left
@@ -55,6 +57,8 @@ class TableFacts:
         self._creations = Together(lender, _create, AT_ONCE)
         self._left = Together(lender, left.left, AT_ONCE)
         self._bounds = Together(lender, _bounds, AT_ONCE)
+        self._names = Together(lender, _names, AT_ONCE)
+        self._owed = Together(lender, sweeps.owed, AT_ONCE)
 
     async def looked(self, access: Lent, table: str) -> Looked:
         """Look up a table by its name in the settings.
@@ -89,17 +93,19 @@ class TableFacts:
         """The least and the greatest id of a table; None for an empty one."""
         return await self._bounds.of(ids, access.facts.boot)
 
+    async def full_name(self, access: Lent, table: str) -> str | None:
+        """The full name of a table; None if it is not there."""
+        return await self._names.of(table, access.facts.boot)
+
+    async def owed(self, access: Lent, name: str) -> Owed | None:
+        """The sweep that is owed of a table, or None."""
+        return await self._owed.of(name, access.facts.boot)
+
     async def close(self) -> None:
         """Answer no more."""
-        for questions in (
-            self._shapes,
-            self._storages,
-            self._claims,
-            self._creations,
-            self._left,
-            self._bounds,
-        ):
-            await questions.close()
+        for questions in vars(self).values():
+            if isinstance(questions, Together):
+                await questions.close()
 
     async def _look(self, connection: AsyncConnection, names: Sequence[str]) -> dict[str, Looked | SnkError]:
         async with transaction(connection):
@@ -113,6 +119,11 @@ class TableFacts:
             else found
             for name, found in shapes.items()
         }
+
+
+async def _names(connection: AsyncConnection, names: Sequence[str]) -> dict[str, str | SnkError | None]:
+    found = await catalog.full_names(connection, names)
+    return {name: found.get(name) for name in names}
 
 
 async def _create(

@@ -123,13 +123,20 @@ class Flow:
                 await pause(stop, backoff.wait_seconds(random.random()))  # noqa: S311 - jitter, not a secret
 
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
-        pace = PollPace.asleep_at_first(self._limits.poll_max_ms)
+        turns = self._parts.around.turns
         if session.quiet and not self._failures:
             self._found()
             await session.doze(stop)
+        with turns.awake():
+            await self._poll(session, stop)
+        await session.finish()
+
+    async def _poll(self, session: Session, stop: asyncio.Event) -> None:
+        """Read often, and sleep while there is nothing to do; if many flows are awake, sleep at once."""
+        turns, pace = self._parts.around.turns, PollPace.asleep_at_first(self._limits.poll_max_ms)
         while not stop.is_set():
             await session.gather()
-            async with nullcontext(NO_TURN) if session.behind else self._parts.around.turns.taken() as turn:
+            async with nullcontext(NO_TURN) if session.behind else turns.taken() as turn:
                 began = time.monotonic()
                 moved = await session.step(turn)
             took = time.monotonic() - began
@@ -137,11 +144,12 @@ class Flow:
             if self.progress.state != "running" and (session.proven or not self._failures):
                 self._found()
             pace = pace.after(moved=moved)
-            if pace.asleep and session.idle and self.progress.state == "running":
-                await session.doze(stop)
+            crowded = not moved and turns.crowd > 1
+            if (pace.asleep or crowded) and session.calm and self.progress.state == "running":
+                with turns.asleep():
+                    await session.doze(stop)
             elif pace.quiet_ms:
-                await pause(stop, pace.rest_seconds(took))
-        await session.finish()
+                await pause(stop, pace.rest_seconds(took) * turns.crowd)
 
     @asynccontextmanager
     async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
@@ -152,7 +160,11 @@ class Flow:
         try:
             start = await Starter(link, self._parts, self._sweep_due).start(epoch)
             referred = Referred(arrivals, Table(name, link.destination.parents), start.left.aside.hopeful, stop.is_set)
-            yield Session(link, self._parts, start, self._size, referred)
+            session = Session(link, self._parts, start, self._size, referred)
+            try:
+                yield session
+            finally:
+                session.intake.shrink()
         finally:
             arrivals.ended(name)
 

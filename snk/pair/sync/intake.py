@@ -38,7 +38,9 @@ class Intake:
         self._source = source
         self._held = parts.echoes.held_by_destination
         self._lineage = parts.around.source.lineage
-        self.portion = Portion.of(size.rows, size.bytes)
+        self._room = parts.around.room
+        self._large = False
+        self.portion = Portion.of(*self._bounds)
         self._unflushed: tuple[int, int] | None = None
         self._gather = Gather()
 
@@ -56,7 +58,7 @@ class Intake:
         """
         asked, landed = time.monotonic(), self._held.landed
         reader = self._source.reader
-        read = await reader.above(self.tail.high, self.portion)
+        read = await reader.above(self.tail.high, self.portion.bounded(*self._bounds))
         rows, unread, full, self.portion = read.rows, read.unread, read.full, read.portion
         tail = self.tail.read(read.ids)
         self._gather = self._gather.after(len(rows))
@@ -69,6 +71,7 @@ class Intake:
             rows, full, self.portion = rows + again.rows, full or bool(tail.due), again.portion
             unread = {**unread, **again.unread}
             self.late.finished(tail.finished)
+        self._enlarge(behind=full)
         self._note_durable(read.inserted, read.flushed, tail.high)
         self.tail = tail
         moved = full or bool(rows or unread)
@@ -97,13 +100,33 @@ class Intake:
 
     def take_more(self) -> None:
         """A full batch succeeded; after several of them, the batch size may grow."""
-        before, self.size = self.size, self.size.went_well()
-        if self.size.rows != before.rows:
-            self.portion = self.portion.bounded(self.size.rows, self.size.bytes)
+        self.size = self.size.went_well()
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        """Rows and bytes of a batch."""
+        size, small = self.size, self._room.small
+        if self._large:
+            return size.rows, size.bytes
+        return min(size.rows, small.batch_rows), min(size.bytes, small.batch_bytes)
+
+    def _enlarge(self, *, behind: bool) -> None:
+        """Read large batches while this is behind, if there is room for one more that does."""
+        if behind and not self._large:
+            self._large = self._room.take()
+        elif not behind:
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Read small batches, and leave the room to others."""
+        if self._large:
+            self._large = False
+            self._room.give_back()
 
     def portion_of(self, most_rows: int) -> Portion:
         """The portion for rows requested by uuid: at most ``most_rows``, and no more bytes than any other batch."""
-        return Portion.of(min(most_rows, self.size.rows), self.size.bytes)
+        rows, size = self._bounds
+        return Portion.of(min(most_rows, rows), size)
 
     async def read_late(self, portion: Portion) -> tuple[Batch, Portion]:
         """Rows that appeared late, as many as fit, and what to ask for next."""

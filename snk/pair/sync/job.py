@@ -33,7 +33,8 @@ class TableJob:
 
     def __init__(self, pair: Pair, table: str, shared: Shared) -> None:
         self.table = table
-        self.dedup_sets = {server.label: DedupSet(shared.limits.notes) for server in (pair.first, pair.second)}
+        servers, most = (pair.first, pair.second), shared.limits.notes
+        self.dedup_sets = {server.label: DedupSet(most, shared.notes) for server in servers}
         names = {server.label: pair.notes_name(table, server) for server in (pair.first, pair.second)}
         for label, held in self.dedup_sets.items():
             shared.store.attach(names[label], held)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from snk.pair.core.budget import CONNECTIONS
 
 MOST_FULL_TABLES = 4
+LEAST_ROWS = 1000
+LEAST_BYTES = 2**18
 OF_THEIR_OWN = 4
 
 
@@ -32,7 +34,10 @@ class Limits:
         return self.connections - OF_THEIR_OWN
 
     def shared_by(self, tables: int) -> "Limits":
-        """Return the limits per table; all together hold no more in memory than `MOST_FULL_TABLES` full ones."""
+        """The limits of each table: all together hold little more than `MOST_FULL_TABLES` full ones.
+
+        A share is never too small for batches to be worth their cost.
+        """
         share = min(1.0, MOST_FULL_TABLES / tables)
-        rows, size, notes = (max(1, int(most * share)) for most in (self.batch_rows, self.batch_bytes, self.notes))
-        return replace(self, batch_rows=rows, batch_bytes=size, notes=notes)
+        rows, size = max(LEAST_ROWS, int(self.batch_rows * share)), max(LEAST_BYTES, int(self.batch_bytes * share))
+        return replace(self, batch_rows=min(rows, self.batch_rows), batch_bytes=min(size, self.batch_bytes))

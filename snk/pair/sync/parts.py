@@ -8,6 +8,7 @@ from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync.meter import Meter
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.requested import RequestedRows
+from snk.pair.sync.room import Room
 from snk.pair.sync.route import Route
 from snk.pair.sync.side import Side
 from snk.pair.sync.turns import Turns
@@ -37,11 +38,13 @@ class Around:
 
     Attributes:
         turns: the turns of all flows.
+        room: who may read large batches.
     """
 
     source: Side
     destination: Side
     turns: Turns
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,13 +57,13 @@ class Resting:
     """A table of this server, of which a flow is idle.
 
     Attributes:
-        alarm: wakes the flow.
+        wake: wakes the flow, and has it look at everything.
         high: the greatest id that was read, of a flow that reads here.
         kept: what the flow keeps, if it writes here.
     """
 
     shape: Shape
-    alarm: asyncio.Event
+    wake: Callable[[], None]
     high: Callable[[], int] | None = None
     kept: Kept | None = None
 
@@ -128,7 +128,7 @@ async def _see_marks(connection: AsyncConnection, resting: Sequence[Resting]) ->
     found = await marks.versions(connection, [each.kept.key for each in resting if each.kept])
     for each, version in expected.items():
         if each.kept and each.kept.version == version and found.get(each.kept.key) != version:
-            each.alarm.set()
+            each.wake()
 
 
 async def _see_left(connection: AsyncConnection, resting: Sequence[Resting]) -> None:
@@ -139,7 +139,7 @@ async def _see_left(connection: AsyncConnection, resting: Sequence[Resting]) -> 
         if kept := each.kept:
             now = found[kept.key]
             if kept.key in due or (now.aside.rows, now.conflicts) != (kept.aside.rows, kept.conflicts):
-                each.alarm.set()
+                each.wake()
 
 
 async def _see_tables(connection: AsyncConnection, resting: Sequence[Resting]) -> None:
@@ -152,7 +152,7 @@ async def _see_tables(connection: AsyncConnection, resting: Sequence[Resting]) -
         shape = each.shape
         changed = fingerprints[shape.oid] != shape.definition_fingerprint
         if changed or (each.high and _may_go_back(each.high(), shape, drawn.get(shape.oid))):
-            each.alarm.set()
+            each.wake()
 
 
 def _may_go_back(high: int, shape: Shape, drawn: int | None) -> bool:

@@ -23,6 +23,8 @@ from snk.pair.sync.turns import NO_TURN, Turn
 from snk.pair.sync.upkeep import Upkeep
 from snk.pair.sync.watch import Sleeper
 
+SETTLE_SECONDS = 0.25  # servers write their WAL within a fifth of a second
+
 log = structlog.get_logger()
 
 
@@ -90,53 +92,75 @@ class Session:
             await self.intake.gather()
 
     @property
-    def idle(self) -> bool:
-        """Whether there is nothing to do until somebody wakes this flow.
+    def calm(self) -> bool:
+        """Whether there is nothing to do until somebody wakes this flow, except to save the mark.
 
-        That is not so if a batch is in hand, rows are requested, holes may fill, the mark is not saved or not known to
-        be durable yet, or rows were set aside a moment ago and wait for rows that they refer to.
+        That is not so if a batch is in hand, rows are requested, holes may fill, or rows were set aside a moment ago
+        and wait for rows that they refer to.
         """
         intake = self.intake
         waiting = self.behind or self._parts.requested or intake.late.more or intake.tail.fenced
-        settled = intake.safe == intake.tail.high and self._delivery.saved(intake.tail, intake.safe)
-        return settled and not waiting and not self._referred.attentive(time.monotonic())
+        return not waiting and not self._referred.attentive(time.monotonic())
+
+    @property
+    def _settled(self) -> bool:
+        """Whether the mark says how far the source was read, and all of that is durable."""
+        intake = self.intake
+        return intake.safe == intake.tail.high and self._delivery.saved(intake.tail, intake.safe)
 
     async def doze(self, stop: asyncio.Event) -> None:
         """Sleep until something moves or there is something to do, or ``stop`` is set and the alarm with it.
 
-        This is called with a session that is `idle`. From here on others look after it, and only now it reads once
+        This is called with a session that is `calm`. From here on others look after it, and only now it reads once
         more: nothing is missed in between. If nothing was there when it began, it need not even read.
         """
         alarm = self._parts.alarm
         alarm.clear()
         with ExitStack() as others:
             self._leave_to(others)
-            while not stop.is_set() and (self.quiet or (not await self.step(NO_TURN) and self.idle)):
+            while not stop.is_set() and (self.quiet or (not await self._stir() and self.calm)):
                 self.quiet = False
                 await self._until_woken()
+                self._upkeep.rested()
                 alarm.clear()
+
+    async def _stir(self) -> bool:
+        """Read once more, and save the mark if all that was read is durable now; return whether anything moved."""
+        moved = await self.step(NO_TURN)
+        if not moved and not self._settled and self.intake.safe == self.intake.tail.high:
+            await self._delivery.save(self.intake.tail, self.intake.safe)
+        return moved
+
+    def _disturb(self) -> None:
+        self._upkeep.want()
+        self._parts.alarm.set()
 
     def _leave_to(self, others: ExitStack) -> None:
         """Have others wake this flow."""
         link, alarm = self._link, self._parts.alarm
         source, destination = self._parts.around.source, self._parts.around.destination
         reader, tail = link.source.reader, self.intake.tail
-        reads = Resting(link.source.check.shape, alarm, high=lambda: self.intake.tail.high)
-        writes = Resting(link.destination.check.shape, alarm, kept=self._delivery)
+        reads = Resting(link.source.check.shape, self._disturb, high=lambda: self.intake.tail.high)
+        writes = Resting(link.destination.check.shape, self._disturb, kept=self._delivery)
         others.enter_context(source.watch.watched(Sleeper(reader.ids, tail.high, alarm)))
         others.enter_context(source.rounds.looked_after(reads))
         others.enter_context(destination.rounds.looked_after(writes))
         others.enter_context(destination.arrivals.asleep(self._referred.table.name, alarm))
 
     async def _until_woken(self) -> None:
-        """Wait for the alarm; if rows may still appear late, look for these at times, after something has ended."""
+        """Wait for the alarm; not for long if the mark is to be saved, or if rows may still appear late."""
         alarm, source = self._parts.alarm, self._parts.around.source
         with self._parts.progress.watched_by(source.watch):
             while not alarm.is_set():
+                settled = self._settled
+                late_seconds = source.rounds.own_seconds if self.intake.late.pending else None
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(source.rounds.own_seconds if self.intake.late.pending else None):
+                    async with asyncio.timeout(late_seconds if settled else SETTLE_SECONDS):
                         await alarm.wait()
+                if not settled:
+                    return
                 if self._changes != source.watch.changes:
+                    self._upkeep.want()
                     return
 
     async def finish(self) -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from snk.pair.dedup.dedup_set import Pool
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync.leases import Leases
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.parts import Around
+from snk.pair.sync.room import Room
 from snk.pair.sync.route import Route
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.side import Side
@@ -21,11 +23,13 @@ class Shared:
     Attributes:
         store: Redis.
         leases: the leases of all tables.
-        limits: the limits of each table.
+        limits: the limits of one table that does not share them with others.
         schedule: the sweep schedule of each table.
         sweeping: how sweeps reach both servers.
         sides: what exists once per server, by its label.
         turns: the turns of all flows.
+        room: which of them may read large batches.
+        notes: how many dedup entries all of them may hold.
     """
 
     store: RedisStore
@@ -35,7 +39,9 @@ class Shared:
     sweeping: SweepMeans
     sides: Mapping[str, Side]
     turns: Turns
+    room: Room
+    notes: Pool
 
     def around(self, route: Route) -> Around:
         """Return what the flow of a route shares with the other flows."""
-        return Around(self.sides[route.source.label], self.sides[route.destination.label], self.turns)
+        return Around(self.sides[route.source.label], self.sides[route.destination.label], self.turns, self.room)

@@ -9,17 +9,18 @@ entries, and setting refused rows aside.
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from snk.db import catalog
 from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.core.report import SweepStatus
 from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.schema.sweeps import Owed, Sweeps
+from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.flow import Flow
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.rejects import recorded
@@ -42,12 +43,12 @@ class SweepMeans:
 
     Attributes:
         doors: to both, for as long as a sweep takes.
-        lenders: for single statements, by the server's label.
+        facts: for single statements, by the server's label.
         throttles: the throttle of each server's sweeps, by its label.
     """
 
     doors: tuple[Lender, Lender]
-    lenders: Mapping[str, Lender]
+    facts: Mapping[str, TableFacts]
     throttles: Throttles
 
 
@@ -79,7 +80,7 @@ class Sweeper:
         next_at = time.monotonic() + first_seconds
         self._sweep_due.set()  # a previous daemon may have left a sweep owed
         while not stop.is_set():
-            await self._rest(next_at, stop)
+            await self._rest(next_at)
             await self._until_caught_up(stop)
             if stop.is_set():
                 return
@@ -111,9 +112,12 @@ class Sweeper:
             error=self._error,
         )
 
-    async def _rest(self, until: float, stop: asyncio.Event) -> None:
-        while not stop.is_set() and not self._sweep_due.is_set() and time.monotonic() < until:
-            await pause(stop, min(LOOK_SECONDS, until - time.monotonic()))
+    async def _rest(self, until: float) -> None:
+        """Wait until a sweep is due or owed; whoever sets ``stop`` cancels this task soon."""
+        seconds = None if until == NEVER else until - time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._sweep_due.wait()
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
         """Wait for the flows: rows that await delivery, also those that an earlier sweep found, are not differences."""
@@ -124,7 +128,9 @@ class Sweeper:
         """Return the sides on which a sweep is owed."""
         found: dict[Server, Owed] = {}
         for server in self._servers:
-            if owed := await (await self._sweeps(server)).owed():
+            facts = self._means.facts[server.label]
+            access = await Lent.of(facts.lender)
+            if owed := await facts.owed(access, await self._full_name(access)):
                 found[server] = owed
         return found
 
@@ -140,12 +146,11 @@ class Sweeper:
             await (await self._sweeps(server)).settle(what)
 
     async def _sweeps(self, server: Server) -> Sweeps:
-        access = await Lent.of(self._means.lenders[server.label])
+        access = await Lent.of(self._means.facts[server.label].lender)
         return Sweeps(access, await self._full_name(access))
 
     async def _full_name(self, access: Lent) -> str:
-        async with access.using() as connection:
-            return await catalog.full_name(connection, self._table) or self._table
+        return await self._means.facts[access.server.label].full_name(access, self._table) or self._table
 
     async def _sweep(self, owed: Mapping[Server, Owed]) -> bool:
         """Sweep once, and have the flows deliver what is missing.
@@ -210,7 +215,7 @@ class Sweeper:
         excused: frozenset[str] = frozenset()
         for server, kind, record in records:
             if named := [uuid for uuid, found in suspects.items() if found == kind]:
-                access = await Lent.of(self._means.lenders[server.label])
+                access = await Lent.of(self._means.facts[server.label].lender)
                 name = await self._full_name(access)
                 async with access.using("read") as connection:
                     excused |= await recorded(connection, record, name, named)

@@ -5,10 +5,11 @@ flow whose statement hangs must not stop the others.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 TURN_SECONDS = 0.1
+FEW = 2  # both flows of a table
 
 
 class Turns:
@@ -16,6 +17,30 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self._awake = 0
+
+    @property
+    def crowd(self) -> float:
+        """How many flows are awake, as a multiple of those that may poll as often as they like; at least 1."""
+        return max(1.0, self._awake / FEW)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Inside the block, one more flow is awake."""
+        self._awake += 1
+        try:
+            yield
+        finally:
+            self._awake -= 1
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Inside the block, one of them is not."""
+        self._awake -= 1
+        try:
+            yield
+        finally:
+            self._awake += 1
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator["Turn"]:

@@ -37,11 +37,20 @@ class Upkeep:
         self._delivery = delivery
         self._referred = referred
         self._seen_unchanged = self._beaten = time.monotonic()
+        self._wanted = False
 
     @property
     def due(self) -> bool:
         """Whether it is time for a beat."""
-        return time.monotonic() - self._beaten > BEAT_SECONDS
+        return self._wanted or time.monotonic() - self._beaten > BEAT_SECONDS
+
+    def want(self) -> None:
+        """Something may have changed: a beat is due."""
+        self._wanted = True
+
+    def rested(self) -> None:
+        """Others have looked after the flow until now."""
+        self._beaten = time.monotonic()
 
     async def beat(self, *, ahead: bool) -> None:
         """Save the mark or check that it is still ours, check that the tables are unchanged, and look at the source.
@@ -52,7 +61,7 @@ class Upkeep:
         Raises:
             MarkMoved, TableChanged: something has changed; a new session must start.
         """
-        self._beaten = time.monotonic()
+        self._beaten, self._wanted = time.monotonic(), False
         if not ahead:
             await self._delivery.save(self._intake.tail, self._intake.safe)
         await self._see_unchanged()

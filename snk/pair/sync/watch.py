@@ -6,8 +6,8 @@ and a wait costs the server next to nothing. When it has changed, one cheap stat
 drawn than their flows have read. Only of these tables is asked whether they have rows above their marks (`exactly`),
 and only the flows of those that have are woken.
 
-Ids that were set by hand are not drawn from a sequence. So all tables are asked about now and then, too, and a table in
-which such ids are found is asked about always.
+Ids that were set by hand are not drawn from a sequence. So after a change all tables are asked about in turn, fifty
+a second, and a table in which such ids are found is asked about always.
 
 A watch never decides anything. It wakes flows, which then do what they always do; when it does not know, it wakes all.
 
@@ -32,7 +32,7 @@ from snk.db.functions import setting
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.schema.creation import WAIT
-from snk.pair.sync.exactly import Exactly
+from snk.pair.sync.exactly import FEW, Exactly
 from snk.pair.table import commits
 from snk.pair.table.commits import Ids
 from snk.pair.table.reader import plan_by_index
@@ -41,8 +41,9 @@ from snk.pause import pause
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
 REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
 ASKED_SECONDS = 0.02  # where the server cannot wait
-ALL_SECONDS = 1.0  # how often all tables are asked about, while anything changes
-ALL_REST = 100
+TABLES_PER_SECOND = 50  # that are asked about in turn
+MOST_REST_SECONDS = 0.02
+TURN_SECONDS = 0.4
 LOCK_TIMEOUT = "200ms"
 RETRY_SECONDS = 0.5
 _DRAWN_ABOVE = commits.drawn_above()
@@ -86,7 +87,9 @@ class Watch:
         self._unseen = False
         self._exactly = Exactly(server)
         self._by_hand: set[Ids] = set()
-        self._all_at = 0.0
+        self._turns: list[Ids] = []
+        self._turns_of = 0
+        self._turn_at = 0.0
         self._known_until = self._known_at = 0.0
 
     @contextmanager
@@ -133,7 +136,9 @@ class Watch:
                 began = time.monotonic()
                 await self._look(connection)
                 self._known_at = began
-                rest = max(rest, REST * (time.monotonic() - began))
+                rest = max(rest, min(MOST_REST_SECONDS, REST * (time.monotonic() - began)))
+            if time.monotonic() - self._turn_at > TURN_SECONDS:
+                await self._look_by_turns(connection)
             if rest:
                 await pause(stop, rest)
 
@@ -144,20 +149,25 @@ class Watch:
             return (await connection.execute(asked)).scalar_one()
 
     async def _look(self, connection: AsyncConnection) -> None:
-        """Wake the flows whose tables have rows above their marks."""
+        """Wake the flows whose tables have rows above their marks, as far as their sequences tell."""
         self._unseen = False
         sleepers = dict(self._sleepers)
-        if not sleepers:
-            return
+        suspects = await self._drawn(connection, sleepers) if sleepers else set()
+        for ids in await self._exactly.ask(connection, {ids: sleepers[ids].high for ids in suspects}):
+            sleepers[ids].news.set()
+
+    async def _look_by_turns(self, connection: AsyncConnection) -> None:
+        """Ask about some tables whatever their sequences tell; about each once after a change."""
+        if not self._turns and self._turns_of != self.changes:
+            self._turns_of, self._turns = self.changes, list(self._sleepers)
+            self._exactly.forget_beyond(self._sleepers)
         now = time.monotonic()
-        if now >= self._all_at:
-            self._exactly.forget_beyond(sleepers)
-            news = await self._exactly.ask(connection, {ids: each.high for ids, each in sleepers.items()})
-            self._by_hand |= news & {ids for ids in sleepers if ids.sequence} - await self._drawn(connection, sleepers)
-            self._all_at = time.monotonic() + max(ALL_SECONDS, ALL_REST * (time.monotonic() - now))
-        else:
-            suspects = await self._drawn(connection, sleepers)
-            news = await self._exactly.ask(connection, {ids: sleepers[ids].high for ids in suspects})
+        most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))
+        asked, self._turns, self._turn_at = self._turns[:most], self._turns[most:], now
+        sleepers = {ids: sleeper for ids in asked if (sleeper := self._sleepers.get(ids))}
+        news = await self._exactly.ask(connection, {ids: each.high for ids, each in sleepers.items()})
+        if news:
+            self._by_hand |= {ids for ids in news if ids.sequence} - await self._drawn(connection, sleepers)
         for ids in news:
             sleepers[ids].news.set()
 

@@ -21,6 +21,7 @@ from snk.pair.dedup.dedup_set import DedupSet
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync import late as late_module
 from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.limits import Limits
 from snk.pair.sync.lineage import Lineage
 from snk.pair.sync.link import Link
 from snk.pair.sync.meter import Meter
@@ -29,6 +30,7 @@ from snk.pair.sync.prepare import prepare
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.referred import Referred, Table
 from snk.pair.sync.requested import RequestedRows
+from snk.pair.sync.room import Room
 from snk.pair.sync.rounds import Rounds
 from snk.pair.sync.route import Route
 from snk.pair.sync.session import Session
@@ -150,7 +152,7 @@ async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session
     alarm = asyncio.Event()
     progress, requested = Progress(), RequestedRows(alarm)
     echoes = Echoes(DedupSet(1000), DedupSet(1000), "none", RedisStore("redis://nowhere"))
-    around = Around(_side(source.server), _side(link.destination.server), Turns())
+    around = Around(_side(source.server), _side(link.destination.server), Turns(), Room(Limits(), 1))
     parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested, alarm)
     start = Start(mark)
     referred = Referred(around.destination.arrivals, Table(link.table), 0, stopping=lambda: False)

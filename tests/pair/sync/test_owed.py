@@ -8,6 +8,7 @@ from snk.db.access import Dedicated
 from snk.db.server import Server
 from snk.errors import DatabaseUnfit
 from snk.pair.schema.sweeps import Sweeps, look
+from snk.pair.schema.sweeps import owed as owed_of
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.schedule import SweepSchedule
@@ -187,16 +188,16 @@ async def test_a_reason_that_comes_during_a_sweep_is_not_settled_by_it(pair: Any
     async with server.connect() as connection:
         sweeps = Sweeps(Dedicated(server, connection), "public.records")
         await sweeps.owe("one")
-        before = await sweeps.owed()
+        before = (await owed_of(connection, ["public.records"]))["public.records"]
         assert before
         assert before.reason == "one"
         await sweeps.owe("another")
         await sweeps.settle(before)
-        after = await sweeps.owed()
+        after = (await owed_of(connection, ["public.records"]))["public.records"]
         assert after
         assert after.reason == "another"
         await sweeps.settle(after)
-        assert await sweeps.owed() is None
+        assert (await owed_of(connection, ["public.records"]))["public.records"] is None
 
 
 @pytest.mark.long
