@@ -15,6 +15,7 @@ from snk.db.catalog import BOOT, as_identifier
 from snk.db.functions import NO_SEARCH_PATH
 from snk.errors import TableUnfit
 from snk.pair.catalog.shape import Column, InsertTrigger, Sequence, Shape
+from snk.pair.core.selection import Candidate
 
 _ROW_FINGERPRINT = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
 
@@ -65,6 +66,15 @@ _TABLE = sa.text(f"""
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.oid = to_regclass(:name)
 """)  # noqa: S608 - as _DEFINITION_FINGERPRINT
+
+# The transaction that last changed a row of pg_class: VACUUM and ANALYZE change such rows in place.
+_CANDIDATES = sa.text("""
+    select n.nspname as schema, c.relname as name, n.nspname = any(current_schemas(false)) as on_path,
+           pg_table_is_visible(c.oid) as visible, concat_ws('/', c.oid, c.xmin) as version
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+      and n.nspname not in ('snk', 'information_schema') and left(n.nspname, 3) <> 'pg_'
+""")
 
 _SEARCH_PATH = sa.text("select current_setting('search_path')")
 
@@ -169,6 +179,11 @@ async def table_shape(connection: AsyncConnection, name: str, side: str) -> Shap
     columns = (await connection.execute(_COLUMNS, {"oid": table["oid"]})).mappings().all()
     facts: dict[str, Any] = {key: tuple(fact) if isinstance(fact, list) else fact for key, fact in table.items()}
     return Shape(**facts, columns=tuple(_column(row) for row in columns))
+
+
+async def candidates(connection: AsyncConnection) -> list[Candidate]:
+    """The tables that a pattern in SNK_TABLES may match: no partitions, temporary tables, or tables of a system."""
+    return [Candidate(**row) for row in (await connection.execute(_CANDIDATES)).mappings()]
 
 
 def row_fingerprint(shape: Shape) -> sa.ScalarSelect[str | None]:
