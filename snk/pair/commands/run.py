@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,21 +13,25 @@ from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
-from snk.pair.commands.common import pair_of, start
+from snk.pair.commands.common import databases_of, start
+from snk.pair.commands.reload import read_again
 from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
 from snk.pair.status.pages import PAGES
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.schedule import SweepSchedule
-from snk.signals import hear_ctrl_c, when_told_to_stop
+from snk.signals import hear_ctrl_c, when_told_to_read_again, when_told_to_stop
 
 
 def run(
     *,
     init: Annotated[bool, typer.Option("--init", help="First run `snk init`.")] = False,
 ) -> None:
-    """Keep the tables equal until stopped. Stops on SIGTERM, on Ctrl-C, or when the terminal closes (without nohup)."""
+    """Keep the tables equal until stopped. Stops on SIGTERM, on Ctrl-C, or when the terminal closes (without nohup).
+
+    SIGHUP makes it read SNK_TABLES again from the file of the settings; other settings need a restart.
+    """
     hear_ctrl_c()
     settings = start()
     names = ("SNK_HTTP_HOST", "SNK_HTTP_PORT", "SNK_HTTP_TOKEN")
@@ -46,8 +51,10 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     )
     sweeps = SweepSchedule(every_seconds=settings.snk_sweep_seconds, share=settings.snk_sweep_share)
     daemon = Daemon(
-        pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
+        databases_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
     )
+    daemon.select(settings.selection)
+    when_told_to_read_again(partial(read_again, settings, daemon), stop.set)
     serving = serve(application(daemon.status, PAGES), bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):
@@ -74,7 +81,12 @@ async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
         status = daemon.status()
         return Health(_summary(status), not status.stuck)
 
-    await keep_informed(stop, lambda: all(flow.state != "starting" for flow in daemon.status().flows), health)
+    await keep_informed(stop, lambda: _begun(daemon.status()), health)
+
+
+def _begun(status: DaemonStatus) -> bool:
+    """Whether every flow has begun; without flows, whether it is known that no table is selected."""
+    return bool(status.flows or status.healthy) and all(flow.state != "starting" for flow in status.flows)
 
 
 def _summary(status: DaemonStatus) -> str:

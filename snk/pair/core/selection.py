@@ -70,12 +70,14 @@ class Chosen:
     Attributes:
         exact: those named exactly, as in the settings.
         matched: full names of those that only patterns match, on either side, sorted.
+        doubled: every two exact names that lead to one table, in words.
         lacking: those of ``matched`` that only one side has, each with the side that lacks it.
         versions: by each of ``matched``, what its definition depends on, on both sides.
     """
 
     exact: tuple[str, ...]
     matched: tuple[str, ...]
+    doubled: tuple[str, ...]
     lacking: dict[str, str]
     versions: dict[str, str]
 
@@ -123,16 +125,18 @@ class Selection:
         """Return the tables that are selected, by the tables that there are on both sides."""
         sides = (first, second)
         exact = tuple(name for name in self.exact if not self._drops(split_name(name), (*first, *second)))
-        named = {table.full_name for side in sides for table in side if self._is_named(table)}
+        names = {table.full_name: self._names_of(table) for side in sides for table in side}
+        doubled = tuple(f"{' and '.join(each)} are one table, {name}" for name, each in names.items() if len(each) > 1)
+        named = {name for name, each in names.items() if each}
         out = {table.full_name for side in sides for table in side if _matches(self.excluded, table)}
         hit = {table.full_name for side in sides for table in side if _matches(self.patterns, table)} - named - out
         seen = [{table.full_name: table.version for table in side if table.full_name in hit} for side in sides]
         lacking = {name: label for label, side in zip(SIDES, seen, strict=True) for name in hit - side.keys()}
         versions = {name: " ".join(side.get(name, "-") for side in seen) for name in hit}
-        return Chosen(exact, tuple(sorted(hit)), lacking, versions)
+        return Chosen(exact, tuple(sorted(hit)), doubled, lacking, versions)
 
-    def _is_named(self, table: Candidate) -> bool:
-        return any(table.is_called(split_name(name)) for name in self.exact)
+    def _names_of(self, table: Candidate) -> list[str]:
+        return [name for name in self.exact if table.is_called(split_name(name))]
 
     def _drops(self, parts: tuple[str, ...], tables: Iterable[Candidate]) -> bool:
         """Whether an exact name is excluded: as it is written, or as a table that it leads to."""
@@ -150,9 +154,7 @@ def _wild(entry: Entry) -> bool:
 
 
 def _pattern(entry: Entry) -> Pattern:
-    *schema, name = (
-        _compiled(part, quoted=quoted) for part, quoted in zip(entry.parts, entry.quoted, strict=True)
-    )
+    *schema, name = (_compiled(part, quoted=quoted) for part, quoted in zip(entry.parts, entry.quoted, strict=True))
     return Pattern(schema[0] if schema else None, name)
 
 

@@ -33,6 +33,6 @@ class Limits:
 
     def shared_by(self, tables: int) -> "Limits":
         """Return the limits per table; all together hold no more in memory than `MOST_FULL_TABLES` full ones."""
-        share = min(1.0, MOST_FULL_TABLES / tables)
+        share = min(1.0, MOST_FULL_TABLES / max(1, tables))
         rows, size, notes = (max(1, int(most * share)) for most in (self.batch_rows, self.batch_bytes, self.notes))
         return replace(self, batch_rows=rows, batch_bytes=size, notes=notes)

@@ -24,7 +24,7 @@ class Shared:
     Attributes:
         store: Redis.
         leases: the leases of all tables.
-        limits: the limits of each table.
+        limits: the limits of all tables together; for a job, those of its table.
         schedule: the sweep schedule of each table.
         sweeping: how sweeps reach both servers.
         lenders: the connections to each server, by its label.

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from snk.core.names import quoted, written
 from snk.pair.core.selection import Candidate, Selection
 
-LETTERS = "aB_*?![]^\\-. ,ä\""
+LETTERS = 'aB_*?![]^\\-. ,ä"'
 NAMES = st.text(LETTERS, min_size=1, max_size=6)
 GLOBS = st.text("ab*?[]!", min_size=1, max_size=8).filter(lambda text: not text.startswith("!"))
 TABLES = st.builds(
@@ -47,7 +47,9 @@ def test_a_pattern_matches_what_its_definition_says(glob: str, name: str) -> Non
     assert pattern.matches(name, "x", on_path=True) == agrees(glob, name)
 
 
-@given(st.lists(st.tuples(st.booleans(), GLOBS, GLOBS), min_size=1, max_size=5), st.lists(TABLES, max_size=6), st.randoms())
+@given(
+    st.lists(st.tuples(st.booleans(), GLOBS, GLOBS), min_size=1, max_size=5), st.lists(TABLES, max_size=6), st.randoms()
+)
 def test_a_table_is_selected_if_one_entry_includes_it_and_none_excludes_it(
     entries: list[tuple[bool, str, str]], tables: list[Candidate], order: object
 ) -> None:

@@ -237,7 +237,7 @@ def test_many_tables_share_the_notes_that_a_few_may_have(pair: Any) -> None:
     tables = tuple(f"t{number}" for number in range(16))
     servers = Pair(Server("first", pair.first), Server("second", pair.second), tables)
     daemon = Daemon(servers, Limits(notes=1000), pair.redis)
-    for held in (known for job in daemon._jobs.values() for known in job.dedup_sets.values()):
+    for held in (known for job in daemon._tables.jobs.values() for known in job.dedup_sets.values()):
         for batch in range(20):
             held.note([f"{batch}-{number}" for number in range(100)], "boot")
     assert 16 < daemon.status().dedup.size <= 2 * 4 * 1000
