@@ -8,9 +8,10 @@ from bench.contenders.contender import Program
 from bench.ground import Ground
 from snk.pair.programs import start_daemon
 from snk.pair.status.ask import ask, daemon_url
+from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.link import lender_of, linked
 from snk.pair.sync.prepare import prepare
-from snk.pair.table.writer import MarkState
+from snk.pair.table.marks import MarkState
 
 LAG_SECONDS = 1.0
 
@@ -28,16 +29,17 @@ class Snk(Program):
         """Store the marks that SNK would have after copying all rows."""
         for side in ground.sides:
             await prepare(side, ())
-        lenders = [lender_of(side, 1) for side in ground.sides]
-        for source, destination in (lenders, lenders[::-1]):
+        both = [TableFacts(lender_of(side, 1)) for side in ground.sides]
+        for source, destination in (both, both[::-1]):
             for table in tables:
                 link = await linked(source, destination, table)
-                greatest = (await link.source.reader.bounds())[1] or 0
-                facts = link.source.facts
-                mark = MarkState(high=greatest, safe=greatest, source=facts.identity, boot=facts.boot)
-                await link.destination.writer.create_mark(mark)
-        for lender in lenders:
-            await lender.close()
+                access, ends = link.destination.access, link.source
+                greatest = (await source.bounds(ends.access, ends.reader.ids))[1] or 0
+                mark = MarkState(high=greatest, safe=greatest, source=ends.facts.identity, boot=ends.facts.boot)
+                await destination.create(access, link.destination.writer.table_name, mark)
+        for facts in both:
+            await facts.close()
+            await facts.lender.close()
 
     async def start(self, ground: Ground, tables: Sequence[str]) -> None:
         """Start the daemon and wait until it is healthy and has caught up."""

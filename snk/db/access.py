@@ -33,18 +33,8 @@ class Access(ABC):
     @asynccontextmanager
     async def transaction(self, kind: Kind = "look") -> AsyncIterator[AsyncConnection]:
         """A connection with a transaction, which is committed at the end of the block, or undone if it raises."""
-        async with self.using(kind) as connection:
-            # No transaction is open, but SQLAlchemy requires a commit before the isolation level changes.
-            await connection.commit()
-            await connection.execution_options(isolation_level="READ COMMITTED")
-            try:
-                async with connection.begin():
-                    yield connection
-            except ParentMissing:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                raise
-            # Not after any other error: a dead connection would open a new one.
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
+        async with self.using(kind) as connection, transaction(connection):
+            yield connection
 
 
 class Dedicated(Access):
@@ -63,3 +53,19 @@ class Dedicated(Access):
         """The connection."""
         async with self.server.answering(self.connection, kind):
             yield self.connection
+
+
+@asynccontextmanager
+async def transaction(connection: AsyncConnection) -> AsyncIterator[None]:
+    """A transaction over a connection that otherwise has one for each statement."""
+    # No transaction is open, but SQLAlchemy requires a commit before the isolation level changes.
+    await connection.commit()
+    await connection.execution_options(isolation_level="READ COMMITTED")
+    try:
+        async with connection.begin():
+            yield
+    except ParentMissing:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        raise
+    # Not after any other error: a dead connection would open a new one.
+    await connection.execution_options(isolation_level="AUTOCOMMIT")

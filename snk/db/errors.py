@@ -90,6 +90,12 @@ def sqlstate(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", "") or "")
 
 
+def refused(error: SnkError) -> bool:
+    """Whether the server refused a statement, so that its connection is as good as before."""
+    cause = error.__cause__
+    return isinstance(cause, DBAPIError) and not cause.connection_invalidated and bool(sqlstate(cause))
+
+
 def may_be_of_a_row(error: DBAPIError) -> bool:
     """Whether the error may go away when a row is left out."""
     state = sqlstate(error)

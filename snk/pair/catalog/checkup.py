@@ -144,7 +144,7 @@ async def next_of(connection: AsyncConnection, sequence: Sequence) -> int | None
     """The next value of a sequence, even if it exceeds the limit; None if this role may not see it."""
     readable = sa.func.has_sequence_privilege(sa.literal(sequence.oid, pg.OID), "SELECT")
     if not (await connection.execute(sa.select(readable))).scalar_one():
-        drawn = await lookup.drawn(connection, sequence.oid)
+        (drawn,) = await lookup.drawn(connection, [sequence.oid])
         return None if drawn is None else drawn + sequence.increment
     name = quoted_name(sequence.name, quote=False)  # it is already quoted where necessary
     itself = sa.table(name, sa.column("last_value", sa.BigInteger), sa.column("is_called", sa.Boolean))

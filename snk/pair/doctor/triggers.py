@@ -18,7 +18,7 @@ ASKS_WHO = ("CURRENT_USER", "SESSION_USER", "CURRENT_ROLE")
 
 async def of_triggers(connection: AsyncConnection, label: str, shape: Shape) -> AsyncIterator[Finding]:
     """One finding for each trigger."""
-    triggers = await lookup.insert_triggers(connection, shape.relations)
+    triggers = (await lookup.insert_triggers(connection, [shape.relations]))[shape.relations]
     role = await checkup.role(connection) if triggers else ""
     for trigger in triggers:
         which = f"{label}: trigger {trigger.name} on {trigger.table}"

@@ -17,15 +17,20 @@ loses only the end of the WAL:
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.access import Access
 from snk.db.functions import commit_locally
 from snk.pair.schema.own import SweepKept
 
+_NAMES: sa.BindParameter[Any] = sa.bindparam("names", type_=pg.ARRAY(sa.Text, dimensions=1))
 REWRITTEN = "the table was truncated, rewritten or recreated"
 
 
@@ -49,25 +54,6 @@ class Sweeps:
         self._access = access
         self._ours = SweepKept.table_name == table_name
         self._table_name = table_name
-
-    async def look(self, storage: str) -> bool:
-        """Store the table's storage fingerprint, and owe a sweep if the table was emptied, rewritten or recreated.
-
-        Returns:
-            Whether this happened since the last look.
-        """
-        first = insert(SweepKept).values(table_name=self._table_name).on_conflict_do_nothing()
-        kept = sa.select(SweepKept.storage_fingerprint).where(self._ours)
-        async with self._access.using() as connection:
-            before = (await connection.execute(kept)).scalar_one_or_none()
-            if before is None:
-                await connection.execute(first)
-            rewritten = _rewritten(before or "{}", storage)
-            if before != storage:
-                doubted = {"owed": REWRITTEN, "doubts": SweepKept.doubts + 1} if rewritten else {}
-                keep = sa.update(SweepKept).where(self._ours).values(storage_fingerprint=storage, **doubted)
-                await connection.execute(keep)
-        return rewritten
 
     async def owe(self, reason: str) -> None:
         """Store that a sweep is owed. The record survives this process."""
@@ -97,6 +83,30 @@ class Sweeps:
         settle = sa.update(SweepKept).where(self._ours, SweepKept.doubts == owed.doubts).values(owed="")
         async with self._access.using() as connection:
             await connection.execute(settle)
+
+
+async def look(connection: AsyncConnection, seen: Sequence[tuple[str, str]]) -> dict[tuple[str, str], bool]:
+    """Store the storage fingerprints of tables; owe a sweep of each that was emptied, rewritten or recreated.
+
+    Args:
+        connection: to the database of the tables.
+        seen: the names of the tables, each with its fingerprint.
+
+    Returns:
+        Whether this happened since the last look, for each of them.
+    """
+    kept = sa.select(SweepKept.table_name, SweepKept.storage_fingerprint).where(SweepKept.table_name == sa.any_(_NAMES))
+    names = {"names": [name for name, _ in seen]}
+    before = {row[0]: row[1] for row in await connection.execute(kept, names)}
+    if new := [{"table_name": name, "storage_fingerprint": now} for name, now in seen if name not in before]:
+        await connection.execute(insert(SweepKept).on_conflict_do_nothing(), new)
+    found = {(name, now): _rewritten(before.get(name) or "{}", now) for name, now in seen}
+    for (name, now), rewritten in found.items():
+        if before.get(name, now) != now:
+            doubted = {"owed": REWRITTEN, "doubts": SweepKept.doubts + 1} if rewritten else {}
+            keep = sa.update(SweepKept).where(SweepKept.table_name == name)
+            await connection.execute(keep.values(storage_fingerprint=now, **doubted))
+    return found
 
 
 def _rewritten(before: str, now: str) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import replace
 import structlog
 
 from snk import __version__
+from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
@@ -25,6 +26,7 @@ from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.canary import CanaryProbe
+from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.flow import Flow
 from snk.pair.sync.job import STOP_SECONDS
 from snk.pair.sync.leases import Leases
@@ -34,12 +36,13 @@ from snk.pair.sync.link import check_pair, lender_of
 from snk.pair.sync.locks import LockWatch
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
+from snk.pair.sync.rounds import Rounds
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.shared import Shared
+from snk.pair.sync.side import Side
 from snk.pair.sync.sweeper import SweepMeans
 from snk.pair.sync.tables import Tables
 from snk.pair.sync.turns import Turns
-from snk.pair.sync.upkeep import BEAT_SECONDS
 from snk.pair.sync.watch import Watch
 from snk.pair.verify.throttle import throttles_of
 from snk.pause import pause
@@ -69,7 +72,6 @@ class Daemon:
         self._started = time.monotonic()
         sweeps = sweeps or SweepSchedule()
         servers = (pair.first, pair.second)
-        labels = [server.label for server in servers]
         lenders = {server.label: lender_of(server, limits.lent) for server in servers}
         doors = (lender_of(pair.first, 1), lender_of(pair.second, 1))
         self._shared = Shared(
@@ -78,12 +80,8 @@ class Daemon:
             limits=limits,
             schedule=sweeps,
             sweeping=SweepMeans(doors, lenders, throttles_of(sweeps.share)),
-            lenders=lenders,
-            watches={server.label: Watch(server, limits.poll_max_ms / 4000) for server in _reached(pair)},
-            quiet_seconds=BEAT_SECONDS,
+            sides={server.label: _side(server, lenders[server.label], limits) for server in _reached(pair)},
             turns=Turns(),
-            arrivals={label: Arrivals() for label in labels},
-            lineages={label: Lineage() for label in labels},
         )
         self._tables = Tables(pair, self._shared, always=(CANARIES,) if canary_seconds else ())
         ends = list(lenders.values())
@@ -138,7 +136,8 @@ class Daemon:
             leases = group.create_task(self._shared.leases.run())
             helpers = [group.create_task(canary.run(stop, self._leads_canaries)) for canary in self._canaries]
             helpers.append(group.create_task(self._locks.run(stop, self._standing)))
-            helpers += [group.create_task(watch.run(stop)) for watch in self._shared.watches.values()]
+            for side in self._shared.sides.values():
+                helpers += [group.create_task(side.watch.run(stop)), group.create_task(side.rounds.run(stop))]
             jobs = group.create_task(self._tables.run(stop, group))
             await stop.wait()
             log.info("daemon_stopping")
@@ -157,7 +156,9 @@ class Daemon:
         try:
             yield
         finally:
-            for lender in (*self._shared.lenders.values(), *self._shared.sweeping.doors):
+            for side in self._shared.sides.values():
+                await side.facts.close()
+            for lender in (*self._shared.sweeping.lenders.values(), *self._shared.sweeping.doors):
                 await lender.close()
 
     def status(self) -> DaemonStatus:
@@ -213,6 +214,11 @@ def _reached(pair: Pair) -> tuple[Server, Server]:
     """Both servers, each over one connection at a time, whoever else is connected."""
     first, second = (replace(server, most=asyncio.Semaphore(1)) for server in (pair.first, pair.second))
     return first, second
+
+
+def _side(server: Server, lender: Lender, limits: Limits) -> Side:
+    watch = Watch(server, limits.poll_max_ms / 4000)
+    return Side(TableFacts(lender), watch, Rounds(lender, watch), Arrivals(), Lineage())
 
 
 def _trouble(flow: FlowStatus) -> str:

@@ -16,9 +16,10 @@ from snk.pair.sync.parts import FlowParts
 from snk.pair.sync.referred import Referred
 from snk.pair.sync.start import Start
 from snk.pair.sync.turns import NO_TURN
+from snk.pair.table.marks import MarkState
 from snk.pair.table.rejects import LOOP, Refusal
 from snk.pair.table.synced import Rows
-from snk.pair.table.writer import NOTHING_ASIDE, Delivered, MarkState, Parents
+from snk.pair.table.writer import NOTHING_ASIDE, Delivered, Parents
 
 log = structlog.get_logger()
 
@@ -35,8 +36,8 @@ class Delivery:
 
     def __init__(self, link: Link, parts: FlowParts, start: Start, referred: Referred) -> None:
         self.proven = False
-        self.aside = start.aside
-        self.conflicts = start.conflicts
+        self.aside = start.left.aside
+        self.conflicts = start.left.conflicts
         self.turn = NO_TURN
         self._link = link
         self._parts = parts
@@ -80,6 +81,16 @@ class Delivery:
         """Whether the mark says how far the source was read."""
         return replace(self._mark, high=tail.high, safe=safe, holes=tail.holes) == self._mark
 
+    @property
+    def key(self) -> str:
+        """The name of the table in the destination."""
+        return self._link.destination.writer.table_name
+
+    @property
+    def version(self) -> int:
+        """The version of the mark."""
+        return self._mark.version
+
     async def count_aside(self) -> None:
         """Count the rows that are set aside: a person may have removed some."""
         self.aside = await self._link.destination.writer.rejected()
@@ -97,7 +108,7 @@ class Delivery:
         held, destination = self._parts.echoes.held_by_source, self._link.destination
         number = held.note(batch.rows.uuids, self._link.source.facts.boot)
         absent: Sequence[str] = batch.rows.uuids
-        lineage = self._parts.around.written_lineage
+        lineage = self._parts.around.destination.lineage
         try:
             with lineage.writing(destination.writer.table_name, destination.triggers, generation) as writing:
                 parents = None if batch.again else self._parents_of(batch, writing)
@@ -127,7 +138,7 @@ class Delivery:
         """Why rows of a trigger loop are set aside: triggers made them from rows that triggers made, and so on."""
         if not rows:
             return NOTHING_ASIDE
-        triggers = self._parts.around.read_lineage.names(self._link.source.triggers)
+        triggers = self._parts.around.source.lineage.names(self._link.source.triggers)
         self._parts.meter.note_loop(triggers)
         words = f"a loop of triggers inserted this row for one that SNK delivered: {triggers}. {LOOP_HINT}"
         return dict.fromkeys(rows.uuids, Refusal(LOOP, words))

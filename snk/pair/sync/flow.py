@@ -124,6 +124,9 @@ class Flow:
 
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
         pace = PollPace.asleep_at_first(self._limits.poll_max_ms)
+        if session.quiet and not self._failures:
+            self._found()
+            await session.doze(stop)
         while not stop.is_set():
             await session.gather()
             async with nullcontext(NO_TURN) if session.behind else self._parts.around.turns.taken() as turn:
@@ -135,20 +138,20 @@ class Flow:
                 self._found()
             pace = pace.after(moved=moved)
             if pace.asleep and session.idle and self.progress.state == "running":
-                await session.doze()
+                await session.doze(stop)
             elif pace.quiet_ms:
                 await pause(stop, pace.rest_seconds(took))
         await session.finish()
 
     @asynccontextmanager
     async def _session(self, epoch: int, stop: asyncio.Event) -> AsyncIterator[Session]:
-        around, arrivals = self._parts.around, self._parts.around.arrivals
-        link = await linked(around.read_from, around.written_to, self.route.table)
+        around, arrivals = self._parts.around, self._parts.around.destination.arrivals
+        link = await linked(around.source.facts, around.destination.facts, self.route.table)
         name = link.destination.writer.table_name
         arrivals.arrived(name, None, 0)  # rows that refer to this table wait for it although it has not read yet
         try:
             start = await Starter(link, self._parts, self._sweep_due).start(epoch)
-            referred = Referred(arrivals, Table(name, start.parents), start.aside.hopeful, stop.is_set)
+            referred = Referred(arrivals, Table(name, link.destination.parents), start.left.aside.hopeful, stop.is_set)
             yield Session(link, self._parts, start, self._size, referred)
         finally:
             arrivals.ended(name)

@@ -34,10 +34,10 @@ class Intake:
         self.tail = Tail.resumed(start.mark.high, start.mark.holes)
         self.safe = start.mark.safe
         self.size = size
-        self.late = Late(start.ledger)
+        self.late = Late(start.left.ledger)
         self._source = source
         self._held = parts.echoes.held_by_destination
-        self._lineage = parts.around.read_lineage
+        self._lineage = parts.around.source.lineage
         self.portion = Portion.of(size.rows, size.bytes)
         self._unflushed: tuple[int, int] | None = None
         self._gather = Gather()

@@ -30,7 +30,12 @@ class Late:
     @property
     def due(self) -> bool:
         """Whether it is time to look."""
-        return bool(self._ledger.recent) and time.monotonic() >= self._looks_at
+        return self.pending and time.monotonic() >= self._looks_at
+
+    @property
+    def pending(self) -> bool:
+        """Whether rows may still appear."""
+        return bool(self._ledger.recent)
 
     def finished(self, finished: Intervals) -> None:
         """More holes were given up."""

@@ -3,51 +3,70 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from snk.db.access import Dedicated
 from snk.db.catalog import ServerFacts
 from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import Stop, TableUnfit
-from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
 from snk.pair.core.budget import CONNECTIONS
 from snk.pair.schema.sweeps import Sweeps
+from snk.pair.sync.facts import Looked, TableFacts
 from snk.pair.table.check import TableCheck
-from snk.pair.table.fitness import look_over, one_and_the_same, server_faults, shape_of
+from snk.pair.table.fitness import look_over, one_and_the_same, server_faults, shapes_of
 from snk.pair.table.reader import Reader, plan_by_index
 from snk.pair.table.statement import mapped
 from snk.pair.table.writer import Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where rows are read, and facts that are valid for the boot that is read.
+class _End:
+    """One end of a table.
+
+    Attributes:
+        access: to the boot of the server in which the table was looked at.
+    """
+
+    access: Lent
+
+    @property
+    def server(self) -> Server:
+        """The server."""
+        return self.access.server
+
+    @property
+    def facts(self) -> ServerFacts:
+        """Facts that are valid for this boot."""
+        return self.access.facts
+
+
+@dataclass(frozen=True)
+class Source(_End):
+    """Where rows are read.
 
     Attributes:
         triggers: the triggers that SNK's inserts fire here; the flow in the other direction writes here.
     """
 
-    server: Server
-    facts: ServerFacts
+    access: Lent
     reader: Reader
     check: TableCheck
     triggers: tuple[InsertTrigger, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Where rows are written, and facts that are valid for the boot that is written.
+@dataclass(frozen=True)
+class Destination(_End):
+    """Where rows are written.
 
     Attributes:
         triggers: the triggers that SNK's inserts fire here.
+        parents: full names of the tables that the table refers to.
     """
 
-    server: Server
-    facts: ServerFacts
+    access: Lent
     writer: Writer
     check: TableCheck
     sweeps: Sweeps
     triggers: tuple[InsertTrigger, ...]
+    parents: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +83,25 @@ def lender_of(server: Server, most: int) -> Lender:
     return Lender(server, most, plan_by_index)
 
 
-async def linked(source: Lender, destination: Lender, table: str) -> Link:
+async def linked(source: TableFacts, destination: TableFacts, table: str) -> Link:
     """Look at both ends of a table.
 
     Raises:
         Unavailable: a server cannot be reached.
         DatabaseUnfit, TableUnfit: a requirement is not met; the first fault found.
     """
-    reading, writing = await Lent.of(source), await Lent.of(destination)
-    there, here = await _looked_at(reading, table), await _looked_at(writing, table)
-    first, second = (there, here) if source.server.label == "first" else (here, there)
-    for fault in (*faults(there, source.server.label), *faults(here, destination.server.label)):
+    reading, writing = await Lent.of(source.lender), await Lent.of(destination.lender)
+    for access in (reading, writing):
+        for unfit in server_faults(access.facts, access.server.address):
+            raise unfit
+    there, here = await source.looked(reading, table), await destination.looked(writing, table)
+    first, second = (there, here) if reading.server.label == "first" else (here, there)
+    for looked, access in ((there, reading), (here, writing)):
+        for fault in faults(looked.shape, access.server.label):
+            raise fault
+    for fault in differences(first.shape, second.shape):
         raise fault
-    for fault in differences(first, second):
-        raise fault
-    return Link(there.full_name, await _source(reading, there), await _destination(writing, here))
+    return Link(there.shape.full_name, await _source(reading, there), await _destination(writing, here))
 
 
 async def check_pair(
@@ -117,48 +140,30 @@ def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
 
 
 async def _faults_of(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
-    """What is wrong with the tables, over one connection to each server."""
+    """What is wrong with the tables."""
+    seen = {server.label: await shapes_of(server, tables) for server in (first, second)}
     found: list[Stop] = []
-    seen: dict[str, dict[str, Shape]] = {first.label: {}, second.label: {}}
-    async with first.connect() as one, second.connect() as other:
-        accesses = (Dedicated(first, one), Dedicated(second, other))
-        for table in tables:
-            unfit = [fault for access in accesses for fault in await _seen(access, table, seen[access.server.label])]
-            shapes = [seen[server.label].get(table) for server in (first, second)]
-            found += unfit or differences(*filter(None, shapes))
+    for table in tables:
+        both = {label: shapes[table] for label, shapes in seen.items()}
+        unfit = [fault for label, each in both.items() for fault in _faults(each, label)]
+        found += unfit or differences(*(each for each in both.values() if isinstance(each, Shape)))
     for label, named in seen.items():
-        found += twice(named, label)
+        found += twice({name: each for name, each in named.items() if isinstance(each, Shape)}, label)
     return found
 
 
-async def _seen(access: Dedicated, table: str, seen: dict[str, Shape]) -> list[Stop]:
-    """What is wrong with a table on one side; its shape is added to those that were seen."""
-    label = access.server.label
-    try:
-        seen[table] = await shape_of(access, table)
-    except Stop as error:
-        return [error]
-    return list(faults(seen[table], label))
+def _faults(found: Shape | TableUnfit, label: str) -> Iterator[Stop]:
+    return faults(found, label) if isinstance(found, Shape) else iter([found])
 
 
-async def _looked_at(access: Lent, table: str) -> Shape:
-    for fault in server_faults(access.facts, access.server.address):
-        raise fault
-    return await shape_of(access, table)
+async def _source(access: Lent, looked: Looked) -> Source:
+    shape = looked.shape
+    reader, check = Reader(access, await mapped(shape)), TableCheck(access, shape)
+    return Source(access, reader, check, looked.triggers)
 
 
-async def _source(access: Lent, shape: Shape) -> Source:
-    triggers = await _triggers(access, shape)
-    return Source(access.server, access.facts, Reader(access, await mapped(shape)), TableCheck(access, shape), triggers)
-
-
-async def _destination(access: Lent, shape: Shape) -> Destination:
-    triggers = await _triggers(access, shape)
-    writer = Writer(access, await mapped(shape), watches_triggers=bool(triggers))
+async def _destination(access: Lent, looked: Looked) -> Destination:
+    shape = looked.shape
+    writer = Writer(access, await mapped(shape), watches_triggers=bool(looked.triggers))
     check, sweeps = TableCheck(access, shape), Sweeps(access, shape.full_name)
-    return Destination(access.server, access.facts, writer, check, sweeps, triggers)
-
-
-async def _triggers(access: Lent, shape: Shape) -> tuple[InsertTrigger, ...]:
-    async with access.using() as connection:
-        return tuple(await lookup.insert_triggers(connection, shape.relations))
+    return Destination(access, writer, check, sweeps, looked.triggers, looked.parents)

@@ -1,17 +1,18 @@
 """Asks both databases which tables SNK_TABLES selects, and whether those that only a pattern matches can be synced."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from snk.db.access import Access, Dedicated
 from snk.db.server import Server
-from snk.errors import Stop
+from snk.errors import Stop, TableUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import Shape, differences, faults
 from snk.pair.core.selection import Chosen, Selection
 from snk.pair.sync.pair import Pair
-from snk.pair.table.fitness import shape_of
+
+AT_ONCE = 100
 
 Sides = tuple[Access, Access]
 
@@ -25,18 +26,39 @@ async def look_up(sides: Sides, selection: Selection) -> Chosen:
     return selection.chosen(*found)
 
 
-async def reason_against(sides: Sides, table: str) -> str:
-    """The first reason why a table cannot be synced, or an empty string."""
-    shapes: list[Shape] = []
-    for access in sides:
-        try:
-            shape = await shape_of(access, table)
-        except Stop as error:
-            return str(error)
+async def reasons_against(sides: Sides, tables: Sequence[str]) -> dict[str, str]:
+    """Why tables cannot be synced: the first reason for each of those that cannot."""
+    if len(tables) > AT_ONCE:
+        return await _in_halves(sides, tables)
+    try:
+        first, second = [await _shapes(access, tables) for access in sides]
+    except Stop as error:  # such as no right to use the schema of one of them
+        return await _in_halves(sides, tables) if len(tables) > 1 else {tables[0]: str(error)}
+    found = {table: _reason(sides, first[table], second[table]) for table in tables}
+    return {table: reason for table, reason in found.items() if reason}
+
+
+async def _in_halves(sides: Sides, tables: Sequence[str]) -> dict[str, str]:
+    middle = len(tables) // 2
+    return await reasons_against(sides, tables[:middle]) | await reasons_against(sides, tables[middle:])
+
+
+async def _shapes(access: Access, tables: Sequence[str]) -> Mapping[str, Shape | TableUnfit]:
+    if not tables:
+        return {}
+    async with access.transaction() as connection:
+        return await lookup.table_shapes(connection, tables, access.server.label)
+
+
+def _reason(sides: Sides, first: Shape | TableUnfit, second: Shape | TableUnfit) -> str:
+    for access, shape in zip(sides, (first, second), strict=True):
+        if isinstance(shape, TableUnfit):
+            return str(shape)
         if fault := next(faults(shape, access.server.label), None):
             return str(fault)
-        shapes.append(shape)
-    return str(next(differences(*shapes), ""))
+    assert isinstance(first, Shape)  # noqa: S101 - so they are by now
+    assert isinstance(second, Shape)  # noqa: S101
+    return str(next(differences(first, second), ""))
 
 
 def lacking(table: str, side: str) -> str:
@@ -52,13 +74,10 @@ async def chosen_in(first: Server, second: Server, selection: Selection) -> Chos
 
 async def fitting(pair: Pair, selection: Selection) -> Pair:
     """The pair with the tables that are selected now, without those that only a pattern matches and that are unfit."""
-    left_out: dict[str, str] = {}
     async with _sides(pair.first, pair.second) as sides:
         chosen = await look_up(sides, selection)
-        for table in chosen.matched:
-            side = chosen.lacking.get(table)
-            if reason := lacking(table, side) if side else await reason_against(sides, table):
-                left_out[table] = reason
+        left_out = {table: lacking(table, side) for table, side in sorted(chosen.lacking.items())}
+        left_out |= await reasons_against(sides, [table for table in chosen.matched if table not in left_out])
     tables = (*chosen.exact, *(table for table in chosen.matched if table not in left_out))
     return replace(pair, tables=tables, left_out=left_out)
 

@@ -14,7 +14,8 @@ from snk.pair.core.tail import Tail
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.requested import RequestedRows
 from snk.pair.sync.route import Route
-from snk.pair.table.writer import Delivered, MarkState
+from snk.pair.table.marks import MarkState
+from snk.pair.table.writer import Delivered
 
 RATE_SECONDS = 2.0
 LOOP_HINT = "Drop it, or exclude SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"

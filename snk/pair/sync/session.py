@@ -6,7 +6,7 @@ one starts from the mark. This is the only recovery path, so it is tested all th
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import structlog
 
@@ -17,6 +17,7 @@ from snk.pair.sync.intake import Intake
 from snk.pair.sync.link import Link
 from snk.pair.sync.parts import FlowParts
 from snk.pair.sync.referred import Referred
+from snk.pair.sync.rounds import Resting
 from snk.pair.sync.start import Start
 from snk.pair.sync.turns import NO_TURN, Turn
 from snk.pair.sync.upkeep import Upkeep
@@ -33,16 +34,18 @@ class Session:
 
     Attributes:
         intake: reads the source.
+        quiet: nothing was there to be read when it began, and it has not read yet.
     """
 
     def __init__(self, link: Link, parts: FlowParts, start: Start, size: BatchSize, referred: Referred) -> None:
         self.intake = Intake(link.source, parts, start, size)
+        self.quiet = start.quiet
         self._delivery = Delivery(link, parts, start, referred)
         self._upkeep = Upkeep(link, parts, self.intake, self._delivery, referred)
         self._link = link
         self._parts = parts
         self._referred = referred
-        self._beaten_at = (-1, -1)
+        self._changes = -1
         self._ahead: Batch | None = None
 
     async def step(self, turn: Turn) -> bool:
@@ -65,7 +68,7 @@ class Session:
         if self._ahead is None and self._referred.tries_again(time.monotonic()):
             await self._upkeep.try_again(hopeful=True)
         if self._upkeep.due:
-            self._beaten_at = self._changes()
+            self._changes = self._parts.around.source.watch.changes
             await self._upkeep.beat(ahead=self.behind)
         elif self.intake.late.more and not batch.moved:
             await self._upkeep.bring_late()
@@ -98,32 +101,43 @@ class Session:
         settled = intake.safe == intake.tail.high and self._delivery.saved(intake.tail, intake.safe)
         return settled and not waiting and not self._referred.attentive(time.monotonic())
 
-    async def doze(self) -> None:
-        """Sleep until there may be something to do; return at once if there is.
+    async def doze(self, stop: asyncio.Event) -> None:
+        """Sleep until something moves or there is something to do, or ``stop`` is set and the alarm with it.
 
-        This is called with a session that is `idle`. From here on the watch wakes it, and only now it reads once more:
-        nothing is missed in between.
+        This is called with a session that is `idle`. From here on others look after it, and only now it reads once
+        more: nothing is missed in between. If nothing was there when it began, it need not even read.
         """
-        around, alarm = self._parts.around, self._parts.alarm
+        alarm = self._parts.alarm
         alarm.clear()
-        sleeper = Sleeper(self._link.source.reader.ids, self.intake.tail.high, alarm)
-        with around.source_watch.watched(sleeper), around.arrivals.asleep(self._referred.table.name, alarm):
-            while not (await self.step(NO_TURN) or alarm.is_set()) and self.idle:
-                with self._parts.progress.watched_by(around.source_watch):
-                    await self._until_something_ends(alarm)
+        with ExitStack() as others:
+            self._leave_to(others)
+            while not stop.is_set() and (self.quiet or (not await self.step(NO_TURN) and self.idle)):
+                self.quiet = False
+                await self._until_woken()
+                alarm.clear()
 
-    async def _until_something_ends(self, alarm: asyncio.Event) -> None:
-        """Wait for the alarm, or for a time after which a beat is due because a transaction has ended in a server."""
-        while not alarm.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._upkeep.rest_seconds):
-                    await alarm.wait()
-            if self._upkeep.attentive or self._beaten_at != self._changes():
-                return
+    def _leave_to(self, others: ExitStack) -> None:
+        """Have others wake this flow."""
+        link, alarm = self._link, self._parts.alarm
+        source, destination = self._parts.around.source, self._parts.around.destination
+        reader, tail = link.source.reader, self.intake.tail
+        reads = Resting(link.source.check.shape, alarm, high=lambda: self.intake.tail.high)
+        writes = Resting(link.destination.check.shape, alarm, kept=self._delivery)
+        others.enter_context(source.watch.watched(Sleeper(reader.ids, tail.high, alarm)))
+        others.enter_context(source.rounds.looked_after(reads))
+        others.enter_context(destination.rounds.looked_after(writes))
+        others.enter_context(destination.arrivals.asleep(self._referred.table.name, alarm))
 
-    def _changes(self) -> tuple[int, int]:
-        around = self._parts.around
-        return around.source_watch.changes, around.destination_watch.changes
+    async def _until_woken(self) -> None:
+        """Wait for the alarm; if rows may still appear late, look for these at times, after something has ended."""
+        alarm, source = self._parts.alarm, self._parts.around.source
+        with self._parts.progress.watched_by(source.watch):
+            while not alarm.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(source.rounds.own_seconds if self.intake.late.pending else None):
+                        await alarm.wait()
+                if self._changes != source.watch.changes:
+                    return
 
     async def finish(self) -> None:
         """Write the batch in hand, and the mark if it has moved without rows."""

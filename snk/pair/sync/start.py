@@ -1,16 +1,18 @@
 """Decides where a session starts: at the destination's mark, or before it if the source may have lost rows."""
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
 
 import structlog
 
 from snk.db.catalog import timeline
-from snk.pair.core.ledger import Ledger
+from snk.pair.core.tail import Tail
+from snk.pair.sync.facts import Bounds
 from snk.pair.sync.link import Link
 from snk.pair.sync.parts import FlowParts
-from snk.pair.table.rejects import Aside
-from snk.pair.table.writer import MarkState
+from snk.pair.table.left import Left
+from snk.pair.table.marks import MarkState
 
 log = structlog.get_logger()
 
@@ -21,17 +23,13 @@ class Start:
 
     Attributes:
         mark: the mark in the destination, claimed for this daemon's lease.
-        ledger: holes that were given up, where rows may still appear.
-        aside: number of rows that are set aside in the destination.
-        conflicts: number of conflicts recorded there.
-        parents: full names of the tables that the destination table refers to.
+        left: what else earlier sessions left in the destination.
+        quiet: there was nothing to read above the mark, and it has no holes.
     """
 
     mark: MarkState
-    ledger: Ledger
-    aside: Aside
-    conflicts: int
-    parents: frozenset[str]
+    left: Left = Left()  # noqa: RUF009 - immutable
+    quiet: bool = False
 
 
 class Starter:
@@ -43,6 +41,7 @@ class Starter:
     def __init__(self, link: Link, parts: FlowParts, sweep_due: asyncio.Event) -> None:
         self._link = link
         self._parts = parts
+        self._there = parts.around.destination.facts
         self._sweep_due = sweep_due
         self._log = log.bind(**parts.route.labels)
 
@@ -53,34 +52,32 @@ class Starter:
             LeaseLost: a later lease has claimed the mark.
         """
         await self._see_storage()
-        mark = await self._mark(epoch)
+        source, destination, around = self._link.source, self._link.destination, self._parts.around
+        claimed = await self._there.claimed(destination.access, destination.writer.table_name, epoch)
+        asked = time.monotonic()
+        # Ask for the bounds only now: until the mark was claimed, the previous daemon might have moved it past them.
+        bounds = await around.source.facts.bounds(source.access, source.reader.ids)
+        mark = await self._mark(claimed, bounds, epoch)
         await self._anchor_echoes()
-        self._parts.around.read_lineage.anchor(self._link.source.facts.boot)
-        self._parts.around.written_lineage.anchor(self._link.destination.facts.boot)
-        writer = self._link.destination.writer
-        start = Start(
-            mark,
-            await writer.load_ledger(),
-            await writer.rejected(),
-            await writer.conflicts(),
-            await writer.parents(),
-        )
-        self._parts.meter.rejected, self._parts.meter.conflicts = start.aside.rows, start.conflicts
-        return start
+        around.source.lineage.anchor(source.facts.boot)
+        around.destination.lineage.anchor(destination.facts.boot)
+        left = await self._there.left(destination.access, destination.writer.table_name)
+        self._parts.meter.rejected, self._parts.meter.conflicts = left.aside.rows, left.conflicts
+        quiet = not mark.holes and (bounds[1] is None or bounds[1] <= mark.high)
+        if quiet:
+            self._parts.progress.caught_up(asked)
+            self._parts.meter.reached(Tail.resumed(mark.high, mark.holes), mark)
+        return Start(mark, left, quiet=quiet)
 
-    async def _mark(self, epoch: int) -> MarkState:
+    async def _mark(self, mark: MarkState | None, bounds: Bounds, epoch: int) -> MarkState:
         """Return where to continue: at the destination's mark, or before it if the source may have lost rows."""
         link, writer = self._link, self._link.destination.writer
-        mark = await writer.load_mark()
-        if mark:
-            mark = await writer.claim(mark, epoch)
-        # Read the bounds only now: until the mark was claimed, the previous daemon might have moved it past them.
-        lowest, greatest = await link.source.reader.bounds()
+        lowest, greatest = bounds
         floor, facts = link.source.reader.floor, link.source.facts
         bottom = floor if lowest is None else min(floor, lowest - 1)
         fresh = MarkState(high=bottom, safe=bottom, source=facts.identity, boot=facts.boot, epoch=epoch)
         if mark is None:
-            await writer.create_mark(fresh)
+            await self._there.create(link.destination.access, writer.table_name, fresh)
             return fresh
         if mark.source != facts.identity:
             self._log.warning("source_replaced", effect="reading every row again", was=mark.source, now=facts.identity)
@@ -112,7 +109,7 @@ class Starter:
         Each flow checks its destination; the mark that refers to its source belongs to the opposite flow.
         """
         destination = self._link.destination
-        if await destination.sweeps.look(destination.check.storage_fingerprint):
+        if await self._there.rewritten(destination.access, destination.check.shape):
             self._log.warning("table_rewritten", effect="comparing the whole table", side=destination.server.label)
             self._sweep_due.set()
 

@@ -12,7 +12,7 @@ selection is refused as a whole.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,15 +23,13 @@ from snk.errors import SettingsError, SnkError
 from snk.log import Reminder
 from snk.pair.core.selection import Chosen, Selection
 from snk.pair.sync.job import TableJob
-from snk.pair.sync.matching import Sides, lacking, look_up, reason_against
+from snk.pair.sync.matching import Sides, lacking, look_up, reasons_against
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.shared import Shared
-from snk.pair.sync.upkeep import BEAT_SECONDS
 
 LOOK_SECONDS = 5.0
 NOTHING_LEFT = "SNK_TABLES excludes every table that it names"
-AGAIN_AT_ONCE = 5  # unfit tables that are looked at again each time although nothing seems to have changed
-BEATS_PER_SECOND = 10  # of all idle flows together
+AGAIN_AT_ONCE = 20  # unfit tables that are looked at again each time although nothing seems to have changed
 
 log = structlog.get_logger()
 
@@ -92,7 +90,7 @@ class Tables:
         if wanted.plain and wanted == self._selection:
             return
         sides, chosen = await self._looked(wanted)
-        fit = [table for table in chosen.matched if await self._fits(sides, table, chosen)]
+        fit = await self._fit(sides, chosen.matched, chosen)
         if not (chosen.exact or wanted.patterns):
             raise SettingsError(NOTHING_LEFT, hint="List at least one table")
         self._tell_of(table for table in fit if table not in self.jobs)
@@ -146,7 +144,8 @@ class Tables:
         for table in self.jobs.keys() - {*chosen.tables, *self._always}:
             self._let_go(table)
         new = [table for table in chosen.tables if table not in self.jobs and table not in self._tasks]
-        fit = [table for table in new if table in chosen.exact or await self._fits(sides, table, chosen)]
+        named = [table for table in new if table in chosen.exact]
+        fit = named + await self._fit(sides, [table for table in new if table not in named], chosen)
         self._make(fit)
         self._tell_of(fit)
         for table in fit:
@@ -154,7 +153,7 @@ class Tables:
 
     async def _looked(self, selection: Selection) -> tuple[Sides, Chosen]:
         """Both sides, and the tables that are selected there; unfit ones that are not are forgotten."""
-        first, second = [await Lent.of(lender) for lender in self._shared.lenders.values()]
+        first, second = [await Lent.of(lender) for lender in self._shared.sweeping.lenders.values()]
         chosen = await look_up((first, second), selection)
         for table in self.left_out.keys() - set(chosen.matched):
             del self.left_out[table]
@@ -164,43 +163,37 @@ class Tables:
 
     async def _fault(self, sides: Sides, chosen: Chosen) -> str:
         """Why a new selection is refused, or an empty string."""
-        reasons = [await reason_against(sides, table) for table in chosen.exact if table not in self.jobs]
-        return "; ".join(filter(None, (*chosen.doubled, *reasons)))
+        reasons = await reasons_against(sides, [table for table in chosen.exact if table not in self.jobs])
+        return "; ".join((*chosen.doubled, *reasons.values()))
 
-    async def _fits(self, sides: Sides, table: str, chosen: Chosen) -> bool:
-        """Whether a table that only a pattern matches can be synced; the reason why not is said once."""
-        before = self.left_out.get(table, "")
-        if reason := await self._reason(sides, table, chosen):
-            self.left_out[table] = reason
-            if reason != before:
+    async def _fit(self, sides: Sides, tables: Sequence[str], chosen: Chosen) -> list[str]:
+        """Those of some tables that only patterns match which can be synced; for others, the reason is said once."""
+        reasons = {table: lacking(table, chosen.lacking[table]) for table in tables if table in chosen.lacking}
+        for table in tables:
+            if table not in self._due and self._versions.get(table) == chosen.versions[table]:
+                reasons.setdefault(table, self.left_out[table])
+        asked = [table for table in tables if table not in reasons]
+        found = await reasons_against(sides, asked)
+        for table in (*asked, *chosen.lacking):
+            self._versions.pop(table, None)
+        self._versions |= {table: chosen.versions[table] for table in found}
+        reasons |= found
+        for table, reason in reasons.items():
+            if reason != self.left_out.get(table):
                 log.warning("table_left_out", table=table, reason=reason)
-            return False
-        self.left_out.pop(table, None)
-        self._versions.pop(table, None)
-        return True
+        fit = [table for table in tables if table not in reasons]
+        self.left_out = {table: reason for table, reason in {**self.left_out, **reasons}.items() if table not in fit}
+        return fit
 
     @staticmethod
     def _tell_of(tables: Iterable[str]) -> None:
         for table in tables:
             log.info("table_taken_up", table=table)
 
-    async def _reason(self, sides: Sides, table: str, chosen: Chosen) -> str:
-        if side := chosen.lacking.get(table):
-            self._versions.pop(table, None)
-            return lacking(table, side)
-        version = chosen.versions[table]
-        if self._versions.get(table) == version and table not in self._due:
-            return self.left_out[table]
-        self._versions.pop(table, None)
-        reason = await reason_against(sides, table)
-        self._versions[table] = version
-        return reason
-
-    def _make(self, tables: tuple[str, ...] | list[str]) -> None:
+    def _make(self, tables: Sequence[str]) -> None:
         """Make jobs; the share of each in the limits depends on how many there are."""
         count = len(self.jobs) + len(tables)
-        quiet_seconds = max(BEAT_SECONDS, 2 * count / BEATS_PER_SECOND)
-        shared = replace(self._shared, limits=self._shared.limits.shared_by(count), quiet_seconds=quiet_seconds)
+        shared = replace(self._shared, limits=self._shared.limits.shared_by(count))
         self.jobs |= {table: TableJob(self._pair, table, shared) for table in tables}
 
     def _begin(self, table: str) -> None:

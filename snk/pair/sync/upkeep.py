@@ -43,16 +43,6 @@ class Upkeep:
         """Whether it is time for a beat."""
         return time.monotonic() - self._beaten > BEAT_SECONDS
 
-    @property
-    def attentive(self) -> bool:
-        """Whether something is due at a time, even if nothing changes: rows to try again, records to count."""
-        return bool(self._delivery.aside.rows or self._delivery.conflicts)
-
-    @property
-    def rest_seconds(self) -> float:
-        """How long an idle flow may leave out the beat."""
-        return BEAT_SECONDS if self.attentive else self._parts.around.quiet_seconds
-
     async def beat(self, *, ahead: bool) -> None:
         """Save the mark or check that it is still ours, check that the tables are unchanged, and look at the source.
 
@@ -80,7 +70,7 @@ class Upkeep:
         if due := await self._link.destination.writer.due(portion.rows, hopeful=hopeful):
             found = await self._link.source.reader.named(due, portion)
             await self._delivery.write(await self._intake.batch(found.rows, found.unread, due[: found.asked]))
-        elif hopeful:  # an operator removed them
+        else:  # a person may have removed some
             await self._delivery.count_aside()
         if hopeful:
             self._referred.tried(seen, time.monotonic())

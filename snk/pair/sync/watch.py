@@ -2,33 +2,37 @@
 
 A row becomes visible when its transaction ends, and then the server's snapshot changes: its text names the transactions
 that are under way and the first one after all of them. So as long as the text stays the same, no table has a new row,
-and a wait costs the server next to nothing. When it has changed, one statement asks which of the tables have rows above
-the marks of their flows, and only these are woken.
+and a wait costs the server next to nothing. When it has changed, one cheap statement asks from which sequences more was
+drawn than their flows have read. Only of these tables is asked whether they have rows above their marks (`exactly`),
+and only the flows of those that have are woken.
+
+Ids that were set by hand are not drawn from a sequence. So all tables are asked about now and then, too, and a table in
+which such ids are found is asked about always.
 
 A watch never decides anything. It wakes flows, which then do what they always do; when it does not know, it wakes all.
 
-No row is missed between a flow's last read and its sleep: a flow is `watched` first, then reads once more, and only
-then sleeps. The base of a wait is the text that the previous wait returned, so whatever ends after that wakes.
+No row is missed between a flow's last read and its sleep: a flow is `watched` first, then reads once more or is looked
+at once, whatever the snapshot. The base of a wait is the text that the previous wait returned, so whatever ends after
+that wakes.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.errors import sqlstate
+from snk.db.errors import refused
 from snk.db.functions import setting
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.schema.creation import WAIT
+from snk.pair.sync.exactly import Exactly
 from snk.pair.table import commits
 from snk.pair.table.commits import Ids
 from snk.pair.table.reader import plan_by_index
@@ -37,10 +41,11 @@ from snk.pause import pause
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
 REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
 ASKED_SECONDS = 0.02  # where the server cannot wait
-AT_ONCE = 50  # tables in one look
+ALL_SECONDS = 1.0  # how often all tables are asked about, while anything changes
+ALL_REST = 100
 LOCK_TIMEOUT = "200ms"
-ASIDE_SECONDS = 5.0
 RETRY_SECONDS = 0.5
+_DRAWN_ABOVE = commits.drawn_above()
 
 log = structlog.get_logger()
 
@@ -58,27 +63,6 @@ class Sleeper:
     ids: Ids
     high: int
     news: asyncio.Event
-
-
-@dataclass(eq=False, slots=True)
-class _Group:
-    """Tables that one statement looks at.
-
-    Attributes:
-        asked: the statement: the positions of those that have rows above ``highs``.
-        aside_until: monotonic time until which nothing is asked of them, as it failed.
-    """
-
-    tables: Sequence[Ids]
-    asked: sa.Select[Any] = field(init=False)
-    aside_until: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.asked = commits.with_news(self.tables)
-
-    def halves(self) -> list["_Group"]:
-        middle = len(self.tables) // 2
-        return [_Group(self.tables[:middle]), _Group(self.tables[middle:])]
 
 
 class Watch:
@@ -99,13 +83,17 @@ class Watch:
         self._server = server
         self._every_seconds = every_seconds
         self._sleepers: dict[Ids, Sleeper] = {}
-        self._groups: list[_Group] = []
+        self._unseen = False
+        self._exactly = Exactly(server)
+        self._by_hand: set[Ids] = set()
+        self._all_at = 0.0
         self._known_until = self._known_at = 0.0
 
     @contextmanager
     def watched(self, sleeper: Sleeper) -> Iterator[None]:
         """Inside the block, a flow is woken when its table has news."""
         self._sleepers[sleeper.ids] = sleeper
+        self._unseen = True
         try:
             yield
         finally:
@@ -140,8 +128,8 @@ class Watch:
             seen = await self._waited(connection, seen, waits=waits)
             self._known_at, self._known_until = asked, 0.0
             rest = 0.0 if waits else ASKED_SECONDS
-            if seen != base:
-                self.changes += 1
+            if seen != base or self._unseen:
+                self.changes += seen != base
                 began = time.monotonic()
                 await self._look(connection)
                 self._known_at = began
@@ -157,54 +145,40 @@ class Watch:
 
     async def _look(self, connection: AsyncConnection) -> None:
         """Wake the flows whose tables have rows above their marks."""
-        self._regroup()
+        self._unseen = False
+        sleepers = dict(self._sleepers)
+        if not sleepers:
+            return
         now = time.monotonic()
-        for group in list(self._groups):
-            if group.aside_until > now:
-                continue
-            highs = [sleeper.high if (sleeper := self._sleepers.get(table)) else None for table in group.tables]
-            if not any(high is not None for high in highs):
-                continue
-            try:
-                async with self._server.answering(connection):
-                    found = (await connection.execute(group.asked, {"highs": highs})).scalar_one()
-            except SnkError as error:
-                self._set_aside(group, error)
-            else:
-                self._wake([group.tables[at] for at in found])
-
-    def _regroup(self) -> None:
-        """Group tables that are new here; all of them anew if most are gone."""
-        grouped = {table for group in self._groups for table in group.tables}
-        if len(grouped) > 2 * len(self._sleepers) + AT_ONCE:
-            self._groups, grouped = [], set()
-        new = [table for table in self._sleepers if table not in grouped]
-        self._groups += [_Group(new[at : at + AT_ONCE]) for at in range(0, len(new), AT_ONCE)]
-
-    def _set_aside(self, group: _Group, error: SnkError) -> None:
-        """A table of the group is locked, gone or not to be read: its flow finds out; the others are asked again.
-
-        Raises:
-            SnkError: the connection is lost.
-        """
-        cause = error.__cause__
-        if not isinstance(cause, DBAPIError) or cause.connection_invalidated or not sqlstate(cause):
-            raise error
-        self._wake(group.tables)
-        at = self._groups.index(group)
-        if len(group.tables) > 1:
-            self._groups[at : at + 1] = group.halves()
-        elif group.tables[0] in self._sleepers:
-            group.aside_until = time.monotonic() + ASIDE_SECONDS
+        if now >= self._all_at:
+            self._exactly.forget_beyond(sleepers)
+            news = await self._exactly.ask(connection, {ids: each.high for ids, each in sleepers.items()})
+            self._by_hand |= news & {ids for ids in sleepers if ids.sequence} - await self._drawn(connection, sleepers)
+            self._all_at = time.monotonic() + max(ALL_SECONDS, ALL_REST * (time.monotonic() - now))
         else:
-            del self._groups[at]
+            suspects = await self._drawn(connection, sleepers)
+            news = await self._exactly.ask(connection, {ids: sleepers[ids].high for ids in suspects})
+        for ids in news:
+            sleepers[ids].news.set()
 
-    def _wake(self, tables: Sequence[Ids]) -> None:
-        for table in tables:
-            if sleeper := self._sleepers.get(table):
-                sleeper.news.set()
+    async def _drawn(self, connection: AsyncConnection, sleepers: Mapping[Ids, Sleeper]) -> set[Ids]:
+        """The tables that may have rows above the marks, as far as their sequences tell."""
+        told = [ids for ids in sleepers if ids.sequence and ids not in self._by_hand]
+        suspects = sleepers.keys() - set(told)
+        if not told:
+            return suspects
+        given = {"sequences": [ids.sequence for ids in told], "highs": [sleepers[ids].high for ids in told]}
+        try:
+            async with self._server.answering(connection):
+                found = (await connection.execute(_DRAWN_ABOVE, given)).scalar_one() or []
+        except SnkError as error:
+            if not refused(error):
+                raise
+            return set(sleepers)  # a sequence is locked
+        return suspects | {told[at - 1] for at in found}
 
     def _wake_all(self) -> None:
         self.changes += 1
         self._known_until = 0.0
-        self._wake(list(self._sleepers))
+        for sleeper in self._sleepers.values():
+            sleeper.news.set()

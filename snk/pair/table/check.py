@@ -8,16 +8,15 @@ from snk.pair.catalog.shape import Shape
 
 
 class TableCheck:
-    """Compares a table with its shape, in one session."""
+    """Compares a table with its shape, in one session.
+
+    Attributes:
+        shape: the table when the session began.
+    """
 
     def __init__(self, access: Access, shape: Shape) -> None:
         self._access = access
-        self._shape = shape
-
-    @property
-    def storage_fingerprint(self) -> str:
-        """`Shape.storage_fingerprint` when the session began."""
-        return self._shape.storage_fingerprint
+        self.shape = shape
 
     async def see_unchanged(self) -> None:
         """Check that the table has not changed since the session began.
@@ -26,9 +25,9 @@ class TableCheck:
             TableChanged: the table has changed.
         """
         async with self._access.using() as connection:
-            definition = await lookup.definition_fingerprint(connection, self._shape)
-        if definition != self._shape.definition_fingerprint:
-            raise changed(self._access.server, self._shape)
+            (definition,) = await lookup.definition_fingerprints(connection, [self.shape])
+        if definition != self.shape.definition_fingerprint:
+            raise changed(self._access.server, self.shape)
 
 
 def changed(server: Server, shape: Shape) -> TableChanged:

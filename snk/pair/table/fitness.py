@@ -4,18 +4,18 @@ The daemon at its start, each session of a flow, `snk verify` and `snk doctor` a
 fault in the same words.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.access import Access
+from snk.db.access import Access, Dedicated
 from snk.db.catalog import ServerFacts
 from snk.db.locks import lock, lock_key, try_lock, unlock
 from snk.db.pooler import refuse_shared_sessions
 from snk.db.server import Server
-from snk.errors import DatabaseUnfit
+from snk.errors import DatabaseUnfit, TableUnfit
 from snk.pair.catalog import lookup
 from snk.pair.catalog.shape import Shape
 from snk.pair.core.budget import LEAST_CONNECTIONS
@@ -65,6 +65,12 @@ async def shape_of(access: Access, table: str) -> Shape:
     """
     async with access.transaction() as connection:
         return await lookup.table_shape(connection, table, access.server.label)
+
+
+async def shapes_of(server: Server, tables: Sequence[str]) -> dict[str, Shape | TableUnfit]:
+    """Query the shapes of tables; an error for each that is not there."""
+    async with server.connect() as connection, Dedicated(server, connection).transaction() as connection:
+        return await lookup.table_shapes(connection, tables, server.label)
 
 
 def server_faults(facts: ServerFacts, address: str) -> Iterator[DatabaseUnfit]:

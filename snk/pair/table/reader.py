@@ -263,7 +263,7 @@ class Reader:
         if sequence is None:
             return True
         async with self._access.using() as connection:
-            drawn = await lookup.drawn(connection, sequence.oid)
+            (drawn,) = await lookup.drawn(connection, [sequence.oid])
         return drawn is None or drawn < high
 
     def _bounded(self, portion: Portion) -> Portion:

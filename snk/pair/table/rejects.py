@@ -60,7 +60,7 @@ class Aside:
     hopeful: int = 0
 
 
-_HOPEFUL = sa.or_(
+HOPEFUL = sa.or_(
     Rejected.sqlstate == FOREIGN_KEY_VIOLATION,
     sa.and_(sa.func.left(Rejected.sqlstate, 2).in_(DOUBTFUL), Rejected.tries < FEW_TRIES),
 )
@@ -84,7 +84,7 @@ class Rejects:
 
     async def count(self) -> Aside:
         """Count the rows that are set aside."""
-        count = sa.select(sa.func.count(), sa.func.count().filter(_HOPEFUL)).select_from(Rejected).where(self._ours)
+        count = sa.select(sa.func.count(), sa.func.count().filter(HOPEFUL)).select_from(Rejected).where(self._ours)
         rows, hopeful = (await self._connection.execute(count)).one()
         return Aside(int(rows), int(hopeful))
 
@@ -96,7 +96,7 @@ class Rejects:
             hopeful: also return rows whose reason may have disappeared, now that other rows have arrived.
         """
         come = Rejected.next_at <= sa.func.clock_timestamp()
-        due = sa.select(Rejected.uuid).where(self._ours, sa.or_(come, _HOPEFUL) if hopeful else come)
+        due = sa.select(Rejected.uuid).where(self._ours, sa.or_(come, HOPEFUL) if hopeful else come)
         return list((await self._connection.execute(due.order_by(Rejected.next_at).limit(limit))).scalars())
 
     async def keep(self, refused: Mapping[str, Refusal]) -> None:

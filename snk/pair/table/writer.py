@@ -25,12 +25,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.intervals import NOTHING, Intervals
 from snk.db.access import Access
 from snk.db.errors import FOREIGN_KEY_VIOLATION, plain, sqlstate
-from snk.errors import LeaseLost, MarkMoved, ParentMissing
-from snk.pair.catalog import lookup
+from snk.errors import ParentMissing
 from snk.pair.core.ledger import Ledger
-from snk.pair.schema.own import Conflict, LedgerKept, Mark
+from snk.pair.schema.own import Conflict, LedgerKept
 from snk.pair.table.conflicts import Conflicts
 from snk.pair.table.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
+from snk.pair.table.marks import MOST_INTERVALS, MarkState, moved
 from snk.pair.table.narrow import insert_narrowly, of_these_rows
 from snk.pair.table.questions import any_of
 from snk.pair.table.reader import Reader
@@ -38,26 +38,12 @@ from snk.pair.table.rejects import Aside, Refusal, Rejects
 from snk.pair.table.statement import Ready, Statement
 from snk.pair.table.synced import Rows, SyncedTable, bound
 
-MOST_INTERVALS = 1000
 MANY_ROWS = 256  # from this number on, inserting in uuid order costs a seventh less; fewer rows keep their order
 NOTHING_ASIDE: Mapping[str, Refusal] = MappingProxyType({})
 Parents = Callable[[], Awaitable[bool]]
 """Waits for rows in transit to other tables; returns False if waiting is no longer useful."""
 
 NOT_TAKEN = Refusal("", "the INSERT succeeded but inserted no row: a trigger of this database drops it")
-
-
-@dataclass(frozen=True, slots=True)
-class MarkState:
-    """A mark as a value; `snk.pair.schema.own.Mark` describes the fields."""
-
-    version: int = 0
-    high: int = 0
-    safe: int = 0
-    holes: Intervals = NOTHING
-    source: str = ""
-    boot: str = ""
-    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,41 +105,6 @@ class Writer:
         self._insert_missing = Statement(table, insert_missing)
         self._held = sa.select(table.uuid).where(any_of(table))
 
-    async def load_mark(self) -> MarkState | None:
-        """The current mark, or None if SNK has never written this table."""
-        found = sa.select(Mark.__table__).where(Mark.table_name == self._key)
-        async with self._access.using() as connection:
-            row = (await connection.execute(found)).mappings().one_or_none()
-        if row is None:
-            return None
-        holes = Intervals.of(zip(row["holes_low"], row["holes_high"], strict=True))
-        return MarkState(row["version"], row["high"], row["safe"], holes, row["source"], row["boot"], row["epoch"])
-
-    async def create_mark(self, state: MarkState) -> None:
-        """Write the first mark of a table, unless another daemon already did."""
-        first = insert(Mark).values(table_name=self._key, **_values(state), version=state.version, epoch=state.epoch)
-        async with self._access.using() as connection:
-            await connection.execute(first.on_conflict_do_nothing())
-
-    async def claim(self, state: MarkState, epoch: int) -> MarkState:
-        """Claim the mark: from now on, only the holder of this epoch's lease can write the mark and its rows.
-
-        Raises:
-            LeaseLost: a later epoch has the lease.
-            MarkMoved: the mark was not at ``state.version``.
-        """
-        if state.epoch > epoch:
-            raise LeaseLost(
-                f"{self._key}: epoch {state.epoch} has the lease, not this daemon's {epoch}", epoch=state.epoch
-            )
-        if state.epoch == epoch:
-            return state
-        claim = sa.update(Mark).where(Mark.table_name == self._key, Mark.version == state.version, Mark.epoch < epoch)
-        async with self._access.using() as connection:
-            result = await connection.execute(claim.values(epoch=epoch, version=Mark.version + 1))
-        self._check_moved(result.rowcount)
-        return replace(state, epoch=epoch, version=state.version + 1)
-
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Those of these uuids that exist in the table."""
         async with self._access.using("read") as connection:
@@ -175,13 +126,6 @@ class Writer:
         async with self._access.using() as connection:
             return (await connection.execute(count)).scalar_one()
 
-    async def load_ledger(self) -> Ledger:
-        """The ledger as it was last saved."""
-        found = sa.select(LedgerKept.lows, LedgerKept.highs).where(LedgerKept.table_name == self._key)
-        async with self._access.using() as connection:
-            row = (await connection.execute(found)).one_or_none()
-        return Ledger(Intervals.of(zip(row.lows, row.highs, strict=True))) if row else Ledger()
-
     async def keep_ledger(self, ledger: Ledger) -> None:
         """Save the ledger for later sessions, outside of the mark's transaction, because it only says where to look."""
         lows, highs = ([pair[end] for pair in ledger.finished.pairs] for end in (0, 1))
@@ -199,11 +143,6 @@ class Writer:
         """The uuids of rows that are set aside and due for a retry, as `Rejects.due` returns them."""
         async with self._access.using() as connection:
             return await Rejects(connection, self._key).due(limit, hopeful=hopeful)
-
-    async def parents(self) -> frozenset[str]:
-        """The tables to which foreign keys of this table refer."""
-        async with self._access.using() as connection:
-            return await lookup.parents(connection, self._table.shape.relations)
 
     @property
     def table_name(self) -> str:
@@ -330,7 +269,7 @@ class Writer:
 
     def _moved(self, state: MarkState) -> dict[str, Any]:
         kept = self._coarse(state.holes)
-        values = _values(replace(state, holes=kept))
+        values = replace(state, holes=kept).values
         return {"key": self._key, "expected": state.version, "lease": state.epoch, **values}
 
     def _coarse(self, holes: Intervals) -> Intervals:
@@ -341,16 +280,4 @@ class Writer:
 
     def _check_moved(self, count: int) -> None:
         if not count:
-            raise MarkMoved(f"{self._key}: the mark is not the one last written here")
-
-
-def _values(state: MarkState) -> dict[str, Any]:
-    holes = state.holes.coarse(MOST_INTERVALS).pairs
-    return {
-        "high": state.high,
-        "safe": state.safe,
-        "holes_low": [low for low, _ in holes],
-        "holes_high": [high for _, high in holes],
-        "source": state.source,
-        "boot": state.boot,
-    }
+            raise moved(self._key)

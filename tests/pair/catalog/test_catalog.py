@@ -60,7 +60,7 @@ async def test_a_key_onto_a_partitioned_table_has_one_parent(pair: PairUrls) -> 
     relations = [await side.value(f"select '{name}'::regclass::oid::bigint") for name in ("child", "child_low")]
     async with Server("first", pair.first).connect() as connection:
         for of in (relations, relations[:1], relations[1:]):
-            assert await lookup.parents(connection, of) == {"public.t"}
+            assert await lookup.parents(connection, [tuple(of)]) == {tuple(of): {"public.t"}}
 
 
 FUNCTION = "create function f() returns trigger language plpgsql as $$ begin return new; end $$"
@@ -77,7 +77,8 @@ async def fired(dsn: str, setting: str = "select", only: tuple[str, ...] = ("t",
     relations = dict(await Database(dsn).rows("select relname, oid::bigint from pg_class where relkind in ('r', 'p')"))
     async with Server("first", dsn).connect() as looking:
         await looking.exec_driver_sql(setting)
-        return await lookup.insert_triggers(looking, [relations[name] for name in only if name in relations])
+        family = tuple(relations[name] for name in only if name in relations)
+        return list((await lookup.insert_triggers(looking, [family]))[family])
 
 
 async def test_triggers_of_an_insert_are_told_with_what_they_do(pair: PairUrls) -> None:

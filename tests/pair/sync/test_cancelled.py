@@ -15,8 +15,9 @@ from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.session import Session
 from snk.pair.sync.turns import NO_TURN
+from snk.pair.table.marks import MarkState
 from snk.pair.table.synced import Rows
-from snk.pair.table.writer import Delivered, MarkState, Writer
+from snk.pair.table.writer import Delivered, Writer
 from tests.kit.databases import Database, insert
 from tests.pair.conftest import Running
 

@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.core.intervals import Intervals
 from snk.db.server import Server
 from snk.pair.core import tail as tail_module
-from snk.pair.core.ledger import Ledger
 from snk.pair.core.pace import BatchSize
 from snk.pair.core.portion import Portion
 from snk.pair.core.tail import Fenced
@@ -23,24 +22,26 @@ from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.sync import late as late_module
 from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.lineage import Lineage
-from snk.pair.sync.link import Link, lender_of
+from snk.pair.sync.link import Link
 from snk.pair.sync.meter import Meter
 from snk.pair.sync.parts import Around, Echoes, FlowParts
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.referred import Referred, Table
 from snk.pair.sync.requested import RequestedRows
+from snk.pair.sync.rounds import Rounds
 from snk.pair.sync.route import Route
 from snk.pair.sync.session import Session
+from snk.pair.sync.side import Side
 from snk.pair.sync.start import Start
 from snk.pair.sync.turns import NO_TURN, Turns
 from snk.pair.sync.watch import Watch
+from snk.pair.table import marks
+from snk.pair.table.marks import MarkState
 from snk.pair.table.reader import Found, Reader
-from snk.pair.table.rejects import Aside
-from snk.pair.table.writer import MarkState
 from tests.kit.databases import DEADLINE_SECONDS, Database, until, until_equal
 from tests.kit.histories import Do, Event, histories
-from tests.kit.links import linked_servers
+from tests.kit.links import facts_of, linked_servers
 
 
 class SteppedReader(Reader):
@@ -143,18 +144,22 @@ async def replay(
 async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session:
     source = replace(link.source, reader=reader)
     mark = MarkState(source=source.facts.identity, boot=source.facts.boot)
-    await link.destination.writer.create_mark(mark)
+    async with link.destination.access.using() as connection:
+        await marks.create(connection, [(link.destination.writer.table_name, mark)])
     route = Route(source.server, link.destination.server, link.table)
     alarm = asyncio.Event()
     progress, requested = Progress(), RequestedRows(alarm)
     echoes = Echoes(DedupSet(1000), DedupSet(1000), "none", RedisStore("redis://nowhere"))
-    watches = Watch(source.server, 0.005), Watch(link.destination.server, 0.005)
-    lenders = lender_of(source.server, 4), lender_of(link.destination.server, 4)
-    around = Around(*lenders, *watches, 0.5, Turns(), Arrivals(), Lineage(), Lineage())
+    around = Around(_side(source.server), _side(link.destination.server), Turns())
     parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested, alarm)
-    start = Start(mark, Ledger(), Aside(), 0, frozenset())
-    referred = Referred(around.arrivals, Table(link.table), 0, stopping=lambda: False)
+    start = Start(mark)
+    referred = Referred(around.destination.arrivals, Table(link.table), 0, stopping=lambda: False)
     return Session(replace(link, source=source), parts, start, BatchSize.of(batch_rows, 2**24), referred)
+
+
+def _side(server: Server) -> Side:
+    facts, watch = facts_of(server), Watch(server, 0.005)
+    return Side(facts, watch, Rounds(facts.lender, watch), Arrivals(), Lineage())
 
 
 async def forever(session: Session) -> None:

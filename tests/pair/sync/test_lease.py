@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from snk.db.access import Access
 from snk.db.server import Server
 from snk.errors import LeaseLost, MarkMoved
 from snk.pair.core.portion import Portion
@@ -16,10 +17,11 @@ from snk.pair.sync.leases import Leases
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.prepare import prepare
-from snk.pair.table import deliveries
+from snk.pair.table import deliveries, marks
 from snk.pair.table import writer as writer_module
+from snk.pair.table.marks import MarkState
 from snk.pair.table.synced import Rows
-from snk.pair.table.writer import MarkState, Writer
+from snk.pair.table.writer import Writer
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.kit.links import linked_servers
 from tests.pair.conftest import NO_SWEEPS, Running, until_healthy
@@ -126,22 +128,27 @@ async def with_two_leases(pair: Any, first: Database, second: Database) -> None:
     async with linked_servers(*servers, "records") as old, linked_servers(*servers, "records") as new:
         rows = (await old.source.reader.above(0, Portion.of(10, 2**20))).rows
         late, present = old.destination.writer, new.destination.writer
-        await late.create_mark(MarkState(source="x", boot="y", epoch=1))
-        state = await loaded(late)
-        taken = await present.claim(state, 2)
+        access = new.destination.access
+        async with access.using() as connection:
+            await marks.create(connection, [("public.records", MarkState(source="x", boot="y", epoch=1))])
+        state = await claimed(access, 1)
+        taken = await claimed(access, 2)
         assert (taken.epoch, taken.version) == (2, state.version + 1)
         for stale in (state, replace(taken, epoch=1)):
             await refused(late, rows, stale)
         with pytest.raises(LeaseLost, match="epoch 2 has the lease, not this daemon's 1"):
-            await late.claim(taken, 1)
+            await claimed(access, 1)
         assert await second.value("select count(*) from records") == 0
         await present.deliver(rows, taken)
         assert await second.value("select count(*) from records") == 1
 
 
-async def loaded(writer: Writer) -> MarkState:
-    state = await writer.load_mark()
-    assert state
+async def claimed(access: Access, epoch: int) -> MarkState:
+    async with access.using() as connection:
+        state = (await marks.claim(connection, [("public.records", epoch)]))["public.records", epoch]
+    if isinstance(state, LeaseLost):
+        raise state
+    assert isinstance(state, MarkState)
     return state
 
 

@@ -7,7 +7,7 @@ import pytest
 from snk.db.access import Dedicated
 from snk.db.server import Server
 from snk.errors import DatabaseUnfit
-from snk.pair.schema.sweeps import Sweeps
+from snk.pair.schema.sweeps import Sweeps, look
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.schedule import SweepSchedule
@@ -249,7 +249,8 @@ async def looked(server: Server, table: str) -> bool:
     """Whether a flow that begins now has reason to doubt its mark."""
     shape = await shape_on(server, table)
     async with server.connect() as connection:
-        return await Sweeps(Dedicated(server, connection), shape.full_name).look(shape.storage_fingerprint)
+        seen = (shape.full_name, shape.storage_fingerprint)
+        return (await look(connection, [seen]))[seen]
 
 
 @pytest.mark.long

@@ -1,18 +1,23 @@
 """After any trouble a flow forgets what it held and goes on from the mark in the destination."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
-from snk.db.server import Server
+from snk.db.lender import Lent
+from snk.db.server import Kind, Server
 from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
+from snk.pair.table.marks import MarkState
 from snk.pair.table.synced import Rows
-from snk.pair.table.writer import Delivered, MarkState, Writer
+from snk.pair.table.writer import Delivered, Writer
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running, until_healthy
 
@@ -37,14 +42,16 @@ async def cut(side: Database) -> None:
 @pytest.fixture
 def cut_when_writing(monkeypatch: pytest.MonkeyPatch, second: Database) -> None:
     """The first deliveries into second find their connection cut, just before the rows are inserted."""
-    plainly, cuts = Writer._deliver_plainly, iter(range(3))
+    using, cuts = Lent.using, iter(range(3))
 
-    async def cut_first(self: Writer, rows: Rows, state: MarkState, **patience: bool) -> Delivered | None:
-        if self._access.server.label == "second" and next(cuts, None) is not None:
-            await cut(second)
-        return await plainly(self, rows, state, **patience)
+    @asynccontextmanager
+    async def cut_first(self: Lent, kind: Kind = "look") -> AsyncIterator[AsyncConnection]:
+        async with using(self, kind) as connection:
+            if kind == "write" and self.server.label == "second" and next(cuts, None) is not None:
+                await cut(second)
+            yield connection
 
-    monkeypatch.setattr(Writer, "_deliver_plainly", cut_first)
+    monkeypatch.setattr(Lent, "using", cut_first)
 
 
 @pytest.mark.long
@@ -185,10 +192,10 @@ async def test_a_mark_moved_while_the_table_is_taken_over_is_no_source_that_went
     async with running():
         await insert(first, 10)
         await until_equal(first, second, 10)
-    load_mark = Writer.load_mark
+    claimed = TableFacts.claimed
     moved, done = asyncio.Event(), asyncio.Event()
 
-    async def moved_by_the_other(writer: Writer) -> Any:
+    async def moved_by_the_other(*asked: Any) -> Any:
         if not moved.is_set():
             moved.set()
             row = "insert into records (uuid, data) values (md5('moved')::uuid, 'moved') on conflict do nothing"
@@ -197,9 +204,9 @@ async def test_a_mark_moved_while_the_table_is_taken_over_is_no_source_that_went
                 high = await side.value("select max(id) from records")
                 await other.run(f"update snk.marks set high = {high}, version = version + 1")
             done.set()
-        return await load_mark(writer)
+        return await claimed(*asked)
 
-    monkeypatch.setattr(Writer, "load_mark", moved_by_the_other)
+    monkeypatch.setattr(TableFacts, "claimed", moved_by_the_other)
     with capture_logs() as logs:
         async with running():
             await done.wait()

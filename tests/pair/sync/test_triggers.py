@@ -171,7 +171,7 @@ async def test_rows_that_were_made_in_another_boot_or_while_a_delivery_waits_kee
     uuid = str(await first.value("insert into x values (1) returning gen_random_uuid()"))
     async with server.connect() as connection:
         shape = await shape_on(server, "others")
-        triggers = tuple(await lookup.insert_triggers(connection, shape.relations))
+        triggers = (await lookup.insert_triggers(connection, [shape.relations]))[shape.relations]
         reader = Reader(Dedicated(server, connection), await mapped(shape))
         lineage = Lineage()
         lineage.anchor("one boot")
