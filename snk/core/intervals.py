@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain, pairwise
 from operator import or_, sub
 from typing import Self
 
@@ -128,4 +129,7 @@ NOTHING = Intervals()
 
 def union(sets: Iterable[Intervals]) -> Intervals:
     """The union of the sets; it is cheap where they lie one above the other."""
-    return reduce(or_, sorted(sets, key=lambda held: held.pairs[:1]), NOTHING)
+    held = sorted((each for each in sets if each.pairs), key=lambda each: each.pairs[0])
+    if all(below.pairs[-1][1] + 1 < above.pairs[0][0] for below, above in pairwise(held)):
+        return held[0] if len(held) == 1 else Intervals(tuple(chain.from_iterable(each.pairs for each in held)))
+    return reduce(or_, held, NOTHING)

@@ -36,7 +36,7 @@ class Together(Generic[K, V]):
         self._ask = ask
         self._most = most
         self._waiting: dict[str, dict[K, asyncio.Future[V]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
 
     async def of(self, key: K, boot: str) -> V:
         """The answer for one key, in a boot of the server.
@@ -48,7 +48,7 @@ class Together(Generic[K, V]):
         waiting = self._waiting.get(boot)
         if waiting is None:
             waiting = self._waiting[boot] = {}
-            self._begin(self._until_all_are_answered(boot))
+            self._begin(self._until_all_are_answered(boot), waiting)
         answer = waiting.get(key)
         if answer is None:
             answer = waiting[key] = asyncio.get_running_loop().create_future()
@@ -60,34 +60,41 @@ class Together(Generic[K, V]):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._waiting.clear()
 
-    def _begin(self, work: Awaitable[None]) -> None:
+    def _begin(self, work: Awaitable[None], asked: Mapping[K, asyncio.Future[V]]) -> None:
+        """Do work in a task; whatever is asked and was not answered at its end never will be."""
+
+        def ended(task: asyncio.Future[None]) -> None:
+            self._tasks.discard(task)
+            _fail(asked, self._ended())
+
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(ended)
 
     async def _until_all_are_answered(self, boot: str) -> None:
-        try:
-            while waiting := self._waiting[boot]:
-                asked = {key: waiting.pop(key) for key in list(waiting)[: self._most]}
-                await self._answer(boot, asked)
-        finally:
-            _fail(self._waiting.pop(boot), self._ended())
+        waiting = self._waiting[boot]
+        while waiting:
+            asked = {key: waiting.pop(key) for key in list(waiting)[: self._most]}
+            await self._answer(boot, asked)
+        del self._waiting[boot]
 
     async def _answer(self, boot: str, asked: Mapping[K, asyncio.Future[V]]) -> None:
         try:
             found = await self._asked(boot, list(asked))
             for key, answer in asked.items():
                 _give(answer, found[key])
+        except asyncio.CancelledError:
+            _fail(asked, self._ended())
+            raise
         except Exception as error:  # noqa: BLE001 - whoever asked gets it
             if not (isinstance(error, SnkError) and refused(error) and len(asked) > 1):
                 _fail(asked, error)
                 return
             for key, answer in asked.items():
-                self._begin(self._answer(boot, {key: answer}))
-        except asyncio.CancelledError:
-            _fail(asked, self._ended())
-            raise
+                alone = {key: answer}
+                self._begin(self._answer(boot, alone), alone)
 
     def _ended(self) -> Unavailable:
         return Unavailable(f"{self._lender.server.address}: nobody asks any more")

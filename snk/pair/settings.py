@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     snk_http_host: str = "127.0.0.1"
     snk_http_port: int = Field(8089, ge=0, le=65535)
     snk_http_token: SecretStr | None = None
+    snk_metrics_tables: bool = True
     snk_log_format: Literal["console", "json"] = "console"
     snk_log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -1,6 +1,6 @@
 """Intervals behave like the sets of ints they stand for."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snk.core.intervals import NOTHING, Intervals, union
@@ -85,6 +85,9 @@ def test_the_first_intervals_are_no_more_than_wanted_but_always_one(
 
 
 @given(st.lists(pair_lists, max_size=5))
+@example([[(5, 6)], [], [(1, 2)]])
+@example([[(1, 2)], [(3, 4)]])
+@example([[(1, 2), (9, 9)], [(2, 4)], [(6, 7)]])
 def test_the_union_of_many_is_that_of_sets(many: list[list[tuple[int, int]]]) -> None:
     whole = union(Intervals.of(pairs) for pairs in many)
     assert_canonical(whole)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from snk.cli.app import GROUPS
 from snk.embedded.process import free_port
@@ -131,6 +132,32 @@ async def test_status_health_and_metrics_tell_one_story(pair: Any) -> None:
         assert "process_resident_memory_bytes" in text
         for secret in (daemon.log, text, shown.stdout, json.dumps(told)):
             assert "postgres:postgres" not in secret
+
+
+async def test_metrics_of_all_tables_together_and_the_status_of_one(pair: Any) -> None:
+    first, second = Database(pair.first), Database(pair.second)
+    for side in (first, second):
+        await side.run("create table others (id bigserial primary key, uuid uuid not null unique, data text)")
+    with DaemonProcess(pair, SNK_TABLES="records,others", SNK_METRICS_TABLES="false") as daemon:
+        await daemon.until_flowing()
+        await insert(first, 30)
+        await insert(first, 12, "others")
+
+        def samples() -> list[Sample]:
+            families = text_string_to_metric_families(get(f"{daemon.url}/metrics")[1])
+            return [sample for family in families for sample in family.samples]
+
+        async def counted() -> bool:
+            found = {s.labels["source"]: s.value for s in samples() if s.name == "snk_rows_delivered_total"}
+            return found == {"first": 42, "second": 0}
+
+        await until(counted, "the rows of both tables")
+        assert not [sample for sample in samples() if "table" in sample.labels]
+        one = json.loads(daemon.snk("status", "--json", "--table", "others").stdout)
+        unknown = daemon.snk("status", "--table", "other")
+    assert [(flow["table"], flow["delivered"]) for flow in one["flows"]] == [("others", 12), ("others", 0)]
+    assert unknown.returncode == 2
+    assert "The daemon has no table other. The nearest one is others" in unknown.stderr
 
 
 @pytest.mark.long

@@ -37,6 +37,7 @@ async def until_logged(daemon: DaemonProcess, words: str, count: int = 1) -> Non
 
 async def test_sighup_reads_the_tables_again(pair: Any, tmp_path: Path) -> None:
     first, second = await tables(pair, "a", "b", "audit")
+    await first.run(f"create table app.alone {COLUMNS}")
     file = tmp_path / "settings"
     file.write_text("SNK_TABLES=app.a\n")
     with DaemonProcess(pair, SNK_ENV_FILE=str(file)) as daemon:
@@ -47,6 +48,7 @@ async def test_sighup_reads_the_tables_again(pair: Any, tmp_path: Path) -> None:
         assert "SNK_BATCH_ROWS" in next(line for line in daemon.log.splitlines() if "restart_needed" in line)
         await insert(first, 5, "app.b")
         await until_equal(first, second, 5, "app.b")
+        assert "left out: app.alone: second: there is no table app.alone" in daemon.snk("status").stdout
         for number, text in enumerate(("SNK_TABLES=!app.a\n", "SNK_TABEL=app.a\n", "SNK_TABLES=app.none\n"), start=1):
             file.write_text(text)
             daemon.send(signal.SIGHUP)

@@ -54,7 +54,8 @@ def test_docs_list_every_setting_and_its_default() -> None:
     assert listed == {name.upper() for name in Settings.model_fields} | {"SNK_ENV_FILE"}
     for name, field in Settings.model_fields.items():
         if name.startswith("snk_") and field.default is not None:
-            assert re.search(rf"`{name.upper()}`.*`{re.escape(str(field.default))}`", told), name
+            default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            assert re.search(rf"`{name.upper()}`.*`{re.escape(default)}`", told), name
 
 
 def test_parts_make_urls(monkeypatch: pytest.MonkeyPatch) -> None:

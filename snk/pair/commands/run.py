@@ -17,11 +17,13 @@ from snk.pair.commands.common import databases_of, start
 from snk.pair.commands.reload import read_again
 from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
-from snk.pair.status.pages import PAGES
+from snk.pair.status.pages import pages
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.schedule import SweepSchedule
 from snk.signals import hear_ctrl_c, when_told_to_read_again, when_told_to_stop
+
+MOST_TROUBLES = 3
 
 
 def run(
@@ -55,7 +57,8 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     )
     daemon.select(settings.selection)
     when_told_to_read_again(partial(read_again, settings, daemon), stop.set)
-    serving = serve(application(daemon.status, PAGES), bound, stop, Door(settings.http_token, settings.snk_http_host))
+    shown = application(daemon.status, pages(of_tables=settings.snk_metrics_tables))
+    serving = serve(shown, bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):
             group.create_task(_to_the_end(part, stop))
@@ -79,19 +82,16 @@ async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
 
     def health() -> Health:
         status = daemon.status()
-        return Health(_summary(status), not status.stuck)
+        return Health(summary(status), not status.stuck)
 
-    await keep_informed(stop, lambda: _begun(daemon.status()), health)
-
-
-def _begun(status: DaemonStatus) -> bool:
-    """Whether every flow has begun; without flows, whether it is known that no table is selected."""
-    return bool(status.flows or status.healthy) and all(flow.state != "starting" for flow in status.flows)
+    await keep_informed(stop, lambda: daemon.begun, health)
 
 
-def _summary(status: DaemonStatus) -> str:
+def summary(status: DaemonStatus) -> str:
+    """One line for the service manager, which ignores messages of more than 4096 bytes."""
     if status.troubles:
-        return "; ".join(status.troubles)
+        more = len(status.troubles) - MOST_TROUBLES
+        return "; ".join([*status.troubles[:MOST_TROUBLES], *([f"and {more:,} more"] if more > 0 else [])])
     rate = sum(flow.rows_per_second for flow in status.flows)
     lag = max((flow.lag_seconds for flow in status.flows), default=0.0)
     return f"{len(status.flows)} flows running, {rate:.0f} rows/s, lag {lag * 1000:.0f} ms"

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from snk.pair.core.report import DaemonStatus, FlowStatus
+from snk.pair.core.summary import MOST_FLOWS, totals, worst_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,26 @@ class PairSnapshot:
 def line(snapshot: PairSnapshot) -> str:
     """The snapshot as one plain line."""
     parts = [f"{snapshot.seconds:6.1f} s", f"first {_number(snapshot.rows[0])}", f"second {_number(snapshot.rows[1])}"]
-    parts += [
-        f"{flow.source}→{flow.destination} {flow.rows_per_second:,.0f}/s, {flow.lag_seconds * 1000:.0f} ms"
-        for flow in snapshot.flows
-    ]
+    if snapshot.status and len(snapshot.flows) > MOST_FLOWS:
+        sums = totals(snapshot.status)
+        lag = sums.slowest.lag_seconds if sums.slowest else 0.0
+        parts.append(f"{sums.flows:,} flows {sums.rows_per_second:,.0f}/s, at most {lag * 1000:.0f} ms")
+    else:
+        parts += [
+            f"{flow.source}→{flow.destination} {flow.rows_per_second:,.0f}/s, {flow.lag_seconds * 1000:.0f} ms"
+            for flow in snapshot.flows
+        ]
     parts += [f"holes {snapshot.held}", f"dedup {snapshot.dedup}"]
     return " | ".join(parts) if snapshot.status else f"{parts[0]} | the daemon does not answer"
 
 
 def panel(snapshot: PairSnapshot, title: str) -> Panel:
-    """The snapshot as a panel for a terminal."""
+    """The snapshot as a panel for a terminal: of many flows, the worst ones."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "rows/s", "rows", "lag", "holes", "echoes", "state"):
         table.add_column(heading, justify="left" if heading in ("", "state") else "right")
-    for flow in snapshot.flows:
+    many = len(snapshot.flows) > MOST_FLOWS
+    for flow in worst_first(snapshot.flows)[:MOST_FLOWS] if many else snapshot.flows:
         table.add_row(
             f"[bold]{flow.source} → {flow.destination}[/]  [dim]{escape(flow.table)}[/]",
             f"{flow.rows_per_second:,.0f}",
@@ -66,6 +73,8 @@ def panel(snapshot: PairSnapshot, title: str) -> Panel:
             f"{flow.echoes:,}",
             flow.state if flow.state == "running" else f"[yellow]{flow.state}[/]",
         )
+    if many:
+        table.add_row(f"[dim]... and {len(snapshot.flows) - MOST_FLOWS:,} flows that are no worse[/]")
     first, second = snapshot.rows
     table.add_row()
     table.add_row("rows on each side", "", f"{_number(first)}", "", "", f"{_number(second)}", "")

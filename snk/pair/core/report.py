@@ -105,6 +105,17 @@ class FlowStatus:
         """Whether rows flow, delivered by this daemon or by the one for which it is a standby."""
         return self.state in ("running", "standby")
 
+    @property
+    def trouble(self) -> str:
+        """Why it is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
+        if self.awaits:
+            return ""
+        if not self.flowing:
+            return f"{self.name} is {self.state}: {self.error}" if self.error else f"{self.name} is {self.state}"
+        if self.progress_seconds > STANDING_SECONDS:
+            return f"{self.name} has not moved for {self.progress_seconds:.0f} s"
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Locker:

@@ -20,7 +20,7 @@ from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
-from snk.pair.core.report import STANDING_SECONDS, CanaryStatus, DaemonStatus, DedupStatus, FlowStatus
+from snk.pair.core.report import CanaryStatus, DaemonStatus, DedupStatus
 from snk.pair.core.selection import Selection
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
@@ -93,6 +93,11 @@ class Daemon:
     def flows(self) -> list[Flow]:
         """All flows, both directions of each table, in the order of the tables."""
         return [flow for job in self._tables.jobs.values() for flow in job.flows]
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is known which tables are selected, and all their flows have begun."""
+        return self._tables.known and all(flow.progress.state != "starting" for flow in self.flows)
 
     def select(self, selection: Selection) -> None:
         """Sync the tables of this selection: at the start, or from now on if the daemon runs."""
@@ -176,7 +181,11 @@ class Daemon:
             canaries=canaries,
             lockers=self._locks.lockers,
             dedup=self._dedup(),
-            troubles=(*filter(None, map(_trouble, flows)), *filter(None, map(_silence, canaries)), *self._unknown()),
+            troubles=(
+                *filter(None, (flow.trouble for flow in flows)),
+                *filter(None, map(_silence, canaries)),
+                *self._unknown(),
+            ),
             left_out=dict(self._tables.left_out),
         )
 
@@ -219,17 +228,6 @@ def _reached(pair: Pair) -> tuple[Server, Server]:
 def _side(server: Server, lender: Lender, limits: Limits) -> Side:
     watch = Watch(server, limits.poll_max_ms / 4000)
     return Side(TableFacts(lender), watch, Rounds(lender, watch), Arrivals(), Lineage())
-
-
-def _trouble(flow: FlowStatus) -> str:
-    """Why a flow is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
-    if flow.awaits:
-        return ""
-    if not flow.flowing:
-        return f"{flow.name} is {flow.state}: {flow.error}" if flow.error else f"{flow.name} is {flow.state}"
-    if flow.progress_seconds > STANDING_SECONDS:
-        return f"{flow.name} has not moved for {flow.progress_seconds:.0f} s"
-    return ""
 
 
 def _silence(canary: CanaryStatus) -> str:

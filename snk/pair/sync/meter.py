@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from snk.core.intervals import NOTHING
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pair.catalog.shape import InsertTrigger
@@ -111,14 +112,17 @@ class Meter:
     def status(self) -> FlowStatus:
         """Return a snapshot of all figures."""
         now = time.monotonic()
-        holes, progress = self._tail.holes, self._progress
+        progress, route = self._progress, self._route
+        holes = self._tail.holes if self._tail.fenced else NOTHING
         return FlowStatus(
-            **self._route.labels,
+            table=route.table,
+            source=route.source.label,
+            destination=route.destination.label,
             state=progress.state,
             high=self._tail.high,
             safe=self._mark.safe,
             version=self._mark.version,
-            hole_ids=len(holes),
+            hole_ids=len(holes) if holes else 0,
             holes=len(holes.pairs),
             holes_seconds=now - self._whole_at if holes else 0.0,
             blockers=self._blockers,

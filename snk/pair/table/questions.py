@@ -56,8 +56,8 @@ def _question(
         uuids = sa.func.array_agg(named.c.uuid, type_=ARRAY(sa.Text, dimensions=1))
         return sa.select(lookup.row_fingerprint(table.shape), *_positions(), _ids(named), uuids)
 
-    ways = {joined: Statement(table, partial(way, joined=joined)) for joined in (False, True)}
-    return Question(ways, Statement(table, names), nothing)
+    ways = {joined: Statement(table, partial(way, joined=joined), (select, joined)) for joined in (False, True)}
+    return Question(ways, Statement(table, names, (select, "names")), nothing)
 
 
 def _above(table: SyncedTable, columns: Columns) -> sa.Subquery:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -110,9 +111,12 @@ class Reader:
         self._above = questions.above(table)
         self._within = questions.within(table)
         self._joins = True
-        self._named = Statement(table, questions.named)
-        self._made_in = questions.made_in(table)
-        self._bounds = Statement(table, questions.bounds)
+        self._named = Statement(table, questions.named, "named")
+        self._bounds = Statement(table, questions.bounds, "bounds")
+
+    @cached_property
+    def _made_in(self) -> sa.Select[str, int]:
+        return questions.made_in(self._table)
 
     def inside(self, connection: AsyncConnection) -> "Reader":
         """The same for the transaction of a connection, which survives a statement that fails."""

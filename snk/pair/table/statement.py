@@ -1,4 +1,6 @@
-"""Statements that are built when they are first needed; for wide tables, in a thread instead of the event loop.
+"""Statements that are built when they are first needed, once for all tables that look alike (`snk.pair.table.pattern`).
+
+For wide tables this is done in a thread instead of the event loop.
 
 SQLAlchemy needs up to two milliseconds per column to map a table and to build and compile a statement: seconds for the
 1600 columns that a table may have. Meanwhile leases must be renewed, and other tables must flow. So a thread does this
@@ -9,11 +11,12 @@ was compiled: Python's garbage collector would stop the whole process while it t
 import asyncio
 import gc
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,6 +26,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 
 from snk.db.server import Server
 from snk.pair.catalog.shape import Shape
+from snk.pair.table.pattern import Look, named, pattern, valued
 from snk.pair.table.synced import SyncedTable
 
 FEW_COLUMNS = 16  # up to this number, a thread costs more than it saves
@@ -31,6 +35,7 @@ T = TypeVar("T")
 
 # One thread, so that the event loop shares the interpreter with one other thread at most.
 _MAKER = ThreadPoolExecutor(1, "statements")
+_TEMPLATES: "WeakValueDictionary[Hashable, _Compiled]" = WeakValueDictionary()
 
 
 class Ready:
@@ -51,12 +56,15 @@ class Statement:
     Args:
         table: the table.
         make: builds the statement.
+        key: names what ``make`` does, so that tables which look alike share what it makes; None if it must not be.
     """
 
-    def __init__(self, table: SyncedTable, make: Callable[[SyncedTable], sa.Executable]) -> None:
+    def __init__(self, table: SyncedTable, make: Callable[[SyncedTable], sa.Executable], key: Hashable = None) -> None:
         self._table = table
         self._make = make
+        self._key = key
         self._ready: Ready | None = None
+        self._template: _Compiled | None = None
 
     async def ready(self, server: Server, names: Iterable[str]) -> Ready:
         """The statement, ready to be executed over connections to a server that was reached before.
@@ -68,21 +76,41 @@ class Statement:
             names: the names of the statement's parameters; always the same.
         """
         if self._ready is None:
-            if _is_wide(self._table.shape):
-                self._ready = await _beside(partial(self._compiled, server, sorted(names)))
+            wide = _is_wide(self._table.shape)
+            if self._key is not None:
+                work = partial(self._shared, server, sorted(names))
+                self._ready = await _beside(work) if wide else work()
+            elif wide:
+                self._ready = await _beside(partial(self._own, server, sorted(names)))
             else:
                 self._ready = Ready(self._make(self._table))
         return self._ready
 
-    def _compiled(self, server: Server, names: list[str]) -> Ready:
-        """The statement as compiled text, which is compiled already."""
+    def _shared(self, server: Server, names: list[str]) -> Ready:
+        """The statement as it was written for all tables that look alike, with the names of this one."""
+        key = (self._key, Look.of(self._table))
+        template = _TEMPLATES.get(key)
+        if template is None:
+            template = _TEMPLATES[key] = self._compiled(pattern(self._table), server, names)
+        self._template = template  # as long as a session uses it, others find it
+        return _ready(template.of(self._table), server, names)
+
+    def _own(self, server: Server, names: list[str]) -> Ready:
+        return _ready(self._compiled(self._table, server, names), server, names)
+
+    def _compiled(self, table: SyncedTable, server: Server, names: list[str]) -> "_Compiled":
+        made = cast("sa.ClauseElement", self._make(table))
         dialect = server.engine.sync_engine.dialect
-        made = cast("sa.ClauseElement", self._make(self._table))
-        compiled = _Compiled(cast("SQLCompiler", made.compile(dialect=dialect, column_keys=names)))
-        ready = Ready(compiled)
-        # SQLAlchemy makes the same call when it executes a statement.
-        compiled._compile_w_cache(dialect, compiled_cache=ready.compiled, column_keys=names)  # noqa: SLF001
-        return ready
+        return _Compiled.of_text(cast("SQLCompiler", made.compile(dialect=dialect, column_keys=names)))
+
+
+def _ready(made: "_Compiled", server: Server, names: list[str]) -> Ready:
+    """A statement as compiled text, which is compiled already."""
+    ready = Ready(made)
+    # SQLAlchemy makes the same call when it executes a statement.
+    dialect = server.engine.sync_engine.dialect
+    made._compile_w_cache(dialect, compiled_cache=ready.compiled, column_keys=names)  # noqa: SLF001
+    return ready
 
 
 class _Compiled(sa.Executable, sa.ClauseElement):
@@ -101,19 +129,29 @@ class _Compiled(sa.Executable, sa.ClauseElement):
         ("parameters", InternalTraversal.dp_clauseelement_list),
     ]
 
-    def __init__(self, compiled: SQLCompiler) -> None:
+    def __init__(self, texts: list[str], parameters: list[sa.BindParameter[Any]]) -> None:
+        self.texts = texts
+        self.parameters = parameters
+
+    @classmethod
+    def of_text(cls, compiled: SQLCompiler) -> "_Compiled":
+        """The parts of what SQLAlchemy has compiled."""
         if compiled.post_compile_params:  # they have no number, so other parameters would be mistaken for them
-            raise ValueError(f"a statement for a wide table cannot use in_(): {compiled}")
+            raise ValueError(f"a statement that is kept as text cannot use in_(): {compiled}")
         text, names = str(compiled), compiled.positiontup or []
-        self.texts: list[str] = []
-        self.parameters: list[sa.BindParameter[Any]] = []
+        texts: list[str] = []
+        parameters: list[sa.BindParameter[Any]] = []
         end = 0
         for token in _TOKEN.finditer(text):
             if number := token["parameter"]:
-                self.texts.append(text[end : token.start()])
-                self.parameters.append(compiled.binds[names[int(number) - 1]])
+                texts.append(text[end : token.start()])
+                parameters.append(compiled.binds[names[int(number) - 1]])
                 end = token.end()
-        self.texts.append(text[end:])
+        return cls([*texts, text[end:]], parameters)
+
+    def of(self, table: SyncedTable) -> "_Compiled":
+        """The same for a table that looks like the one for which it was made."""
+        return _Compiled(named(self.texts, table), valued(self.parameters, table))
 
 
 # Names, quoted or not, and strings may contain a dollar sign and a number without being a parameter.

@@ -8,7 +8,8 @@ needs only the list of uuids.
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress
 from typing import Any
 
@@ -85,29 +86,40 @@ class NamedType(sa.types.UserDefinedType[str]):
 
 @dataclass(frozen=True)
 class SyncedTable:
-    """One side of a synced table: the mapped table, and how each column is transferred."""
+    """One side of a synced table: the mapped table, and how each column is transferred.
+
+    Attributes:
+        columns: those that are copied.
+        id_name: the column to tail by.
+        uuid_at: which of the copied columns names a row.
+    """
 
     shape: Shape
     columns: tuple[Column, ...]
-    table: sa.TableClause = field(repr=False)
+    id_name: str
+    uuid_at: int
 
     @classmethod
     def of(cls, shape: Shape) -> "SyncedTable":
-        """The table with this shape. Only its id and its copied columns are mapped."""
+        """The table with this shape."""
         columns = shape.copied
-        mapped: list[sa.ColumnClause[Any]] = [sa.column(shape.id_column.name, sa.BigInteger)]
-        mapped += [sa.column(c.name, _written_as(c)) for c in columns]
-        return cls(shape, columns, sa.table(shape.name, *mapped, schema=shape.schema))
+        return cls(shape, columns, shape.id_column.name, columns.index(shape.uuid_column))
+
+    @cached_property
+    def table(self) -> sa.TableClause:
+        """The mapped table: its id and its copied columns."""
+        columns = [sa.column(c.name, _written_as(c)) for c in self.columns]
+        return sa.table(self.shape.name, sa.column(self.id_name, sa.BigInteger), *columns, schema=self.shape.schema)
 
     @property
     def id(self) -> sa.ColumnClause[int]:
         """The column to tail by."""
-        return self.table.c[self.shape.id_column.name]
+        return self.table.c[self.id_name]
 
     @property
     def uuid(self) -> sa.ColumnClause[str]:
         """The column that names a row."""
-        return self.table.c[self.shape.uuid_column.name]
+        return self.table.c[self.columns[self.uuid_at].name]
 
     @property
     def names(self) -> list[str]:
@@ -250,11 +262,11 @@ class SyncedTable:
 
     def name_of(self, rows: sa.Subquery) -> sa.ColumnElement[str]:
         """The uuid column of unfolded rows."""
-        return rows.c[self.names.index(self.shape.uuid_column.name)]
+        return rows.c[self.uuid_at]
 
     def rows(self, ids: Sequence[int], columns: Sequence[Sequence[Any]]) -> Rows:
         """The result of a folded read, as rows."""
-        return Rows(ids, columns[self.names.index(self.shape.uuid_column.name)], tuple(columns))
+        return Rows(ids, columns[self.uuid_at], tuple(columns))
 
     def parted(self, ids: Sequence[int], folded: Sequence[Any]) -> Rows | None:
         """Like `rows`, for a result whose texts may be joined; None if they cannot be split."""

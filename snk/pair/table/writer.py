@@ -98,17 +98,18 @@ class Writer:
         self._kept = (NOTHING, NOTHING)
         self._reader = Reader(access, table)
         self._conflicts = Conflicts(self._reader, table)
-        many = partial(deliver, by_uuid=True, tells=watches_triggers)
-        self._deliver_few = Statement(table, partial(deliver, tells=watches_triggers))
-        self._deliver_many = Statement(table, many)
-        self._deliver_joined = Statement(table, partial(many, joined=True))
-        self._insert_missing = Statement(table, insert_missing)
-        self._held = sa.select(table.uuid).where(any_of(table))
+        few = partial(deliver, tells=watches_triggers)
+        many = partial(few, by_uuid=True)
+        self._deliver_few = Statement(table, few, ("few", watches_triggers))
+        self._deliver_many = Statement(table, many, ("many", watches_triggers))
+        self._deliver_joined = Statement(table, partial(many, joined=True), ("joined", watches_triggers))
+        self._insert_missing = Statement(table, insert_missing, "missing")
 
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Those of these uuids that exist in the table."""
         async with self._access.using("read") as connection:
-            return frozenset((await connection.execute(self._held, {"uuids": list(uuids)})).scalars())
+            held = sa.select(self._table.uuid).where(any_of(self._table))
+            return frozenset((await connection.execute(held, {"uuids": list(uuids)})).scalars())
 
     async def see_unmoved(self, state: MarkState) -> None:
         """Check that the mark is at ``state.version``.

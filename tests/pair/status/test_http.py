@@ -13,7 +13,7 @@ from snk.http.door import Door, is_loopback
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.pair.core.report import DaemonStatus, DedupStatus
-from snk.pair.status.pages import PAGES
+from snk.pair.status.pages import pages
 from tests.kit.databases import DEADLINE_SECONDS, until
 
 TOKEN = "a-token-for-tests"
@@ -46,7 +46,7 @@ def serving() -> Serving:
         stop = asyncio.Event()
         with listening(Address("127.0.0.1", 0), guarded=token is not None) as bound:
             async with asyncio.TaskGroup() as group:
-                group.create_task(serve(application(status, PAGES), bound, stop, Door(token)))
+                group.create_task(serve(application(status, pages()), bound, stop, Door(token)))
                 try:
                     yield bound.getsockname()[1]
                 finally:
