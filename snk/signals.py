@@ -1,5 +1,6 @@
 """The signals that tell a command to stop."""
 
+import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,33 @@ def when_told_to_stop(do: Callable[[], object]) -> None:
 
     for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, do)
+
+
+def when_told_to_read_again(do: Callable[[], object], stop: Callable[[], object]) -> None:
+    """Make the running loop call ``do`` on SIGHUP; ``stop`` if SIGHUP says that the terminal has closed, without nohup.
+
+    To be called after `when_told_to_stop`, which gives SIGHUP another meaning.
+    """
+    import asyncio  # noqa: PLC0415 - as above
+
+    stays = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN or not _has_terminal()
+
+    def hang_up() -> None:
+        if stays or _has_terminal():
+            do()
+        else:
+            stop()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a controlling terminal: one that has closed cannot be opened."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 async def stoppable(run: Coroutine[None, None, T]) -> T:

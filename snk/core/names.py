@@ -6,11 +6,27 @@ control characters; a double quote is written twice, as in SQL.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 MOST_BYTES = 63
 MOST_PARTS = 2
 _PART = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",.](?:[^",.]*[^\s",.])?))\s*')
 _BARE = re.compile(r'[^\s",.](?:[^",.]*[^\s",.])?')
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a list, as it is written.
+
+    Attributes:
+        parts: the table, or its schema and the table.
+        quoted: for each part, whether it is in double quotes.
+        excludes: whether the entry begins with ``!``.
+    """
+
+    parts: tuple[str, ...]
+    quoted: tuple[bool, ...]
+    excludes: bool = False
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -19,7 +35,16 @@ def split_list(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: the list is malformed; the message says where and why.
     """
-    return tuple(dict.fromkeys(written(parts) for parts in _each(text)))
+    return tuple(dict.fromkeys(written(entry.parts) for entry in _each(text)))
+
+
+def split_entries(text: str) -> Iterator[Entry]:
+    """The entries of a comma-separated list in which ``!`` before a name excludes it.
+
+    Raises:
+        ValueError: the list is malformed; the message says where and why.
+    """
+    return _each(text, excluding=True)
 
 
 def split_name(text: str) -> tuple[str, ...]:
@@ -31,7 +56,7 @@ def split_name(text: str) -> tuple[str, ...]:
     names = list(_each(text))
     if len(names) != 1:
         raise ValueError(f"{text!r} is not one name")
-    return names[0]
+    return names[0].parts
 
 
 def written(parts: tuple[str, ...]) -> str:
@@ -44,7 +69,7 @@ def quoted(part: str) -> str:
     return '"' + part.replace('"', '""') + '"'
 
 
-def _each(text: str) -> Iterator[tuple[str, ...]]:
+def _each(text: str, *, excluding: bool = False) -> Iterator[Entry]:
     at = 0
     while at < len(text):
         if re.compile(r"[\s,]*$").match(text, at):
@@ -52,17 +77,22 @@ def _each(text: str) -> Iterator[tuple[str, ...]]:
         if skipped := re.compile(r"\s*,").match(text, at):
             at = skipped.end()
             continue
-        parts, at = _name(text, at)
-        yield parts
+        marked = re.compile(r"\s*!").match(text, at) if excluding else None
+        if marked and text.startswith("!", marked.end()):
+            raise ValueError(f"one ! excludes; a name that begins with it needs quotes: {text[at:]!r}")
+        entry, at = _entry(text, marked.end() if marked else at, excludes=marked is not None)
+        yield entry
 
 
-def _name(text: str, at: int) -> tuple[tuple[str, ...], int]:
-    """The name that begins at ``at``, and the position where it ends: a comma or the end of the text."""
+def _entry(text: str, at: int, *, excludes: bool) -> tuple[Entry, int]:
+    """The entry whose name begins at ``at``, and the position where it ends: a comma or the end of the text."""
     parts: list[str] = []
+    in_quotes: list[bool] = []
     while found := _PART.match(text, at):
         part = found[2] if found[1] is None else found[1].replace('""', '"')
         _check(part)
         parts.append(part)
+        in_quotes.append(found[1] is not None)
         at = found.end()
         if at == len(text) or text[at] == ",":
             break
@@ -70,11 +100,15 @@ def _name(text: str, at: int) -> tuple[tuple[str, ...], int]:
             raise ValueError(f"what follows {written((part,))} should be a dot or a comma: {text[at:]!r}")
         at += 1
     else:
-        raise ValueError(f"no name can be read at {text[at:]!r}" if text[at:] else "no name follows the dot")
+        raise ValueError(f"no name can be read at {text[at:]!r}" if text[at:] else _nothing(parts))
     if len(parts) > MOST_PARTS:
         whole = ".".join(parts)
         raise ValueError(f"{whole!r} has {len(parts)} parts; a name is table or schema.table, quoted where it has dots")
-    return tuple(parts), at
+    return Entry(tuple(parts), tuple(in_quotes), excludes), at
+
+
+def _nothing(parts: list[str]) -> str:
+    return "no name follows the dot" if parts else "no name follows the !"
 
 
 def _check(part: str) -> None:

@@ -16,10 +16,10 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from snk.core.names import split_list
 from snk.errors import SettingsError
 from snk.http.token import check_token
 from snk.pair.core.budget import CONNECTIONS, LEAST_CONNECTIONS
+from snk.pair.core.selection import Selection
 from snk.settings import CONFIG_NAME
 from snk.urls import check_host, check_postgres_url, check_redis_url
 
@@ -86,9 +86,9 @@ class Settings(BaseSettings):
         return f"redis://{_bracketed(self.redis_host)}:{self.redis_port}/0"
 
     @property
-    def tables(self) -> tuple[str, ...]:
-        """The names in SNK_TABLES, in their order, without duplicates; `snk.core.names` explains how to write them."""
-        return split_list(self.snk_tables)
+    def selection(self) -> Selection:
+        """The tables that SNK_TABLES selects; `snk.pair.core.selection` explains how to write it."""
+        return Selection.of(self.snk_tables)
 
     @property
     def http_token(self) -> str | None:
@@ -122,11 +122,11 @@ def load_settings(env_file: Path | None = None) -> Settings:
         raise SettingsError("; ".join(_explain(error))) from None
     _check_urls(settings)
     try:
-        tables = settings.tables
+        selection = settings.selection
     except ValueError as error:
-        hint = 'Write it like orders, sales.lines, "with, comma"."and.dot"'
+        hint = 'Write it like orders, sales.lines, app.*, !app.audit_*, "with, comma"."and.dot"'
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: {error}", hint=hint) from None
-    if not tables:
+    if not (selection.exact or selection.patterns):
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="List at least one table")
     if settings.http_token:
         check_token("SNK_HTTP_TOKEN", settings.http_token)

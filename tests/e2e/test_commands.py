@@ -41,11 +41,9 @@ def get(url: str) -> tuple[int, str]:
     [
         (signal.SIGTERM, ""),
         (signal.SIGINT, ""),
-        (signal.SIGHUP, ""),
         (signal.SIGTERM, "ignored signals"),
         (signal.SIGINT, "ignored signals"),
         (signal.SIGTERM, "blocked signals"),
-        (signal.SIGHUP, "blocked signals"),
     ],
 )
 async def test_run_ends_with_exit_code_0_when_told_to(pair: Any, how: int, heritage: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from snk.db.server import Server
 from snk.pair.core.portion import Portion
+from snk.pair.core.selection import Selection
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
@@ -74,6 +75,7 @@ def running(pair: Any) -> Running:
     @asynccontextmanager
     async def run(
         *tables: str,
+        select: str = "",
         redis: str = pair.redis,
         init: bool = True,
         name: str = "tested",
@@ -82,8 +84,10 @@ def running(pair: Any) -> Running:
         **limits: Any,
     ) -> AsyncIterator[Daemon]:
         stop = asyncio.Event()
-        servers = Pair(Server("first", pair.first), Server("second", pair.second), tables or ("records",))
+        selection = Selection.of(select) if select else Selection(tables or ("records",))
+        servers = Pair(Server("first", pair.first), Server("second", pair.second), selection.exact)
         daemon = Daemon(servers, Limits(**limits), redis, name=name, sweeps=sweeps, canary_seconds=canary_seconds)
+        daemon.select(selection)
         await daemon.wait_until_fit(stop, init=init)
         async with kept_running(daemon, stop):
             yield daemon

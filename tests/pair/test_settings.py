@@ -121,7 +121,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     file.write_text("SNK_BATCH_ROWS=10\nSNK_TABLES=one\n")
     monkeypatch.setenv("SNK_BATCH_ROWS", "20")
     settings = load_settings(file)
-    assert (settings.snk_batch_rows, settings.tables) == (20, ("one",))
+    assert (settings.snk_batch_rows, settings.selection.exact) == (20, ("one",))
 
 
 @pytest.mark.parametrize("where", ["environment", "file"])
@@ -149,6 +149,8 @@ def test_an_unknown_name_names_the_nearest_right_one(
         ("SNK_SWEEP_SHARE", "20%", "SNK_SWEEP_SHARE is '20%'.*number"),
         ("SNK_LOG_FORMAT", "xml", "SNK_LOG_FORMAT is 'xml'.*'console' or 'json'"),
         ("SNK_TABLES", " , ", "SNK_TABLES.*at least one table"),
+        ("SNK_TABLES", "!a, !b*", "SNK_TABLES is '!a, !b[*]': it only excludes.*Write it like"),
+        ("SNK_TABLES", "a*.b.c", "SNK_TABLES is 'a[*].b.c'.*has 3 parts"),
         ("FIRST_DB_URL", "mysql://u:secret@h/d", "FIRST_DB_URL has the scheme 'mysql'.*postgresql://"),
         ("REDIS_URL", "http://h", "REDIS_URL has the scheme 'http'.*redis://"),
     ],
@@ -173,7 +175,7 @@ def test_secrets_are_not_in_what_settings_show() -> None:
 
 
 def test_tables_are_listed_once_in_their_order() -> None:
-    assert Settings(snk_tables="b, a ,b,s.t", _env_file=None).tables == ("b", "a", "s.t")
+    assert Settings(snk_tables="b, a ,b,s.t", _env_file=None).selection.exact == ("b", "a", "s.t")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """``snk handoff run``: the sync server."""
 
 import asyncio
-import gc
 import os
 import socket
 from typing import Annotated
@@ -10,6 +9,7 @@ import structlog
 import typer
 import uvloop
 
+from snk import garbage
 from snk.core.words import counted
 from snk.errors import SettingsError
 from snk.handoff.commands.common import serving_of
@@ -24,9 +24,6 @@ from snk.log import configure_log
 from snk.options import Config, LogFormat
 from snk.settings import config_path
 from snk.signals import hear_ctrl_c, when_told_to_stop
-
-SELDOM = (20_000, 20, 100)
-"""Garbage is looked for less often than Python does: a line on its way is no garbage, and looking costs a twentieth."""
 
 log = structlog.get_logger()
 
@@ -48,7 +45,7 @@ def run(
         hint = "Create it, with one folder HOST:PORT for each backend, and let this user read it"
         where = f"{config_path(config)}: handoff.logs is {str(settings.logs)!r}"
         raise SettingsError(f"{where}, which is no readable folder", hint=hint)
-    gc.set_threshold(*SELDOM)
+    garbage.seldom()  # looking costs a twentieth
     state = State(settings.state)
     with state.locked():
         server = Server(serving_of(settings), state)

@@ -16,6 +16,7 @@ from snk.db.functions import NO_SEARCH_PATH
 from snk.errors import TableUnfit
 from snk.pair.catalog.shape import Column, InsertTrigger, Shape
 from snk.pair.catalog.shape import Sequence as IdSequence
+from snk.pair.core.selection import Candidate
 
 _ROW_FINGERPRINT = "concat_ws('/', c.oid, c.relnatts, c.relrowsecurity)"
 
@@ -67,6 +68,15 @@ _TABLES = sa.text(f"""
     from unnest(cast(:names as text[])) with ordinality w(name, at)
     join pg_class c on c.oid = to_regclass(w.name) join pg_namespace n on n.oid = c.relnamespace
 """)  # noqa: S608 - as _DEFINITION_FINGERPRINT
+
+# The transaction that last changed a row of pg_class: VACUUM and ANALYZE change such rows in place.
+_CANDIDATES = sa.text("""
+    select n.nspname as schema, c.relname as name, n.nspname = any(current_schemas(false)) as on_path,
+           pg_table_is_visible(c.oid) as visible, concat_ws('/', c.oid, c.xmin) as version
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+      and n.nspname not in ('snk', 'information_schema') and left(n.nspname, 3) <> 'pg_'
+""")
 
 _SEARCH_PATH = sa.text("select current_setting('search_path')")
 
@@ -197,6 +207,11 @@ def _fact(fact: Any) -> Any:
 
 async def _lacking(connection: AsyncConnection, name: str, side: str) -> TableUnfit:
     return TableUnfit(f"{side}: there is no table {name}", hint=await _where_it_may_be(connection, name))
+
+
+async def candidates(connection: AsyncConnection) -> list[Candidate]:
+    """The tables that a pattern in SNK_TABLES may match: no partitions, temporary tables, or tables of a system."""
+    return [Candidate(**row) for row in (await connection.execute(_CANDIDATES)).mappings()]
 
 
 def row_fingerprint(shape: Shape) -> sa.ScalarSelect[str | None]:

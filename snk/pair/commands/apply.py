@@ -29,4 +29,4 @@ def apply(
     uvloop.run(Repairs(pair, as_json=as_json).apply(plan))
     results = uvloop.run(compare_all(pair, settle))
     show(results, limit=20, as_json=as_json)
-    raise typer.Exit(0 if all(result.equal for result in results) else 1)
+    raise typer.Exit(0 if all(result.equal for result in results) and not pair.left_out else 1)

@@ -1,11 +1,13 @@
 """Code that several commands share: loading the settings and building the pair from them."""
 
+import sys
 from uuid import UUID
 
 from snk.core.words import counted
 from snk.db.server import Server
 from snk.errors import SettingsError
 from snk.pair.settings import Settings, load_settings
+from snk.pair.sync.matching import fitting
 from snk.pair.sync.pair import Pair
 from snk.urls import check_files
 
@@ -31,9 +33,31 @@ def checked_settings() -> Settings:
     return settings
 
 
+def databases_of(settings: Settings) -> Pair:
+    """The two databases and the tables that the settings name exactly, for what does not depend on patterns."""
+    return Pair(Server("first", settings.first_dsn), Server("second", settings.second_dsn), settings.selection.exact)
+
+
 def pair_of(settings: Settings) -> Pair:
-    """The two databases and the tables of the settings."""
-    return Pair(Server("first", settings.first_dsn), Server("second", settings.second_dsn), settings.tables)
+    """The two databases and the tables that the settings select now; if they have patterns, both databases are asked.
+
+    What only a pattern matches and cannot be synced is left out, as `snk run` does, and printed with the reason.
+
+    Raises:
+        SettingsError: no table is selected.
+    """
+    pair, selection = databases_of(settings), settings.selection
+    if selection.plain:
+        return pair
+    import uvloop  # noqa: PLC0415 - with exact names only, nothing needs to be asked
+
+    pair = uvloop.run(fitting(pair, selection))
+    for table, reason in pair.left_out.items():
+        print(f"left out: {table}: {reason}", file=sys.stderr)
+    if not pair.tables:
+        hint = "Create a table that it matches, on both sides, or fix SNK_TABLES"
+        raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: there is no such table", hint=hint)
+    return pair
 
 
 def waiting(table: str, rows: int, settle_seconds: float) -> str:

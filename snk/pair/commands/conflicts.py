@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from snk.core.plan import Plan, Question, confirmed
 from snk.errors import SettingsError
 from snk.options import Json
-from snk.pair.commands.common import checked_settings, pair_of, uuid_of
+from snk.pair.commands.common import checked_settings, databases_of, pair_of, uuid_of
 from snk.pair.repair.actions import ReplaceRow
 from snk.pair.repair.conflicts import KIND, Recorded, last_replacement, recorded, replace, replacement
 from snk.pair.sync.pair import Pair
@@ -32,7 +32,7 @@ def conflicts(context: typer.Context, *, as_json: Json = False) -> None:
     """List the recorded conflicts side by side; differing columns are marked. Exit code 1 if there are any."""
     if context.invoked_subcommand:
         return
-    pair = pair_of(checked_settings())
+    pair = databases_of(checked_settings())
     found = uvloop.run(recorded(pair.first, pair.second))
     if as_json:
         print(json.dumps([{**asdict(each), "differing": each.differing} for each in found]))

@@ -22,14 +22,15 @@ def plan(
 
     Exit code 0 if both sides are equal already, 1 if not.
     """
-    surveys = uvloop.run(_survey(pair_of(checked_settings())))
+    pair = pair_of(checked_settings())
+    surveys = uvloop.run(_survey(pair))
     if as_json:
         print(json.dumps({"tables": [{**asdict(each), "copy_seconds": each.copy_seconds} for each in surveys]}))
     else:
         for each in surveys:
             _show(each)
     different = any(each.only_in_first or each.only_in_second or each.conflicts for each in surveys)
-    raise typer.Exit(1 if different else 0)
+    raise typer.Exit(1 if different or pair.left_out else 0)
 
 
 async def _survey(pair: Pair) -> list[Survey]:

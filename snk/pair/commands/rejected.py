@@ -10,7 +10,7 @@ import uvloop
 from snk.db.server import Server
 from snk.errors import SettingsError
 from snk.options import Json
-from snk.pair.commands.common import pair_of, start, uuid_of
+from snk.pair.commands.common import databases_of, start, uuid_of
 from snk.pair.sync.pair import Pair
 from snk.pair.table.rejects import RejectedRow, hasten, rejected_rows
 
@@ -30,7 +30,7 @@ def rejected(
     limit: Annotated[int, typer.Option(min=0, help="Maximum number of rows to list per database.")] = 20,
 ) -> None:
     """List the rows that either database has set aside, and why. Exit code 0 if there are none, 1 if there are."""
-    sides = uvloop.run(_look(pair_of(start()), limit))
+    sides = uvloop.run(_look(databases_of(start()), limit))
     if as_json:
         told = {side.server.label: {"count": side.count, "rows": [asdict(row) for row in side.rows]} for side in sides}
         print(json.dumps(told, default=str))
@@ -45,7 +45,7 @@ def retry(
 ) -> None:
     """Make the daemon retry refused rows now. Without this command, it retries each row when its retry time comes."""
     named = [uuid_of(text) for text in uuids or ()]
-    counts = uvloop.run(_hasten(pair_of(start()), named))
+    counts = uvloop.run(_hasten(databases_of(start()), named))
     if named and not any(count for _, count in counts):
         raise SettingsError("none of these rows has been refused", hint="`snk rejected` lists those that are")
     for label, count in counts:

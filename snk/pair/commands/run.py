@@ -3,32 +3,40 @@
 import asyncio
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 import uvloop
 
+from snk import garbage
 from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
-from snk.pair.commands.common import pair_of, start
+from snk.pair.commands.common import databases_of, start
+from snk.pair.commands.reload import read_again
 from snk.pair.core.report import DaemonStatus
 from snk.pair.settings import Settings
 from snk.pair.status.pages import pages
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.schedule import SweepSchedule
-from snk.signals import hear_ctrl_c, when_told_to_stop
+from snk.pause import pause
+from snk.signals import hear_ctrl_c, when_told_to_read_again, when_told_to_stop
 
 MOST_TROUBLES = 3
+LOOK_SECONDS = 1.0
 
 
 def run(
     *,
     init: Annotated[bool, typer.Option("--init", help="First run `snk init`.")] = False,
 ) -> None:
-    """Keep the tables equal until stopped. Stops on SIGTERM, on Ctrl-C, or when the terminal closes (without nohup)."""
+    """Keep the tables equal until stopped. Stops on SIGTERM, on Ctrl-C, or when the terminal closes (without nohup).
+
+    SIGHUP makes it read SNK_TABLES again from the file of the settings; other settings need a restart.
+    """
     hear_ctrl_c()
     settings = start()
     names = ("SNK_HTTP_HOST", "SNK_HTTP_PORT", "SNK_HTTP_TOKEN")
@@ -48,8 +56,10 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     )
     sweeps = SweepSchedule(every_seconds=settings.snk_sweep_seconds, share=settings.snk_sweep_share)
     daemon = Daemon(
-        pair_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
+        databases_of(settings), limits, settings.redis_dsn, sweeps=sweeps, canary_seconds=settings.snk_canary_seconds
     )
+    daemon.select(settings.selection)
+    when_told_to_read_again(partial(read_again, settings, daemon), stop.set)
     shown = application(daemon.status, pages(of_tables=settings.snk_metrics_tables))
     serving = serve(shown, bound, stop, Door(settings.http_token, settings.snk_http_host))
     async with asyncio.TaskGroup() as group:
@@ -58,8 +68,18 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
 
 
 async def _sync(daemon: Daemon, stop: asyncio.Event, *, init: bool) -> None:
+    garbage.seldom()
     await daemon.wait_until_fit(stop, init=init)
-    await daemon.run(stop)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_keep_what_was_built(daemon, stop))
+        await daemon.run(stop)
+
+
+async def _keep_what_was_built(daemon: Daemon, stop: asyncio.Event) -> None:
+    """Once all flows have begun, most of what the daemon holds stays as it is."""
+    while not (daemon.begun or stop.is_set()):
+        await pause(stop, LOOK_SECONDS)
+    garbage.keep()
 
 
 async def _to_the_end(part: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
@@ -77,7 +97,7 @@ async def notify(daemon: Daemon, stop: asyncio.Event) -> None:
         status = daemon.status()
         return Health(summary(status), not status.stuck)
 
-    await keep_informed(stop, lambda: all(flow.progress.state != "starting" for flow in daemon.flows), health)
+    await keep_informed(stop, lambda: daemon.begun, health)
 
 
 def summary(status: DaemonStatus) -> str:

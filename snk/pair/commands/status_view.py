@@ -56,6 +56,7 @@ def show(told: DaemonStatus, console: Console, *, whole: bool = False) -> None:
 
 def _kinds(told: DaemonStatus, flows: Sequence[FlowStatus], *, brief: bool) -> Iterator[Iterable[Entry]]:
     yield ([f"[red]trouble:[/] {escape(trouble)}"] for trouble in told.troubles)
+    yield ([f"[yellow]left out:[/] {escape(f'{table}: {why}')}"] for table, why in told.left_out.items())
     yield from (_awaiting(flows), _notices(flows), _errors(flows))
     yield _locked_out(told.lockers)
     yield from (_held_back(flows), _wanted(flows), _conflicts(flows), _rejected(flows))

@@ -21,10 +21,13 @@ from snk.log import configure_log
 from snk.pair.commands.common import waiting
 from snk.pair.commands.view import PairSnapshot, line, panel
 from snk.pair.core.report import DaemonStatus
+from snk.pair.core.selection import Selection
 from snk.pair.programs import environment, start_daemon, start_tst
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.pair.settings import load_settings
 from snk.pair.status.ask import ask, daemon_url
+from snk.pair.sync.matching import fitting
+from snk.pair.sync.pair import Pair
 from snk.pair.table.count import count_rows
 from snk.pair.verify.compare import Comparison, compare
 from snk.pair.verify.search import KINDS, LOOK_AGAIN, Progress
@@ -57,7 +60,7 @@ def up(
     password = settings.postgres_password.get_secret_value()
     servers = embedded_pair(state or default_state(), user=settings.postgres_user, password=password)
     with interruptible(), servers as pair:
-        job = Job(pair, settings.tables, rows, settings.http_token)
+        job = Job(pair, settings.selection, rows, settings.http_token)
         try:
             equal = uvloop.run(job.run(load=tst))
         finally:
@@ -68,9 +71,10 @@ def up(
 class Job:
     """One run: the daemon and the load as child processes, and the code that watches them."""
 
-    def __init__(self, pair: EmbeddedPair, tables: tuple[str, ...], rows: int | None, token: str | None) -> None:
+    def __init__(self, pair: EmbeddedPair, selection: Selection, rows: int | None, token: str | None) -> None:
         self._pair = pair
-        self._tables = tables
+        self._selection = selection
+        self._tables = selection.exact
         self._rows = rows
         self._token = token
         self._http_port = free_port()
@@ -94,6 +98,8 @@ class Job:
         tst = None
         try:
             await self._until_healthy(daemon)
+            if not self._selection.plain:
+                self._tables = (await fitting(Pair(*self._sides, ()), self._selection)).tables
             self._introduce(load=load)
             if load:
                 self._before = min(await self._counts())

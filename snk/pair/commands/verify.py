@@ -38,6 +38,7 @@ def verify(
 ) -> None:
     """Compare the rows of both sides by digest. Exit code 0 if they are equal, 1 if not.
 
+    A table that a pattern in SNK_TABLES matches and that cannot be synced is left out, and the exit code is 1.
     With --repair, copy the rows that one side lacks. Rows that differ are listed and left alone: see `snk conflicts`.
     """
     if (dry_run or yes or out) and not repair:
@@ -59,7 +60,7 @@ def verify(
         from snk.pair.repair.page import write_page  # noqa: PLC0415 - as above
 
         write_page(report, results)
-    raise typer.Exit(0 if all(result.equal for result in results) else 1)
+    raise typer.Exit(0 if all(result.equal for result in results) and not pair.left_out else 1)
 
 
 def show(results: Sequence[Comparison], limit: int, *, as_json: bool = False) -> None:

@@ -8,7 +8,7 @@ import typer
 import uvloop
 
 from snk.options import Json
-from snk.pair.commands.common import checked_settings, pair_of, uuid_of
+from snk.pair.commands.common import checked_settings, databases_of, pair_of, uuid_of
 from snk.pair.repair.inquiry import story_of
 from snk.pair.repair.story import Story
 from snk.pair.sync.pair import Pair
@@ -25,7 +25,9 @@ def why(
     Exit code 0 if it is on both sides and equal, 1 if not.
     """
     name = uuid_of(uuid)
-    stories = uvloop.run(_stories(pair_of(checked_settings()), name, table))
+    settings = checked_settings()
+    pair = pair_of(settings) if table is None else databases_of(settings)
+    stories = uvloop.run(_stories(pair, name, table))
     # Tables without the row are left out, unless no table has it.
     known = [story for story in stories if story.first.row is not None or story.second.row is not None] or stories
     if as_json:

@@ -1,6 +1,7 @@
 """The daemon's status as values: `snk status`, ``/status`` and ``/metrics`` show exactly these."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 STANDING_SECONDS = 30.0
@@ -209,6 +210,7 @@ class DaemonStatus:
         canaries: heartbeats in both directions; empty if the settings disable them.
         lockers: the sessions that hold locks for which SNK waits.
         troubles: why the daemon is unhealthy; empty if it is healthy.
+        left_out: the tables that only a pattern in SNK_TABLES matches and that cannot be synced, with the reason.
     """
 
     version: str
@@ -222,6 +224,7 @@ class DaemonStatus:
     lockers: tuple[Locker, ...]
     dedup: DedupStatus
     troubles: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stuck(self) -> bool:

@@ -68,6 +68,11 @@ class RedisStore:
         """Copy this set to Redis under this name."""
         self._sets[name] = known
 
+    def detach(self, name: str) -> None:
+        """Copy this set no longer; what Redis has of it expires."""
+        self._sets.pop(name, None)
+        self._stale.discard(name)
+
     async def restore(self, name: str, holds: Holds) -> int:
         """Add to an anchored set the entries that Redis holds and the database confirms, as far as both answer in time.
 
@@ -103,7 +108,7 @@ class RedisStore:
                 if not asked:
                     await answered(self._redis.ping())
                     asked = True
-                for name, known in self._sets.items():
+                for name, known in list(self._sets.items()):
                     if known.added or known.dropped or name in self._stale:
                         await self._flush(name, known)
                 self._worked()
@@ -119,7 +124,7 @@ class RedisStore:
         """Write what is left, if Redis is available, and close the connection, within `STOP_SECONDS`."""
         try:
             async with asyncio.timeout(STOP_SECONDS):
-                for name, known in self._sets.items():
+                for name, known in list(self._sets.items()):
                     await self._flush(name, known)
         except (RedisError, OSError) as error:
             self._failed(error)

@@ -22,6 +22,15 @@ __all__ = ["examine"]
 
 async def examine(pair: Pair, redis_dsn: str, connections: int = CONNECTIONS) -> AsyncIterator[Finding]:
     """Yield all findings about a pair, one after another; nothing is changed."""
+    for table, reason in pair.left_out.items():
+        yield Finding("warning", table, f"it is left out: {reason}", "Exclude it in SNK_TABLES if that is right")
+    async for finding in _of_pair(pair, connections):
+        yield finding
+    async for finding in of_redis(pair, redis_dsn):
+        yield finding
+
+
+async def _of_pair(pair: Pair, connections: int) -> AsyncIterator[Finding]:
     found: list[Looked] = []
     for server in (pair.first, pair.second):
         try:
@@ -42,5 +51,3 @@ async def examine(pair: Pair, redis_dsn: str, connections: int = CONNECTIONS) ->
                 yield finding
         except SnkError as error:
             yield broken_off("pair", error)
-    async for finding in of_redis(pair, redis_dsn):
-        yield finding

@@ -43,6 +43,8 @@ def granted(role: str, tables: tuple[str, ...]) -> Iterator[str]:
         yield f"GRANT USAGE ON SCHEMA {identifier(schema)} {to}"
     for name in names:
         yield f"GRANT SELECT, INSERT ON TABLE {identifier(*name)} {to}"
+    if not names:
+        return
     listed = ", ".join(literal(".".join(map(quoted, name))) for name in names)
     yield _block(_GRANT_SEQUENCES.format(tables=listed, role=literal(role)))
 

@@ -20,6 +20,7 @@ from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
 from snk.pair.core.report import CanaryStatus, DaemonStatus, DedupStatus
+from snk.pair.core.selection import Selection
 from snk.pair.dedup.dedup_set import Pool
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
@@ -27,7 +28,7 @@ from snk.pair.sync.arrivals import Arrivals
 from snk.pair.sync.canary import CanaryProbe
 from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.flow import Flow
-from snk.pair.sync.job import STOP_SECONDS, TableJob
+from snk.pair.sync.job import STOP_SECONDS
 from snk.pair.sync.leases import Leases
 from snk.pair.sync.limits import MOST_FULL_TABLES, Limits
 from snk.pair.sync.lineage import Lineage
@@ -41,6 +42,7 @@ from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.shared import Shared
 from snk.pair.sync.side import Side
 from snk.pair.sync.sweeper import SweepMeans
+from snk.pair.sync.tables import Tables
 from snk.pair.sync.turns import Turns
 from snk.pair.sync.watch import Watch
 from snk.pair.verify.throttle import throttles_of
@@ -65,8 +67,6 @@ class Daemon:
         sweeps: SweepSchedule | None = None,
         canary_seconds: float = 0,
     ) -> None:
-        if canary_seconds:
-            pair = replace(pair, tables=(*pair.tables, CANARIES))
         self._pair = pair
         # Containers may share host names and process numbers.
         self._name = name or f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -78,16 +78,16 @@ class Daemon:
         doors = (lender_of(pair.first, 1), lender_of(pair.second, 1))
         self._shared = Shared(
             store=RedisStore(redis_dsn),
-            leases=Leases(_reached(pair), self._name, pair.tables, self._not_ours),
+            leases=Leases(_reached(pair), self._name, self._not_ours),
             limits=limits,
             schedule=sweeps,
             sweeping=SweepMeans(doors, facts, throttles_of(sweeps.share)),
             sides={server.label: _side(server, facts[server.label], limits) for server in _reached(pair)},
             turns=Turns(),
-            room=Room(limits, len(pair.tables)),
+            room=Room(limits),
             notes=Pool(2 * MOST_FULL_TABLES * limits.notes),
         )
-        self._jobs = {table: TableJob(pair, table, self._shared) for table in pair.tables}
+        self._tables = Tables(pair, self._shared, always=(CANARIES,) if canary_seconds else ())
         ends = list(lenders.values())
         ways = (ends, ends[::-1]) if canary_seconds else ()
         self._canaries = [CanaryProbe(source, destination, canary_seconds) for source, destination in ways]
@@ -96,7 +96,16 @@ class Daemon:
     @property
     def flows(self) -> list[Flow]:
         """All flows, both directions of each table, in the order of the tables."""
-        return [flow for job in self._jobs.values() for flow in job.flows]
+        return [flow for job in self._tables.jobs.values() for flow in job.flows]
+
+    @property
+    def begun(self) -> bool:
+        """Whether it is known which tables are selected, and all their flows have begun."""
+        return self._tables.known and all(flow.progress.state != "starting" for flow in self.flows)
+
+    def select(self, selection: Selection) -> None:
+        """Sync the tables of this selection: at the start, or from now on if the daemon runs."""
+        self._tables.select(selection)
 
     async def wait_until_fit(self, stop: asyncio.Event, *, init: bool = False) -> None:
         """Wait for both servers, then check that this pair and these tables can be synced.
@@ -138,11 +147,11 @@ class Daemon:
             helpers.append(group.create_task(self._locks.run(stop, self._standing)))
             for side in self._shared.sides.values():
                 helpers += [group.create_task(side.watch.run(stop)), group.create_task(side.rounds.run(stop))]
-            jobs = [group.create_task(job.run(stop)) for job in self._jobs.values()]
+            jobs = group.create_task(self._tables.run(stop, group))
             await stop.wait()
             log.info("daemon_stopping")
             self._shared.leases.retire()
-            await asyncio.wait(jobs)
+            await asyncio.wait((jobs,))
             self._shared.leases.close()
             self._shared.store.close()
             await asyncio.wait((leases,), timeout=STOP_SECONDS)
@@ -173,16 +182,21 @@ class Daemon:
             first=self._pair.first.address,
             second=self._pair.second.address,
             flows=flows,
-            sweeps=tuple(job.sweeper.status() for job in self._jobs.values()),
+            sweeps=tuple(job.sweeper.status() for job in self._tables.jobs.values()),
             canaries=canaries,
             lockers=self._locks.lockers,
             dedup=self._dedup(),
-            troubles=(*filter(None, (flow.trouble for flow in flows)), *filter(None, map(_silence, canaries))),
+            troubles=(
+                *filter(None, (flow.trouble for flow in flows)),
+                *filter(None, map(_silence, canaries)),
+                *self._unknown(),
+            ),
+            left_out=dict(self._tables.left_out),
         )
 
     def _leads_canaries(self) -> bool:
         """Whether this daemon sends the canaries."""
-        return all(flow.progress.state not in ("standby", "starting") for flow in self._jobs[CANARIES].flows)
+        return all(flow.progress.state not in ("standby", "starting") for flow in self._tables.jobs[CANARIES].flows)
 
     def _standing(self) -> bool:
         """Whether a flow has made no progress for a while."""
@@ -192,16 +206,22 @@ class Daemon:
         pair = self._pair
         if init:
             await asyncio.gather(prepare(pair.first, pair.tables), prepare(pair.second, pair.tables))
-        return await check_pair(pair.first, pair.second, pair.tables, self._shared.limits.connections)
+        async with self._connections():
+            await self._tables.settle()
+        return await check_pair(pair.first, pair.second, self._tables.exact, self._shared.limits.connections)
+
+    def _unknown(self) -> tuple[str, ...]:
+        return () if self._tables.known else ("it is not known yet which tables SNK_TABLES matches",)
 
     def _dedup(self) -> DedupStatus:
-        size = sum(len(held) for job in self._jobs.values() for held in job.dedup_sets.values())
+        size = sum(len(held) for job in self._tables.jobs.values() for held in job.dedup_sets.values())
         return DedupStatus(size, redis=not self._shared.store.error, error=self._shared.store.error)
 
     def _not_ours(self, table: str, leader: str, error: SnkError | None) -> None:
         """Another daemon works on a table, or the lease holder is unknown."""
-        for flow in self._jobs[table].flows:
-            flow.stand_by(leader, error)
+        if job := self._tables.jobs.get(table):
+            for flow in job.flows:
+                flow.stand_by(leader, error)
 
 
 def _reached(pair: Pair) -> tuple[Server, Server]:

@@ -38,6 +38,7 @@ class TableJob:
         names = {server.label: pair.notes_name(table, server) for server in (pair.first, pair.second)}
         for label, held in self.dedup_sets.items():
             shared.store.attach(names[label], held)
+        self._names, self._store, self._notes = names, shared.store, shared.notes
         sweep_due = asyncio.Event()
 
         def flow(source: Server, destination: Server) -> Flow:
@@ -52,6 +53,13 @@ class TableJob:
             schedule = replace(schedule, every_seconds=0)  # old canaries are deleted on one side before the other
         self.sweeper = Sweeper(self.flows, schedule, shared.sweeping, sweep_due)
         self._leases = shared.leases
+
+    def detach(self) -> None:
+        """Let Redis know nothing more of this table, after `run` has ended."""
+        for name in self._names.values():
+            self._store.detach(name)
+        for held in self.dedup_sets.values():
+            self._notes.sets.remove(held)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Wait for the lease, work, and wait again, until ``stop`` is set."""

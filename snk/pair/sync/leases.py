@@ -59,14 +59,14 @@ Seen = Callable[[str, str, SnkError | None], None]
 
 
 class Leases:
-    """The leases of one daemon on one pair. Leases of tables that are not in its settings are ignored."""
+    """The leases of one daemon on one pair. Leases of tables that were not admitted are ignored."""
 
-    def __init__(self, servers: tuple[Server, Server], name: str, tables: tuple[str, ...], seen: Seen) -> None:
+    def __init__(self, servers: tuple[Server, Server], name: str, seen: Seen) -> None:
         self._servers = servers
         self._name = name
         self._seen = seen
         self._held: dict[str, HeldLease] = {}
-        self._lead = {table: asyncio.Queue[HeldLease]() for table in tables}
+        self._lead: dict[str, asyncio.Queue[HeldLease]] = {}
         self._full_names: dict[str, str] = {}
         self._let_go: list[HeldLease] = []
         self._beaten_by: dict[str, int] = {}
@@ -76,6 +76,18 @@ class Leases:
         self._retired = False
         self._reminder = Reminder()
         self._renewed = float("-inf")
+
+    def admit(self, table: str) -> None:
+        """From now on, take the lease of this table, too."""
+        self._lead[table] = asyncio.Queue()
+        self._look_now.set()
+
+    def dismiss(self, table: str) -> None:
+        """Take the lease of a table no longer, after the work on it has ended; release it if it was taken meanwhile."""
+        del self._lead[table]
+        if (held := self._held.get(table)) and held not in self._let_go:
+            self._let_go.append(held)
+        self._look_now.set()
 
     async def lead(self, table: str) -> HeldLease:
         """Wait until this daemon holds the lease of a table."""
@@ -141,12 +153,16 @@ class Leases:
     async def _round(self, book: LeaseBook) -> None:
         await self._release(book)
         await self._renew(book)
+        for table in self._full_names.keys() - self._lead.keys() - self._held.keys():
+            del self._full_names[table]
         leases = await book.look(self._full_names.values())
         free: dict[str, LeaseState] = {}
         for table, name in self._full_names.items():
             lease = leases[name]
             if held := self._held.get(table):
                 self._see(held, lease)
+            elif table not in self._lead:
+                continue  # it was dismissed meanwhile
             elif not self._retired and lease.free and lease.wanted_by in ("", self._name):
                 free[table] = lease
             else:
@@ -187,7 +203,10 @@ class Leases:
             if lease.table in taken:
                 log.info("lease_taken", table=table, epoch=epochs[table], before=lease.holder)
                 self._held[table] = HeldLease(table, epochs[table], self._name)
-                self._lead[table].put_nowait(self._held[table])
+                if lead := self._lead.get(table):
+                    lead.put_nowait(self._held[table])
+                else:
+                    self._let_go.append(self._held[table])  # it was dismissed meanwhile
 
     def _fair_request(self, leases: dict[str, LeaseState]) -> str:
         """Return a table to request from the busiest daemon, or an empty string if none has two more than this one.

@@ -38,6 +38,6 @@ class Limits:
 
         A share is never too small for batches to be worth their cost.
         """
-        share = min(1.0, MOST_FULL_TABLES / tables)
+        share = min(1.0, MOST_FULL_TABLES / max(1, tables))
         rows, size = max(LEAST_ROWS, int(self.batch_rows * share)), max(LEAST_BYTES, int(self.batch_bytes * share))
         return replace(self, batch_rows=min(rows, self.batch_rows), batch_bytes=min(size, self.batch_bytes))

@@ -12,9 +12,13 @@ class Room:
         small: the limits of all others; those of large batches if there are few tables.
     """
 
-    def __init__(self, limits: Limits, tables: int) -> None:
-        self.small = limits.shared_by(tables)
+    def __init__(self, limits: Limits) -> None:
+        self.small = self._limits = limits
         self._left = LARGE
+
+    def share(self, tables: int) -> None:
+        """There are so many tables now."""
+        self.small = self._limits.shared_by(tables)
 
     def take(self) -> bool:
         """Take one of the places for large batches; return whether there was one."""

@@ -1,10 +1,10 @@
 """``snk pipeline push``: sends what was pulled, record by record, and proves each frame (RSS)."""
 
 import asyncio
-import gc
 
 import uvloop
 
+from snk import garbage
 from snk.http.auth.credentials import Credentials
 from snk.log import configure_log
 from snk.options import Config, LogFormat
@@ -17,9 +17,6 @@ from snk.pipeline.sink import Sink
 from snk.pipeline.space import Space, held
 from snk.signals import hear_ctrl_c, when_told_to_stop
 
-SELDOM = (20_000, 20, 100)
-"""Garbage is looked for less often than Python does: a record on its way is no garbage."""
-
 
 def push(*, log_format: LogFormat = "console", config: Config = None) -> None:
     """Push what was pulled until stopped. `snk pipeline run` starts this and pull, and watches both."""
@@ -28,8 +25,8 @@ def push(*, log_format: LogFormat = "console", config: Config = None) -> None:
     configure_log(log_format, "info")
     space = space_of(settings)
     space.make(space.rss)
-    gc.freeze()
-    gc.set_threshold(*SELDOM)
+    garbage.keep()
+    garbage.seldom()
     with held(space.rss, "snk pipeline push"):
         uvloop.run(_work(settings, space))
 

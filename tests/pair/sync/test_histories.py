@@ -152,7 +152,7 @@ async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session
     alarm = asyncio.Event()
     progress, requested = Progress(), RequestedRows(alarm)
     echoes = Echoes(DedupSet(1000), DedupSet(1000), "none", RedisStore("redis://nowhere"))
-    around = Around(_side(source.server), _side(link.destination.server), Turns(), Room(Limits(), 1))
+    around = Around(_side(source.server), _side(link.destination.server), Turns(), Room(Limits()))
     parts = FlowParts(route, echoes, around, progress, Meter(route, progress, requested), requested, alarm)
     start = Start(mark)
     referred = Referred(around.destination.arrivals, Table(link.table), 0, stopping=lambda: False)

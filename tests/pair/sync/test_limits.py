@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from snk.db.server import Server
 from snk.embedded.process import server_account
 from snk.pair.core import pace
+from snk.pair.sync import room
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.table import conflicts
 from tests.conftest import psql
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import watch_named
+from tests.pair.conftest import kept_running, watch_named
 from tests.pair.sync.faults import daemon_over, goes_on, until_running, until_says
 from tests.pair.sync.test_recovery import cut
 
@@ -229,15 +231,42 @@ async def test_wide_rows_under_the_uuids_of_narrow_ones_are_compared_a_few_at_a_
 def test_many_tables_share_what_a_few_may_have() -> None:
     limits = Limits(batch_rows=10_000, batch_bytes=16_000_000, notes=200_000)
     assert limits.shared_by(4) == limits
-    assert limits.shared_by(16) == Limits(batch_rows=2_500, batch_bytes=4_000_000, notes=50_000)
-    assert limits.shared_by(1_000_000) == Limits(batch_rows=1, batch_bytes=64, notes=1)
+    assert limits.shared_by(16) == replace(limits, batch_rows=2_500, batch_bytes=4_000_000)
+    assert limits.shared_by(1_000_000) == replace(limits, batch_rows=1000, batch_bytes=2**18)
+    assert Limits(batch_rows=10, batch_bytes=100).shared_by(1_000_000) == Limits(batch_rows=10, batch_bytes=100)
+
+
+async def test_few_flows_read_large_batches_and_leave_the_room_when_they_have_caught_up(
+    first: Database, second: Database, pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here one of them may; all that are behind share what is left, and it is free in the end."""
+    monkeypatch.setattr(room, "LARGE", 1)
+    tables = tuple(f"t{number}" for number in range(12))
+    for side in (first, second):
+        await side.run(
+            *(f"create table {name} (id bigserial primary key, uuid uuid not null unique)" for name in tables)
+        )
+    rows = "insert into {} (uuid) select gen_random_uuid() from generate_series(1, 4000)"
+    await first.run(*map(rows.format, tables))
+    servers = Pair(Server("first", pair.first), Server("second", pair.second), tables)
+    daemon, stop = Daemon(servers, Limits(batch_rows=3000), pair.redis), asyncio.Event()
+    await daemon.wait_until_fit(stop, init=True)
+    async with kept_running(daemon, stop):
+        for name in tables:
+            await until_equal(first, second, 4000, name)
+        place = daemon._shared.room
+
+        async def free() -> bool:
+            return place._left == 1
+
+        await until(free, "the place to be free")
 
 
 def test_many_tables_share_the_notes_that_a_few_may_have(pair: Any) -> None:
     tables = tuple(f"t{number}" for number in range(16))
     servers = Pair(Server("first", pair.first), Server("second", pair.second), tables)
     daemon = Daemon(servers, Limits(notes=1000), pair.redis)
-    for held in (known for job in daemon._jobs.values() for known in job.dedup_sets.values()):
+    for held in (known for job in daemon._tables.jobs.values() for known in job.dedup_sets.values()):
         for batch in range(20):
             held.note([f"{batch}-{number}" for number in range(100)], "boot")
     assert 16 < daemon.status().dedup.size <= 2 * 4 * 1000
