@@ -42,6 +42,11 @@ class Kept:
     held: AsyncExitStack
 
     @property
+    def pid(self) -> int:
+        """The number of its backend."""
+        return int(self.connection.info[PID])
+
+    @property
     def unchanged(self) -> bool:
         """Whether it is as it was opened: alive, and with each statement in a transaction of its own."""
         sync = self.connection.sync_connection
@@ -90,12 +95,13 @@ class Lender:
         self._numbers = count(1)
 
     @asynccontextmanager
-    async def lend(self, served: int = 0, boot: str = "") -> AsyncIterator[Kept]:
+    async def lend(self, served: int = 0, boot: str = "", pid: int = 0) -> AsyncIterator[Kept]:
         """A connection, as long as the block lasts.
 
         Args:
             served: the number that `now` returned when the borrower was served last.
             boot: the boot that it has to be of; empty for any.
+            pid: the backend that served the borrower last, which has prepared its statements: preferred if it is free.
 
         Raises:
             Unavailable: the server cannot be reached, or has another boot.
@@ -103,7 +109,7 @@ class Lender:
         """
         await self._turn(served)
         try:
-            kept = await self._found(boot)
+            kept = await self._found(boot, pid)
         except BaseException:
             self._pass_on()
             raise
@@ -126,7 +132,7 @@ class Lender:
         Raises:
             Unavailable: it was interrupted.
         """
-        task, pid = asyncio.current_task(), kept.connection.info[PID]
+        task, pid = asyncio.current_task(), kept.pid
         self._loans[pid] = loan = _Loan(task)
         try:
             yield
@@ -185,10 +191,11 @@ class Lender:
                 return
         self._left += 1
 
-    async def _found(self, boot: str) -> Kept:
-        """A free connection, or a new one."""
+    async def _found(self, boot: str, pid: int) -> Kept:
+        """A free connection, or a new one: the one that is preferred, or else whichever was free for longest."""
         while self._free:
-            kept = self._free.pop()
+            at = next((at for at, each in enumerate(self._free) if each.pid == pid), 0)
+            kept = self._free.pop(at)
             if boot in ("", kept.facts.boot):
                 return kept
             await _closed(kept)  # if it is of an earlier boot, it is dead
@@ -240,7 +247,7 @@ class Lent(Access):
         super().__init__(lender.server)
         self.facts = facts
         self._lender = lender
-        self._served = 0
+        self._served = self._pid = 0
 
     @classmethod
     async def of(cls, lender: Lender) -> "Lent":
@@ -255,8 +262,8 @@ class Lent(Access):
         Raises:
             Unavailable: the server has another boot, or cannot be reached.
         """
-        async with self._lender.lend(self._served, self.facts.boot) as kept:
-            self._served = self._lender.now()
+        async with self._lender.lend(self._served, self.facts.boot, self._pid) as kept:
+            self._served, self._pid = self._lender.now(), kept.pid
             with self._lender.interruptible(kept):
                 async with self.server.answering(kept.connection, kind):
                     yield kept.connection

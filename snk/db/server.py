@@ -34,6 +34,7 @@ SERVERS_SHARE = 0.95
 # A backend that looks idle may still be receiving a batch. SNK considers the batch lost after this many such looks.
 MOST_IDLE_LOOKS = 3
 PID = "snk_pid"
+PREPARED = 256  # statements that a connection keeps prepared; each takes some 50 kB in the server
 
 Kind = Literal["look", "read", "write"]
 
@@ -83,6 +84,7 @@ class Server:
                 "dsn": self.dsn,
                 "timeout": self.connect_seconds,
                 "command_timeout": self.command_seconds,
+                "prepared_statement_cache_size": PREPARED,
                 "server_settings": {"application_name": "snk"},
             },
         )

@@ -157,7 +157,7 @@ class Session:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(late_seconds if settled else SETTLE_SECONDS):
                         await alarm.wait()
-                if not settled:
+                if alarm.is_set() or not settled:
                     return
                 if self._changes != source.watch.changes:
                     self._upkeep.want()

@@ -2,12 +2,12 @@
 
 A row becomes visible when its transaction ends, and then the server's snapshot changes: its text names the transactions
 that are under way and the first one after all of them. So as long as the text stays the same, no table has a new row,
-and a wait costs the server next to nothing. When it has changed, one cheap statement asks from which sequences more was
-drawn than their flows have read. Only of these tables is asked whether they have rows above their marks (`exactly`),
-and only the flows of those that have are woken.
+and a wait costs the server next to nothing. When it has changed, the same statement tells from which sequences more was
+drawn than their flows have read. If that is new, the flow is woken. If it is not, the row was undone or its transaction
+goes on; then the table is asked whether it has rows above the mark (`Exactly`).
 
-Ids that were set by hand are not drawn from a sequence. So after a change all tables are asked about in turn, fifty
-a second, and a table in which such ids are found is asked about always.
+Ids that were set by hand are not drawn from a sequence. So after a change all tables are asked in turn, too, fifty a
+second, and a table in which such ids are found is asked always.
 
 A watch never decides anything. It wakes flows, which then do what they always do; when it does not know, it wakes all.
 
@@ -18,9 +18,10 @@ that wakes.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -39,6 +40,8 @@ from snk.pair.table.reader import plan_by_index
 from snk.pause import pause
 
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
+LIVELY_SECONDS = 0.5  # after a change
+LIVELY_EVERY_SECONDS = 0.002  # how often the server looks at its snapshot then
 REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
 ASKED_SECONDS = 0.02  # where the server cannot wait
 TABLES_PER_SECOND = 50  # that are asked about in turn
@@ -46,7 +49,7 @@ MOST_REST_SECONDS = 0.02
 TURN_SECONDS = 0.4
 LOCK_TIMEOUT = "200ms"
 RETRY_SECONDS = 0.5
-_DRAWN_ABOVE = commits.drawn_above()
+_WAITED = {waits: commits.waited(waits=waits) for waits in (False, True)}
 
 log = structlog.get_logger()
 
@@ -66,6 +69,19 @@ class Sleeper:
     news: asyncio.Event
 
 
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What a wait has found.
+
+    Attributes:
+        snapshot: its text.
+        drawn: the positions, from 1, of the sequences from which more was drawn, with what was drawn last if known.
+    """
+
+    snapshot: str
+    drawn: Mapping[int, int | None]
+
+
 class Watch:
     """The watch over one server.
 
@@ -78,7 +94,7 @@ class Watch:
 
         Args:
             server: the server; one connection is used.
-            every_seconds: how often the server looks at its snapshot.
+            every_seconds: how often the server looks at its snapshot while nothing changes.
         """
         self.changes = 0
         self._server = server
@@ -86,11 +102,12 @@ class Watch:
         self._sleepers: dict[Ids, Sleeper] = {}
         self._unseen = False
         self._exactly = Exactly(server)
-        self._by_hand: set[Ids] = set()
+        self._by_hand: set[int] = set()
+        self._drawn: dict[int, int] = {}
         self._turns: list[Ids] = []
         self._turns_of = 0
         self._turn_at = 0.0
-        self._known_until = self._known_at = 0.0
+        self._known_until = self._known_at = self._changed_at = 0.0
 
     @contextmanager
     def watched(self, sleeper: Sleeper) -> Iterator[None]:
@@ -128,33 +145,66 @@ class Watch:
         while not stop.is_set():
             asked, base = time.monotonic(), seen
             self._known_until = asked + WAIT_SECONDS
-            seen = await self._waited(connection, seen, waits=waits)
+            unseen, self._unseen = self._unseen, False
+            told = [sleeper for ids, sleeper in self._sleepers.items() if ids.sequence and ids.oid not in self._by_hand]
+            found = await self._waited(connection, told, "" if unseen else seen, waits=waits)
             self._known_at, self._known_until = asked, 0.0
-            rest = 0.0 if waits else ASKED_SECONDS
-            if seen != base or self._unseen:
+            seen, rest = found.snapshot, 0.0 if waits else ASKED_SECONDS
+            if seen != base or unseen:
                 self.changes += seen != base
-                began = time.monotonic()
-                await self._look(connection)
-                self._known_at = began
+                self._changed_at = self._known_at = began = time.monotonic()
+                await self._see(connection, told, found)
                 rest = max(rest, min(MOST_REST_SECONDS, REST * (time.monotonic() - began)))
             if time.monotonic() - self._turn_at > TURN_SECONDS:
                 await self._look_by_turns(connection)
             if rest:
                 await pause(stop, rest)
 
-    async def _waited(self, connection: AsyncConnection, seen: str, *, waits: bool) -> str:
-        """The server's snapshot, as soon as it is another one than what was seen."""
-        asked = commits.waited(seen, WAIT_SECONDS, self._every_seconds) if waits else commits.snapshot()
-        async with self._server.answering(connection):
-            return (await connection.execute(asked)).scalar_one()
+    async def _waited(self, connection: AsyncConnection, told: Sequence[Sleeper], seen: str, *, waits: bool) -> Waited:
+        """The server's snapshot as soon as it is another one than what was seen, and what was drawn by then."""
+        given: dict[str, Any] = {
+            "sequences": [sleeper.ids.sequence for sleeper in told],
+            "highs": [sleeper.high for sleeper in told],
+        }
+        if waits:
+            lively = time.monotonic() - self._changed_at < LIVELY_SECONDS
+            every_seconds = min(LIVELY_EVERY_SECONDS, self._every_seconds) if lively else self._every_seconds
+            given |= {"seen": seen, "most_seconds": WAIT_SECONDS, "every_seconds": every_seconds}
+        try:
+            async with self._server.answering(connection):
+                snapshot, at, last = (await connection.execute(_WAITED[waits], given)).one()
+        except SnkError as error:
+            if not told or not refused(error):
+                raise
+            # A sequence is locked: whatever is drawn, all tables are asked about.
+            found = await self._waited(connection, (), seen, waits=waits)
+            return Waited(found.snapshot, dict.fromkeys(range(1, len(told) + 1)))
+        return Waited(snapshot, dict(zip(at or (), last or (), strict=True)))
 
-    async def _look(self, connection: AsyncConnection) -> None:
-        """Wake the flows whose tables have rows above their marks, as far as their sequences tell."""
-        self._unseen = False
-        sleepers = dict(self._sleepers)
-        suspects = await self._drawn(connection, sleepers) if sleepers else set()
-        for ids in await self._exactly.ask(connection, {ids: sleepers[ids].high for ids in suspects}):
-            sleepers[ids].news.set()
+    async def _see(self, connection: AsyncConnection, told: Sequence[Sleeper], found: Waited) -> None:
+        """Wake the flows whose tables have rows above their marks, as far as their sequences tell.
+
+        If something was drawn since the last look, there is a row most probably, and the flow looks for itself. If not,
+        it may have been undone, or its transaction goes on, and it would look in vain again and again.
+        """
+        suspects = [sleeper for sleeper in self._sleepers.values() if sleeper.ids.oid in self._by_hand]
+        suspects += [sleeper for ids, sleeper in self._sleepers.items() if not ids.sequence]
+        for position, last in found.drawn.items():
+            sleeper = told[position - 1]
+            if last is not None and self._drawn.get(sleeper.ids.oid) != last:
+                self._drawn[sleeper.ids.oid] = last
+                sleeper.news.set()
+            elif self._sleepers.get(sleeper.ids) is sleeper:
+                suspects.append(sleeper)
+        await self._ask(connection, suspects)
+
+    async def _ask(self, connection: AsyncConnection, suspects: Sequence[Sleeper]) -> list[Sleeper]:
+        """Wake, and return, those of these flows whose tables have rows above their marks."""
+        news = await self._exactly.ask(connection, {sleeper.ids: sleeper.high for sleeper in suspects})
+        found = [sleeper for sleeper in suspects if sleeper.ids in news]
+        for sleeper in found:
+            sleeper.news.set()
+        return found
 
     async def _look_by_turns(self, connection: AsyncConnection) -> None:
         """Ask about some tables whatever their sequences tell; about each once after a change."""
@@ -164,28 +214,11 @@ class Watch:
         now = time.monotonic()
         most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))
         asked, self._turns, self._turn_at = self._turns[:most], self._turns[most:], now
-        sleepers = {ids: sleeper for ids in asked if (sleeper := self._sleepers.get(ids))}
-        news = await self._exactly.ask(connection, {ids: each.high for ids, each in sleepers.items()})
-        if news:
-            self._by_hand |= {ids for ids in news if ids.sequence} - await self._drawn(connection, sleepers)
-        for ids in news:
-            sleepers[ids].news.set()
-
-    async def _drawn(self, connection: AsyncConnection, sleepers: Mapping[Ids, Sleeper]) -> set[Ids]:
-        """The tables that may have rows above the marks, as far as their sequences tell."""
-        told = [ids for ids in sleepers if ids.sequence and ids not in self._by_hand]
-        suspects = sleepers.keys() - set(told)
-        if not told:
-            return suspects
-        given = {"sequences": [ids.sequence for ids in told], "highs": [sleepers[ids].high for ids in told]}
-        try:
-            async with self._server.answering(connection):
-                found = (await connection.execute(_DRAWN_ABOVE, given)).scalar_one() or []
-        except SnkError as error:
-            if not refused(error):
-                raise
-            return set(sleepers)  # a sequence is locked
-        return suspects | {told[at - 1] for at in found}
+        news = await self._ask(connection, [self._sleepers[ids] for ids in asked if ids in self._sleepers])
+        if told := [sleeper for sleeper in news if sleeper.ids.sequence]:
+            found = await self._waited(connection, told, "", waits=False)
+            told_of = {told[position - 1].ids.oid for position in found.drawn}
+            self._by_hand |= {sleeper.ids.oid for sleeper in told} - told_of
 
     def _wake_all(self) -> None:
         self.changes += 1

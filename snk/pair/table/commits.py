@@ -11,6 +11,11 @@ from snk.pair.schema.own import SCHEMA
 from snk.pair.table.synced import IDS_ARRAY, SyncedTable
 
 _HIGHS: sa.BindParameter[Any] = sa.bindparam("highs", type_=IDS_ARRAY)
+_WAIT = (
+    sa.bindparam("seen", type_=sa.Text),
+    sa.bindparam("most_seconds", type_=sa.Double),
+    sa.bindparam("every_seconds", type_=sa.Double),
+)
 _SEQUENCES: sa.BindParameter[Any] = sa.bindparam("sequences", type_=pg.ARRAY(pg.OID, dimensions=1))
 
 
@@ -39,32 +44,32 @@ class Ids:
         return cls(shape.oid, shape.schema, shape.name, shape.id_column.name, grows)
 
 
-def snapshot() -> sa.Select[str]:
-    """The text of the server's snapshot: it changes when a transaction ends that wrote something."""
-    return sa.select(sa.cast(sa.func.pg_current_snapshot(), sa.Text))
+def waited(*, waits: bool) -> sa.Select[Any]:
+    """The text of the server's snapshot, not before it is another one than ``seen``, or a time has passed.
 
+    It changes when a transaction ends that wrote something. Besides, two arrays: the positions of those ``sequences``
+    from which more than the item of ``highs`` was drawn by then, and what was drawn last, or null if that is hidden.
+    This reads a row per sequence, and no table: it costs a seventh of `with_news`.
 
-def waited(seen: str, most_seconds: float, every_seconds: float) -> sa.Select[str]:
-    """The same, but not before it is another one than what was seen, or a time has passed."""
-    wait = getattr(sa.func, SCHEMA).wait_for_commits
-    return sa.select(
-        wait(sa.literal(seen, sa.Text), sa.literal(most_seconds, sa.Double), sa.literal(every_seconds, sa.Double))
-    )
-
-
-def drawn_above() -> sa.Select[Any]:
-    """The positions in ``sequences`` of those from which more than the item of ``highs`` was drawn, or may have been.
-
-    This reads one row per sequence without a lock on any table: a seventh of what `with_news` costs.
+    Args:
+        waits: whether the server can wait; otherwise it answers at once.
     """
-    sequence, high = sa.column("sequence", pg.OID), sa.column("high", sa.BigInteger)
-    asked = sa.func.unnest(_SEQUENCES, _HIGHS).table_valued(sequence, high, with_ordinality="at", name="asked")
+    present: Any = sa.cast(sa.func.pg_current_snapshot(), sa.Text)
+    if waits:
+        present = getattr(sa.func, SCHEMA).wait_for_commits(*_WAIT)
+    now = sa.select(present.label("snapshot")).subquery("now")
+    columns = sa.column("sequence", pg.OID), sa.column("high", sa.BigInteger)
+    asked = sa.func.unnest(_SEQUENCES, _HIGHS).table_valued(*columns, with_ordinality="at", name="asked")
     asked = asked.render_derived()
-    last = sa.func.coalesce(sa.func.pg_sequence_last_value(asked.c.sequence), sa.literal_column(str(-(2**63))))
-    seen = sa.func.has_sequence_privilege(asked.c.sequence, "USAGE, SELECT")
-    known = sa.case((seen, sa.cast(last, sa.BigInteger)))
-    above = sa.or_(known.is_(None), known > asked.c.high)
-    return sa.select(sa.func.array_agg(asked.c.at, type_=IDS_ARRAY)).where(above)
+    drawn = sa.func.coalesce(sa.func.pg_sequence_last_value(asked.c.sequence), sa.literal_column(str(-(2**63))))
+    may_see = sa.func.has_sequence_privilege(asked.c.sequence, "USAGE, SELECT")
+    known = sa.case((may_see, sa.cast(drawn, sa.BigInteger))).label("last")
+    each = sa.select(asked.c.at, asked.c.high, known).subquery("each")
+    # Only after the wait, as it depends on what that returned.
+    above = sa.and_(now.c.snapshot.is_not(None), sa.or_(each.c.last.is_(None), each.c.last > each.c.high))
+    folded = (sa.func.array_agg(each.c[name], type_=IDS_ARRAY).label(name) for name in ("at", "last"))
+    found = sa.select(*folded).select_from(each).where(above).lateral("found")
+    return sa.select(now.c.snapshot, *found.c).select_from(now.join(found, sa.true()))
 
 
 def with_news(tables: Sequence[Ids]) -> sa.Select[Any]:
