@@ -24,7 +24,7 @@ from bench.scenarios.loaded import Loaded
 from bench.scenarios.pipeline import Idle, Large, Pulled, Pushed
 from bench.scenarios.scale import grown, spread
 from bench.scenarios.served import Served
-from bench.scenarios.tables import many
+from bench.scenarios.tables import Sized, many
 
 RACERS = (Snk, Native)
 WIDE_BYTES = 128 * 2**20  # of all rows of a case together
@@ -282,8 +282,8 @@ def _scale(sizes: Sizes) -> Scenario:
 
 def _tables(sizes: Sizes) -> Scenario:
     about = (
-        "Tables that hold nothing, of which one at a time gets a row. `max_connections` is 100, and applications hold"
-        " ten of them. The share of a core of the servers is that of one of the two."
+        "Tables that hold nothing, of which one at a time gets a row; then one of them is loaded on both sides, and"
+        " then all. `max_connections` is 100, and applications hold ten. The servers' share is that of one of the two."
     )
     shown = (
         Shown("up_seconds", "all flow after s", 1, less=True),
@@ -292,6 +292,8 @@ def _tables(sizes: Sizes) -> Scenario:
         Shown("idle_server_percent", "idle server %", 1),
         Shown("p50_ms", "p50 ms", 1),
         Shown("p99_ms", "p99 ms", 1),
+        Shown("one_rows_per_second", "rows/s into one"),
+        Shown("all_rows_per_second", "rows/s into all"),
         PEAK,
         LOST,
     )
@@ -299,7 +301,7 @@ def _tables(sizes: Sizes) -> Scenario:
         Case(
             f"{count:,} table{'s' if count > 1 else ''}",
             (Snk,),
-            partial(many, tables=count, rows=2 * sizes.lone, idle_seconds=sizes.idle_seconds),
+            partial(many, sized=Sized(count, 10 * sizes.lone, sizes.more, sizes.idle_seconds)),
             sizes.warm_rows,
         )
         for count in sizes.many

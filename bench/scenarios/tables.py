@@ -6,33 +6,53 @@ Applications hold ten connections on each side, as they would.
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.contenders.contender import Contender
-from bench.ground import Ground
+from bench.ground import TRANSACTION_ROWS, Ground, both, fill
 from bench.scenarios.latency import GIVE_UP_SECONDS, LOOK_SECONDS, SETTLE_SECONDS
 from bench.usage import peak_mib, usage
+from bench.watch import watching
 from snk.db.server import Server
 
 APPLICATIONS = 10
+MET_PER_SECOND = 40  # after a start, what the contender does once for each table
 SAMPLE_SECONDS = 0.05
 _OPENED = sa.text("select count(*) from pg_stat_activity where application_name = 'snk' and pid <> all(:ours)")
 _PID = sa.text("select pg_backend_pid()")
 
 
-async def many(
-    ground: Ground, contender: Contender, *, tables: int, rows: int, idle_seconds: float
-) -> dict[str, float]:
-    """Measure the start, the idle cost, and single rows into tables that are chosen at random, in both directions.
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """How much is measured.
+
+    Attributes:
+        tables: how many there are.
+        lone: single rows, in both directions together.
+        loaded: rows that are loaded, once into one of the tables and once into all.
+        idle_seconds: how long the idle cost is measured.
+    """
+
+    tables: int
+    lone: int
+    loaded: int
+    idle_seconds: float
+
+
+async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[str, float]:
+    """Measure the start, the idle cost, single rows into tables that are chosen at random, and load.
 
     Returns:
         Seconds until all flow; the most connections on one server; shares of a core; percentiles in milliseconds; rows
-        that never arrived; the peak memory.
+        per second of one table and of all until both sides hold them; rows that never arrived; the peak memory.
     """
+    tables, idle_seconds = sized.tables, sized.idle_seconds
     names = [f"t{at:04}" for at in range(tables)]
     await ground.make_tables(names)
     await ground.warm_up()
@@ -40,13 +60,32 @@ async def many(
         began = time.monotonic()
         await contender.start(ground, names)
         figures: dict[str, float] = {"up_seconds": time.monotonic() - began}
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(SETTLE_SECONDS + tables / MET_PER_SECOND)
         figures |= await _idle(ground, contender, idle_seconds)
-        figures |= await _lone(held, names, rows)
+        figures |= await _lone(held, names, sized.lone)
+        for kind, loaded in (("one", names[:1]), ("all", names)):
+            rate, lost = await _loaded(ground, contender, loaded, sized.loaded)
+            figures[f"{kind}_rows_per_second"] = rate
+            figures["lost"] += lost
         figures["connections"] = max(most)
         figures["peak_mib"] = peak_mib(contender.pids)
         await contender.stop()
     return figures
+
+
+async def _loaded(ground: Ground, contender: Contender, names: Sequence[str], rows: int) -> tuple[float, int]:
+    """Insert rows on both sides, a thousand a transaction, into one table after another; the servers generate them.
+
+    Returns:
+        Rows per second until both sides hold all of them, and how many never arrived.
+    """
+    each = max(1, rows // 2 // len(names) // TRANSACTION_ROWS) * TRANSACTION_ROWS
+    total = 2 * each * len(names)
+    async with watching(ground, names) as (watch, _):
+        began = time.monotonic()
+        await both(ground.sides, partial(fill, rows=each, tables=names))
+        lost = await watch.drained(total, contender.stalled_seconds)
+        return (total - lost) / (time.monotonic() - began), lost
 
 
 Held = tuple[list[AsyncConnection], list[AsyncConnection]]

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", default="", help="of the faults and transactions; one is made up if none is given")
     parser.add_argument("--gap-seconds", type=float, default=8.0, help="from one fault to the next, on average")
     parser.add_argument("--rows-per-second", type=float, default=1500.0, help="what the writers do at most")
+    parser.add_argument("--tables", type=int, default=2, help="most of them get a transaction now and then")
     parser.add_argument(
         "--sweep-seconds", type=int, default=60, help="0: no sweeps, and no ids of earlier transactions"
     )
@@ -44,6 +45,7 @@ def main() -> int:
         seed,
         seconds,
         tuple(schedule(seed, seconds, given.gap_seconds)),
+        tables=given.tables,
         rows_per_second=given.rows_per_second,
         sweep_seconds=given.sweep_seconds,
     )

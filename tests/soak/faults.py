@@ -41,7 +41,6 @@ DECK: dict[str, tuple[int, float, float]] = {
 }
 MOST_COLUMNS = 3
 PERSIST_SECONDS = 90.0
-TABLES = ("records", "cached")
 REFUSED = "data not like '%.77'"
 
 
@@ -102,6 +101,7 @@ class Ground:
     proxies: tuple[Proxy, Proxy]
     daemons: tuple[DaemonProcess, DaemonProcess]
     books: Books
+    tables: tuple[str, ...]
     extras: tuple[str, ...] = ()
     down: set[int] = field(default_factory=set)
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -280,7 +280,7 @@ async def column_added(ground: Ground, target: int, _: float) -> str:
         return "no more columns to add"
     name = f"extra_{len(ground.extras) + 1}"
     for side in (target, 1 - target):
-        for table in TABLES:
+        for table in ground.tables:
             await persist(ground.sides[side], f"alter table {table} add column if not exists {name} text")
     ground.extras = (*ground.extras, name)
     return f"column {name} added, first on side {target + 1}"

@@ -15,7 +15,7 @@ from tests.kit.daemons import DaemonProcess, FreshDaemonProcess
 from tests.kit.databases import Database, until
 from tests.kit.proxy import proxied
 from tests.soak.books import AWAY, Books, Verdict
-from tests.soak.faults import TABLES, Fault, Ground, Happened, happen
+from tests.soak.faults import Fault, Ground, Happened, happen
 from tests.soak.samples import Delivered, Sample, memory_mib, status, unflat
 from tests.soak.writers import Hostile
 
@@ -37,6 +37,7 @@ class Plan:
 
     Attributes:
         writers: on each side and ``records``; one more writes to ``cached``, whose sequence has a cache.
+        tables: how many there are; one more writer on each side writes to those besides the first two.
         rows_per_second: of all writers together, at most.
         sweep_seconds: SNK_SWEEP_SECONDS of the daemons. With 0 nobody uses ids of earlier transactions, and everything
             else has to be found by tailing alone: a sweep would bring what tailing lost.
@@ -46,9 +47,15 @@ class Plan:
     seconds: float
     faults: tuple[Fault, ...]
     writers: int = 5
+    tables: int = 2
     rows_per_second: float = 1500.0
     sample_seconds: float = 5.0
     sweep_seconds: int = 60
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables."""
+        return ("records", "cached", *(f"more{number:03}" for number in range(2, self.tables)))
 
 
 @dataclass
@@ -88,17 +95,19 @@ async def soak(pair: EmbeddedPair, plan: Plan, damage: Damage | None = None) -> 
     books = Books(plan.seed)
     cached = COLUMNS.format("(cache 20)" if plan.sweep_seconds else "")
     for side in sides:
-        await side.run(f"create table records ({COLUMNS.format('')})", f"create table cached ({cached})")
+        others = [name for name in plan.names if name != "cached"]
+        await side.run(f"create table cached ({cached})")
+        await side.run(*(f"create table {name} ({COLUMNS.format('')})" for name in others))
     async with AsyncExitStack() as stack:
         proxies = [await stack.enter_async_context(proxied(side.dsn)) for side in sides]
         daemons = [stack.enter_context(_daemon(pair, plan, [proxy.dsn for proxy in proxies])) for _ in range(2)]
-        ground = Ground(pair, sides, (proxies[0], proxies[1]), (daemons[0], daemons[1]), books)
+        ground = Ground(pair, sides, (proxies[0], proxies[1]), (daemons[0], daemons[1]), books, plan.names)
         await _until_flowing(ground)
         await _trouble(ground, plan, soaked)
         await _settle(ground, soaked)
         if damage:
             await damage(ground)
-        soaked.verdict = await books.judge(sides, TABLES)
+        soaked.verdict = await books.judge(sides, plan.names)
         soaked.faults += soaked.verdict.faults
         soaked.transactions = books.counts()
         soaked.happened = sorted(ground.happened, key=lambda fault: fault.began_seconds)
@@ -119,7 +128,11 @@ def _daemon(pair: EmbeddedPair, plan: Plan, dsns: Sequence[str]) -> Iterator[Dae
         second: str = dsns[1]
         redis: str = pair.redis.dsn
 
-    settings = {"SNK_TABLES": ",".join(TABLES), "SNK_LOG_FORMAT": "json", "SNK_SWEEP_SECONDS": str(plan.sweep_seconds)}
+    settings = {
+        "SNK_TABLES": ",".join(plan.names),
+        "SNK_LOG_FORMAT": "json",
+        "SNK_SWEEP_SECONDS": str(plan.sweep_seconds),
+    }
     with FreshDaemonProcess(Urls(), **settings) as daemon:
         yield daemon
 
@@ -128,7 +141,7 @@ async def _until_flowing(ground: Ground) -> None:
     async def flowing() -> bool:
         told = [await asyncio.to_thread(status, daemon) for daemon in ground.daemons]
         states = [flow["state"] for daemon in told for flow in daemon.get("flows", ())]
-        return states.count("running") == 2 * len(TABLES) == states.count("standby")
+        return states.count("running") == 2 * len(ground.tables) == states.count("standby")
 
     await until(flowing, "one daemon to work on each table, and one to stand by")
 
@@ -158,16 +171,16 @@ async def _trouble(ground: Ground, plan: Plan, soaked: Soaked) -> None:
 def _writers(ground: Ground, plan: Plan) -> Iterator[Hostile]:
     rate = plan.rows_per_second / 2 / (plan.writers + 1)
     for at, side in enumerate(ground.sides):
-        for number in range(plan.writers + 1):
-            table = TABLES[number == plan.writers]
+        of_writers = [plan.names[:1]] * plan.writers + [plan.names[1:2]] + [plan.names[2:]] * (plan.tables > 2)
+        for number, tables in enumerate(of_writers):
             yield Hostile(
                 side,
                 at,
                 ground.books,
                 name=f"w{at + 1}x{number}",
-                table=table,
+                tables=tables,
                 rows_per_second=rate,
-                hoards=plan.sweep_seconds > 0,
+                hoards=plan.sweep_seconds > 0 and len(tables) == 1,
                 extras=lambda: ground.extras,
             )
 
@@ -245,16 +258,16 @@ async def _left(ground: Ground) -> str:
     """What is still to be done, or an empty string."""
     told = [await asyncio.to_thread(status, daemon) for daemon in ground.daemons]
     running = [flow for daemon in told for flow in daemon.get("flows", ()) if flow["state"] == "running"]
-    if len(running) != 2 * len(TABLES):
+    if len(running) != 2 * len(ground.tables):
         states = [(flow["name"], flow["state"], flow["error"]) for d in told for flow in d.get("flows", ())]
-        return f"{len(running)} of {2 * len(TABLES)} flows run: {states}"
+        return f"{len(running)} of {2 * len(ground.tables)} flows run: {states}"
     if holes := sum(flow["holes"] for flow in running):
         return f"{holes} holes are open"
     for at, side in enumerate(ground.sides):
         for table in ("snk.rejected", "snk.conflicts"):
             if rows := await side.value(f"select count(*) from {table}"):
                 return f"{table} on side {at + 1} holds {rows} rows"
-    for table in TABLES:
+    for table in ground.tables:
         names = ", ".join(("uuid", "data", *ground.extras))
         query = f"select count(*), sum(hash_record_extended(row({names}), 0)) from {table}"
         first, second = [(await side.rows(query))[0] for side in ground.sides]

@@ -6,7 +6,7 @@ are under way at the same time does not.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,14 +34,14 @@ Rows = list[tuple[UUID, str]]
 
 
 class Hostile(Writer):
-    """One hostile client of one side and one table.
+    """One hostile client of one side.
 
     Args:
         side: its database.
         at: 0 for the first side, 1 for the second.
         books: where it enters what it commits.
         name: of this writer, part of the data of its rows.
-        table: it writes to.
+        tables: that it writes to, one in each transaction.
         rows_per_second: it rests after each transaction so as not to be faster.
         hoards: whether it uses ids of earlier transactions, too.
         extras: the columns that were added to its table, as of now.
@@ -54,13 +54,13 @@ class Hostile(Writer):
         books: Books,
         *,
         name: str,
-        table: str,
+        tables: Sequence[str],
         rows_per_second: float,
         hoards: bool,
         extras: Callable[[], tuple[str, ...]],
     ) -> None:
         self._side, self._at, self._accounts = side, at, books
-        self._name, self._table = name, table
+        self._name, self._tables = name, tables
         self._rate = rows_per_second
         self._weights = {kind: weight for kind, weight in WEIGHTS.items() if hoards or kind != "hoarded"}
         self._extras = extras
@@ -87,6 +87,7 @@ class Hostile(Writer):
         self._counter += 1
         name = f"{self._name}.{self._counter}"
         self._random = random.Random(f"{self._accounts.seed} {name}")
+        self._table = self._random.choice(self._tables) if len(self._tables) > 1 else self._tables[0]
         kind = self._random.choices(list(self._weights), list(self._weights.values()))[0]
         lazy = kind != "prepared" and self._random.random() < LAZY
         count = {"single": 1, "large": LARGE_ROWS}.get(kind, self._random.randint(1, 200))

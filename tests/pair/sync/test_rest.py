@@ -1,0 +1,101 @@
+"""Many tables rest: those that are quiet are not even read, and nothing that happens to them is missed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from snk.pair.sync.upkeep import Upkeep
+from snk.pair.table.reader import Reader
+from tests.kit.databases import Database, insert, until, until_equal
+from tests.pair.conftest import Running
+
+TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text not null)"
+NAMES = tuple(f"t{at}" for at in range(12))
+
+
+async def both(first: Database, second: Database) -> None:
+    for side in (first, second):
+        await side.run(*map(TABLE.format, NAMES))
+
+
+async def test_tables_that_are_quiet_are_not_read_and_do_nothing_of_their_own(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that come into two of twelve tables disturb no other."""
+    await both(first, second)
+    read: set[str] = set()
+    looked: set[str] = set()
+    above, beat = Reader.above, Upkeep.beat
+
+    async def noted(self: Reader, *asked: Any) -> Any:
+        read.add(self._table.shape.name)
+        return await above(self, *asked)
+
+    async def counted(self: Upkeep, *, ahead: bool) -> None:
+        looked.add(self._link.table)
+        await beat(self, ahead=ahead)
+
+    monkeypatch.setattr(Reader, "above", noted)
+    monkeypatch.setattr(Upkeep, "beat", counted)
+    async with running(*NAMES) as daemon:
+        for turn in range(1, 6):
+            for side, name in ((first, "t3"), (second, "t8")):
+                await insert(side, 1, name)
+                await until_equal(first, second, turn, name)
+        assert daemon.status().healthy
+    assert read == {"t3", "t8"}
+    assert looked <= {"public.t3", "public.t8"}
+
+
+async def test_rows_that_come_into_all_tables_at_once_arrive(
+    running: Running, first: Database, second: Database
+) -> None:
+    await both(first, second)
+    async with running(*NAMES):
+        for _ in range(3):
+            await asyncio.gather(*(insert(side, 5, name) for side in (first, second) for name in NAMES))
+        for name in NAMES:
+            await until_equal(first, second, 30, name)
+
+
+async def test_a_row_that_is_set_aside_in_a_table_that_rests_is_tried_again(
+    running: Running, first: Database, second: Database
+) -> None:
+    """Its flow sleeps; the round that all share notices that the row is due."""
+    await both(first, second)
+    await second.run("alter table t5 add constraint c check (data <> 'refused')")
+    async with running(*NAMES) as daemon:
+        await first.run("insert into t5 (uuid, data) values (gen_random_uuid(), 'refused')")
+
+        async def aside() -> bool:
+            return bool(await second.value("select count(*) from snk.rejected"))
+
+        await until(aside, "the row to be set aside")
+        await second.run("alter table t5 drop constraint c")
+        await until_equal(first, second, 1, "t5")
+
+        async def none_left() -> bool:
+            return sum(flow.rejected for flow in daemon.status().flows) == 0
+
+        await until(none_left, "nothing to be set aside")
+
+
+async def test_a_row_that_a_person_removed_from_those_set_aside_counts_no_more(
+    running: Running, first: Database, second: Database
+) -> None:
+    await both(first, second)
+    await second.run("alter table t5 add constraint c check (data <> 'refused')")
+    async with running(*NAMES) as daemon:
+        await first.run("insert into t5 (uuid, data) values (gen_random_uuid(), 'refused')")
+
+        async def rejected() -> int:
+            return sum(flow.rejected for flow in daemon.status().flows)
+
+        await until(rejected, "the row to be set aside")
+        await second.run("update snk.rejected set next_at = 'infinity'", "delete from snk.rejected")
+
+        async def none_left() -> bool:
+            return await rejected() == 0
+
+        await until(none_left, "nothing to be set aside")
