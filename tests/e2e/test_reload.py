@@ -1,8 +1,10 @@
 """SIGHUP: the settings are read again, and the tables change without a restart; commands know patterns."""
 
+import asyncio
 import os
 import pty
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,18 +77,23 @@ async def test_sighup_is_heard_where_the_parent_blocked_it(pair: Any, tmp_path: 
         assert daemon.stop() == 0
 
 
+TAKES_TERMINAL = """
+import fcntl, runpy, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+runpy.run_module("snk", run_name="__main__")
+"""
+
+
 @pytest.mark.parametrize("closes", [True, False])
 async def test_it_stops_when_its_terminal_closes_and_not_before(pair: Any, tmp_path: Path, *, closes: bool) -> None:
     """A terminal that closes sends SIGHUP, too."""
     log = tmp_path / "log"
-    log.touch()
-    pid, terminal = pty.fork()
-    if not pid:
-        os.environ.update(values_of(pair, SNK_HTTP_PORT="0"))
-        output = os.open(log, os.O_WRONLY | os.O_APPEND)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.execv(sys.executable, [sys.executable, "-m", "snk", "run", "--init"])
+    ours, its = pty.openpty()
+    with log.open("ab") as output:
+        values = {**os.environ, **values_of(pair, SNK_HTTP_PORT="0")}
+        command = [sys.executable, "-c", TAKES_TERMINAL, "run", "--init"]
+        child = subprocess.Popen(command, stdin=its, stdout=output, stderr=output, env=values, start_new_session=True)
+    os.close(its)
 
     async def until_it_says(words: str) -> None:
         async def so() -> bool:
@@ -96,17 +103,18 @@ async def test_it_stops_when_its_terminal_closes_and_not_before(pair: Any, tmp_p
 
     try:
         await until_it_says("flow_started")
-        if not closes:
-            os.kill(pid, signal.SIGHUP)
-            await until_it_says("settings_read")
-            os.kill(pid, signal.SIGTERM)
-    finally:
         if closes:
-            os.close(terminal)
-        _, status = os.waitpid(pid, 0)
+            os.close(ours)
+        else:
+            child.send_signal(signal.SIGHUP)
+            await until_it_says("settings_read")
+            child.terminate()
+        assert await asyncio.to_thread(child.wait) == 0
+    finally:
+        child.kill()
+        child.wait()
         if not closes:
-            os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0
+            os.close(ours)
     assert "daemon_stopped" in log.read_text()
     assert ("settings_read" in log.read_text()) != closes
 
