@@ -295,6 +295,7 @@ def _tables(sizes: Sizes) -> Scenario:
         Shown("one_rows_per_second", "rows/s into one"),
         Shown("all_rows_per_second", "rows/s into all"),
         PEAK,
+        Shown("loaded_peak_mib", "under load"),
         LOST,
     )
     cases = [

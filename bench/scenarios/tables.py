@@ -22,7 +22,7 @@ from bench.watch import watching
 from snk.db.server import Server
 
 APPLICATIONS = 10
-MET_PER_SECOND = 40  # after a start, what the contender does once for each table
+MET_PER_SECOND = 20  # after a start, what the contender does once for each table
 SAMPLE_SECONDS = 0.05
 _OPENED = sa.text("select count(*) from pg_stat_activity where application_name = 'snk' and pid <> all(:ours)")
 _PID = sa.text("select pg_backend_pid()")
@@ -56,19 +56,22 @@ async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[st
     names = [f"t{at:04}" for at in range(tables)]
     await ground.make_tables(names)
     await ground.warm_up()
-    async with _applications(ground) as held, _sampled(held) as most:
-        began = time.monotonic()
-        await contender.start(ground, names)
-        figures: dict[str, float] = {"up_seconds": time.monotonic() - began}
-        await asyncio.sleep(SETTLE_SECONDS + tables / MET_PER_SECOND)
+    async with _applications(ground) as held:
+        async with _sampled(held) as most:
+            began = time.monotonic()
+            await contender.start(ground, names)
+            figures: dict[str, float] = {"up_seconds": time.monotonic() - began}
+            await asyncio.sleep(SETTLE_SECONDS + tables / MET_PER_SECOND)
         figures |= await _idle(ground, contender, idle_seconds)
-        figures |= await _lone(held, names, sized.lone)
+        async with _sampled(held) as more:
+            figures |= await _lone(held, names, sized.lone)
+        figures["connections"] = max(*most, *more)
+        figures["peak_mib"] = peak_mib(contender.pids)
         for kind, loaded in (("one", names[:1]), ("all", names)):
             rate, lost = await _loaded(ground, contender, loaded, sized.loaded)
             figures[f"{kind}_rows_per_second"] = rate
             figures["lost"] += lost
-        figures["connections"] = max(most)
-        figures["peak_mib"] = peak_mib(contender.pids)
+        figures["loaded_peak_mib"] = peak_mib(contender.pids)
         await contender.stop()
     return figures
 

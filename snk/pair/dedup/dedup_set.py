@@ -7,7 +7,7 @@ row. So an entry is valid only while the server that was read has not restarted:
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from operator import not_
 
@@ -40,6 +40,7 @@ class DedupSet:
         landed: the greatest number of a batch whose write has ended.
         added: batches that are still to be written to Redis: number and uuids.
         dropped: numbers of batches that are still to be removed from Redis.
+        touched: called whenever something was added or removed.
     """
 
     def __init__(self, most: int, pool: "Pool | None" = None) -> None:
@@ -52,6 +53,7 @@ class DedupSet:
         self.landed = 0
         self.added: dict[int, Sequence[str]] = {}
         self.dropped: set[int] = set()
+        self.touched: Callable[[], None] = lambda: None
         self._last = 0
         self._batch_of: dict[str, int] = {}
         self._uuids_of: dict[int, Sequence[str]] = {}
@@ -84,6 +86,7 @@ class DedupSet:
         if boot == self.boot and uuids:
             self._hold(self._last, uuids)
             self.added[self._last] = uuids
+            self.touched()
             while len(self) > self.most and self.drop_oldest():
                 pass
             if self._pool:
@@ -138,3 +141,4 @@ class DedupSet:
         del self._uuids_of[number]
         if self.added.pop(number, None) is None:
             self.dropped.add(number)  # it was sent to Redis, so it must be removed there
+            self.touched()

@@ -61,12 +61,14 @@ class RedisStore:
         self._told = False
         self._sets: dict[str, DedupSet] = {}
         self._stale: set[str] = set()
+        self._touched: set[str] = set()
         self._few = asyncio.Semaphore(AT_ONCE)
         self._closed = False
 
     def attach(self, name: str, known: DedupSet) -> None:
         """Copy this set to Redis under this name."""
         self._sets[name] = known
+        known.touched = lambda: self._touched.add(name)
 
     def detach(self, name: str) -> None:
         """Copy this set no longer; what Redis has of it expires."""
@@ -108,9 +110,9 @@ class RedisStore:
                 if not asked:
                     await answered(self._redis.ping())
                     asked = True
-                for name, known in list(self._sets.items()):
-                    if known.added or known.dropped or name in self._stale:
-                        await self._flush(name, known)
+                touched, self._touched = self._touched | self._stale, set()
+                for name in touched & self._sets.keys():
+                    await self._flush(name, self._sets[name])
                 self._worked()
                 await asyncio.sleep(FLUSH_SECONDS)
             except (RedisError, OSError) as error:

@@ -22,6 +22,7 @@ from snk.pair.schema.leases import LeaseBook, LeaseState
 
 LOOK_SECONDS = 0.5
 LEADING_SECONDS = 1.0  # while this daemon holds all its tables
+LOOKED_AT_PER_SECOND = 200  # leases, if it holds hundreds
 RENEW_SECONDS = 1.5
 RETRY_SECONDS = 1.0
 
@@ -110,7 +111,8 @@ class Leases:
                     while not self._closed:
                         await self._resolve(server, connection)
                         await self._round(book)
-                        await self._pause(LOOK_SECONDS if self._lead.keys() - self._held.keys() else LEADING_SECONDS)
+                        leading = max(LEADING_SECONDS, len(self._held) / LOOKED_AT_PER_SECOND)
+                        await self._pause(LOOK_SECONDS if self._lead.keys() - self._held.keys() else leading)
             except SnkError as error:
                 self._tell(error)
                 await self._pause(RETRY_SECONDS)

@@ -26,7 +26,7 @@ from snk.pause import pause
 
 ROUND_SECONDS = 0.5
 TABLES_SECONDS = 2.0
-TABLES_REST = 100  # pause as a multiple of a look at the tables, which costs a third of a millisecond for each
+TABLES_REST = 150  # pause as a multiple of a look at the tables, which costs a third of a millisecond for each
 OWN_PER_SECOND = 10  # all idle flows together
 
 log = structlog.get_logger()

@@ -6,8 +6,8 @@ and a wait costs the server next to nothing. When it has changed, the same state
 drawn than their flows have read. If that is new, the flow is woken. If it is not, the row was undone or its transaction
 goes on; then the table is asked whether it has rows above the mark (`Exactly`).
 
-Ids that were set by hand are not drawn from a sequence. So after a change all tables are asked in turn, too, fifty a
-second, and a table in which such ids are found is asked always.
+Ids that were set by hand are not drawn from a sequence. So after a change all tables are asked in turn, too,
+twenty-five a second, and a table in which such ids are found is asked always.
 
 A watch never decides anything. It wakes flows, which then do what they always do; when it does not know, it wakes all.
 
@@ -44,7 +44,7 @@ LIVELY_SECONDS = 0.5  # after a change
 LIVELY_EVERY_SECONDS = 0.002  # how often the server looks at its snapshot then
 REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
 ASKED_SECONDS = 0.02  # where the server cannot wait
-TABLES_PER_SECOND = 50  # that are asked about in turn
+TABLES_PER_SECOND = 25  # that are asked about in turn
 MOST_REST_SECONDS = 0.02
 TURN_SECONDS = 0.4
 LOCK_TIMEOUT = "200ms"
