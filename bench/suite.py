@@ -302,7 +302,7 @@ def _tables(sizes: Sizes) -> Scenario:
         Case(
             f"{count:,} table{'s' if count > 1 else ''}",
             (Snk,),
-            partial(many, sized=Sized(count, 10 * sizes.lone, sizes.more, sizes.idle_seconds)),
+            partial(many, sized=Sized(count, 5 * sizes.lone, sizes.more, sizes.idle_seconds)),
             sizes.warm_rows,
         )
         for count in sizes.many
