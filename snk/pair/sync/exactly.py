@@ -25,7 +25,7 @@ class _Group:
 
     Attributes:
         asked: the statement: the positions of those that have rows above ``highs``.
-        aside_until: monotonic time until which nothing is asked of them, as it failed.
+        aside_until: monotonic time until which nothing is asked of them, as it failed: their flows look for themselves.
     """
 
     tables: Sequence[Ids]
@@ -58,6 +58,7 @@ class Exactly:
         now = time.monotonic()
         for group in {id(group): group for group in map(self._groups.__getitem__, highs)}.values():
             if group.aside_until > now:
+                found |= {table for table in group.tables if table in highs}
                 continue
             asked = [highs.get(table) for table in group.tables]
             try:

@@ -28,6 +28,8 @@ ROUND_SECONDS = 0.5
 TABLES_SECONDS = 2.0
 TABLES_REST = 150  # pause as a multiple of a look at the tables, which costs a third of a millisecond for each
 OWN_PER_SECOND = 10  # all idle flows together
+READY_SECONDS = 2.0
+READY_PER_SECOND = 20
 
 log = structlog.get_logger()
 
@@ -75,13 +77,19 @@ class Rounds:
         self._lender = lender
         self._watch = watch
         self._resting: set[Resting] = set()
-        self._tables_at = 0.0
+        self._tables_at = self._turn_at = 0.0
         self._seen = self._tables_seen = -1
 
     @property
     def own_seconds(self) -> float:
         """How often one of so many idle flows may do something of its own, if it has to."""
         return max(TABLES_SECONDS, len(self._resting) / OWN_PER_SECOND)
+
+    def turn_seconds(self) -> float:
+        """How long a flow waits before it gets ready, so that hundreds do not do it at once."""
+        now = time.monotonic()
+        self._turn_at = max(self._turn_at + 1 / READY_PER_SECOND, now + READY_SECONDS)
+        return self._turn_at - now
 
     @contextmanager
     def looked_after(self, resting: Resting) -> Iterator[None]:

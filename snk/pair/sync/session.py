@@ -112,17 +112,29 @@ class Session:
         """Sleep until something moves or there is something to do, or ``stop`` is set and the alarm with it.
 
         This is called with a session that is `calm`. From here on others look after it, and only now it reads once
-        more: nothing is missed in between. If nothing was there when it began, it need not even read.
+        more: nothing is missed in between. If nothing was there when it began, it need not even read; it only has the
+        servers prepare its statements, when it is its turn.
         """
-        alarm = self._parts.alarm
+        alarm, source = self._parts.alarm, self._parts.around.source
         alarm.clear()
         with ExitStack() as others:
             self._leave_to(others)
+            if self.quiet and not await self._woken_within(source.rounds.turn_seconds()):
+                await self._link.source.reader.prepare()
+                await self._link.destination.writer.prepare()
             while not stop.is_set() and (self.quiet or (not await self._stir() and self.calm)):
                 self.quiet = False
                 await self._until_woken()
                 self._upkeep.rested()
                 alarm.clear()
+
+    async def _woken_within(self, seconds: float) -> bool:
+        """Whether somebody wakes this flow within some time."""
+        alarm = self._parts.alarm
+        with self._parts.progress.watched_by(self._parts.around.source.watch), suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await alarm.wait()
+        return alarm.is_set()
 
     async def _stir(self) -> bool:
         """Read once more, and save the mark if all that was read is durable now; return whether anything moved."""

@@ -8,9 +8,10 @@ entries, and setting refused rows aside.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 
 import structlog
 
@@ -30,6 +31,7 @@ from snk.pair.verify.throttle import Throttles
 from snk.pause import pause
 
 FIRST_SECONDS = 30.0
+SPACING_SECONDS = 1.0
 AGAIN_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 NEVER = float("inf")
@@ -45,11 +47,13 @@ class SweepMeans:
         doors: to both, for as long as a sweep takes.
         facts: for single statements, by the server's label.
         throttles: the throttle of each server's sweeps, by its label.
+        numbers: each table gets the next one.
     """
 
     doors: tuple[Lender, Lender]
     facts: Mapping[str, TableFacts]
     throttles: Throttles
+    numbers: Iterator[int] = field(default_factory=count)
 
 
 class Sweeper:
@@ -77,6 +81,8 @@ class Sweeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; run an owed sweep (`snk.pair.schema.sweeps`) at once, even if sweeps are off."""
         first_seconds = min(FIRST_SECONDS, self._every_seconds) if self._schedule.every_seconds else NEVER
+        if first_seconds != NEVER:  # hundreds of tables are swept one after another, not all at once
+            first_seconds += next(self._means.numbers) * SPACING_SECONDS % self._every_seconds
         next_at = time.monotonic() + first_seconds
         self._sweep_due.set()  # a previous daemon may have left a sweep owed
         while not stop.is_set():

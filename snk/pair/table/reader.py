@@ -138,6 +138,10 @@ class Reader:
         """The first rows with an id above ``high``, as many as fit; more if several rows have the last id."""
         return await self._fitting(self._above, {"high": high}, portion)
 
+    async def prepare(self) -> None:
+        """Have the server prepare the statement of `above`, so that the first rows need not wait for it."""
+        await self._row(self._above.ways[self._joins], {**self._above.nothing, "limit": 1, "widest": 1})
+
     async def within(self, holes: Intervals, portion: Portion) -> Found:
         """The first rows whose ids lie in the holes, in id order, as many as fit."""
         lows, highs = zip(*holes.pairs, strict=True)
@@ -278,7 +282,7 @@ class Reader:
             raise changed(self.server, self._table.shape)
 
     async def get_ready(self) -> None:
-        """Prepare the statement of `named` now, so that it takes no time later."""
+        """Make the statement of `named` now, so that it takes no time later."""
         await self._named.ready(self.server, ("uuids", "widest"))
 
     async def _row(

@@ -105,6 +105,13 @@ class Writer:
         self._deliver_joined = Statement(table, partial(many, joined=True), ("joined", watches_triggers))
         self._insert_missing = Statement(table, insert_missing, "missing")
 
+    async def prepare(self) -> None:
+        """Have the server prepare the statement for few rows, by one that moves no mark and so writes nothing."""
+        values = {**bound([[]] * len(self._table.columns)), **self._moved(MarkState(version=-1, epoch=-1)), "rows": 0}
+        ready = await self._deliver_few.ready(self._access.server, values)
+        async with self._access.using("write") as connection:
+            (await ready.over(connection, values)).one()
+
     async def held(self, uuids: Sequence[str]) -> frozenset[str]:
         """Those of these uuids that exist in the table."""
         async with self._access.using("read") as connection:

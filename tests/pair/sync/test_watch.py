@@ -182,9 +182,13 @@ async def test_ids_that_are_set_by_hand_wake_too_and_from_then_on_at_once(pair: 
         await watched.database.run("insert into t29 (id) values (1000)")
         await watched.until_woken("t29")
         assert watched.woken == {"t29"}
+
+        async def known() -> bool:
+            return watched.sleepers["t29"].ids.oid in watched.watch._by_hand
+
+        await until(known, "the table to be known for such ids")
         watched.sleepers["t29"].high = 1000
         watched.sleepers["t29"].news.clear()
-        assert watched.sleepers["t29"].ids.oid in watched.watch._by_hand
         await watched.database.run("insert into t29 (id) values (1001)")
         await watched.until_woken("t29")
 
