@@ -9,7 +9,7 @@ import argparse
 import random
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.results import OURS, load
@@ -18,6 +18,8 @@ from snk.pair.core.budget import CONNECTIONS
 RESULTS = Path(__file__).parent / "results"
 MINUTES = 24 * 60
 SPREAD = 1.0  # sigma of the logarithm of a pair's tables and rows: one in forty is seven times as large as the median
+BATCHES_PER_SECOND = 30.0  # of a table under load
+BUSY = 2.5  # in a third of the day, as a multiple of the average
 FULL = 0.7  # how much of a machine's cores the average load may take
 
 
@@ -30,6 +32,7 @@ class Costs:
         server: the same, of each server.
         mib: memory of the daemon, in the same way.
         own_per_row: core seconds of the daemon for each row that it delivers.
+        own_per_batch: and for each batch: that of a lone row.
         server_per_row: core seconds of both servers together, the inserts of the applications among them.
         bytes_per_row: over the network.
     """
@@ -40,6 +43,7 @@ class Costs:
     own_per_row: float
     server_per_row: float
     bytes_per_row: float
+    own_per_batch: float = 0.018
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,21 @@ class Pair:
 
     Attributes:
         rows: per second, in the average of a day.
+        together: rows in one transaction.
     """
 
     tables: int
     rows: float
+    together: float = 10.0
 
     def cores(self, costs: Costs, rows: float) -> float:
-        """What its daemon takes while so many rows a second come."""
-        return costs.own[0] + costs.own[1] * self.tables + costs.own_per_row * rows
+        """What its daemon takes while so many rows a second come; as it is one process, a core at most.
+
+        Transactions that come fast share a batch.
+        """
+        batches = min(rows / self.together, BATCHES_PER_SECOND * self.tables)
+        idle = costs.own[0] + costs.own[1] * self.tables
+        return min(1.0, idle + costs.own_per_row * rows + costs.own_per_batch * batches)
 
     def mib(self, costs: Costs) -> float:
         """What its daemon holds in memory."""
@@ -108,11 +119,11 @@ def measured(folder: Path = RESULTS) -> Costs:
     )
 
 
-def drawn(count: int, tables: float, rows: float, chance: random.Random) -> list[Pair]:
+def drawn(count: int, tables: float, rows: float, chance: random.Random, together: float = 10.0) -> list[Pair]:
     """Pairs of different sizes, with so many tables and rows a second in the average."""
     sizes = [chance.lognormvariate(0, SPREAD) for _ in range(count)]
     mean = statistics.fmean(sizes)
-    return [Pair(max(1, round(tables * size / mean)), rows * size / mean) for size in sizes]
+    return [Pair(max(1, round(tables * size / mean)), rows * size / mean, together) for size in sizes]
 
 
 def placed(pairs: Sequence[Pair], costs: Costs, cores: int, gib: float) -> list[Machine]:
@@ -134,7 +145,7 @@ def day(machine: Machine, costs: Costs, chance: random.Random) -> list[float]:
         starts = chance.randrange(MINUTES)
         for minute in range(MINUTES):
             busy = (minute - starts) % MINUTES < MINUTES / 3
-            rows = pair.rows * (2.5 if busy else 0.25) * chance.lognormvariate(-0.125, 0.5)
+            rows = pair.rows * (BUSY if busy else 0.25) * chance.lognormvariate(-0.125, 0.5)
             used[minute] += pair.cores(costs, rows)
     return used
 
@@ -150,6 +161,8 @@ def told(pairs: Sequence[Pair], costs: Costs, cores: int, gib: float, chance: ra
     servers = statistics.fmean(costs.server[0] + costs.server[1] * pair.tables for pair in pairs)
     yield f"each server: {100 * servers:.1f} % of a core idle, {100 * costs.server_per_row / 2:.4f} % more per row/s"
     yield f"network: {8 * costs.bytes_per_row * rows / 1e6:,.0f} Mbit/s in all"
+    busy = sum(pair.cores(costs, BUSY * pair.rows) >= 1 for pair in pairs)
+    yield f"pairs whose daemon fills a core in busy hours, so that a second daemon is worth it: {busy:,}"
     machines = placed(pairs, costs, cores, gib)
     used = [day(machine, costs, chance) for machine in machines]
     over = sum(minute > cores for each in used for minute in each) / (MINUTES * len(machines))
@@ -163,13 +176,16 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--tables", type=float, default=20, help="of a pair, on average")
     parser.add_argument("--rows", type=float, default=50, help="per second of a pair, on average")
+    parser.add_argument("--together", type=float, default=10, help="rows in one transaction")
+    parser.add_argument("--lone-ms", type=float, default=18, help="CPU time of a daemon for a lone row")
     parser.add_argument("--cores", type=int, default=8, help="of a machine")
     parser.add_argument("--gib", type=float, default=32, help="memory of a machine")
     parser.add_argument("--seed", type=int, default=1, help="of chance; the same seed gives the same pairs")
     wanted = parser.parse_args()
     chance = random.Random(wanted.seed)  # noqa: S311 - a simulation
-    pairs = drawn(wanted.pairs, wanted.tables, wanted.rows, chance)
-    for line in told(pairs, measured(), wanted.cores, wanted.gib, chance):
+    pairs = drawn(wanted.pairs, wanted.tables, wanted.rows, chance, wanted.together)
+    costs = replace(measured(), own_per_batch=wanted.lone_ms / 1000)
+    for line in told(pairs, costs, wanted.cores, wanted.gib, chance):
         print(line)
 
 

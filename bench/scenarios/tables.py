@@ -49,8 +49,9 @@ async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[st
     """Measure the start, the idle cost, single rows into tables that are chosen at random, and load.
 
     Returns:
-        Seconds until all flow; the most connections on one server; shares of a core; percentiles in milliseconds; rows
-        per second of one table and of all until both sides hold them; rows that never arrived; the peak memory.
+        Seconds until all flow; the most connections on one server; shares of a core; percentiles, and CPU time of the
+        contender for each single row, in milliseconds; rows per second of one table and of all until both sides hold
+        them; rows that never arrived; the peak memory.
     """
     tables, idle_seconds = sized.tables, sized.idle_seconds
     names = [f"t{at:04}" for at in range(tables)]
@@ -64,7 +65,10 @@ async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[st
             await asyncio.sleep(SETTLE_SECONDS + tables / MET_PER_SECOND)
         figures |= await _idle(ground, contender, idle_seconds)
         async with _sampled(held) as more:
+            before = usage(contender.pids, ())
             figures |= await _lone(held, names, sized.lone)
+            used = usage(contender.pids, ()).since(before)
+            figures["lone_own_ms"] = 1000 * used.own_seconds / sized.lone
         figures["connections"] = max(*most, *more)
         figures["peak_mib"] = peak_mib(contender.pids)
         for kind, loaded in (("one", names[:1]), ("all", names)):

@@ -61,9 +61,19 @@ def test_a_daemon_that_is_too_large_for_a_machine_is_told() -> None:
         placed([Pair(10, 10_000_000)], COSTS, 1, 32)
 
 
+def test_a_daemon_takes_no_more_than_a_core() -> None:
+    assert Pair(10, 10_000_000).cores(COSTS, 10_000_000) == 1.0
+
+
 def test_in_a_day_a_pair_brings_what_it_brings_on_average() -> None:
-    pair = Pair(1, 10_000)
+    pair = Pair(100, 50)
     (machine,) = placed([pair], COSTS, 8, 32)
     used = day(machine, COSTS, random.Random(3))
     assert len(used) == MINUTES
     assert sum(used) / MINUTES == pytest.approx(pair.cores(COSTS, pair.rows), rel=0.1)
+
+
+def test_transactions_that_come_fast_share_a_batch() -> None:
+    slow, fast, faster = (Pair(1, rows, together=1).cores(COSTS, rows) for rows in (1, 100, 200))
+    assert slow == pytest.approx(COSTS.own[0] + COSTS.own[1] + COSTS.own_per_batch, rel=0.01)
+    assert faster - fast == pytest.approx(100 * COSTS.own_per_row)
