@@ -106,7 +106,12 @@ class Writer:
         self._insert_missing = Statement(table, insert_missing, "missing")
 
     async def prepare(self) -> None:
-        """Have the server prepare the statement for few rows, by one that moves no mark and so writes nothing."""
+        """Have the server prepare the statement for few rows, by one that moves no mark and so writes nothing.
+
+        Triggers of statements and rules would fire all the same: with such, the first rows wait for it.
+        """
+        if self._watches_triggers or self._table.shape.drops:
+            return
         values = {**bound([[]] * len(self._table.columns)), **self._moved(MarkState(version=-1, epoch=-1)), "rows": 0}
         ready = await self._deliver_few.ready(self._access.server, values)
         async with self._access.using("write") as connection:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from snk.pair.sync import rounds
 from snk.pair.sync.upkeep import Upkeep
 from snk.pair.table.reader import Reader
+from snk.pair.table.writer import Writer
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running
 
@@ -99,3 +101,33 @@ async def test_a_row_that_a_person_removed_from_those_set_aside_counts_no_more(
             return await rejected() == 0
 
         await until(none_left, "nothing to be set aside")
+
+
+async def test_preparing_a_statement_fires_no_trigger(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trigger of a statement fires for one that inserts nothing, too."""
+    await both(first, second)
+    for side in (first, second):
+        await side.run(
+            "create table fired (at timestamptz default now())",
+            "create function f() returns trigger language plpgsql as"
+            " $$ begin insert into fired default values; return null; end $$",
+            "create trigger tells after insert on t0 for each statement execute function f()",
+        )
+    prepare, prepared = Writer.prepare, set[str]()
+
+    async def noted(self: Writer) -> None:
+        await prepare(self)
+        prepared.add(f"{self._access.server.label} {self.table_name}")
+
+    monkeypatch.setattr(Writer, "prepare", noted)
+    monkeypatch.setattr(rounds, "READY_SECONDS", 0.0)
+    async with running(*NAMES):
+
+        async def all_are() -> bool:
+            return len(prepared) == 2 * len(NAMES)
+
+        await until(all_are, "all statements to be prepared")
+    for side in (first, second):
+        assert await side.value("select count(*) from fired") == 0
