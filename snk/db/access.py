@@ -7,10 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.functions import setting
 from snk.db.server import Kind, Server
 from snk.errors import ParentMissing
+
+LOCK_TIMEOUT = "200ms"
 
 
 class Access(ABC):
@@ -34,6 +38,13 @@ class Access(ABC):
     async def transaction(self, kind: Kind = "look") -> AsyncIterator[AsyncConnection]:
         """A connection with a transaction, which is committed at the end of the block, or undone if it raises."""
         async with self.using(kind) as connection, transaction(connection):
+            yield connection
+
+    @asynccontextmanager
+    async def briefly(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction whose statements wait for no lock for long, and are refused instead."""
+        async with self.transaction() as connection:
+            await connection.execute(sa.select(setting("lock_timeout", LOCK_TIMEOUT, local=True)))
             yield connection
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.access import transaction
+from snk.db.access import LOCK_TIMEOUT, transaction
 from snk.db.functions import setting
 from snk.db.lender import Lender, Lent
 from snk.db.together import Together
@@ -22,7 +22,6 @@ from snk.pair.table.left import Left
 from snk.pair.table.marks import MarkState
 
 AT_ONCE = 100
-LOCK_TIMEOUT = "200ms"  # a table that is locked must not hold up the others
 
 Bounds = tuple[int | None, int | None]
 
@@ -135,7 +134,7 @@ async def _create(
 
 async def _bounds(connection: AsyncConnection, tables: Sequence[Ids]) -> dict[Ids, Bounds | SnkError]:
     async with transaction(connection):
-        if len(tables) > 1:
+        if len(tables) > 1:  # a table that is locked must not hold up the others
             await connection.execute(sa.select(setting("lock_timeout", LOCK_TIMEOUT, local=True)))
         ends = (await connection.execute(commits.bounds(tables))).scalar_one()
     return {ids: (ends[2 * at], ends[2 * at + 1]) for at, ids in enumerate(tables)}

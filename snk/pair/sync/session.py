@@ -10,6 +10,8 @@ from contextlib import ExitStack, suppress
 
 import structlog
 
+from snk.db.errors import refused
+from snk.errors import SnkError
 from snk.pair.core.pace import BatchSize
 from snk.pair.sync.batch import Batch
 from snk.pair.sync.delivery import Delivery
@@ -120,13 +122,22 @@ class Session:
         with ExitStack() as others:
             self._leave_to(others)
             if self.quiet and not await self._woken_within(source.rounds.turn_seconds()):
-                await self._link.source.reader.prepare()
-                await self._link.destination.writer.prepare()
+                await self._prepare()
             while not stop.is_set() and (self.quiet or (not await self._stir() and self.calm)):
                 self.quiet = False
                 await self._until_woken()
                 self._upkeep.rested()
                 alarm.clear()
+
+    async def _prepare(self) -> None:
+        """Have the servers prepare the statements that the first row needs; while the table is locked, they do not."""
+        try:
+            await self._link.source.reader.prepare()
+            await self._link.destination.writer.prepare()
+        except SnkError as error:
+            if not refused(error):
+                raise
+            log.debug("not_prepared", **self._parts.route.labels, error=str(error))
 
     async def _woken_within(self, seconds: float) -> bool:
         """Whether somebody wakes this flow within some time."""

@@ -140,7 +140,10 @@ class Reader:
 
     async def prepare(self) -> None:
         """Have the server prepare the statement of `above`, so that the first rows need not wait for it."""
-        await self._row(self._above.ways[self._joins], {**self._above.nothing, "limit": 1, "widest": 1})
+        way, values = self._above.ways[self._joins], {**self._above.nothing, "limit": 1, "widest": 1}
+        ready = await way.ready(self.server, values)
+        async with self._access.briefly() as connection:
+            await ready.over(connection, values)
 
     async def within(self, holes: Intervals, portion: Portion) -> Found:
         """The first rows whose ids lie in the holes, in id order, as many as fit."""
