@@ -65,7 +65,7 @@ async def test_hostile_names_work_all_the_way(pair: Any) -> None:
             families = list(text_string_to_metric_families(answer.read().decode()))
         with urllib.request.urlopen(f"{daemon.url}/status", timeout=DEADLINE_SECONDS) as answer:
             told = json.load(answer)
-        shown = daemon.snk("status")
+        shown = daemon.snk("status", "--all")
     named = {sample.labels["table"] for family in families for sample in family.samples if "table" in sample.labels}
     assert named == {*tables, "records"} == {flow["table"] for flow in told["flows"]}
     assert "Traceback" not in shown.stderr
