@@ -91,7 +91,7 @@ async def look(connection: AsyncConnection, seen: Sequence[tuple[str, str]]) -> 
     kept = sa.select(SweepKept.table_name, SweepKept.storage_fingerprint).where(SweepKept.table_name == sa.any_(_NAMES))
     names = {"names": [name for name, _ in seen]}
     before = {row[0]: row[1] for row in await connection.execute(kept, names)}
-    if new := [{"table_name": name, "storage_fingerprint": now} for name, now in seen if name not in before]:
+    if new := [{"table_name": name, SweepKept.__table__.c.body.key: now} for name, now in seen if name not in before]:
         await connection.execute(insert(SweepKept).on_conflict_do_nothing(), new)
     found = {(name, now): _rewritten(before.get(name) or "{}", now) for name, now in seen}
     for (name, now), rewritten in found.items():
