@@ -48,10 +48,10 @@ async def test_hostile_names_work_all_the_way(pair: Any) -> None:
             await first.run(f"update {table} set {quoted(COLUMNS[0])} = 'v' where false")
         odd = tables[written((SCHEMA, HOSTILE[0]))]
         async with first.connect() as one, second.connect() as other:
-            for side, value in ((one, "one"), (other, "other")):
-                await side.exec_driver_sql(f"insert into {odd} (uuid, data) values ('{'0' * 31}7', '{value}')")
-            for side in (one, other):  # only now: the row of one must not be there before that of the other
-                await side.commit()
+            for line, value in ((one, "one"), (other, "other")):
+                await line.exec_driver_sql(f"insert into {odd} (uuid, data) values ('{'0' * 31}7', '{value}')")
+            for line in (one, other):  # only now: the row of one must not be there before that of the other
+                await line.commit()
         for table in tables.values():
             if table != odd:
                 await until_equal(first, second, 10, table)
