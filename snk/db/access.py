@@ -7,14 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.functions import setting
+from snk.db.functions import wait_briefly
 from snk.db.server import Kind, Server
 from snk.errors import ParentMissing
-
-LOCK_TIMEOUT = "200ms"
 
 
 class Access(ABC):
@@ -44,7 +41,7 @@ class Access(ABC):
     async def briefly(self) -> AsyncIterator[AsyncConnection]:
         """A transaction whose statements wait for no lock for long, and are refused instead."""
         async with self.transaction() as connection:
-            await connection.execute(sa.select(setting("lock_timeout", LOCK_TIMEOUT, local=True)))
+            await wait_briefly(connection, local=True)
             yield connection
 
 

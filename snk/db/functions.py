@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
 
+LOCK_TIMEOUT = "200ms"
+
 
 def interval(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[timedelta]:
     """A number of seconds as an interval, for adding to a time."""
@@ -18,6 +20,11 @@ def interval(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[timed
 def setting(name: str, value: str, *, local: bool = False) -> sa.ColumnElement[str]:
     """Set a configuration parameter until the session ends, or until the transaction ends if ``local``."""
     return sa.func.set_config(name, value, local)
+
+
+async def wait_briefly(connection: AsyncConnection, *, local: bool) -> None:
+    """Have statements refused that wait long for a lock; until the transaction ends if ``local``."""
+    await connection.execute(sa.select(setting("lock_timeout", LOCK_TIMEOUT, local=local)))
 
 
 # With an empty search_path, format_type qualifies every type that is not PostgreSQL's own with its schema.

@@ -56,7 +56,7 @@ class Together(Generic[K, V]):
         return await asyncio.shield(answer)
 
     async def close(self) -> None:
-        """Ask no more; whoever waits gets an error."""
+        """Stop asking; pending callers get an error."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,7 +88,7 @@ class Together(Generic[K, V]):
         except asyncio.CancelledError:
             _fail(asked, self._ended())
             raise
-        except Exception as error:  # noqa: BLE001 - whoever asked gets it
+        except Exception as error:  # noqa: BLE001 - passed on to the callers
             if not (isinstance(error, SnkError) and refused(error) and len(asked) > 1):
                 _fail(asked, error)
                 return

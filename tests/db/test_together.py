@@ -89,7 +89,7 @@ async def test_one_who_gives_up_fails_nobody_else(inverses: Inverses) -> None:
     assert await waiting == 50
 
 
-async def test_when_it_is_closed_whoever_waits_hears_so(inverses: Inverses) -> None:
+async def test_closing_fails_pending_callers(inverses: Inverses) -> None:
     async with inverses.lender.lend(), inverses.lender.lend():
         waiting = asyncio.create_task(inverses.together.of(2, inverses.boot))
         await asyncio.sleep(0)

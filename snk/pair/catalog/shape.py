@@ -281,6 +281,22 @@ def _faults_of_columns(shape: Shape, where: str) -> Iterator[TableUnfit]:
         yield TableUnfit(f"{where}: no right to draw ids", hint=f"GRANT USAGE ON SEQUENCE {sequence.name} to this role")
 
 
+def unfitness(first: "tuple[str, Shape | TableUnfit]", second: "tuple[str, Shape | TableUnfit]") -> list[TableUnfit]:
+    """Everything because of which a table cannot be synced; how the sides differ only if each is fit by itself.
+
+    Args:
+        first: the label of database A, and the table there, or why there is none.
+        second: the same of database B.
+    """
+    found = [fault for label, each in (first, second) for fault in _of_one(each, label)]
+    shapes = [each for _, each in (first, second) if isinstance(each, Shape)]
+    return found or list(differences(*shapes))
+
+
+def _of_one(found: "Shape | TableUnfit", label: str) -> Iterable[TableUnfit]:
+    return [found] if isinstance(found, TableUnfit) else faults(found, label)
+
+
 def differences(first: Shape, second: Shape) -> Iterator[TableUnfit]:
     """Every difference between the two sides of one table that prevents syncing."""
     name = first.full_name

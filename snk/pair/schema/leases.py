@@ -11,7 +11,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,13 +19,11 @@ from snk.db.access import Dedicated
 from snk.db.functions import commit_durably, interval
 from snk.db.locks import lock, lock_key
 from snk.db.server import Server
-from snk.pair.schema.own import Lease
+from snk.pair.schema.own import NAMES_ARRAY, NUMBERS_ARRAY, Lease
 
 LEASE_SECONDS = 6.0
 # A request for a table expires after this time; the daemon repeats it while it wants the table.
 REQUEST_SECONDS = 3.0
-
-_NAMES, _NUMBERS = pg.ARRAY(sa.Text, dimensions=1), pg.ARRAY(sa.BigInteger, dimensions=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +85,8 @@ class LeaseBook:
         Returns:
             The tables whose leases were taken; of the others another daemon was faster.
         """
-        names = sa.literal(list(epochs), _NAMES)
-        numbers = [sa.literal(list(each), _NUMBERS) for each in zip(*epochs.values(), strict=True)]
+        names = sa.literal(list(epochs), NAMES_ARRAY)
+        numbers = [sa.literal(list(each), NUMBERS_ARRAY) for each in zip(*epochs.values(), strict=True)]
         free = sa.func.unnest(names, *numbers).table_valued("name", "before", "after", name="free").render_derived()
         take = sa.update(Lease).where(Lease.table_name == free.c.name, Lease.epoch == free.c.before)
         held = {"epoch": free.c.after, "wanted_by": "", **self._held()}
@@ -101,7 +98,7 @@ class LeaseBook:
 
     async def renew(self, epochs: dict[str, int]) -> None:
         """Renew the leases of these epochs that this daemon still holds."""
-        names, numbers = sa.literal(list(epochs), _NAMES), sa.literal(list(epochs.values()), _NUMBERS)
+        names, numbers = sa.literal(list(epochs), NAMES_ARRAY), sa.literal(list(epochs.values()), NUMBERS_ARRAY)
         ours = sa.func.unnest(names, numbers).table_valued("name", "epoch", name="ours").render_derived()
         still = (Lease.table_name == ours.c.name, Lease.epoch == ours.c.epoch, Lease.holder == self._name)
         renew = sa.update(Lease).where(*still).values(self._held())

@@ -11,11 +11,19 @@ SCHEMA = "snk"
 DEFAULT_TABLE = "records"
 CANARIES = f"{SCHEMA}.canaries"
 
+NAMES_ARRAY = pg.ARRAY(sa.Text, dimensions=1)
+NUMBERS_ARRAY = pg.ARRAY(sa.BigInteger, dimensions=1)
+
 
 class Own(DeclarativeBase):
     """The tables in the schema ``snk``."""
 
     metadata = sa.MetaData(schema=SCHEMA)
+
+
+def ours(kind: "type[Mark | Conflict | Rejected | LedgerKept | SweepKept]") -> sa.ColumnElement[bool]:
+    """The condition that a row is about one of the tables bound as ``names``."""
+    return kind.table_name == sa.any_(sa.bindparam("names", type_=NAMES_ARRAY))
 
 
 class Mark(Own):
@@ -113,7 +121,7 @@ class SweepKept(Own):
     __tablename__ = "sweeps"
 
     table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
-    storage_fingerprint: Mapped[str] = mapped_column("body", sa.Text, server_default="")
+    storage_fingerprint: Mapped[str] = mapped_column("body", sa.Text, key="storage_fingerprint", server_default="")
     owed: Mapped[str] = mapped_column(sa.Text, server_default="")
     doubts: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
 

@@ -19,18 +19,15 @@ loses only the end of the WAL:
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.access import Access
 from snk.db.functions import commit_locally
-from snk.pair.schema.own import SweepKept
+from snk.pair.schema.own import SweepKept, ours
 
-_NAMES: sa.BindParameter[Any] = sa.bindparam("names", type_=pg.ARRAY(sa.Text, dimensions=1))
 REWRITTEN = "the table was truncated, rewritten or recreated"
 
 
@@ -88,10 +85,10 @@ async def look(connection: AsyncConnection, seen: Sequence[tuple[str, str]]) -> 
     Returns:
         Whether this happened since the last look, for each of them.
     """
-    kept = sa.select(SweepKept.table_name, SweepKept.storage_fingerprint).where(SweepKept.table_name == sa.any_(_NAMES))
+    kept = sa.select(SweepKept.table_name, SweepKept.storage_fingerprint).where(ours(SweepKept))
     names = {"names": [name for name, _ in seen]}
     before = {row[0]: row[1] for row in await connection.execute(kept, names)}
-    if new := [{"table_name": name, SweepKept.__table__.c.body.key: now} for name, now in seen if name not in before]:
+    if new := [{"table_name": name, "storage_fingerprint": now} for name, now in seen if name not in before]:
         await connection.execute(insert(SweepKept).on_conflict_do_nothing(), new)
     found = {(name, now): _rewritten(before.get(name) or "{}", now) for name, now in seen}
     for (name, now), rewritten in found.items():
@@ -105,7 +102,7 @@ async def look(connection: AsyncConnection, seen: Sequence[tuple[str, str]]) -> 
 async def owed(connection: AsyncConnection, names: Sequence[str]) -> dict[str, Owed | None]:
     """The sweeps that are owed of tables; None if none is."""
     found = sa.select(SweepKept.table_name, SweepKept.owed, SweepKept.doubts)
-    found = found.where(SweepKept.table_name == sa.any_(_NAMES), SweepKept.owed != "")
+    found = found.where(ours(SweepKept), SweepKept.owed != "")
     rows = (await connection.execute(found, {"names": list(names)})).all()
     return {**dict.fromkeys(names), **{name: Owed(reason, doubts) for name, reason, doubts in rows}}
 

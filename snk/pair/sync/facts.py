@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.access import LOCK_TIMEOUT, transaction
-from snk.db.functions import setting
+from snk.db.access import transaction
+from snk.db.functions import wait_briefly
 from snk.db.lender import Lender, Lent
 from snk.db.together import Together
 from snk.errors import SnkError
@@ -135,6 +134,6 @@ async def _create(
 async def _bounds(connection: AsyncConnection, tables: Sequence[Ids]) -> dict[Ids, Bounds | SnkError]:
     async with transaction(connection):
         if len(tables) > 1:  # a table that is locked must not hold up the others
-            await connection.execute(sa.select(setting("lock_timeout", LOCK_TIMEOUT, local=True)))
+            await wait_briefly(connection, local=True)
         ends = (await connection.execute(commits.bounds(tables))).scalar_one()
     return {ids: (ends[2 * at], ends[2 * at + 1]) for at, ids in enumerate(tables)}

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from snk.db.access import Dedicated
 from snk.db.catalog import ServerFacts
 from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import Stop, TableUnfit
-from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults
+from snk.pair.catalog.shape import InsertTrigger, Shape, differences, faults, unfitness
 from snk.pair.core.budget import CONNECTIONS
 from snk.pair.schema.sweeps import Sweeps
 from snk.pair.sync.facts import Looked, TableFacts
@@ -141,19 +142,15 @@ def twice(shapes: Mapping[str, Shape], side: str) -> Iterator[TableUnfit]:
 
 async def _faults_of(first: Server, second: Server, tables: tuple[str, ...]) -> list[Stop]:
     """What is wrong with the tables."""
-    seen = {server.label: await shapes_of(server, tables) for server in (first, second)}
+    async with first.connect() as one, second.connect() as other:
+        accesses = Dedicated(first, one), Dedicated(second, other)
+        seen = {access.server.label: await shapes_of(access, tables) for access in accesses}
     found: list[Stop] = []
     for table in tables:
-        both = {label: shapes[table] for label, shapes in seen.items()}
-        unfit = [fault for label, each in both.items() for fault in _faults(each, label)]
-        found += unfit or differences(*(each for each in both.values() if isinstance(each, Shape)))
+        found += unfitness(*((label, shapes[table]) for label, shapes in seen.items()))
     for label, named in seen.items():
         found += twice({name: each for name, each in named.items() if isinstance(each, Shape)}, label)
     return found
-
-
-def _faults(found: Shape | TableUnfit, label: str) -> Iterator[Stop]:
-    return faults(found, label) if isinstance(found, Shape) else iter([found])
 
 
 async def _source(access: Lent, looked: Looked) -> Source:

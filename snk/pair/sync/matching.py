@@ -1,16 +1,17 @@
 """Asks both databases which tables SNK_TABLES selects, and whether those that only a pattern matches can be synced."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from snk.db.access import Access, Dedicated
 from snk.db.server import Server
-from snk.errors import Stop, TableUnfit
+from snk.errors import Stop
 from snk.pair.catalog import lookup
-from snk.pair.catalog.shape import Shape, differences, faults
+from snk.pair.catalog.shape import unfitness
 from snk.pair.core.selection import Chosen, Selection
 from snk.pair.sync.pair import Pair
+from snk.pair.table.fitness import shapes_of
 
 AT_ONCE = 100
 
@@ -28,37 +29,21 @@ async def look_up(sides: Sides, selection: Selection) -> Chosen:
 
 async def reasons_against(sides: Sides, tables: Sequence[str]) -> dict[str, str]:
     """Why tables cannot be synced: the first reason for each of those that cannot."""
+    if not tables:
+        return {}
     if len(tables) > AT_ONCE:
         return await _in_halves(sides, tables)
     try:
-        first, second = [await _shapes(access, tables) for access in sides]
+        seen = {access.server.label: await shapes_of(access, tables) for access in sides}
     except Stop as error:  # such as no right to use the schema of one of them
         return await _in_halves(sides, tables) if len(tables) > 1 else {tables[0]: str(error)}
-    found = {table: _reason(sides, first[table], second[table]) for table in tables}
-    return {table: reason for table, reason in found.items() if reason}
+    found = {table: unfitness(*((label, shapes[table]) for label, shapes in seen.items())) for table in tables}
+    return {table: str(unfit[0]) for table, unfit in found.items() if unfit}
 
 
 async def _in_halves(sides: Sides, tables: Sequence[str]) -> dict[str, str]:
     middle = len(tables) // 2
     return await reasons_against(sides, tables[:middle]) | await reasons_against(sides, tables[middle:])
-
-
-async def _shapes(access: Access, tables: Sequence[str]) -> Mapping[str, Shape | TableUnfit]:
-    if not tables:
-        return {}
-    async with access.transaction() as connection:
-        return await lookup.table_shapes(connection, tables, access.server.label)
-
-
-def _reason(sides: Sides, first: Shape | TableUnfit, second: Shape | TableUnfit) -> str:
-    for access, shape in zip(sides, (first, second), strict=True):
-        if isinstance(shape, TableUnfit):
-            return str(shape)
-        if fault := next(faults(shape, access.server.label), None):
-            return str(fault)
-    assert isinstance(first, Shape)  # noqa: S101 - so they are by now
-    assert isinstance(second, Shape)  # noqa: S101
-    return str(next(differences(first, second), ""))
 
 
 def lacking(table: str, side: str) -> str:

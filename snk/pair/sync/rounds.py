@@ -105,7 +105,7 @@ class Rounds:
         while not stop.is_set():
             try:
                 await self._round()
-            except SnkError as error:  # the watch has wakened all flows, or does so soon
+            except SnkError as error:  # the watch has woken all flows, or does so soon
                 log.debug("round_interrupted", side=self._lender.server.label, error=str(error))
             await pause(stop, ROUND_SECONDS)
 
@@ -142,11 +142,12 @@ async def _see_marks(connection: AsyncConnection, resting: Sequence[Resting]) ->
 async def _see_left(connection: AsyncConnection, resting: Sequence[Resting]) -> None:
     """Wake the flows that have rows to try again, and those of which a person has resolved or removed some."""
     names = [each.kept.key for each in resting if each.kept]
-    found, due = await left.left(connection, names), await left.due(connection, names)
+    aside, conflicts = await left.set_aside(connection, names), await left.in_conflict(connection, names)
+    due = await left.due(connection, names)
     for each in resting:
         if kept := each.kept:
-            now = found[kept.key]
-            if kept.key in due or (now.aside.rows, now.conflicts) != (kept.aside.rows, kept.conflicts):
+            now = aside[kept.key].rows, conflicts[kept.key]
+            if kept.key in due or now != (kept.aside.rows, kept.conflicts):
                 each.wake()
 
 

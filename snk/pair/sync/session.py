@@ -139,8 +139,8 @@ class Session:
                 raise
             log.debug("not_prepared", **self._parts.route.labels, error=str(error))
 
-    async def _woken_within(self, seconds: float) -> bool:
-        """Whether somebody wakes this flow within some time."""
+    async def _woken_within(self, seconds: float | None) -> bool:
+        """Whether somebody wakes this flow within some time; None for no limit."""
         alarm = self._parts.alarm
         with self._parts.progress.watched_by(self._parts.around.source.watch), suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -171,20 +171,16 @@ class Session:
         others.enter_context(destination.arrivals.asleep(self._referred.table.name, alarm))
 
     async def _until_woken(self) -> None:
-        """Wait for the alarm; not for long if the mark is to be saved, or if rows may still appear late."""
-        alarm, source = self._parts.alarm, self._parts.around.source
-        with self._parts.progress.watched_by(source.watch):
-            while not alarm.is_set():
-                settled = self._settled
-                late_seconds = source.rounds.own_seconds if self.intake.late.pending else None
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(late_seconds if settled else SETTLE_SECONDS):
-                        await alarm.wait()
-                if alarm.is_set() or not settled:
-                    return
-                if self._changes != source.watch.changes:
-                    self._upkeep.want()
-                    return
+        """Wait for the alarm, but only briefly while the mark is unsaved or rows may still appear late."""
+        source = self._parts.around.source
+        while True:
+            settled = self._settled
+            late_seconds = source.rounds.own_seconds if self.intake.late.pending else None
+            if await self._woken_within(late_seconds if settled else SETTLE_SECONDS) or not settled:
+                return
+            if self._changes != source.watch.changes:
+                self._upkeep.want()
+                return
 
     async def finish(self) -> None:
         """Write the batch in hand, and the mark if it has moved without rows."""

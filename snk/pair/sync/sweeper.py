@@ -119,7 +119,7 @@ class Sweeper:
         )
 
     async def _rest(self, until: float) -> None:
-        """Wait until a sweep is due or owed; whoever sets ``stop`` cancels this task soon."""
+        """Wait until a sweep is due or owed; the job cancels this task when it stops."""
         seconds = None if until == NEVER else until - time.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

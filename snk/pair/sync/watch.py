@@ -23,13 +23,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.errors import refused
-from snk.db.functions import setting
+from snk.db.functions import wait_briefly
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.schema.creation import WAIT
@@ -47,7 +46,6 @@ ASKED_SECONDS = 0.02  # where the server cannot wait
 TABLES_PER_SECOND = 25  # that are asked about in turn
 MOST_REST_SECONDS = 0.02
 TURN_SECONDS = 0.4
-LOCK_TIMEOUT = "200ms"
 RETRY_SECONDS = 0.5
 _WAITED = {waits: commits.waited(waits=waits) for waits in (False, True)}
 
@@ -132,7 +130,7 @@ class Watch:
                 async with self._server.connect() as connection:
                     async with self._server.answering(connection):
                         await plan_by_index(connection)
-                        await connection.execute(sa.select(setting("lock_timeout", LOCK_TIMEOUT)))
+                        await wait_briefly(connection, local=False)
                         waits = await catalog.exists(connection, WAIT, "function")
                     await self._follow(connection, stop, waits=waits)
             except SnkError as error:

@@ -38,7 +38,6 @@ def _move_mark() -> sa.Update:
 
 
 MOVE_MARK = _move_mark()
-MARK_VERSION = sa.select(Mark.version).where(Mark.table_name == sa.bindparam("key", type_=sa.Text))
 
 
 # The transaction that inserted a row: its 32-bit number without the epoch, as rows store it.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.access import Access, Dedicated
+from snk.db.access import Access
 from snk.db.catalog import ServerFacts
 from snk.db.locks import lock, lock_key, try_lock, unlock
 from snk.db.pooler import refuse_shared_sessions
@@ -67,10 +67,10 @@ async def shape_of(access: Access, table: str) -> Shape:
         return await lookup.table_shape(connection, table, access.server.label)
 
 
-async def shapes_of(server: Server, tables: Sequence[str]) -> dict[str, Shape | TableUnfit]:
-    """Query the shapes of tables; an error for each that is not there."""
-    async with server.connect() as connection, Dedicated(server, connection).transaction() as connection:
-        return await lookup.table_shapes(connection, tables, server.label)
+async def shapes_of(access: Access, tables: Sequence[str]) -> dict[str, Shape | TableUnfit]:
+    """Query the shapes of tables, in a transaction; an error for each that is not there."""
+    async with access.transaction() as connection:
+        return await lookup.table_shapes(connection, tables, access.server.label)
 
 
 def server_faults(facts: ServerFacts, address: str) -> Iterator[DatabaseUnfit]:

@@ -2,27 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import Intervals
 from snk.pair.core.ledger import Ledger
-from snk.pair.schema.own import Conflict, LedgerKept, Rejected
+from snk.pair.schema.own import Conflict, LedgerKept, Rejected, ours
 from snk.pair.table.rejects import HOPEFUL, Aside
 
-_NAMES: sa.BindParameter[Any] = sa.bindparam("names", type_=pg.ARRAY(sa.Text, dimensions=1))
-_OURS = {kind: kind.table_name == sa.any_(_NAMES) for kind in (LedgerKept, Rejected, Conflict)}
-_LEDGERS = sa.select(LedgerKept.table_name, LedgerKept.lows, LedgerKept.highs).where(_OURS[LedgerKept])
+_LEDGERS = sa.select(LedgerKept.table_name, LedgerKept.lows, LedgerKept.highs).where(ours(LedgerKept))
 _ASIDE = (
     sa.select(Rejected.table_name, sa.func.count(), sa.func.count().filter(HOPEFUL))
-    .where(_OURS[Rejected])
+    .where(ours(Rejected))
     .group_by(Rejected.table_name)
 )
-_CONFLICTS = sa.select(Conflict.table_name, sa.func.count()).where(_OURS[Conflict]).group_by(Conflict.table_name)
-_DUE = sa.select(Rejected.table_name).where(_OURS[Rejected], Rejected.next_at <= sa.func.clock_timestamp()).distinct()
+_CONFLICTS = sa.select(Conflict.table_name, sa.func.count()).where(ours(Conflict)).group_by(Conflict.table_name)
+_DUE = sa.select(Rejected.table_name).where(ours(Rejected), Rejected.next_at <= sa.func.clock_timestamp()).distinct()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +38,24 @@ class Left:
 
 async def left(connection: AsyncConnection, names: Sequence[str]) -> dict[str, Left]:
     """What is kept about each of these tables."""
-    given = {"names": list(names)}
     ledgers = {
         name: Ledger(Intervals.of(zip(lows, highs, strict=True)))
-        for name, lows, highs in await connection.execute(_LEDGERS, given)
+        for name, lows, highs in await connection.execute(_LEDGERS, {"names": list(names)})
     }
-    aside = {name: Aside(rows, hopeful) for name, rows, hopeful in await connection.execute(_ASIDE, given)}
-    conflicts = {row[0]: row[1] for row in await connection.execute(_CONFLICTS, given)}
-    return {name: Left(ledgers.get(name, Ledger()), aside.get(name, Aside()), conflicts.get(name, 0)) for name in names}
+    aside, conflicts = await set_aside(connection, names), await in_conflict(connection, names)
+    return {name: Left(ledgers.get(name, Ledger()), aside[name], conflicts[name]) for name in names}
+
+
+async def set_aside(connection: AsyncConnection, names: Sequence[str]) -> dict[str, Aside]:
+    """How many rows of each of these tables are set aside."""
+    rows = (await connection.execute(_ASIDE, {"names": list(names)})).all()
+    return {**dict.fromkeys(names, Aside()), **{name: Aside(count, hopeful) for name, count, hopeful in rows}}
+
+
+async def in_conflict(connection: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
+    """How many conflicts of each of these tables are recorded."""
+    rows = (await connection.execute(_CONFLICTS, {"names": list(names)})).all()
+    return {**dict.fromkeys(names, 0), **{row[0]: row[1] for row in rows}}
 
 
 async def due(connection: AsyncConnection, names: Sequence[str]) -> frozenset[str]:

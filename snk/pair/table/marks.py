@@ -5,18 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.core.intervals import NOTHING, Intervals
 from snk.errors import LeaseLost, MarkMoved, SnkError
-from snk.pair.schema.own import Mark
+from snk.pair.schema.own import NAMES_ARRAY, NUMBERS_ARRAY, Mark, ours
 
 MOST_INTERVALS = 1000
-
-_NAMES: sa.BindParameter[Any] = sa.bindparam("names", type_=pg.ARRAY(sa.Text, dimensions=1))
-_NUMBERS = pg.ARRAY(sa.BigInteger, dimensions=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +43,14 @@ class MarkState:
 
 async def load(connection: AsyncConnection, names: Sequence[str]) -> dict[str, MarkState | None]:
     """The marks of tables, by their names; None for a table that SNK has never written."""
-    found = sa.select(Mark.__table__).where(Mark.table_name == sa.any_(_NAMES))
+    found = sa.select(Mark.__table__).where(ours(Mark))
     rows = (await connection.execute(found, {"names": list(names)})).mappings()
     return {**dict.fromkeys(names), **{row["table_name"]: _state(row) for row in rows}}
 
 
 async def versions(connection: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
     """The versions of marks, by the names of their tables."""
-    found = sa.select(Mark.table_name, Mark.version).where(Mark.table_name == sa.any_(_NAMES))
+    found = sa.select(Mark.table_name, Mark.version).where(ours(Mark))
     return {row[0]: row[1] for row in await connection.execute(found, {"names": list(names)})}
 
 
@@ -90,13 +86,13 @@ async def _taken(connection: AsyncConnection, wanted: Mapping[str, tuple[int, in
     """Those of the marks that were at a version, and have a new epoch now."""
     if not wanted:
         return frozenset()
-    names = sa.literal(list(wanted), pg.ARRAY(sa.Text, dimensions=1))
-    numbers = [sa.literal(list(each), _NUMBERS) for each in zip(*wanted.values(), strict=True)]
-    ours = sa.func.unnest(names, *numbers).table_valued("name", "version", "epoch", name="ours").render_derived()
+    names = sa.literal(list(wanted), NAMES_ARRAY)
+    numbers = [sa.literal(list(each), NUMBERS_ARRAY) for each in zip(*wanted.values(), strict=True)]
+    leased = sa.func.unnest(names, *numbers).table_valued("name", "version", "epoch", name="leased").render_derived()
     claims = sa.update(Mark).where(
-        Mark.table_name == ours.c.name, Mark.version == ours.c.version, Mark.epoch < ours.c.epoch
+        Mark.table_name == leased.c.name, Mark.version == leased.c.version, Mark.epoch < leased.c.epoch
     )
-    claims = claims.values(epoch=ours.c.epoch, version=Mark.version + 1)
+    claims = claims.values(epoch=leased.c.epoch, version=Mark.version + 1)
     return frozenset((await connection.execute(claims.returning(Mark.table_name))).scalars())
 
 

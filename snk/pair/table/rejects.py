@@ -82,12 +82,6 @@ class Rejects:
         self._ours = Rejected.table_name == table_name
         self._table_name = table_name
 
-    async def count(self) -> Aside:
-        """Count the rows that are set aside."""
-        count = sa.select(sa.func.count(), sa.func.count().filter(HOPEFUL)).select_from(Rejected).where(self._ours)
-        rows, hopeful = (await self._connection.execute(count)).one()
-        return Aside(int(rows), int(hopeful))
-
     async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
         """The uuids that are due, the ones due longest first.
 

@@ -27,10 +27,11 @@ from snk.db.access import Access
 from snk.db.errors import FOREIGN_KEY_VIOLATION, plain, sqlstate
 from snk.errors import ParentMissing
 from snk.pair.core.ledger import Ledger
-from snk.pair.schema.own import Conflict, LedgerKept
+from snk.pair.schema.own import LedgerKept
 from snk.pair.table.conflicts import Conflicts
-from snk.pair.table.deliveries import MARK_VERSION, MOVE_MARK, deliver, insert_missing
-from snk.pair.table.marks import MOST_INTERVALS, MarkState, moved
+from snk.pair.table.deliveries import MOVE_MARK, deliver, insert_missing
+from snk.pair.table.left import in_conflict, set_aside
+from snk.pair.table.marks import MOST_INTERVALS, MarkState, moved, versions
 from snk.pair.table.narrow import insert_narrowly, of_these_rows
 from snk.pair.table.questions import any_of
 from snk.pair.table.reader import Reader
@@ -130,14 +131,13 @@ class Writer:
             MarkMoved: it is not.
         """
         async with self._access.using() as connection:
-            version = (await connection.execute(MARK_VERSION, {"key": self._key})).scalar_one_or_none()
-        self._check_moved(version == state.version)
+            found = await versions(connection, [self._key])
+        self._check_moved(found.get(self._key) == state.version)
 
     async def conflicts(self) -> int:
         """The number of conflicts of this table that are recorded here."""
-        count = sa.select(sa.func.count()).where(Conflict.table_name == self._key)
         async with self._access.using() as connection:
-            return (await connection.execute(count)).scalar_one()
+            return (await in_conflict(connection, [self._key]))[self._key]
 
     async def keep_ledger(self, ledger: Ledger) -> None:
         """Save the ledger for later sessions, outside of the mark's transaction, because it only says where to look."""
@@ -150,7 +150,7 @@ class Writer:
     async def rejected(self) -> Aside:
         """The number of rows of this table that are set aside here."""
         async with self._access.using() as connection:
-            return await Rejects(connection, self._key).count()
+            return (await set_aside(connection, [self._key]))[self._key]
 
     async def due(self, limit: int, *, hopeful: bool = False) -> list[str]:
         """The uuids of rows that are set aside and due for a retry, as `Rejects.due` returns them."""

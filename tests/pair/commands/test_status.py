@@ -180,7 +180,7 @@ async def test_tables_by_their_names_and_no_others(asking: Asking) -> None:
     assert rows(one.stdout.splitlines()) == [f"t{n} {way}" for n in ("007", "011") for way in WAYS]
     assert "t007: both sides proven equal" in one.stdout
     assert [len(rows(each.stdout.splitlines())) for each in (some, brief, whole)] == [14, 10, 42]
-    assert (ill.returncode, whole.returncode) == (1, 1), "these tell of the table that is paused"
+    assert (ill.returncode, whole.returncode) == (1, 1), "the paused table counts in both"
     assert "trouble: sales.lines first→second is paused" in ill.stdout
 
 
