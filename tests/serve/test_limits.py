@@ -137,7 +137,7 @@ async def test_clients_that_do_not_read_are_dropped_and_their_connections_given_
 
         async def all_free() -> bool:
             return not await records.value(
-                "select count(*) from pg_stat_activity where application_name = 'snk serve' and state ~ 'transaction'"
+                "select count(*) from pg_stat_activity where application_name = 'snk serve' and state <> 'idle'"
             )
 
         await until(all_free, "all connections to be given back")

@@ -25,7 +25,7 @@ class _Group:
 
     Attributes:
         asked: the statement: the positions of those that have rows above ``highs``.
-        aside_until: monotonic time until which nothing is asked of them, as it failed: their flows look for themselves.
+        aside_until: monotonic time until which nothing is asked of them, as it failed.
     """
 
     tables: Sequence[Ids]
@@ -41,9 +41,14 @@ class _Group:
 
 
 class Exactly:
-    """The statements about the tables of one server."""
+    """The statements about the tables of one server.
+
+    Attributes:
+        owed: tables that could not be asked about, and have to be, even if nothing changes any more.
+    """
 
     def __init__(self, server: Server) -> None:
+        self.owed: set[Ids] = set()
         self._server = server
         self._groups: dict[Ids, _Group] = {}
 
@@ -57,8 +62,9 @@ class Exactly:
         found: set[Ids] = set()
         now = time.monotonic()
         for group in {id(group): group for group in map(self._groups.__getitem__, highs)}.values():
+            there = {table for table in group.tables if table in highs}
             if group.aside_until > now:
-                found |= {table for table in group.tables if table in highs}
+                self.owed |= there
                 continue
             asked = [highs.get(table) for table in group.tables]
             try:
@@ -68,8 +74,10 @@ class Exactly:
                 if not refused(error):
                     raise
                 self._set_aside(group)
-                found |= {table for table in group.tables if table in highs}
+                self.owed |= there
+                found |= there
             else:
+                self.owed -= there
                 found |= {group.tables[at] for at in positions}
         return found
 

@@ -205,9 +205,10 @@ class Watch:
         return found
 
     async def _look_by_turns(self, connection: AsyncConnection) -> None:
-        """Ask about some tables whatever their sequences tell; about each once after a change."""
-        if not self._turns and self._turns_of != self.changes:
-            self._turns_of, self._turns = self.changes, list(self._sleepers)
+        """Ask about some tables whatever their sequences tell: about each once after a change, until it can be told."""
+        if not self._turns:
+            changed, self._turns_of = self._turns_of != self.changes, self.changes
+            self._turns = list(self._sleepers if changed else self._exactly.owed & self._sleepers.keys())
             self._exactly.forget_beyond(self._sleepers)
         now = time.monotonic()
         most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from snk.db.server import Server
+from snk.pair.sync import exactly
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.watch import Sleeper, Watch
 from snk.pair.table.commits import Ids
@@ -191,6 +192,21 @@ async def test_ids_that_are_set_by_hand_wake_too_and_from_then_on_at_once(pair: 
         watched.sleepers["t29"].news.clear()
         await watched.database.run("insert into t29 (id) values (1001)")
         await watched.until_woken("t29")
+
+
+async def test_a_row_that_comes_while_its_table_is_locked_wakes_though_nothing_happens_after_it(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table cannot be looked at when the row is committed, and so has to be looked at again."""
+    monkeypatch.setattr(exactly, "ASIDE_SECONDS", 2.0)
+    async with watching(pair.first, "t") as watched, watched.database.connect() as locking:
+        await locking.exec_driver_sql("lock table t")
+        await watched.end_something()
+        await watched.until_woken("t")  # for it cannot be told
+        watched.sleepers["t"].news.clear()
+        await locking.exec_driver_sql("insert into t default values")
+        await locking.commit()
+        await watched.until_woken("t")
 
 
 async def test_a_sequence_that_is_locked_keeps_no_row_back(pair: Any) -> None:
