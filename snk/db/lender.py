@@ -4,7 +4,8 @@ A connection never outlives a boot of its server. So each is lent together with 
 has learnt something in another boot is refused: what it knows may no longer be true.
 
 If all are lent, the one who was served longest ago is served next. So a lone row in one table waits for a statement to
-end, and not for all the statements that tables under load wait for.
+end, and not for all the statements that tables under load wait for. Who comes for the first time goes behind all who
+wait already, or those who begin again and again would keep the others waiting for ever.
 """
 
 import asyncio
@@ -95,11 +96,11 @@ class Lender:
         self._numbers = count(1)
 
     @asynccontextmanager
-    async def lend(self, served: int = 0, boot: str = "", pid: int = 0) -> AsyncIterator[Kept]:
+    async def lend(self, served: int | None = None, boot: str = "", pid: int = 0) -> AsyncIterator[Kept]:
         """A connection, as long as the block lasts.
 
         Args:
-            served: the number that `now` returned when the borrower was served last.
+            served: the number that `now` returned when the borrower was served last; None if it never was.
             boot: the boot that it has to be of; empty for any.
             pid: the backend that served the borrower last, which has prepared its statements: preferred if it is free.
 
@@ -107,7 +108,7 @@ class Lender:
             Unavailable: the server cannot be reached, or has another boot.
             DatabaseUnfit: it refuses this user.
         """
-        await self._turn(served)
+        await self._turn(self.now() if served is None else served)
         try:
             kept = await self._found(boot, pid)
         except BaseException:
@@ -247,7 +248,7 @@ class Lent(Access):
         super().__init__(lender.server)
         self.facts = facts
         self._lender = lender
-        self._served = self._pid = 0
+        self._served, self._pid = lender.now(), 0
 
     @classmethod
     async def of(cls, lender: Lender) -> "Lent":

@@ -61,6 +61,24 @@ async def test_whoever_was_served_longest_ago_is_next(lender: Lender) -> None:
     assert served == list(names)
 
 
+async def test_those_who_come_for_the_first_time_keep_nobody_waiting_for_ever(lender: Lender) -> None:
+    """A flow whose table is locked begins again and again."""
+    access = await Lent.of(lender)
+    stop = asyncio.Event()
+
+    async def begin_again_and_again() -> None:
+        while not stop.is_set():
+            async with lender.lend():
+                await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(begin_again_and_again())
+        for _ in range(20):
+            await pid_of(access)
+        stop.set()
+
+
 async def test_one_who_gives_up_while_waiting_takes_nothing(lender: Lender) -> None:
     accesses = [await Lent.of(lender) for _ in range(3)]
     for _ in range(5):
