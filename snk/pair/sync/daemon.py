@@ -46,6 +46,7 @@ from snk.pair.sync.tables import Tables
 from snk.pair.sync.turns import Turns
 from snk.pair.sync.watch import Watch
 from snk.pair.verify.throttle import throttles_of
+from snk.pair.verify.whole import WholeDigests
 from snk.pause import pause
 
 RETRY_SECONDS = 1.0
@@ -75,13 +76,13 @@ class Daemon:
         servers = (pair.first, pair.second)
         lenders = {server.label: lender_of(server, limits.lent) for server in servers}
         facts = {label: TableFacts(lender) for label, lender in lenders.items()}
-        doors = (lender_of(pair.first, 1), lender_of(pair.second, 1))
+        doors, throttles = (lender_of(pair.first, 1), lender_of(pair.second, 1)), throttles_of(sweeps.share)
         self._shared = Shared(
             store=RedisStore(redis_dsn),
             leases=Leases(_reached(pair), self._name, self._not_ours),
             limits=limits,
             schedule=sweeps,
-            sweeping=SweepMeans(doors, facts, throttles_of(sweeps.share)),
+            sweeping=SweepMeans(doors, WholeDigests(doors, throttles), facts, throttles),
             sides={server.label: _side(server, facts[server.label], limits) for server in _reached(pair)},
             turns=Turns(),
             room=Room(limits),
@@ -167,6 +168,7 @@ class Daemon:
         finally:
             for side in self._shared.sides.values():
                 await side.facts.close()
+            await self._shared.sweeping.wholes.close()
             lenders = [side.facts.lender for side in self._shared.sides.values()]
             for lender in (*lenders, *self._shared.sweeping.doors):
                 await lender.close()

@@ -11,7 +11,7 @@ was compiled: Python's garbage collector would stop the whole process while it t
 import asyncio
 import gc
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -64,7 +64,6 @@ class Statement:
         self._make = make
         self._key = key
         self._ready: Ready | None = None
-        self._template: _Compiled | None = None
 
     async def ready(self, server: Server, names: Iterable[str]) -> Ready:
         """The statement, ready to be executed over connections to a server that was reached before.
@@ -86,14 +85,21 @@ class Statement:
                 self._ready = Ready(self._make(self._table))
         return self._ready
 
+    async def part(self, server: Server) -> "_Compiled":
+        """The statement, whose parameters all have values, to be `joined` with others."""
+        work = partial(self._named, server, [])
+        return await _beside(work) if _is_wide(self._table.shape) else work()
+
     def _shared(self, server: Server, names: list[str]) -> Ready:
         """The statement as it was written for all tables that look alike, with the names of this one."""
+        return _ready(self._named(server, names), server, names)
+
+    def _named(self, server: Server, names: list[str]) -> "_Compiled":
         key = (self._key, Look.of(self._table))
         template = _TEMPLATES.get(key)
         if template is None:
             template = _TEMPLATES[key] = self._compiled(pattern(self._table), server, names)
-        self._template = template  # as long as a session uses it, others find it
-        return _ready(template.of(self._table), server, names)
+        return template.of(self._table)
 
     def _own(self, server: Server, names: list[str]) -> Ready:
         return _ready(self._compiled(self._table, server, names), server, names)
@@ -121,6 +127,7 @@ class _Compiled(sa.Executable, sa.ClauseElement):
     Attributes:
         texts: the text before, between and after the parameters.
         parameters: the parameters in their order in the text; one that occurs several times is repeated.
+        template: what it was made from: as long as somebody has one of them, others find their template.
     """
 
     inherit_cache = True
@@ -129,9 +136,12 @@ class _Compiled(sa.Executable, sa.ClauseElement):
         ("parameters", InternalTraversal.dp_clauseelement_list),
     ]
 
-    def __init__(self, texts: list[str], parameters: list[sa.BindParameter[Any]]) -> None:
+    def __init__(
+        self, texts: list[str], parameters: list[sa.BindParameter[Any]], template: "_Compiled | None" = None
+    ) -> None:
         self.texts = texts
         self.parameters = parameters
+        self.template = template
 
     @classmethod
     def of_text(cls, compiled: SQLCompiler) -> "_Compiled":
@@ -151,7 +161,22 @@ class _Compiled(sa.Executable, sa.ClauseElement):
 
     def of(self, table: SyncedTable) -> "_Compiled":
         """The same for a table that looks like the one for which it was made."""
-        return _Compiled(named(self.texts, table), valued(self.parameters, table))
+        return _Compiled(named(self.texts, table), valued(self.parameters, table), self)
+
+
+Part = _Compiled
+"""A statement that returns one value."""
+
+
+def joined(parts: Sequence[Part]) -> sa.Executable:
+    """One statement that returns the values of several, as one array."""
+    texts = ["SELECT ARRAY["]
+    for at, part in enumerate(parts):
+        texts[-1] += f"{', ' if at else ''}({part.texts[0]}"
+        texts += part.texts[1:]
+        texts[-1] += ")"
+    texts[-1] += "]"
+    return _Compiled(texts, [parameter for part in parts for parameter in part.parameters])
 
 
 # Names, quoted or not, and strings may contain a dollar sign and a number without being a parameter.

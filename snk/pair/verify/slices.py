@@ -174,13 +174,16 @@ def _first_above(table: SyncedTable) -> sa.ColumnElement[bool]:
     return sa.and_(above, table.id <= sa.select(sa.func.max(rows.c[0])).scalar_subquery())
 
 
+def halves(hashed: sa.ColumnElement[int]) -> tuple[sa.ColumnElement[int], sa.ColumnElement[int]]:
+    """Both halves of a hash as integers, without the bit that `KEPT_BITS` lacks."""
+    high = hashed.bitwise_rshift(sa.literal_column("32", sa.Integer))
+    low = hashed.bitwise_and(sa.literal_column(str((1 << 31) - 1), sa.BigInteger))
+    return sa.cast(high, sa.Integer), sa.cast(low, sa.Integer)
+
+
 def _added_up(rows: sa.Subquery) -> sa.Select[Any]:
     """The digests of numbered rows: the last key of all, the numbers, and for each number its count and both halves."""
-    halves = (
-        rows.c.hash.bitwise_rshift(sa.literal(32, sa.Integer)),
-        rows.c.hash.bitwise_and(sa.literal((1 << 31) - 1, sa.BigInteger)),
-    )
-    high, low = (sa.func.sum(sa.cast(half, sa.Integer)) for half in halves)
+    high, low = (sa.func.sum(half) for half in halves(rows.c.hash))
     groups = (
         sa.select(
             rows.c.number,

@@ -1,7 +1,7 @@
 """Tables that look alike share their statements, whatever their names."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from snk.db.access import Dedicated
 from snk.db.identifiers import literal
@@ -10,7 +10,7 @@ from snk.pair.core.portion import Portion
 from snk.pair.table.fitness import shape_of
 from snk.pair.table.questions import above
 from snk.pair.table.reader import Reader
-from snk.pair.table.statement import Statement
+from snk.pair.table.statement import Part, Ready, Statement
 from snk.pair.table.synced import SyncedTable
 from tests.kit.databases import Database
 
@@ -39,13 +39,17 @@ async def made(dsn: str, *columns: Sequence[str]) -> list[SyncedTable]:
         return [SyncedTable.of(await shape_of(access, f"public.{quoted(name)}")) for name in NAMES]
 
 
+def template_of(statement: Ready) -> int:
+    return id(cast("Part", statement.made).template)
+
+
 async def test_statements_of_tables_that_look_alike_are_written_once(pair: Any) -> None:
     server = Server("first", pair.first)
     tables = await made(pair.first, ("id", "uuid", "more"), ('"', "a uuid", "'$2'"))
     async with server.connect():
         ways: list[Statement] = [above(table).ways[True] for table in tables]
         ready = [await way.ready(server, ("high", "limit", "widest")) for way in ways]
-    assert len({id(way._template) for way in ways}) == 1
+    assert len({template_of(each) for each in ready}) == 1
     assert len({str(each.made) for each in ready}) == len(NAMES)
 
 
@@ -66,9 +70,8 @@ async def test_tables_that_differ_in_more_than_names_share_nothing(pair: Any) ->
     for name, kind in (("a", "int"), ("b", "bigint"), ("c", "numeric(10, 2)"), ("d", "numeric(10, 3)")):
         await side.run(f"create table {name} ({row.format(kind)})")
     async with server.connect() as connection:
-        ways = []
+        ready = []
         for name in "abcd":
             way = above(SyncedTable.of(await shape_of(Dedicated(server, connection), name))).ways[True]
-            await way.ready(server, ("high", "limit", "widest"))
-            ways.append(way)
-    assert len({id(way._template) for way in ways}) == 4
+            ready.append(await way.ready(server, ("high", "limit", "widest")))
+    assert len({template_of(each) for each in ready}) == 4
