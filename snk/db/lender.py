@@ -49,9 +49,12 @@ class Kept:
 
     @property
     def unchanged(self) -> bool:
-        """Whether it is as it was opened: alive, and with each statement in a transaction of its own."""
+        """Whether it is as it was opened: alive, and with each statement in a transaction of its own.
+
+        What was learnt of a standby ends with its promotion, which ends no connection: it is opened anew.
+        """
         sync = self.connection.sync_connection
-        if sync is None or sync.closed or sync.invalidated:
+        if sync is None or sync.closed or sync.invalidated or self.facts.standby:
             return False
         return bool(sync.get_execution_options().get("isolation_level", "AUTOCOMMIT") == "AUTOCOMMIT")
 
@@ -94,6 +97,7 @@ class Lender:
         self._waiting: list[_Waiter] = []
         self._loans: dict[int, _Loan] = {}
         self._numbers = count(1)
+        self._newest = ""
 
     @asynccontextmanager
     async def lend(self, served: int | None = None, boot: str = "", pid: int = 0) -> AsyncIterator[Kept]:
@@ -143,7 +147,8 @@ class Lender:
                 raise Unavailable(words) from None
             raise
         finally:
-            del self._loans[pid]
+            if self._loans.get(pid) is loan:  # a backend of another boot may have the same number
+                del self._loans[pid]
 
     def interrupt(self, pids: Collection[int]) -> None:
         """End what is done over the connections with these backends, so that others get one."""
@@ -197,10 +202,14 @@ class Lender:
         while self._free:
             at = next((at for at, each in enumerate(self._free) if each.pid == pid), 0)
             kept = self._free.pop(at)
-            if boot in ("", kept.facts.boot):
-                return kept
-            await _closed(kept)  # if it is of an earlier boot, it is dead
+            if kept.facts.boot == self._newest:
+                return self._of_boot(boot, kept)
+            await _closed(kept)  # it is of an earlier boot, and dead
         kept = await self._opened()
+        self._newest = kept.facts.boot
+        return self._of_boot(boot, kept)
+
+    def _of_boot(self, boot: str, kept: Kept) -> Kept:
         if boot in ("", kept.facts.boot):
             return kept
         self._free.append(kept)

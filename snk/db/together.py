@@ -24,16 +24,18 @@ Ask = Callable[[AsyncConnection, Sequence[K]], Awaitable[Mapping[K, V | SnkError
 class Together(Generic[K, V]):
     """One question, about any number of keys."""
 
-    def __init__(self, lender: Lender, ask: Ask[K, V], most: int) -> None:
+    def __init__(self, lender: Lender, ask: Ask[K, V], most: int, alone: Ask[K, V] | None = None) -> None:
         """Assign.
 
         Args:
             lender: the connections to the server.
             ask: the question.
             most: how many keys go into one statement.
+            alone: the question about a key that was refused, if it is another one: it may take long.
         """
         self._lender = lender
         self._ask = ask
+        self._alone = alone
         self._most = most
         self._waiting: dict[str, dict[K, asyncio.Future[V]]] = {}
         self._tasks: set[asyncio.Future[None]] = set()
@@ -77,33 +79,35 @@ class Together(Generic[K, V]):
         waiting = self._waiting[boot]
         while waiting:
             asked = {key: waiting.pop(key) for key in list(waiting)[: self._most]}
-            await self._answer(boot, asked)
+            await self._answer(boot, asked, self._ask)
         del self._waiting[boot]
 
-    async def _answer(self, boot: str, asked: Mapping[K, asyncio.Future[V]]) -> None:
+    async def _answer(self, boot: str, asked: Mapping[K, asyncio.Future[V]], ask: Ask[K, V]) -> None:
         try:
-            found = await self._asked(boot, list(asked))
+            found = await self._asked(boot, list(asked), ask)
             for key, answer in asked.items():
                 _give(answer, found[key])
         except asyncio.CancelledError:
             _fail(asked, self._ended())
             raise
         except Exception as error:  # noqa: BLE001 - passed on to the callers
-            if not (isinstance(error, SnkError) and refused(error) and len(asked) > 1):
+            alone = self._alone or self._ask
+            again = isinstance(error, SnkError) and refused(error) and (len(asked) > 1 or alone is not ask)
+            if not again:
                 _fail(asked, error)
                 return
             for key, answer in asked.items():
-                alone = {key: answer}
-                self._begin(self._answer(boot, alone), alone)
+                one = {key: answer}
+                self._begin(self._answer(boot, one, alone), one)
 
     def _ended(self) -> Unavailable:
         return Unavailable(f"{self._lender.server.address}: nobody asks any more")
 
-    async def _asked(self, boot: str, keys: Sequence[K]) -> Mapping[K, V | SnkError]:
+    async def _asked(self, boot: str, keys: Sequence[K], ask: Ask[K, V]) -> Mapping[K, V | SnkError]:
         async with self._lender.lend(boot=boot) as kept:
             with self._lender.interruptible(kept):
                 async with self._lender.server.answering(kept.connection):
-                    return await self._ask(kept.connection, keys)
+                    return await ask(kept.connection, keys)
 
 
 def _fail(asked: Mapping[K, asyncio.Future[V]], error: Exception) -> None:

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.catalog import ServerFacts
 from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import ParentMissing, RowRefused, Unavailable
@@ -160,3 +161,41 @@ async def test_a_lost_connection_is_replaced(lender: Lender, pair: Any) -> None:
     with pytest.raises(Unavailable):
         await pid_of(access)
     assert await pid_of(access)
+
+
+async def test_what_was_learnt_of_a_standby_is_not_believed_later(
+    lender: Lender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promotion ends no connection."""
+    facts = await catalog_facts(lender)
+
+    async def standby(_: AsyncConnection) -> ServerFacts:
+        return replace(facts, standby=True, boot="standby")
+
+    await lender.close()
+    with monkeypatch.context() as patched:
+        patched.setattr("snk.db.catalog.server_facts", standby)
+        assert (await Lent.of(lender)).facts.standby
+    assert not (await Lent.of(lender)).facts.standby
+
+
+async def catalog_facts(lender: Lender) -> ServerFacts:
+    return (await Lent.of(lender)).facts
+
+
+async def test_those_who_know_an_earlier_boot_cost_no_connection(lender: Lender, pair: Any) -> None:
+    access = await Lent.of(lender)
+    before = await pid_of(access)
+    stale = [Lent(lender, replace(access.facts, boot="earlier")) for _ in range(20)]
+    found = await asyncio.gather(*map(pid_of, stale), return_exceptions=True)
+    assert {type(each) for each in found} == {Unavailable}
+    assert before in [await pid_of(access) for _ in range(2)]
+    assert await Database(pair.first).value(f"select count(*) {OURS}") <= 2
+
+
+async def test_backends_of_two_boots_may_have_one_number(lender: Lender) -> None:
+    async with lender.lend() as kept:
+        one, other = lender.interruptible(kept), lender.interruptible(kept)
+        with one:
+            other.__enter__()
+        other.__exit__(None, None, None)

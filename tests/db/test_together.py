@@ -96,3 +96,21 @@ async def test_closing_fails_pending_callers(inverses: Inverses) -> None:
         await inverses.together.close()
         with pytest.raises(Unavailable):
             await waiting
+
+
+async def test_a_key_that_takes_long_holds_up_no_other(inverses: Inverses) -> None:
+    """Alone it is asked patiently, and beside the others."""
+    patient, asked = asyncio.Event(), asyncio.Event()
+
+    async def alone(_: AsyncConnection, keys: Sequence[int]) -> dict[int, int | SnkError]:
+        asked.set()
+        await patient.wait()
+        return dict.fromkeys(keys, 0)
+
+    together = Together(inverses.lender, inverses._ask, 10, alone=alone)
+    refused = asyncio.create_task(together.of(0, inverses.boot))
+    await asked.wait()
+    assert await together.of(2, inverses.boot) == 50
+    patient.set()
+    assert await refused == 0
+    await together.close()

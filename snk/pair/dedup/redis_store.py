@@ -111,8 +111,9 @@ class RedisStore:
                     await answered(self._redis.ping())
                     asked = True
                 touched, self._touched = self._touched | self._stale, set()
-                for name in touched & self._sets.keys():
-                    await self._flush(name, self._sets[name])
+                for name in touched:
+                    if (known := self._sets.get(name)) is not None:  # it may be detached meanwhile
+                        await self._flush(name, known)
                 self._worked()
                 await asyncio.sleep(FLUSH_SECONDS)
             except (RedisError, OSError) as error:

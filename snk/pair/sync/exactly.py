@@ -52,14 +52,14 @@ class Exactly:
         self._server = server
         self._groups: dict[Ids, _Group] = {}
 
-    async def ask(self, connection: AsyncConnection, highs: Mapping[Ids, int]) -> set[Ids]:
-        """The tables with rows above these ids; also those of which it cannot be told: their flows find out why.
+    async def ask(self, connection: AsyncConnection, highs: Mapping[Ids, int]) -> tuple[set[Ids], set[Ids]]:
+        """The tables with rows above these ids, and those of which it could not be told now: their flows find out why.
 
         Raises:
             SnkError: the connection is lost.
         """
         self._regroup(highs)
-        found: set[Ids] = set()
+        found, untold = set[Ids](), set[Ids]()
         now = time.monotonic()
         for group in {id(group): group for group in map(self._groups.__getitem__, highs)}.values():
             there = {table for table in group.tables if table in highs}
@@ -74,16 +74,19 @@ class Exactly:
                 if not refused(error):
                     raise
                 self._set_aside(group)
-                self.owed |= there
-                found |= there
+                untold |= there
             else:
                 self.owed -= there
                 found |= {group.tables[at] for at in positions}
-        return found
+        self.owed |= untold
+        return found, untold
 
-    def forget_beyond(self, tables: Collection[Ids]) -> None:
-        """Forget what was asked about tables that are gone, when there are more of these than of the given ones."""
-        if len(self._groups) > 2 * len(tables) + STATEMENTS:
+    def tidy(self, tables: Collection[Ids]) -> None:
+        """Group anew if most tables are gone, or groups have become small; owe nothing of tables that are not given."""
+        self.owed &= set(tables)
+        groups, now = set(self._groups.values()), time.monotonic()
+        small = len(groups) > 2 * (len(self._groups) // FEW + 1) and not any(each.aside_until > now for each in groups)
+        if small or len(self._groups) > 2 * len(tables) + STATEMENTS:
             self._groups.clear()
 
     def _regroup(self, tables: Mapping[Ids, int]) -> None:

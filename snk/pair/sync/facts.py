@@ -54,7 +54,7 @@ class TableFacts:
         self._claims = Together(lender, marks.claim, AT_ONCE)
         self._creations = Together(lender, _create, AT_ONCE)
         self._left = Together(lender, left.left, AT_ONCE)
-        self._bounds = Together(lender, _bounds, AT_ONCE)
+        self._bounds = Together(lender, _bounds_briefly, AT_ONCE, alone=_bounds)
         self._names = Together(lender, _names, AT_ONCE)
         self._owed = Together(lender, sweeps.owed, AT_ONCE)
 
@@ -131,9 +131,12 @@ async def _create(
     return dict.fromkeys(states)
 
 
-async def _bounds(connection: AsyncConnection, tables: Sequence[Ids]) -> dict[Ids, Bounds | SnkError]:
+async def _bounds_briefly(connection: AsyncConnection, tables: Sequence[Ids]) -> dict[Ids, Bounds | SnkError]:
     async with transaction(connection):
-        if len(tables) > 1:  # a table that is locked must not hold up the others
-            await wait_briefly(connection, local=True)
-        ends = (await connection.execute(commits.bounds(tables))).scalar_one()
+        await wait_briefly(connection, local=True)  # a table that is locked must not hold up the others
+        return await _bounds(connection, tables)
+
+
+async def _bounds(connection: AsyncConnection, tables: Sequence[Ids]) -> dict[Ids, Bounds | SnkError]:
+    ends = (await connection.execute(commits.bounds(tables))).scalar_one()
     return {ids: (ends[2 * at], ends[2 * at + 1]) for at, ids in enumerate(tables)}

@@ -124,7 +124,7 @@ class Flow:
 
     async def _follow(self, session: Session, stop: asyncio.Event) -> None:
         turns = self._parts.around.turns
-        if session.quiet and not self._failures:
+        if session.quiet and session.calm and not self._failures:
             self._found()
             await session.doze(stop)
         with turns.awake():
@@ -171,6 +171,7 @@ class Flow:
     def _found(self) -> None:
         if self._failures:
             self._log.info("flow_resumed", failures=self._failures)
+            self._sweep_due.set()  # one may be owed of which nobody was told, as the answer was lost
         else:
             self._log.info("flow_started")
         self._failures = 0

@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.errors import refused
 from snk.db.lender import Lender, Lent
 from snk.errors import SnkError
 from snk.pair.catalog import lookup
@@ -79,6 +80,7 @@ class Rounds:
         self._resting: set[Resting] = set()
         self._tables_at = self._turn_at = 0.0
         self._seen = self._tables_seen = -1
+        self._unseen = False
 
     @property
     def own_seconds(self) -> float:
@@ -95,6 +97,7 @@ class Rounds:
     def looked_after(self, resting: Resting) -> Iterator[None]:
         """Inside the block, the flow is woken when something has changed."""
         self._resting.add(resting)
+        self._unseen = True
         try:
             yield
         finally:
@@ -113,9 +116,10 @@ class Rounds:
         changes, now = self._watch.changes, time.monotonic()
         kept = [each for each in self._resting if each.kept]
         troubled = [each for each in kept if each.kept and (each.kept.aside.rows or each.kept.conflicts)]
-        access = await Lent.of(self._lender) if self._resting and (changes != self._seen or troubled) else None
-        if access is None:
+        tables_due = now >= self._tables_at and (self._unseen or changes != self._tables_seen)
+        if not self._resting or not (changes != self._seen or troubled or tables_due):
             return
+        access = await Lent.of(self._lender)
         if changes != self._seen:
             async with access.using() as connection:
                 await _see_marks(connection, kept)
@@ -123,11 +127,23 @@ class Rounds:
         if troubled:
             async with access.using() as connection:
                 await _see_left(connection, troubled)
-        if now >= self._tables_at and changes != self._tables_seen:
-            async with access.using() as connection:
-                await _see_tables(connection, list(self._resting))
+        if tables_due:
+            await self._see_tables(access, changes)
+
+    async def _see_tables(self, access: Lent, changes: int) -> None:
+        """Wake the flows whose tables have changed, and those whose ids may be drawn anew."""
+        began = time.monotonic()
+        self._unseen, resting = False, list(self._resting)
+        async with access.using() as connection:
+            await _see_definitions(connection, resting)
+        try:
+            async with access.briefly() as connection:
+                await _see_sequences(connection, [each for each in resting if each.high])
             self._tables_seen = changes
-            self._tables_at = now + max(TABLES_SECONDS, TABLES_REST * (time.monotonic() - now))
+        except SnkError as error:  # one is locked: they are looked at again
+            if not refused(error):
+                raise
+        self._tables_at = began + max(TABLES_SECONDS, TABLES_REST * (time.monotonic() - began))
 
 
 async def _see_marks(connection: AsyncConnection, resting: Sequence[Resting]) -> None:
@@ -151,16 +167,20 @@ async def _see_left(connection: AsyncConnection, resting: Sequence[Resting]) -> 
                 each.wake()
 
 
-async def _see_tables(connection: AsyncConnection, resting: Sequence[Resting]) -> None:
-    """Wake the flows whose tables have changed, and those whose ids may be drawn anew."""
+async def _see_definitions(connection: AsyncConnection, resting: Sequence[Resting]) -> None:
     shapes = {each.shape.oid: each.shape for each in resting}
-    fingerprints = dict(zip(shapes, await lookup.definition_fingerprints(connection, [*shapes.values()]), strict=True))
-    counting = {oid: sequence.oid for oid, shape in shapes.items() if (sequence := shape.id_column.sequence)}
-    drawn = dict(zip(counting, await lookup.drawn(connection, [*counting.values()]), strict=True))
+    found = dict(zip(shapes, await lookup.definition_fingerprints(connection, [*shapes.values()]), strict=True))
     for each in resting:
-        shape = each.shape
-        changed = fingerprints[shape.oid] != shape.definition_fingerprint
-        if changed or (each.high and _may_go_back(each.high(), shape, drawn.get(shape.oid))):
+        if found[each.shape.oid] != each.shape.definition_fingerprint:
+            each.wake()
+
+
+async def _see_sequences(connection: AsyncConnection, reading: Sequence[Resting]) -> None:
+    shapes = (each.shape for each in reading)
+    counting = {shape.oid: sequence.oid for shape in shapes if (sequence := shape.id_column.sequence)}
+    drawn = dict(zip(counting, await lookup.drawn(connection, [*counting.values()]), strict=True))
+    for each in reading:
+        if each.high and _may_go_back(each.high(), each.shape, drawn.get(each.shape.oid)):
             each.wake()
 
 

@@ -61,7 +61,7 @@ class Session:
         Returns:
             Whether anything moved; if not, the caller may wait briefly.
         """
-        self._delivery.turn = turn
+        self._delivery.turn, self.quiet = turn, False
         batch, self._ahead = self._ahead or await self.intake.read(), None
         if batch.full:
             self._ahead = await self._read_while_writing(batch)
@@ -72,7 +72,8 @@ class Session:
         if self._ahead is None and self._referred.tries_again(time.monotonic()):
             await self._upkeep.try_again(hopeful=True)
         if self._upkeep.due:
-            self._changes = self._parts.around.source.watch.changes
+            if self.intake.late.due or not self.intake.late.pending:
+                self._changes = self._parts.around.source.watch.changes
             await self._upkeep.beat(ahead=self.behind)
         elif self.intake.late.more and not batch.moved:
             await self._upkeep.bring_late()

@@ -96,9 +96,10 @@ class Sweeper:
                 return
             self._sweep_due.clear()
             try:
-                owed = await self._owed()
+                accesses = await self._accesses()
+                owed = await self._owed(accesses)
                 if owed or time.monotonic() >= next_at:
-                    proven = await self._sweep(owed)
+                    proven = await self._sweep(owed, accesses)
                     wait = self._every_seconds if proven else min(AGAIN_SECONDS, self._every_seconds)
                     next_at = time.monotonic() + wait
             except SnkError as error:
@@ -134,39 +135,42 @@ class Sweeper:
         while not stop.is_set() and not (self._there.caught_up and self._back.caught_up):
             await pause(stop, LOOK_SECONDS)
 
-    async def _owed(self) -> dict[Server, Owed]:
+    async def _accesses(self) -> tuple[Lent, Lent]:
+        """Access to both servers, in the boots in which they are now."""
+        first, second = [await Lent.of(self._means.facts[server.label].lender) for server in self._servers]
+        return first, second
+
+    async def _owed(self, accesses: Sequence[Lent]) -> dict[Server, Owed]:
         """Return the sides on which a sweep is owed."""
         found: dict[Server, Owed] = {}
-        for server in self._servers:
-            facts = self._means.facts[server.label]
-            access = await Lent.of(facts.lender)
+        for access in accesses:
+            facts = self._means.facts[access.server.label]
             if owed := await facts.owed(access, await self._full_name(access)):
-                found[server] = owed
+                found[access.server] = owed
         return found
 
-    async def _settle(self, owed: Mapping[Server, Owed]) -> None:
+    async def _settle(self, owed: Mapping[Server, Owed], accesses: Sequence[Lent]) -> None:
         """Settle the sweeps that were owed before both sides were proven equal.
 
         First flush the rows that were delivered by uuid: a crash would undo them without moving a mark back, so nothing
-        would deliver them again.
+        would deliver them again. For the same reason this is refused after a restart since the sweep began.
         """
-        for server in self._servers if owed else ():
-            await (await self._sweeps(server)).flush()
-        for server, what in owed.items():
-            await (await self._sweeps(server)).settle(what)
-
-    async def _sweeps(self, server: Server) -> Sweeps:
-        access = await Lent.of(self._means.facts[server.label].lender)
-        return Sweeps(access, await self._full_name(access))
+        kept = [Sweeps(access, await self._full_name(access)) for access in accesses] if owed else []
+        for sweeps in kept:
+            await sweeps.flush()
+        for sweeps, access in zip(kept, accesses, strict=False):
+            if what := owed.get(access.server):
+                await sweeps.settle(what)
 
     async def _full_name(self, access: Lent) -> str:
         return await self._means.facts[access.server.label].full_name(access, self._table) or self._table
 
-    async def _sweep(self, owed: Mapping[Server, Owed]) -> bool:
+    async def _sweep(self, owed: Mapping[Server, Owed], accesses: Sequence[Lent]) -> bool:
         """Sweep once, and have the flows deliver what is missing.
 
         Args:
             owed: the sweeps, owed before this one began, to settle if it proves both sides equal.
+            accesses: to both servers, since before it began.
 
         Returns:
             Whether both sides are proven equal, except for known differences.
@@ -177,7 +181,7 @@ class Sweeper:
                 log.info("sweep_owed", table=self._table, side=server.label, reason=what.reason)
             proven = await self._compare()
             if proven:
-                await self._settle(owed)
+                await self._settle(owed, accesses)
             return proven
         finally:
             self._state = self._resting

@@ -102,7 +102,7 @@ class Watch:
         self._exactly = Exactly(server)
         self._by_hand: set[int] = set()
         self._drawn: dict[int, int] = {}
-        self._turns: list[Ids] = []
+        self._turns: dict[Ids, None] = {}
         self._turns_of = 0
         self._turn_at = 0.0
         self._known_until = self._known_at = self._changed_at = 0.0
@@ -111,6 +111,7 @@ class Watch:
     def watched(self, sleeper: Sleeper) -> Iterator[None]:
         """Inside the block, a flow is woken when its table has news."""
         self._sleepers[sleeper.ids] = sleeper
+        self._turns[sleeper.ids] = None  # it may have begun without reading, and an id may have been set by hand since
         self._unseen = True
         try:
             yield
@@ -197,27 +198,35 @@ class Watch:
         await self._ask(connection, suspects)
 
     async def _ask(self, connection: AsyncConnection, suspects: Sequence[Sleeper]) -> list[Sleeper]:
-        """Wake, and return, those of these flows whose tables have rows above their marks."""
-        news = await self._exactly.ask(connection, {sleeper.ids: sleeper.high for sleeper in suspects})
-        found = [sleeper for sleeper in suspects if sleeper.ids in news]
-        for sleeper in found:
-            sleeper.news.set()
-        return found
+        """Wake those of these flows whose tables have rows above their marks, or may have; return the former."""
+        news, untold = await self._exactly.ask(connection, {sleeper.ids: sleeper.high for sleeper in suspects})
+        for sleeper in suspects:
+            if sleeper.ids in news or sleeper.ids in untold:
+                sleeper.news.set()
+        return [sleeper for sleeper in suspects if sleeper.ids in news]
 
     async def _look_by_turns(self, connection: AsyncConnection) -> None:
         """Ask about some tables whatever their sequences tell: about each once after a change, until it can be told."""
         if not self._turns:
             changed, self._turns_of = self._turns_of != self.changes, self.changes
-            self._turns = list(self._sleepers if changed else self._exactly.owed & self._sleepers.keys())
-            self._exactly.forget_beyond(self._sleepers)
+            self._exactly.tidy(self._sleepers)
+            self._forget_those_that_are_gone()
+            self._turns = dict.fromkeys(self._sleepers if changed else self._exactly.owed)
         now = time.monotonic()
         most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))
-        asked, self._turns, self._turn_at = self._turns[:most], self._turns[most:], now
+        asked, self._turn_at = list(self._turns)[:most], now
+        self._turns = dict.fromkeys(list(self._turns)[most:])
         news = await self._ask(connection, [self._sleepers[ids] for ids in asked if ids in self._sleepers])
         if told := [sleeper for sleeper in news if sleeper.ids.sequence]:
             found = await self._waited(connection, told, "", waits=False)
             told_of = {told[position - 1].ids.oid for position in found.drawn}
             self._by_hand |= {sleeper.ids.oid for sleeper in told} - told_of
+
+    def _forget_those_that_are_gone(self) -> None:
+        """Keep what was learnt about tables from growing for ever; it is learnt again."""
+        for learnt in (self._by_hand, self._drawn):
+            if len(learnt) > 2 * len(self._sleepers) + FEW:
+                learnt.clear()
 
     def _wake_all(self) -> None:
         self.changes += 1

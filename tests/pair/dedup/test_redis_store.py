@@ -212,3 +212,27 @@ async def test_writing_behind_ends_when_closed_though_a_cancellation_gets_lost(
             task.cancel()
             await asyncio.wait((task,), timeout=DEADLINE_SECONDS)
             assert task.done()
+
+
+async def test_a_table_may_be_let_go_while_others_are_written(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind, known = attached(pair.redis)
+    behind.attach("other", other := DedupSet(1000))
+    other.anchor("boot")
+    flush = behind._flush
+
+    async def let_go(name: str, known: DedupSet) -> None:
+        await flush(name, known)
+        behind.detach("other" if name == "records" else "records")
+
+    monkeypatch.setattr(behind, "_flush", let_go)
+
+    async def one_left() -> bool:
+        return len(behind._sets) == 1
+
+    async with behind:
+        running = asyncio.create_task(behind.run())
+        known.note([A], "boot")
+        other.note([B], "boot")
+        await until(one_left, "one of both to be let go")
+        behind.close()
+        await running

@@ -10,7 +10,7 @@ from snk.pair.sync.upkeep import Upkeep
 from snk.pair.table.reader import Reader
 from snk.pair.table.writer import Writer
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import Running, until_healthy
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text not null)"
 NAMES = tuple(f"t{at}" for at in range(12))
@@ -45,7 +45,7 @@ async def test_tables_that_are_quiet_are_not_read_and_do_nothing_of_their_own(
             for side, name in ((first, "t3"), (second, "t8")):
                 await insert(side, 1, name)
                 await until_equal(first, second, turn, name)
-        assert daemon.status().healthy
+        await until_healthy(daemon)
     assert read == {"t3", "t8"}
     assert looked <= {"public.t3", "public.t8"}
 
@@ -131,3 +131,45 @@ async def test_preparing_a_statement_fires_no_trigger(
         await until(all_are, "all statements to be prepared")
     for side in (first, second):
         assert await side.value("select count(*) from fired") == 0
+
+
+async def test_rows_that_are_requested_keep_a_quiet_table_from_resting(
+    running: Running, first: Database, second: Database
+) -> None:
+    """They were requested from a flow that was ended before it delivered them."""
+    await both(first, second)
+    async with running(*NAMES):
+        await insert(first, 5, "t3")
+        await until_equal(first, second, 5, "t3")
+    uuid = await second.value("delete from t3 where id = (select min(id) from t3) returning uuid::text")
+    async with running(*NAMES) as daemon:
+        (flow,) = (each for each in daemon.flows if (each.route.table, each.route.source.label) == ("t3", "first"))
+        flow.requested.add([uuid])
+        await until_equal(first, second, 5, "t3")
+
+
+async def test_a_change_is_noticed_although_others_were_looked_at_a_moment_before(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing ever happens in that server after it."""
+    looks: list[bool] = []
+    see = rounds.Rounds._see_tables
+
+    async def counted(self: rounds.Rounds, *given: Any) -> None:
+        await see(self, *given)
+        looks.append(self._lender.server.label == "second")
+
+    monkeypatch.setattr(rounds.Rounds, "_see_tables", counted)
+    await both(first, second)
+    async with running(*NAMES) as daemon:
+        await until_healthy(daemon)
+        await insert(first, 5, "t3")
+        await until_equal(first, second, 5, "t3")
+        seen = sum(looks)
+
+        async def seen_again() -> bool:
+            return sum(looks) > seen
+
+        await until(seen_again, "the tables to be looked at")
+        await second.run("truncate t3")
+        await until_equal(first, second, 5, "t3")

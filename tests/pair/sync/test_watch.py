@@ -215,3 +215,51 @@ async def test_a_sequence_that_is_locked_keeps_no_row_back(pair: Any) -> None:
         await held.exec_driver_sql("alter sequence t_id_seq cache 2")
         await watched.database.run("insert into u default values")
         await watched.until_woken("u")
+
+
+async def test_a_lock_says_nothing_of_ids_that_are_set_by_hand(pair: Any) -> None:
+    """Tables whose ids are set by hand are always asked about, which is dear for all."""
+    names = [f"t{at}" for at in range(20)]
+    async with watching(pair.first, *names, drawn=True) as watched, watched.database.connect() as locking:
+        await locking.exec_driver_sql(f"lock table {', '.join(names[:10])}")
+        await watched.end_something()
+        await watched.until_woken(*names[:10])
+        assert watched.watch._by_hand == set()
+
+
+async def test_groups_that_were_halved_are_made_anew(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exactly, "ASIDE_SECONDS", 0.1)
+    names = [f"t{at}" for at in range(20)]
+    async with watching(pair.first, *names, drawn=True) as watched:
+
+        def groups() -> int:
+            return len(set(watched.watch._exactly._groups.values()))
+
+        async def halved() -> bool:
+            await watched.end_something()
+            return groups() > 10
+
+        async def anew() -> bool:
+            await watched.end_something()
+            return groups() < 5
+
+        async with watched.database.connect() as locking:
+            await locking.exec_driver_sql(f"lock table {', '.join(names)}")
+            await until(halved, "groups to be halved")
+        await until(anew, "larger groups")
+
+
+async def test_a_row_with_an_id_set_by_hand_wakes_a_flow_that_begins_after_it(pair: Any) -> None:
+    async with watching(pair.first, "t", "u", drawn=True) as watched:
+        sleeper = watched.sleepers["t"]
+        del watched.watch._sleepers[sleeper.ids]
+        await watched.database.run("insert into t (id) values (1000)")
+        for _ in range(3):
+            await watched.end_something()
+
+        async def all_asked() -> bool:
+            return not watched.watch._turns and watched.watch._turns_of == watched.watch.changes
+
+        await until(all_asked, "nothing to be left to look at")
+        with watched.watch.watched(sleeper):
+            await watched.until_woken("t")
