@@ -141,6 +141,11 @@ async def test_rows_that_are_requested_keep_a_quiet_table_from_resting(
     async with running(*NAMES):
         await insert(first, 5, "t3")
         await until_equal(first, second, 5, "t3")
+
+        async def durable() -> bool:
+            return bool(await second.value("select safe = high from snk.marks where table_name ~ 't3'"))
+
+        await until(durable, "the mark to say all")
     uuid = await second.value("delete from t3 where id = (select min(id) from t3) returning uuid::text")
     async with running(*NAMES) as daemon:
         (flow,) = (each for each in daemon.flows if (each.route.table, each.route.source.label) == ("t3", "first"))
