@@ -16,13 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bench.contenders.contender import Contender
 from bench.ground import TRANSACTION_ROWS, Ground, both, fill
-from bench.scenarios.latency import GIVE_UP_SECONDS, LOOK_SECONDS, SETTLE_SECONDS
+from bench.scenarios.latency import GIVE_UP_SECONDS, LOOK_SECONDS
 from bench.usage import peak_mib, usage
 from bench.watch import watching
 from snk.db.server import Server
 
 APPLICATIONS = 10
 MET_PER_SECOND = 20  # after a start, what the contender does once for each table
+BEGINNING = 3.0  # as a multiple of the idle time: until it also does what it does at intervals, such as comparisons
 SAMPLE_SECONDS = 0.05
 _OPENED = sa.text("select count(*) from pg_stat_activity where application_name = 'snk' and pid <> all(:ours)")
 _PID = sa.text("select pg_backend_pid()")
@@ -62,7 +63,7 @@ async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[st
             began = time.monotonic()
             await contender.start(ground, names)
             figures: dict[str, float] = {"up_seconds": time.monotonic() - began}
-            await asyncio.sleep(SETTLE_SECONDS + tables / MET_PER_SECOND)
+            await asyncio.sleep(BEGINNING * idle_seconds + tables / MET_PER_SECOND)
         figures |= await _idle(ground, contender, idle_seconds)
         async with _sampled(held) as more:
             before = usage(contender.pids, ())

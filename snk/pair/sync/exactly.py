@@ -1,11 +1,9 @@
 """Which tables have rows above given ids: asked of a few tables in each statement, over one connection."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.errors import refused
@@ -13,9 +11,11 @@ from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.table import commits
 from snk.pair.table.commits import Ids
+from snk.pair.table.statement import Ready, ready
 
-FEW = 10  # tables in one statement
-STATEMENTS = 50  # as many as a connection keeps prepared, or more tables go into each
+FEW = 20  # tables in one statement
+STATEMENTS = 25  # as many as a connection keeps prepared, or more tables go into each
+SMALL = 1.5  # times as many groups as there need be
 ASIDE_SECONDS = 5.0
 
 
@@ -24,20 +24,32 @@ class _Group:
     """Tables that one statement asks about.
 
     Attributes:
-        asked: the statement: the positions of those that have rows above ``highs``.
+        asked: the statement, once it was needed: the positions of those that have rows above ``highs``.
         aside_until: monotonic time until which nothing is asked of them, as it failed.
     """
 
     tables: Sequence[Ids]
-    asked: sa.Select[Any] = field(init=False)
+    asked: Ready | None = None
     aside_until: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.asked = commits.with_news(self.tables)
 
     def halves(self) -> list["_Group"]:
         middle = len(self.tables) // 2
         return [_Group(self.tables[:middle]), _Group(self.tables[middle:])]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known about tables; nothing about those that failed a moment ago.
+
+    Attributes:
+        rows: they have rows above the given ids.
+        none: they have none.
+        refused: it cannot be told: their flows find out why.
+    """
+
+    rows: set[Ids]
+    none: set[Ids]
+    refused: set[Ids]
 
 
 class Exactly:
@@ -49,47 +61,60 @@ class Exactly:
 
     def __init__(self, server: Server) -> None:
         self.owed: set[Ids] = set()
+        self._refused_at = float("-inf")
         self._server = server
         self._groups: dict[Ids, _Group] = {}
 
-    async def ask(self, connection: AsyncConnection, highs: Mapping[Ids, int]) -> tuple[set[Ids], set[Ids]]:
-        """The tables with rows above these ids, and those of which it could not be told now: their flows find out why.
+    async def ask(self, connection: AsyncConnection, highs: Mapping[Ids, int]) -> Told:
+        """Ask which tables have rows above these ids.
 
         Raises:
             SnkError: the connection is lost.
         """
         self._regroup(highs)
-        found, untold = set[Ids](), set[Ids]()
+        told = Told(set(), set(), set())
         now = time.monotonic()
         for group in {id(group): group for group in map(self._groups.__getitem__, highs)}.values():
             there = {table for table in group.tables if table in highs}
             if group.aside_until > now:
                 self.owed |= there
                 continue
-            asked = [highs.get(table) for table in group.tables]
+            asked = {"highs": [highs.get(table) for table in group.tables]}
+            group.asked = group.asked or ready(commits.with_news(group.tables), self._server, asked)
             try:
                 async with self._server.answering(connection):
-                    positions = (await connection.execute(group.asked, {"highs": asked})).scalar_one()
+                    positions = (await group.asked.over(connection, asked)).scalar_one()
             except SnkError as error:
                 if not refused(error):
                     raise
                 self._set_aside(group)
-                untold |= there
+                self.owed |= there
+                told.refused.update(there)
             else:
                 self.owed -= there
-                found |= {group.tables[at] for at in positions}
-        self.owed |= untold
-        return found, untold
+                rows = {group.tables[at] for at in positions}
+                told.rows.update(rows)
+                told.none.update(there - rows)
+        return told
+
+    def in_groups(self, tables: Iterable[Ids]) -> list[Ids]:
+        """These tables, those next to each other that one statement asks about."""
+        return sorted(tables, key=lambda table: id(self._groups.get(table)))
 
     def tidy(self, tables: Collection[Ids]) -> None:
-        """Group anew if most tables are gone, or groups have become small; owe nothing of tables that are not given."""
-        self.owed &= set(tables)
-        groups, now = set(self._groups.values()), time.monotonic()
-        small = len(groups) > 2 * (len(self._groups) // FEW + 1) and not any(each.aside_until > now for each in groups)
-        if small or len(self._groups) > 2 * len(tables) + STATEMENTS:
-            self._groups.clear()
+        """Group anew if most tables are gone, or groups have become small; owe nothing of tables that are not given.
 
-    def _regroup(self, tables: Mapping[Ids, int]) -> None:
+        While tables are refused, they stay in small groups.
+        """
+        self.owed &= set(tables)
+        small = len(set(self._groups.values())) > SMALL * len(self._groups) / FEW + 1
+        if (small and time.monotonic() - self._refused_at > 2 * ASIDE_SECONDS) or len(self._groups) > 2 * len(
+            tables
+        ) + STATEMENTS:
+            self._groups.clear()
+            self._regroup(tables)
+
+    def _regroup(self, tables: Iterable[Ids]) -> None:
         """Group tables that are new here."""
         new = [table for table in tables if table not in self._groups]
         if not new:
@@ -103,8 +128,9 @@ class Exactly:
 
     def _set_aside(self, group: _Group) -> None:
         """A table of the group is locked, gone or not to be read; the others are asked about again."""
+        self._refused_at = time.monotonic()
         if len(group.tables) > 1:
             for half in group.halves():
                 self._keep(half)
         else:
-            group.aside_until = time.monotonic() + ASIDE_SECONDS
+            group.aside_until = self._refused_at + ASIDE_SECONDS

@@ -32,6 +32,7 @@ from snk.db.functions import wait_briefly
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.schema.creation import WAIT
+from snk.pair.sync.drawn import Drawn
 from snk.pair.sync.exactly import FEW, Exactly
 from snk.pair.table import commits
 from snk.pair.table.commits import Ids
@@ -45,7 +46,7 @@ REST = 6  # pause as a multiple of the look before it: looks take a seventh of t
 ASKED_SECONDS = 0.02  # where the server cannot wait
 TABLES_PER_SECOND = 25  # that are asked about in turn
 MOST_REST_SECONDS = 0.02
-TURN_SECONDS = 0.4
+TURN_SECONDS = 0.8
 RETRY_SECONDS = 0.5
 _WAITED = {waits: commits.waited(waits=waits) for waits in (False, True)}
 
@@ -101,7 +102,7 @@ class Watch:
         self._unseen = False
         self._exactly = Exactly(server)
         self._by_hand: set[int] = set()
-        self._drawn: dict[int, int] = {}
+        self._drawn = Drawn()
         self._turns: dict[Ids, None] = {}
         self._turns_of = 0
         self._turn_at = 0.0
@@ -184,26 +185,28 @@ class Watch:
         """Wake the flows whose tables have rows above their marks, as far as their sequences tell.
 
         If something was drawn since the last look, there is a row most probably, and the flow looks for itself. If not,
-        it may have been undone, or its transaction goes on, and it would look in vain again and again.
+        it may have been undone, or its transaction goes on, and it would look in vain again and again: the table is
+        asked, until it is known that no row will come.
         """
         suspects = [sleeper for sleeper in self._sleepers.values() if sleeper.ids.oid in self._by_hand]
         suspects += [sleeper for ids, sleeper in self._sleepers.items() if not ids.sequence]
         for position, last in found.drawn.items():
             sleeper = told[position - 1]
-            if last is not None and self._drawn.get(sleeper.ids.oid) != last:
-                self._drawn[sleeper.ids.oid] = last
+            if self._drawn.is_news(sleeper.ids, last):
                 sleeper.news.set()
-            elif self._sleepers.get(sleeper.ids) is sleeper:
+            elif self._sleepers.get(sleeper.ids) is sleeper and not self._drawn.is_vain(sleeper.ids):
                 suspects.append(sleeper)
-        await self._ask(connection, suspects)
+        await self._ask(connection, suspects, found.snapshot)
 
-    async def _ask(self, connection: AsyncConnection, suspects: Sequence[Sleeper]) -> list[Sleeper]:
+    async def _ask(self, connection: AsyncConnection, suspects: Sequence[Sleeper], snapshot: str = "") -> list[Sleeper]:
         """Wake those of these flows whose tables have rows above their marks, or may have; return the former."""
-        news, untold = await self._exactly.ask(connection, {sleeper.ids: sleeper.high for sleeper in suspects})
+        told = await self._exactly.ask(connection, {sleeper.ids: sleeper.high for sleeper in suspects})
         for sleeper in suspects:
-            if sleeper.ids in news or sleeper.ids in untold:
+            if sleeper.ids in told.rows or sleeper.ids in told.refused:
                 sleeper.news.set()
-        return [sleeper for sleeper in suspects if sleeper.ids in news]
+            elif sleeper.ids in told.none and snapshot:
+                self._drawn.no_row(sleeper.ids, snapshot)
+        return [sleeper for sleeper in suspects if sleeper.ids in told.rows]
 
     async def _look_by_turns(self, connection: AsyncConnection) -> None:
         """Ask about some tables whatever their sequences tell: about each once after a change, until it can be told."""
@@ -211,7 +214,7 @@ class Watch:
             changed, self._turns_of = self._turns_of != self.changes, self.changes
             self._exactly.tidy(self._sleepers)
             self._forget_those_that_are_gone()
-            self._turns = dict.fromkeys(self._sleepers if changed else self._exactly.owed)
+            self._turns = dict.fromkeys(self._exactly.in_groups(self._sleepers if changed else self._exactly.owed))
         now = time.monotonic()
         most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))
         asked, self._turn_at = list(self._turns)[:most], now
@@ -224,12 +227,15 @@ class Watch:
 
     def _forget_those_that_are_gone(self) -> None:
         """Keep what was learnt about tables from growing for ever; it is learnt again."""
-        for learnt in (self._by_hand, self._drawn):
-            if len(learnt) > 2 * len(self._sleepers) + FEW:
-                learnt.clear()
+        most = 2 * len(self._sleepers) + FEW
+        if len(self._by_hand) > most:
+            self._by_hand.clear()
+        if len(self._drawn) > most:
+            self._drawn.forget()
 
     def _wake_all(self) -> None:
         self.changes += 1
         self._known_until = 0.0
+        self._drawn.forget()
         for sleeper in self._sleepers.values():
             sleeper.news.set()

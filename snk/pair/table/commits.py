@@ -27,6 +27,7 @@ class Ids:
         oid: of the table; a table that was dropped and made again has another one.
         column: the name of the id column.
         sequence: the oid of a sequence that only grows and from which the ids are drawn, unless set by hand; or None.
+        cached: sessions may draw several ids in advance.
     """
 
     oid: int
@@ -34,6 +35,7 @@ class Ids:
     table: str
     column: str
     sequence: int | None = None
+    cached: bool = False
 
     @classmethod
     def of(cls, table: SyncedTable) -> "Ids":
@@ -41,7 +43,8 @@ class Ids:
         shape = table.shape
         sequence = shape.id_column.sequence
         grows = sequence.oid if sequence and sequence.increment > 0 and not sequence.cycles else None
-        return cls(shape.oid, shape.schema, shape.name, shape.id_column.name, grows)
+        cached = sequence is None or sequence.cache > 1
+        return cls(shape.oid, shape.schema, shape.name, shape.id_column.name, grows, cached)
 
 
 def waited(*, waits: bool) -> sa.Select[Any]:

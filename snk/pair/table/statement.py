@@ -105,9 +105,25 @@ class Statement:
         return _ready(self._compiled(self._table, server, names), server, names)
 
     def _compiled(self, table: SyncedTable, server: Server, names: list[str]) -> "_Compiled":
-        made = cast("sa.ClauseElement", self._make(table))
-        dialect = server.engine.sync_engine.dialect
-        return _Compiled.of_text(cast("SQLCompiler", made.compile(dialect=dialect, column_keys=names)))
+        return _written_for(server, self._make(table), names)
+
+
+def ready(made: sa.Executable, server: Server, names: Iterable[str]) -> Ready:
+    """A statement that is executed again and again, compiled once; SQLAlchemy would look up its text each time.
+
+    Args:
+        made: the statement.
+        server: it was reached before, so that it is known how to write statements for it.
+        names: the names of the statement's parameters; always the same.
+    """
+    names = sorted(names)
+    return _ready(_written_for(server, made, names), server, names)
+
+
+def _written_for(server: Server, made: sa.Executable, names: list[str]) -> "_Compiled":
+    dialect = server.engine.sync_engine.dialect
+    compiled = cast("sa.ClauseElement", made).compile(dialect=dialect, column_keys=names)
+    return _Compiled.of_text(cast("SQLCompiler", compiled))
 
 
 def _ready(made: "_Compiled", server: Server, names: list[str]) -> Ready:

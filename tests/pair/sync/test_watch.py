@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from snk.db.server import Server
-from snk.pair.sync import exactly
+from snk.pair.sync import drawn, exactly
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.watch import Sleeper, Watch
 from snk.pair.table.commits import Ids
@@ -228,7 +228,7 @@ async def test_a_lock_says_nothing_of_ids_that_are_set_by_hand(pair: Any) -> Non
 
 
 async def test_groups_that_were_halved_are_made_anew(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exactly, "ASIDE_SECONDS", 0.1)
+    monkeypatch.setattr(exactly, "ASIDE_SECONDS", 0.5)
     names = [f"t{at}" for at in range(20)]
     async with watching(pair.first, *names, drawn=True) as watched:
 
@@ -263,3 +263,24 @@ async def test_a_row_with_an_id_set_by_hand_wakes_a_flow_that_begins_after_it(pa
         await until(all_asked, "nothing to be left to look at")
         with watched.watch.watched(sleeper):
             await watched.until_woken("t")
+
+
+async def test_tables_whose_ids_were_drawn_in_vain_are_soon_asked_about_no_more(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn, "WHILE_SECONDS", 0.0)
+    async with watching(pair.first, "t", drawn=True) as watched, watched.database.connect() as undone:
+        await undone.exec_driver_sql("insert into t default values")
+        await watched.end_something()
+        await watched.until_woken("t")
+        watched.sleepers["t"].news.clear()
+        await undone.rollback()
+
+        async def vain() -> bool:
+            await watched.end_something()
+            return watched.watch._drawn.is_vain(watched.sleepers["t"].ids)
+
+        await until(vain, "the id to be known as drawn in vain")
+        assert watched.woken == set()
+        await watched.database.run("insert into t default values")
+        await watched.until_woken("t")
