@@ -163,8 +163,8 @@ class Watch:
     async def _waited(self, connection: AsyncConnection, told: Sequence[Sleeper], seen: str, *, waits: bool) -> Waited:
         """The server's snapshot as soon as it is another one than what was seen, and what was drawn by then."""
         given: dict[str, Any] = {
-            "sequences": [sleeper.ids.sequence for sleeper in told],
-            "highs": [sleeper.high for sleeper in told],
+            "sequences": f"{{{','.join(str(sleeper.ids.sequence) for sleeper in told)}}}",
+            "highs": f"{{{','.join(str(sleeper.high) for sleeper in told)}}}",
         }
         if waits:
             lively = time.monotonic() - self._changed_at < LIVELY_SECONDS

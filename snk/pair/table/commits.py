@@ -16,7 +16,9 @@ _WAIT = (
     sa.bindparam("most_seconds", type_=sa.Double),
     sa.bindparam("every_seconds", type_=sa.Double),
 )
-_SEQUENCES: sa.BindParameter[Any] = sa.bindparam("sequences", type_=pg.ARRAY(pg.OID, dimensions=1))
+# As text: the driver needs several times as long to encode long arrays.
+_SEQUENCES = sa.cast(sa.bindparam("sequences", type_=sa.Text), pg.ARRAY(pg.OID, dimensions=1))
+_READ = sa.cast(sa.bindparam("highs", type_=sa.Text), IDS_ARRAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def waited(*, waits: bool) -> sa.Select[Any]:
         present = getattr(sa.func, SCHEMA).wait_for_commits(*_WAIT)
     now = sa.select(present.label("snapshot")).subquery("now")
     columns = sa.column("sequence", pg.OID), sa.column("high", sa.BigInteger)
-    asked = sa.func.unnest(_SEQUENCES, _HIGHS).table_valued(*columns, with_ordinality="at", name="asked")
+    asked = sa.func.unnest(_SEQUENCES, _READ).table_valued(*columns, with_ordinality="at", name="asked")
     asked = asked.render_derived()
     drawn = sa.func.coalesce(sa.func.pg_sequence_last_value(asked.c.sequence), sa.literal_column(str(-(2**63))))
     may_see = sa.func.has_sequence_privilege(asked.c.sequence, "USAGE, SELECT")
