@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from snk.embedded.process import free_port
+
 Answer = web.Response | None
 """None: the connection is cut without an answer."""
 
@@ -58,6 +60,8 @@ class Backend:
         app.router.add_route("*", "/{tail:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
+        if not self.port and self.host == "127.0.0.1":
+            self.port = free_port()  # which no outgoing connection takes while this is stopped
         site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
         await site.start()
         self.port = self._runner.addresses[0][1]
