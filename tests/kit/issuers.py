@@ -14,6 +14,8 @@ from aiohttp import web
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey
 
+from snk.embedded.process import free_port
+
 NAME = "https://issuer.example"
 AUDIENCE = "snk-serve"
 JwtKey = ECKey | OKPKey
@@ -96,9 +98,8 @@ class KeyServer:
         app.router.add_get("/{tail:.*}", handle)
         self.runner = web.AppRunner(app, shutdown_timeout=1)
         await self.runner.setup()
-        site = web.TCPSite(self.runner, "127.0.0.1", self.port)
-        await site.start()
-        self.port = self.runner.addresses[0][1]
+        self.port = self.port or free_port()
+        await web.TCPSite(self.runner, "127.0.0.1", self.port, reuse_address=True).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

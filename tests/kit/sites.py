@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from snk.embedded.process import free_port
+
 MOST_BODY_BYTES = 2**20
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -26,12 +28,15 @@ class Served(Protocol):
 async def opened(
     port: int, method: str, path: str, handle: Handle, most_body_bytes: int = MOST_BODY_BYTES
 ) -> web.AppRunner:
-    """Serve one path on a port, 0 for any, until the runner is cleaned up."""
+    """Serve one path on a port, 0 for any, until the runner is cleaned up.
+
+    No outgoing connection takes such a port while it is not served.
+    """
     app = web.Application(client_max_size=most_body_bytes)
     app.router.add_route(method, path, handle)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.2)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+    await web.TCPSite(runner, "127.0.0.1", port or free_port(), reuse_address=True).start()
     return runner
 
 
