@@ -40,7 +40,8 @@ async def test_a_clock_that_jumps_silences_nothing(
 async def test_a_connection_that_died_while_it_was_kept_is_replaced(world: World, backend: Backend) -> None:
     async with world.running() as server:
         for number in range(5):
-            world.write(backend.name, line(str(number)))
+            # A log of its own each: one whose minute is over is released with its last line.
+            world.write(backend.name, line(str(number)), f"2023-11-14-22-{20 + number}.log")
             await until(lambda: len(set(backend.targets)) == number + 1, "the line")  # noqa: B023
             await backend.stop()
             await backend.start()
