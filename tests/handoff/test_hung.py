@@ -76,7 +76,8 @@ async def test_a_line_that_takes_long_gets_its_time_while_others_are_answered_at
         known, number = backend_of(server, backend.name), 0
         async with asyncio.timeout(60):
             while known.counts.synced <= number:  # each success says that the backend is as fast as usual
-                world.write(backend.name, line(str(number)), NEXT)
+                # A log of its own each: one whose minute is over is released with its last line.
+                world.write(backend.name, line(str(number)), f"2023-11-{15 + number // 60}-22-{number % 60:02}.log")
                 number += 1
                 await until(lambda: known.counts.synced >= number, "the next line")  # noqa: B023
     assert not world.dead()
