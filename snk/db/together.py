@@ -35,7 +35,7 @@ class Together(Generic[K, V]):
         """
         self._lender = lender
         self._ask = ask
-        self._alone = alone
+        self._alone = alone or ask
         self._most = most
         self._waiting: dict[str, dict[K, asyncio.Future[V]]] = {}
         self._tasks: set[asyncio.Future[None]] = set()
@@ -91,14 +91,12 @@ class Together(Generic[K, V]):
             _fail(asked, self._ended())
             raise
         except Exception as error:  # noqa: BLE001 - passed on to the callers
-            alone = self._alone or self._ask
-            again = isinstance(error, SnkError) and refused(error) and (len(asked) > 1 or alone is not ask)
-            if not again:
+            if not (isinstance(error, SnkError) and refused(error) and (len(asked) > 1 or ask is not self._alone)):
                 _fail(asked, error)
                 return
             for key, answer in asked.items():
                 one = {key: answer}
-                self._begin(self._answer(boot, one, alone), one)
+                self._begin(self._answer(boot, one, self._alone), one)
 
     def _ended(self) -> Unavailable:
         return Unavailable(f"{self._lender.server.address}: nobody asks any more")

@@ -167,7 +167,7 @@ async def test_what_was_learnt_of_a_standby_is_not_believed_later(
     lender: Lender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promotion ends no connection."""
-    facts = await catalog_facts(lender)
+    facts = (await Lent.of(lender)).facts
 
     async def standby(_: AsyncConnection) -> ServerFacts:
         return replace(facts, standby=True, boot="standby")
@@ -177,10 +177,6 @@ async def test_what_was_learnt_of_a_standby_is_not_believed_later(
         patched.setattr("snk.db.catalog.server_facts", standby)
         assert (await Lent.of(lender)).facts.standby
     assert not (await Lent.of(lender)).facts.standby
-
-
-async def catalog_facts(lender: Lender) -> ServerFacts:
-    return (await Lent.of(lender)).facts
 
 
 async def test_those_who_know_an_earlier_boot_cost_no_connection(lender: Lender, pair: Any) -> None:

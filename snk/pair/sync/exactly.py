@@ -107,10 +107,9 @@ class Exactly:
         While tables are refused, they stay in small groups.
         """
         self.owed &= set(tables)
+        most_gone = len(self._groups) > 2 * len(tables) + STATEMENTS
         small = len(set(self._groups.values())) > SMALL * len(self._groups) / FEW + 1
-        if (small and time.monotonic() - self._refused_at > 2 * ASIDE_SECONDS) or len(self._groups) > 2 * len(
-            tables
-        ) + STATEMENTS:
+        if most_gone or (small and time.monotonic() - self._refused_at > 2 * ASIDE_SECONDS):
             self._groups.clear()
             self._regroup(tables)
 

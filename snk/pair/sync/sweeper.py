@@ -46,7 +46,7 @@ class SweepMeans:
 
     Attributes:
         doors: to both, for as long as a sweep takes.
-        wholes: tells of small tables that both sides are equal.
+        wholes: compares small tables whole, many in one statement.
         facts: for single statements, by the server's label.
         throttles: the throttle of each server's sweeps, by its label.
         numbers: each table gets the next one.
@@ -155,12 +155,13 @@ class Sweeper:
         First flush the rows that were delivered by uuid: a crash would undo them without moving a mark back, so nothing
         would deliver them again. For the same reason this is refused after a restart since the sweep began.
         """
-        kept = [Sweeps(access, await self._full_name(access)) for access in accesses] if owed else []
-        for sweeps in kept:
+        if not owed:
+            return
+        kept = {access.server: Sweeps(access, await self._full_name(access)) for access in accesses}
+        for sweeps in kept.values():
             await sweeps.flush()
-        for sweeps, access in zip(kept, accesses, strict=False):
-            if what := owed.get(access.server):
-                await sweeps.settle(what)
+        for server, what in owed.items():
+            await kept[server].settle(what)
 
     async def _full_name(self, access: Lent) -> str:
         return await self._means.facts[access.server.label].full_name(access, self._table) or self._table
@@ -189,11 +190,22 @@ class Sweeper:
     async def _compare(self) -> bool:
         began = time.monotonic()
         marks = (self._there.high, self._back.high)
-        if (rows := await self._means.wholes.equal(self._table)) is not None:
-            self._error, self._seconds, self._rows, self._aside = "", time.monotonic() - began, rows, 0
+        proven = await self._are_equal_wholes() or await self._compare_alone()
+        if proven:
             self._proven_at, self._marks = began, marks
-            log.debug("table_equal", table=self._table, rows=rows)
-            return True
+        return proven
+
+    async def _are_equal_wholes(self) -> bool:
+        """Whether the table is small, and both sides of it are equal."""
+        began = time.monotonic()
+        rows = await self._means.wholes.equal(self._table)
+        if rows is None:
+            return False
+        self._compared(rows, time.monotonic() - began)
+        log.debug("table_equal", table=self._table, rows=rows)
+        return True
+
+    async def _compare_alone(self) -> bool:
         settle_seconds = self._schedule.settle_seconds
         doors, throttles = self._means.doors, self._means.throttles
         swept = await sweep(
@@ -201,14 +213,13 @@ class Sweeper:
         )
         found = self._request(self._there, swept.only_in_first) + self._request(self._back, swept.only_in_second)
         self._there.requested.add(swept.different)  # the flow records them as conflicts
-        self._error, self._seconds, self._rows = "", swept.seconds, max(swept.rows)
-        self._aside = swept.excused
+        self._compared(max(swept.rows), swept.seconds, swept.excused)
         self._found += found
         log.info("table_swept", table=self._table, rows=swept.rows, found=found, seconds=round(swept.seconds, 1))
-        proven = swept.complete and not (swept.only_in_first or swept.only_in_second or swept.different)
-        if proven:
-            self._proven_at, self._marks = began, marks
-        return proven
+        return swept.complete and not (swept.only_in_first or swept.only_in_second or swept.different)
+
+    def _compared(self, rows: int, seconds: float, aside: int = 0) -> None:
+        self._error, self._rows, self._seconds, self._aside = "", rows, seconds, aside
 
     def _request(self, flow: Flow, uuids: Sequence[str]) -> int:
         """Have a flow deliver these rows; return how many were not requested already."""

@@ -217,8 +217,8 @@ class Watch:
             self._turns = dict.fromkeys(self._exactly.in_groups(self._sleepers if changed else self._exactly.owed))
         now = time.monotonic()
         most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))
-        asked, self._turn_at = list(self._turns)[:most], now
-        self._turns = dict.fromkeys(list(self._turns)[most:])
+        turns = list(self._turns)
+        asked, self._turns, self._turn_at = turns[:most], dict.fromkeys(turns[most:]), now
         news = await self._ask(connection, [self._sleepers[ids] for ids in asked if ids in self._sleepers])
         if told := [sleeper for sleeper in news if sleeper.ids.sequence]:
             found = await self._waited(connection, told, "", waits=False)
