@@ -24,6 +24,7 @@ from snk.db.server import Server
 APPLICATIONS = 10
 MET_PER_SECOND = 20  # after a start, what the contender does once for each table
 BEGINNING = 3.0  # as a multiple of the idle time: until it also does what it does at intervals, such as comparisons
+TURNS_PER_SECOND = 20  # tables that are behind; a contender may read rows that it wrote itself for a whole turn of all
 SAMPLE_SECONDS = 0.05
 _OPENED = sa.text("select count(*) from pg_stat_activity where application_name = 'snk' and pid <> all(:ours)")
 _PID = sa.text("select pg_backend_pid()")
@@ -73,7 +74,9 @@ async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[st
         figures["connections"] = max(*most, *more)
         figures["peak_mib"] = peak_mib(contender.pids)
         for kind, loaded in (("one", names[:1]), ("all", names)):
-            rate, lost = await _loaded(ground, contender, loaded, sized.loaded)
+            rate, lost = await _loaded(
+                ground, loaded, sized.loaded, max(contender.stalled_seconds, tables / TURNS_PER_SECOND)
+            )
             figures[f"{kind}_rows_per_second"] = rate
             figures["lost"] += lost
         figures["loaded_peak_mib"] = peak_mib(contender.pids)
@@ -81,18 +84,18 @@ async def many(ground: Ground, contender: Contender, *, sized: Sized) -> dict[st
     return figures
 
 
-async def _loaded(ground: Ground, contender: Contender, names: Sequence[str], rows: int) -> tuple[float, int]:
+async def _loaded(ground: Ground, names: Sequence[str], rows: int, stalled_seconds: float) -> tuple[float, int]:
     """Insert rows on both sides, a thousand a transaction, into one table after another; the servers generate them.
 
     Returns:
-        Rows per second until both sides hold all of them, and how many never arrived.
+        Rows per second until both sides hold all of them; and how many never arrived, when no row did for so long.
     """
     each = max(1, rows // 2 // len(names) // TRANSACTION_ROWS) * TRANSACTION_ROWS
     total = 2 * each * len(names)
     async with watching(ground, names) as (watch, _):
         began = time.monotonic()
         await both(ground.sides, partial(fill, rows=each, tables=names))
-        lost = await watch.drained(total, contender.stalled_seconds)
+        lost = await watch.drained(total, stalled_seconds)
         return (total - lost) / (time.monotonic() - began), lost
 
 

@@ -1,6 +1,6 @@
 """SQL functions and expressions that more than one statement uses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -15,6 +15,11 @@ LOCK_TIMEOUT = "200ms"
 def interval(seconds: float | sa.ColumnElement[float]) -> sa.ColumnElement[timedelta]:
     """A number of seconds as an interval, for adding to a time."""
     return sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def array_text(items: Iterable[object]) -> str:
+    """An array as one text, which the driver need not encode; of items whose texts need no quotes."""
+    return f"{{{','.join(map(str, items))}}}"
 
 
 def setting(name: str, value: str, *, local: bool = False) -> sa.ColumnElement[str]:

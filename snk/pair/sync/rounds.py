@@ -15,7 +15,6 @@ from typing import Protocol
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.errors import refused
 from snk.db.lender import Lender, Lent
 from snk.errors import SnkError
 from snk.pair.catalog import lookup
@@ -80,7 +79,6 @@ class Rounds:
         self._resting: set[Resting] = set()
         self._tables_at = self._turn_at = 0.0
         self._seen = self._tables_seen = -1
-        self._unseen = False
 
     @property
     def own_seconds(self) -> float:
@@ -97,7 +95,7 @@ class Rounds:
     def looked_after(self, resting: Resting) -> Iterator[None]:
         """Inside the block, the flow is woken when something has changed."""
         self._resting.add(resting)
-        self._unseen = True
+        self._tables_seen = -1
         try:
             yield
         finally:
@@ -108,7 +106,7 @@ class Rounds:
         while not stop.is_set():
             try:
                 await self._round()
-            except SnkError as error:  # the watch has woken all flows, or does so soon
+            except SnkError as error:  # without a server, the watch wakes all flows; a locked table is looked at again
                 log.debug("round_interrupted", side=self._lender.server.label, error=str(error))
             await pause(stop, ROUND_SECONDS)
 
@@ -116,7 +114,7 @@ class Rounds:
         changes, now = self._watch.changes, time.monotonic()
         kept = [each for each in self._resting if each.kept]
         troubled = [each for each in kept if each.kept and (each.kept.aside.rows or each.kept.conflicts)]
-        tables_due = now >= self._tables_at and (self._unseen or changes != self._tables_seen)
+        tables_due = now >= self._tables_at and changes != self._tables_seen
         if not self._resting or not (changes != self._seen or troubled or tables_due):
             return
         access = await Lent.of(self._lender)
@@ -133,17 +131,17 @@ class Rounds:
     async def _see_tables(self, access: Lent, changes: int) -> None:
         """Wake the flows whose tables have changed, and those whose ids may be drawn anew."""
         began = time.monotonic()
-        self._unseen, resting = False, list(self._resting)
-        async with access.using() as connection:
-            await _see_definitions(connection, resting)
+        self._tables_seen, resting = changes, list(self._resting)
         try:
+            async with access.using() as connection:
+                await _see_definitions(connection, resting)
             async with access.briefly() as connection:
                 await _see_sequences(connection, [each for each in resting if each.high])
-            self._tables_seen = changes
-        except SnkError as error:  # one is locked: they are looked at again
-            if not refused(error):
-                raise
-        self._tables_at = began + max(TABLES_SECONDS, TABLES_REST * (time.monotonic() - began))
+        except SnkError:
+            self._tables_seen = -1
+            raise
+        finally:
+            self._tables_at = began + max(TABLES_SECONDS, TABLES_REST * (time.monotonic() - began))
 
 
 async def _see_marks(connection: AsyncConnection, resting: Sequence[Resting]) -> None:

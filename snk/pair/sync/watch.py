@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
 from snk.db.errors import refused
-from snk.db.functions import wait_briefly
+from snk.db.functions import array_text, wait_briefly
 from snk.db.server import Server
 from snk.errors import SnkError
 from snk.pair.schema.creation import WAIT
@@ -163,8 +163,8 @@ class Watch:
     async def _waited(self, connection: AsyncConnection, told: Sequence[Sleeper], seen: str, *, waits: bool) -> Waited:
         """The server's snapshot as soon as it is another one than what was seen, and what was drawn by then."""
         given: dict[str, Any] = {
-            "sequences": f"{{{','.join(str(sleeper.ids.sequence) for sleeper in told)}}}",
-            "highs": f"{{{','.join(str(sleeper.high) for sleeper in told)}}}",
+            "sequences": array_text(sleeper.ids.sequence for sleeper in told),
+            "highs": array_text(sleeper.high for sleeper in told),
         }
         if waits:
             lively = time.monotonic() - self._changed_at < LIVELY_SECONDS

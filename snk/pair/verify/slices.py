@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.db.functions import setting
+from snk.db.functions import array_text, setting
 from snk.db.server import Server
 from snk.pair.table import questions
 from snk.pair.table.reader import plan_by_index
@@ -205,7 +205,7 @@ class _Tally:
     """Adds up digests by range."""
 
     def __init__(self, ranges: Sequence[UuidRange]) -> None:
-        self.bounds = f"{{{','.join(part.low_text for part in ranges[1:])}}}"
+        self.bounds = array_text(part.low_text for part in ranges[1:])
         self._rows = [0] * len(ranges)
         self._totals = [0] * len(ranges)
 
