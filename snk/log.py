@@ -3,11 +3,16 @@
 import logging
 import sys
 import time
-from typing import Literal
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import structlog
 
 REMIND_SECONDS = 60.0
+
+RECENT: deque[Mapping[str, Any]] = deque(maxlen=500)
+"""What was logged last, the oldest first: each an event with its level, its time, and its facts."""
 
 
 def configure_log(form: Literal["console", "json"], level: str) -> None:
@@ -24,6 +29,7 @@ def configure_log(form: Literal["console", "json"], level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _keep,
             structlog.processors.StackInfoRenderer(),
             *([structlog.processors.format_exc_info] if form == "json" else []),
             last,
@@ -32,6 +38,11 @@ def configure_log(form: Literal["console", "json"], level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _keep(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    RECENT.append(dict(event))
+    return event
 
 
 class Reminder:

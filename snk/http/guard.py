@@ -1,23 +1,28 @@
-"""Controls who may query the daemon over HTTP, and how many resources one client can hold.
+"""Controls who may query a daemon over HTTP, and how many resources one client can hold.
 
-Every request is checked before a page is built. It must have no body. It must carry the token, if one is set. Without a
-token, it must name a host of this machine, so that no web site can make a browser query it (DNS rebinding). Every
-connection carries one request and ends after ten seconds, however slowly the client sends or reads.
+Every request is checked before a page is built. Only a POST may have a body, and a small one. A request must carry a
+token or the cookie of somebody who has signed in, if a token is set. Without a token, it must name a host of this
+machine, so that no web site can make a browser query it (DNS rebinding). What changes something is a POST, must come
+from a page of this service or carry the token itself, and is for operators only. Every connection carries one request
+and ends after ten seconds, however slowly the client sends or reads.
 """
 
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import quote
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from snk.http.door import Door
+from snk.http.door import Door, Role, cookie_name, cookies_of
 
-OPEN_PATH = "/health"
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+OPEN_PATHS = frozenset(("/health", SIGN_IN, "/portal/portal.css", "/portal/portal.js", "/portal/icon.svg"))
 CONNECTION_SECONDS = 10.0
-MOST_CONNECTIONS = 50
+MOST_CONNECTIONS = 200
 MOST_HEAD_BYTES = 8192
+MOST_BODY_BYTES = 16 * 1024
 HEADERS = [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
@@ -34,21 +39,62 @@ class Guard:
         await app(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        def all_of(name: bytes) -> list[bytes]:
-            return [value for key, value in scope["headers"] if key == name]
-
+        headers = _Headers(scope)
         head = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) for k, v in scope["headers"])
         if head > MOST_HEAD_BYTES:
             return PlainTextResponse("request line too long\n", 431)
-        if all_of(b"transfer-encoding") or any(value.strip() != b"0" for value in all_of(b"content-length")):
+        if headers.too_much_body(scope["method"]):
             return PlainTextResponse("request body not allowed\n", 413)
-        if not self._door.admits(all_of(b"host")):
+        if not self._door.admits(headers.all_of(b"host")):
             return PlainTextResponse("only requests from this machine are allowed\n", 403)
-        trusted = self._door.knows(all_of(b"authorization"))
-        scope["state"] = {**scope.get("state", {}), "trusted": trusted}
-        if trusted or scope["path"] == OPEN_PATH:
+        cookies = cookies_of(headers.all_of(b"cookie"), cookie_name(scope["server"][1]))
+        role = self._door.role(headers.all_of(b"authorization"), cookies)
+        scope["state"] = {**scope.get("state", {}), "trusted": role is not None, "role": role}
+        if scope["method"] == "POST" and not (headers.all_of(b"authorization") or headers.same_origin):
+            return PlainTextResponse("only pages of this service may do this\n", 403)
+        if scope["path"] in OPEN_PATHS:
             return None
+        return _refused(scope, headers, role)
+
+
+def _refused(scope: Scope, headers: "_Headers", role: Role | None) -> ASGIApp | None:
+    if role is None and scope["method"] == "GET" and b"text/html" in b",".join(headers.all_of(b"accept")):
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        return RedirectResponse(f"{SIGN_IN}?to={quote(scope['path'] + query, safe='/')}", 303)
+    if role is None:
         return PlainTextResponse("missing or wrong bearer token\n", 401, {"www-authenticate": "Bearer"})
+    if scope["method"] == "POST" and role != "operator" and scope["path"] != SIGN_OUT:
+        return PlainTextResponse("you may look, and change nothing\n", 403)
+    return None
+
+
+class _Headers:
+    """The headers of a request."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+
+    def all_of(self, name: bytes) -> list[bytes]:
+        """The values of all headers of a name."""
+        return [value for key, value in self._headers if key == name]
+
+    @property
+    def same_origin(self) -> bool:
+        """Whether a page of this service sent the request: browsers tell, and pages cannot lie about it."""
+        sites, origins, hosts = (self.all_of(name) for name in (b"sec-fetch-site", b"origin", b"host"))
+        if sites and sites != [b"same-origin"]:
+            return False
+        if origins:
+            return len(hosts) == 1 and [each.partition(b"://")[2] for each in origins] == hosts
+        return bool(sites)
+
+    def too_much_body(self, method: str) -> bool:
+        """Whether the body of a request is longer than one of its method may be."""
+        if self.all_of(b"transfer-encoding"):
+            return True
+        most = MOST_BODY_BYTES if method == "POST" else 0
+        lengths = [value.strip() for value in self.all_of(b"content-length")]
+        return any(not length.isdigit() or len(length) > 9 or int(length) > most for length in lengths)  # noqa: PLR2004
 
 
 class BriefProtocol(H11Protocol):

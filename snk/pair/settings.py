@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     snk_http_host: str = "127.0.0.1"
     snk_http_port: int = Field(8089, ge=0, le=65535)
     snk_http_token: SecretStr | None = None
+    snk_http_view_token: SecretStr | None = None
     snk_metrics_tables: bool = True
     snk_log_format: Literal["console", "json"] = "console"
     snk_log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -94,6 +95,11 @@ class Settings(BaseSettings):
     def http_token(self) -> str | None:
         """The token that HTTP clients of the daemon must send, if set."""
         return self.snk_http_token.get_secret_value() if self.snk_http_token else None
+
+    @property
+    def http_view_token(self) -> str | None:
+        """The token of clients that may look and change nothing, if set."""
+        return self.snk_http_view_token.get_secret_value() if self.snk_http_view_token else None
 
     def _dsn(self, url: SecretStr | None, host: str, port: int | None) -> str:
         if url:
@@ -128,9 +134,21 @@ def load_settings(env_file: Path | None = None) -> Settings:
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: {error}", hint=hint) from None
     if not (selection.exact or selection.patterns):
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="List at least one table")
+    _check_tokens(settings)
+    return settings
+
+
+def _check_tokens(settings: Settings) -> None:
     if settings.http_token:
         check_token("SNK_HTTP_TOKEN", settings.http_token)
-    return settings
+    if settings.http_view_token:
+        check_token("SNK_HTTP_VIEW_TOKEN", settings.http_view_token)
+        if settings.http_view_token == settings.http_token:
+            hint = "Who may only look needs a token of their own"
+            raise SettingsError("SNK_HTTP_VIEW_TOKEN is the same as SNK_HTTP_TOKEN", hint=hint)
+        if not settings.http_token:
+            hint = "Set SNK_HTTP_TOKEN, too, or everybody on this machine may do everything"
+            raise SettingsError("SNK_HTTP_VIEW_TOKEN is set without SNK_HTTP_TOKEN", hint=hint)
 
 
 def _env_file() -> Path:

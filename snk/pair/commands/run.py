@@ -17,6 +17,8 @@ from snk.http.service import Address, listening, serve
 from snk.pair.commands.common import databases_of, start
 from snk.pair.commands.reload import read_again
 from snk.pair.core.report import DaemonStatus
+from snk.pair.portal.measured import Measured
+from snk.pair.portal.site import site
 from snk.pair.settings import Settings
 from snk.pair.status.pages import pages
 from snk.pair.sync.daemon import Daemon
@@ -60,10 +62,12 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     )
     daemon.select(settings.selection)
     when_told_to_read_again(partial(read_again, settings, daemon), stop.set)
-    shown = application(daemon.status, pages(of_tables=settings.snk_metrics_tables))
-    serving = serve(shown, bound, stop, Door(settings.http_token, settings.snk_http_host))
+    door, measured = Door(settings.http_token, settings.snk_http_host, settings.http_view_token), Measured(daemon)
+    portal = site(daemon, measured, door=door, stop=stop)
+    shown = application(daemon.status, pages(of_tables=settings.snk_metrics_tables), portal.routes())
+    serving = serve(shown, bound, stop, door)
     async with asyncio.TaskGroup() as group:
-        for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop)):
+        for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop), measured.run(stop)):
             group.create_task(_to_the_end(part, stop))
 
 

@@ -95,6 +95,7 @@ class Job:
         when_told_to_stop(self._stop.set)
         values = environment(self._pair, self._http_port)
         daemon = start_daemon(self._pair, values)
+        self._console.print(f"portal  http://127.0.0.1:{self._http_port}/", soft_wrap=True)
         tst = None
         try:
             await self._until_healthy(daemon)
@@ -121,10 +122,7 @@ class Job:
         say = self._console.print
         say(f"first   {self._pair.first.dsn}", soft_wrap=True)
         say(f"second  {self._pair.second.dsn}", soft_wrap=True)
-        say(
-            f"status  http://127.0.0.1:{self._http_port}/status    log  {self._pair.state / 'daemon.log'}",
-            soft_wrap=True,
-        )
+        say(f"log     {self._pair.state / 'daemon.log'}", soft_wrap=True)
         if not load:
             say("Insert into either side. Ctrl-C verifies both sides and stops.")
 

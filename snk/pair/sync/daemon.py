@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -93,6 +93,11 @@ class Daemon:
         ways = (ends, ends[::-1]) if canary_seconds else ()
         self._canaries = [CanaryProbe(source, destination, canary_seconds) for source, destination in ways]
         self._locks = LockWatch({each.label: replace(each, most=each.probes) for each in servers}, lenders)
+
+    @property
+    def name(self) -> str:
+        """Its host and process."""
+        return self._name
 
     @property
     def flows(self) -> list[Flow]:
@@ -195,6 +200,15 @@ class Daemon:
             ),
             left_out=dict(self._tables.left_out),
         )
+
+    def compare(self, tables: Collection[str] = ()) -> list[str]:
+        """Compare both sides of these tables, or of all, as soon as they have caught up, whenever it would be due.
+
+        Returns:
+            The tables that this daemon works on and will compare.
+        """
+        jobs = [job for table, job in self._tables.jobs.items() if table in tables or not tables]
+        return [job.table for job in jobs if job.sweeper.hurry()]
 
     def _leads_canaries(self) -> bool:
         """Whether this daemon sends the canaries."""

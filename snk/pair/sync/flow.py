@@ -74,6 +74,11 @@ class Flow:
         return self._meter.high
 
     @property
+    def delivered(self) -> int:
+        """Rows inserted into the destination since the daemon started."""
+        return self._meter.delivered
+
+    @property
     def caught_up(self) -> bool:
         """Whether it is running and has delivered all requested rows and nearly all rows that it can see."""
         progress = self.progress

@@ -58,6 +58,11 @@ class Meter:
         """The greatest id read at the source."""
         return self._tail.high
 
+    @property
+    def delivered(self) -> int:
+        """Rows inserted into the destination since the daemon started."""
+        return self._delivered
+
     def stood_by(self) -> None:
         """Record that another daemon leads: the age of holes is counted from when this daemon takes over."""
         self._whole_at = time.monotonic()

@@ -20,7 +20,12 @@ class Route:
     @property
     def name(self) -> str:
         """The name of the flow, such as ``records first→second``."""
-        return f"{self.table} {self.source.label}→{self.destination.label}"
+        return f"{self.table} {self.way}"
+
+    @property
+    def way(self) -> str:
+        """The direction, such as ``first→second``."""
+        return f"{self.source.label}→{self.destination.label}"
 
     @property
     def labels(self) -> dict[str, str]:

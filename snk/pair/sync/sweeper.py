@@ -80,6 +80,14 @@ class Sweeper:
         self._seconds: float | None = None
         self._error = ""
         self._sweep_due = sweep_due
+        self._asked = self._running = False
+
+    def hurry(self) -> bool:
+        """Sweep as soon as the flows have caught up; return whether this daemon sweeps the table at all."""
+        if self._running:
+            self._asked = True
+            self._sweep_due.set()
+        return self._running
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; run an owed sweep (`snk.pair.schema.sweeps`) at once, even if sweeps are off."""
@@ -89,24 +97,35 @@ class Sweeper:
             first_seconds += (number - number % MOST_TABLES) * SPACING_SECONDS % self._every_seconds
         next_at = time.monotonic() + first_seconds
         self._sweep_due.set()  # a previous daemon may have left a sweep owed
-        while not stop.is_set():
-            await self._rest(next_at)
-            await self._until_caught_up(stop)
-            if stop.is_set():
-                return
-            self._sweep_due.clear()
-            try:
-                accesses = await self._accesses()
-                owed = await self._owed(accesses)
-                if owed or time.monotonic() >= next_at:
-                    proven = await self._sweep(owed, accesses)
-                    wait = self._every_seconds if proven else min(AGAIN_SECONDS, self._every_seconds)
-                    next_at = time.monotonic() + wait
-            except SnkError as error:
-                self._sweep_due.set()
-                self._error = str(error)
-                log.warning("sweep_failed", table=self._table, error=str(error))
-                await pause(stop, AGAIN_SECONDS)
+        self._running = True
+        try:
+            while not stop.is_set():
+                await self._rest(next_at)
+                await self._until_caught_up(stop)
+                if stop.is_set():
+                    return
+                next_at = await self._due(next_at, stop)
+        finally:
+            self._running = False
+
+    async def _due(self, next_at: float, stop: asyncio.Event) -> float:
+        """Sweep if it is owed, asked for, or due by now; return when the next one is due."""
+        self._sweep_due.clear()
+        asked, self._asked = self._asked, False
+        try:
+            accesses = await self._accesses()
+            owed = await self._owed(accesses)
+            if owed or asked or time.monotonic() >= next_at:
+                proven = await self._sweep(owed, accesses)
+                wait = self._every_seconds if proven else min(AGAIN_SECONDS, self._every_seconds)
+                next_at = time.monotonic() + wait
+        except SnkError as error:
+            self._asked = self._asked or asked
+            self._sweep_due.set()
+            self._error = str(error)
+            log.warning("sweep_failed", table=self._table, error=str(error))
+            await pause(stop, AGAIN_SECONDS)
+        return next_at
 
     def status(self) -> SweepStatus:
         """Return the results of the sweeps of this table."""

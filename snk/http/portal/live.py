@@ -1,0 +1,76 @@
+"""Keeps pages up to date by Server-Sent Events: a stream of the parts that have changed.
+
+Each stream ends after some seconds, and the browser opens the next one: connections of a service are short, and a
+browser that has gone away holds nothing for long. While nobody looks, nothing is drawn; of all who look at the same
+page, one draws it and the others get the same.
+
+Source of the format: WHATWG, "HTML", 9.2, server-sent events.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from snk.pause import pause
+
+EVERY_SECONDS = 1.0
+STREAM_SECONDS = 8.0
+AGAIN_MS = 200
+"""How soon a browser opens the next stream."""
+
+Draw = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """The parts of one page as they were drawn last."""
+
+    at: float = float("-inf")
+    parts: Mapping[str, str] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Live:
+    """The streams of a site.
+
+    Args:
+        stop: ends all streams.
+    """
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        self._stop = stop
+        self._drawn: dict[str, _Drawn] = {}
+
+    async def stream(self, key: str, draw: Draw) -> AsyncIterator[bytes]:
+        """The events of one stream.
+
+        Args:
+            key: the same for all who see the same.
+            draw: the parts of the page, by their names.
+        """
+        yield b"retry: %d\n\n" % AGAIN_MS
+        sent: dict[str, str] = {}
+        end = time.monotonic() + STREAM_SECONDS
+        while not self._stop.is_set() and time.monotonic() < end:
+            for name, text in (await self._parts(key, draw)).items():
+                if sent.get(name) != text:
+                    sent[name] = text
+                    yield b"event: part\ndata: %b\n\n" % orjson.dumps({"name": name, "html": text})
+            await pause(self._stop, EVERY_SECONDS)
+
+    async def _parts(self, key: str, draw: Draw) -> Mapping[str, str]:
+        drawn = self._drawn.setdefault(key, _Drawn())
+        async with drawn.lock:
+            if time.monotonic() - drawn.at > EVERY_SECONDS * 0.9:
+                drawn.parts, drawn.at = await draw(), time.monotonic()
+                self._forget()
+        return drawn.parts
+
+    def _forget(self) -> None:
+        """Keep nothing of pages at which nobody looks any more."""
+        before = time.monotonic() - STREAM_SECONDS
+        for key in [key for key, drawn in self._drawn.items() if drawn.at < before and not drawn.lock.locked()]:
+            del self._drawn[key]

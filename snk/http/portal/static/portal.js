@@ -1,0 +1,69 @@
+"use strict";
+// Keeps the parts of a page up to date while it can be seen. Without this script, a reload does the same.
+
+const LOST_MS = 3000;
+let source = null;
+let lost = null;
+
+function replaced(part, html) {
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  if (focused && focused.matches("input, select, textarea")) return; // somebody is writing
+  const at = focused ? [...part.querySelectorAll("a, button, summary, [tabindex]")].indexOf(focused) : -1;
+  const open = [...part.querySelectorAll("details[open]")].map((each) => each.id || each.className);
+  part.innerHTML = html;
+  for (const each of part.querySelectorAll("details")) each.open ||= open.includes(each.id || each.className);
+  if (at >= 0) part.querySelectorAll("a, button, summary, [tabindex]")[at]?.focus({ preventScroll: true });
+  localised(part);
+}
+
+function localised(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    time.title = new Date(time.dateTime).toLocaleString();
+  }
+}
+
+function told(alive) {
+  document.getElementById("lost").hidden = alive;
+  document.getElementById("live").textContent = alive ? "live" : "not live";
+}
+
+function opened() {
+  if (source) return;
+  source = new EventSource("/live" + location.pathname + location.search);
+  source.addEventListener("open", () => {
+    clearTimeout(lost);
+    lost = null;
+    told(true);
+  });
+  source.addEventListener("part", (event) => {
+    const { name, html } = JSON.parse(event.data);
+    const part = document.getElementById("part-" + name);
+    if (part && part.dataset.html !== html) {
+      part.dataset.html = html;
+      replaced(part, html);
+    }
+  });
+  source.addEventListener("error", () => {
+    lost ??= setTimeout(() => told(false), LOST_MS);
+    if (source.readyState === EventSource.CLOSED) {
+      closed(); // what came is no stream: somebody must sign in again, or the service is another one
+      setTimeout(() => document.hidden || opened(), LOST_MS);
+    }
+  });
+}
+
+function closed() {
+  source?.close();
+  source = null;
+}
+
+if (document.body.hasAttribute("data-live")) {
+  opened();
+  document.addEventListener("visibilitychange", () => (document.hidden ? closed() : opened()));
+  addEventListener("pagehide", closed);
+  addEventListener("pageshow", opened);
+}
+localised(document);
+for (const select of document.querySelectorAll("select[data-go]")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
