@@ -17,6 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from snk.http.door import Door, Role, cookie_name, cookies_of
 
+ROLE = "x-snk-role"
+"""A header by which the portal says that whoever asks may only look, whatever its own token allows."""
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN_PATHS = frozenset(("/health", SIGN_IN, "/portal/portal.css", "/portal/portal.js", "/portal/icon.svg"))
 CONNECTION_SECONDS = 10.0
@@ -49,6 +51,8 @@ class Guard:
             return PlainTextResponse("only requests from this machine are allowed\n", 403)
         cookies = cookies_of(headers.all_of(b"cookie"), cookie_name(scope["server"][1]))
         role = self._door.role(headers.all_of(b"authorization"), cookies)
+        if role and headers.all_of(ROLE.encode()) == [b"viewer"]:
+            role = "viewer"
         scope["state"] = {**scope.get("state", {}), "trusted": role is not None, "role": role}
         if scope["method"] == "POST" and not (headers.all_of(b"authorization") or headers.same_origin):
             return PlainTextResponse("only pages of this service may do this\n", 403)

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from snk.core.bucket import Bucket
 from snk.errors import SnkError
 from snk.http.door import SIGNED_IN_SECONDS, Door, cookie_name
-from snk.http.guard import SIGN_IN, SIGN_OUT
+from snk.http.guard import ROLE, SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
 from snk.http.portal.page import Action, Done, Page
@@ -144,7 +144,7 @@ class Site:
             "path": request.url.path,
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",
-            "guarded": self._door.token is not None,
+            "signed_in": self._door.token is not None and ROLE not in request.headers,
             "note": self._notes.get(request.query_params.get("note", "")),
         }
 
