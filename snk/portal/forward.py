@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from snk.errors import ServiceUnfit
@@ -37,7 +37,9 @@ class Forward:
         if process is None:
             return Response("there is no such process\n", 404)
         prefix = f"/p/{process.name}"
-        path = request.scope["raw_path"].decode("latin-1").removeprefix(prefix) or "/"
+        path = request.scope["raw_path"].decode("latin-1").removeprefix(prefix)
+        if not path:
+            return RedirectResponse(f"{prefix}/", 303)
         query = f"?{request.url.query}" if request.url.query else ""
         headers = {name: request.headers[name] for name in SENT if name in request.headers}
         headers |= {"Sec-Fetch-Site": "same-origin", ROLE: request.state.role}

@@ -57,6 +57,8 @@ async def test_pages_of_a_process_are_shown_below_its_name(pair: Any, browser: B
                 await visit.page.get_by_role("link", name="Tables").click()
                 await visit.page.get_by_role("link", name="records").click()
                 assert "/p/orders/tables/records" in visit.page.url
+                await visit.go("/p/orders")
+                await visit.live()
                 await visit.page.get_by_role("link", name="All processes").click()
                 await visit.until_shown("Processes")
         finally:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from typer.core import TyperGroup
 
 from snk.http.door import Door
+from snk.http.notify import Health, keep_informed
 from snk.http.service import Address, listening, serve
 from snk.log import configure_log
 from snk.options import Config, LogFormat
@@ -58,7 +59,11 @@ async def _run(settings: Portal, bound: socket.socket) -> None:
         ]
         app = Starlette(routes=routes)
         app.router.redirect_slashes = False
-        await serve(app, bound, stop, door)
+        count = len(settings.processes)
+        shown = "shows 1 process" if count == 1 else f"shows {count:,} processes"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serve(app, bound, stop, door))
+            group.create_task(keep_informed(stop, lambda: True, lambda: Health(shown, progressing=True)))
 
 
 async def _health(_: Request) -> JSONResponse:
