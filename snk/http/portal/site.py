@@ -119,7 +119,7 @@ class Site:
             try:
                 done = await action.do(await _form(request), request.url.path)
             except SnkError as error:
-                done = Done(f"{error}. {error.hint}" if error.hint else str(error), action.back, ok=False)
+                done = Done(str(error), action.back, ok=False)
             return self._noted(done)
 
         return act
