@@ -155,7 +155,12 @@ class DeadLetters:
         """The names and letters, in the order of backends, logs and lines."""
         for path in sorted(self._folder.glob(f"*/*{SUFFIX}")):
             if backend in (None, path.parent.name):
-                yield f"{path.parent.name}/{path.stem}", self._head(path)
+                try:
+                    with path.open("rb") as file:
+                        letter = _read(file)
+                except FileNotFoundError:
+                    continue  # somebody has just handled it
+                yield f"{path.parent.name}/{path.stem}", letter
 
     def head(self, name: str) -> DeadLetter:
         """A letter without its line.
@@ -163,7 +168,8 @@ class DeadLetters:
         Raises:
             SettingsError: there is none of this name.
         """
-        return self._head(self._path(name))
+        with self._opened(name) as file:
+            return _read(file)
 
     def beginning(self, name: str, most: int) -> bytes:
         """What a line begins with, up to so many bytes.
@@ -171,7 +177,7 @@ class DeadLetters:
         Raises:
             SettingsError: there is none of this name.
         """
-        with self._opened(self._path(name)) as file:
+        with self._opened(name) as file:
             file.readline()
             return file.read(most)
 
@@ -181,45 +187,50 @@ class DeadLetters:
         Raises:
             SettingsError: there is none of this name.
         """
-        path = self._path(name)
-        with self._opened(path) as file:
-            return self._letter(path, file.readline()), file.read()
+        with self._opened(name) as file:
+            return _read(file), file.read()
 
     def drop(self, name: str) -> None:
-        """Delete a letter."""
+        """Delete a letter.
+
+        Raises:
+            SettingsError: there is none of this name.
+        """
         path = self._path(name)
-        path.unlink()
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            raise _none(name) from None
         sync_folder(path.parent)
 
     def _path(self, name: str) -> Path:
         backend, _, stem = name.partition("/")
         path = self._folder / backend / f"{stem}{SUFFIX}"
         if "/" in stem or ".." in backend or not path.is_file():
-            raise SettingsError(f"There is no dead letter {name!r}", hint="`snk handoff dead list` shows them")
+            raise _none(name)
         return path
+
+    def _opened(self, name: str) -> BinaryIO:
+        try:
+            return self._path(name).open("rb")
+        except FileNotFoundError:
+            raise _none(name) from None
 
     def _stems(self, backend: str) -> list[str]:
         names = (entry.name for entry in os.scandir(self._folder / backend))
         return [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
 
-    def _head(self, path: Path) -> DeadLetter:
-        with self._opened(path) as file:
-            return self._letter(path, file.readline())
 
-    @staticmethod
-    def _opened(path: Path) -> BinaryIO:
-        try:
-            return path.open("rb")
-        except FileNotFoundError:
-            name = f"{path.parent.name}/{path.stem}"
-            raise SettingsError(f"There is no dead letter {name!r} any more") from None
+def _none(name: str) -> SettingsError:
+    return SettingsError(f"There is no dead letter {name!r}", hint="`snk handoff dead list` shows them")
 
-    @staticmethod
-    def _letter(path: Path, head: bytes) -> DeadLetter:
-        try:
-            return DeadLetter(**json.loads(head))
-        except (ValueError, TypeError) as error:
-            raise SettingsError(f"{path} is not a dead letter: {error}") from None
+
+def _read(file: BinaryIO) -> DeadLetter:
+    """The letter at the beginning of a file; its line follows."""
+    try:
+        return DeadLetter(**json.loads(file.readline()))
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{file.name} is not a dead letter: {error}") from None
 
 
 def letter_of(

@@ -174,7 +174,7 @@ class Handling:
             else:
                 self._check(name)
                 put_back(self._letters, logs, name)
-        except (SettingsError, FileNotFoundError, ValueError) as error:
+        except (SettingsError, ValueError) as error:
             work.skipped, work.why = work.skipped + 1, str(error)
         else:
             work.done += 1

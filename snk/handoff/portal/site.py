@@ -152,7 +152,7 @@ class HandoffPages:
     def _found(self, name: str) -> LetterRow | None:
         try:
             return LetterRow(name, self._sources.letters.head(name))
-        except SettingsError:
+        except (SettingsError, OSError):
             return None
 
     def _said(self, row: LetterRow) -> Said:
