@@ -9,7 +9,8 @@ stranger. So an address alone proves nothing about who asks, and two more things
   localhost and to the name in the settings: no stranger can make these lead from his site to here.
 - A stranger's page may send a form here. So what changes something must come from a page of this service, which the
   guard sees to, and from somebody who has signed in. The user and the password of a header (HTTP Basic) do not count:
-  a browser that has them from /sync_status sends them along with whatever a stranger's page asks for.
+  a browser that has them from /sync_status sends them along with whatever a stranger's page asks for. As a bearer token
+  they do, because no browser sends one by itself: that is how `snk portal` presents them.
 """
 
 import hmac
@@ -67,8 +68,12 @@ class Visitors:
             return False
         return scheme.lower() == "basic" and self._fits(told)
 
-    def role(self, authorizations: list[bytes], cookies: Iterable[str] = ()) -> Role:  # noqa: ARG002 - see above
-        """Operators have signed in; all others whose address is allowed may look."""
+    def role(self, authorizations: list[bytes], cookies: Iterable[str] = ()) -> Role:
+        """Operators have signed in, or carry ``user:password`` as a token; all others may look."""
+        if len(authorizations) == 1:
+            scheme, _, given = authorizations[0].partition(b" ")
+            if scheme.lower() == b"bearer" and self._fits(given.strip()):
+                return "operator"
         return self._passes.role(cookies) or "viewer"
 
     def admits(self, hosts: list[bytes]) -> bool:

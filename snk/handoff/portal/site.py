@@ -121,9 +121,8 @@ class HandoffPages:
 
     async def _letter(self, request: Request) -> Mapping[str, Any]:
         row = await asyncio.to_thread(self._found, "{backend}/{letter}".format(**request.path_params))
-        signed_in = request.state.role == "operator"
         shown = await asyncio.to_thread(self._said, row) if row else None
-        return {"status": 200 if row else 404, "row": row, "said": shown, "signed_in": signed_in}
+        return {"status": 200 if row else 404, "row": row, "said": shown}
 
     async def _confirm(self, request: Request) -> Mapping[str, Any]:
         asked = request.query_params

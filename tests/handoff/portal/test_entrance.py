@@ -117,6 +117,22 @@ async def test_only_who_has_signed_in_changes_something_and_only_from_our_pages(
         assert world.dead() == []
 
 
+async def test_the_user_and_password_as_a_bearer_token_are_those_of_an_operator(
+    answering: Answering, world: World
+) -> None:
+    token = {"Authorization": "Bearer sync:sync", "Sec_Fetch_Site": "same-origin"}
+    async with answering() as ask:
+        name = next(iter(world.letters.all()))[0]
+        viewer = {**token, "X-Snk-Role": "viewer"}
+        for headers, buttons in ((token, True), (viewer, False)):
+            _, shown = await ask(f"/dead/confirm?do=drop&letter={name}", **headers)
+            assert ("<button" in shown.partition("<main")[2], "sign-in" in shown) == (buttons, False), headers
+        assert (await ask("/dead/drop", {"letter": name}, **viewer))[0] == 403
+        assert (await ask("/dead/drop", {"letter": name}, **{**token, "Authorization": "Bearer sync:x"}))[0] == 403
+        assert (await ask("/dead/drop", {"letter": name}, **token))[0] == 303
+        assert world.dead() == []
+
+
 async def test_a_cookie_of_another_process_is_none() -> None:
     here, there = (Visitors(allowed("127.0.0.1"), "sync", "sync") for _ in range(2))
     cookie = there.signed_in(RIGHT)

@@ -12,7 +12,7 @@ from snk.handoff.dead import DeadLetters, letter_of
 from snk.handoff.log import Log
 from snk.handoff.portal.handling import MOST_AT_ONCE, Handling
 from snk.handoff.portal.letters import HIDDEN, MOST_BODY_BYTES, MOST_DECODED_BYTES, LetterRow, Listings, Said, said
-from tests.kit.handoff import OLD, World
+from tests.kit.handoff import OLD, World, until
 
 NAME = "10.0.0.7:80"
 SECRETS = ("X-Api-Key", "Cookie", "X-Auth", "Proxy-Authorization", "X-Session-Token", "Signature")
@@ -107,6 +107,23 @@ async def test_what_is_replayed_is_in_the_log_in_its_order(world: World) -> None
     assert (done.ok, world.dead()) == (True, [])
     logs: list[Path] = sorted((world.logs / NAME).iterdir())
     assert b"".join(log.read_bytes() for log in logs) == b"{}\n" * 50
+
+
+async def test_what_takes_long_goes_on_after_the_answer_and_nothing_else_begins_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snk.handoff.portal.handling.ANSWER_SECONDS", 0)
+    filled(world, 200)
+    handled = handling(world)
+    form = {"backend": NAME, "count": "200", "seal": handled.all_of(NAME).seal}
+    done = await handled.replay(form, "")
+    assert (done.ok, done.text.startswith(f"Putting back 200 dead letters of {NAME}")) == (True, True)
+    other = await handled.drop({"letter": world.letters.names(NAME)[-1]}, "")
+    assert (other.ok, other.text.startswith("Something else is under way")) == (False, True)
+    work = handled.work
+    assert work is not None
+    await until(lambda: not work.running, "the work to be done")
+    assert (work.text, world.dead()) == (f"200 dead letters of {NAME} put back into the log.", [])
 
 
 async def test_one_that_cannot_be_replayed_does_not_keep_back_the_others(world: World) -> None:
