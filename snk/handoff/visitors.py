@@ -80,9 +80,9 @@ class Visitors:
         """Whether a request was meant for this service."""
         return all(name in ("localhost", self.host.lower()) or _is_address(name) for name in map(host_name, hosts))
 
-    def signed_in(self, form: Mapping[str, str]) -> str | None:
+    async def signed_in(self, given: Mapping[str, str]) -> str | None:
         """The value of a cookie for somebody who gives the user and the password; None if one is wrong."""
-        fits = self._fits(f"{form.get('user', '')}:{form.get('password', '')}".encode())
+        fits = self._fits(f"{given.get('user', '')}:{given.get('password', '')}".encode())
         return self._passes.issued("operator") if fits else None
 
     def way(self, role: Role | None) -> Way:

@@ -34,8 +34,8 @@ class Blank:
     filled_by: str
 
 
-class Entrance(Protocol):
-    """Who may come in, and as what."""
+class SignIn(Protocol):
+    """How somebody becomes known to pages."""
 
     @property
     def blanks(self) -> Sequence[Blank]:
@@ -44,6 +44,16 @@ class Entrance(Protocol):
     @property
     def wrong(self) -> str:
         """What the sign-in page says if that is wrong."""
+
+    async def signed_in(self, given: Mapping[str, str]) -> str | None:
+        """The value of a cookie for somebody who has filled in the sign-in page; None if it is wrong."""
+
+    def way(self, role: Role | None) -> Way:
+        """What pages offer to somebody."""
+
+
+class Entrance(SignIn, Protocol):
+    """Who may come in, and as what."""
 
     @property
     def names(self) -> str:
@@ -54,12 +64,6 @@ class Entrance(Protocol):
 
     def admits(self, hosts: list[bytes]) -> bool:
         """Whether a request was meant for this service, as far as its headers ``Host`` tell."""
-
-    def signed_in(self, form: Mapping[str, str]) -> str | None:
-        """The value of a cookie for somebody who has filled in the sign-in page; None if it is wrong."""
-
-    def way(self, role: Role | None) -> Way:
-        """What pages offer to somebody."""
 
 
 class Passes:
@@ -135,9 +139,9 @@ class Door:
             return True
         return all(name == self.host.lower() or is_loopback(name) for name in map(host_name, hosts))
 
-    def signed_in(self, form: Mapping[str, str]) -> str | None:
+    async def signed_in(self, given: Mapping[str, str]) -> str | None:
         """The value of a cookie for somebody who presents a token; None if it is wrong."""
-        role = self._role_of(form.get("token", "").strip().encode())
+        role = self._role_of(given.get("token", "").strip().encode())
         return self._passes.issued(role) if role else None
 
     def way(self, role: Role | None) -> Way:

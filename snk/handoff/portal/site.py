@@ -20,7 +20,7 @@ from snk.handoff.portal.measured import ALL, Measured
 from snk.handoff.server import Server
 from snk.handoff.settings import Handoff
 from snk.handoff.status import Watcher
-from snk.http.door import Entrance
+from snk.http.door import SignIn
 from snk.http.portal.charts import Line, lines
 from snk.http.portal.events import MOST_EVENTS, events
 from snk.http.portal.page import Action, Page
@@ -172,7 +172,7 @@ class HandoffPages:
         )
 
 
-def site(sources: Sources, *, door: Entrance, stop: asyncio.Event) -> Site:
+def site(sources: Sources, *, door: SignIn, stop: asyncio.Event) -> Site:
     """The portal of a sync server."""
     settings = sources.settings
     handling = Handling(sources.letters, lambda: Log(settings.logs, settings.coding), settings.line_bytes_max)

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from snk.core.bucket import Bucket
 from snk.errors import SnkError
-from snk.http.door import SIGNED_IN_SECONDS, Entrance, cookie_name
+from snk.http.door import SIGNED_IN_SECONDS, SignIn, cookie_name
 from snk.http.guard import ROLE, SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
@@ -53,7 +53,7 @@ class Site:
         folder: where the system has its templates.
         pages: its pages.
         actions: what its forms do.
-        door: who may come in.
+        door: how somebody becomes known.
         stop: ends all streams.
     """
 
@@ -64,7 +64,7 @@ class Site:
         pages: Sequence[Page],
         actions: Sequence[Action],
         *,
-        door: Entrance,
+        door: SignIn,
         stop: asyncio.Event,
     ) -> None:
         self._about = about
@@ -158,7 +158,7 @@ class Site:
         if request.method == "POST":
             if self._attempts.take(asyncio.get_running_loop().time()):
                 wrong = "Too many attempts. Try again in a few seconds."
-            elif value := self._door.signed_in(form):
+            elif value := await self._door.signed_in(form):
                 response = RedirectResponse(to, 303, HEADERS)
                 name = cookie_name(request.scope["server"][1])
                 secure = request.url.scheme == "https"

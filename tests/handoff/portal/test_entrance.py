@@ -135,9 +135,9 @@ async def test_the_user_and_password_as_a_bearer_token_are_those_of_an_operator(
 
 async def test_a_cookie_of_another_process_is_none() -> None:
     here, there = (Visitors(allowed("127.0.0.1"), "sync", "sync") for _ in range(2))
-    cookie = there.signed_in(RIGHT)
+    cookie = await there.signed_in(RIGHT)
     assert cookie is not None
     assert there.role([], [cookie]) == "operator"
     assert here.role([], [cookie]) == "viewer"
-    assert here.signed_in({"user": "sync", "password": "syn"}) is None
-    assert here.signed_in({}) is None
+    assert await here.signed_in({"user": "sync", "password": "syn"}) is None
+    assert await here.signed_in({}) is None
