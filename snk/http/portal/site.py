@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from snk.core.bucket import Bucket
 from snk.errors import SnkError
-from snk.http.door import SIGNED_IN_SECONDS, Door, cookie_name
+from snk.http.door import SIGNED_IN_SECONDS, SignIn, cookie_name
 from snk.http.guard import ROLE, SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
@@ -53,7 +53,7 @@ class Site:
         folder: where the system has its templates.
         pages: its pages.
         actions: what its forms do.
-        door: who may come in.
+        door: how somebody becomes known.
         stop: ends all streams.
     """
 
@@ -64,7 +64,7 @@ class Site:
         pages: Sequence[Page],
         actions: Sequence[Action],
         *,
-        door: Door,
+        door: SignIn,
         stop: asyncio.Event,
     ) -> None:
         self._about = about
@@ -119,7 +119,7 @@ class Site:
             try:
                 done = await action.do(await _form(request), request.url.path)
             except SnkError as error:
-                done = Done(f"{error}. {error.hint}" if error.hint else str(error), action.back, ok=False)
+                done = Done(str(error), action.back, ok=False)
             return self._noted(done)
 
         return act
@@ -142,9 +142,10 @@ class Site:
             "troubles": troubles,
             "menu": [(page.path, page.menu) for page in self._pages if page.menu],
             "path": request.url.path,
+            "here": _here(request),
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",
-            "signed_in": self._door.token is not None and ROLE not in request.headers,
+            "way": "" if ROLE in request.headers else self._door.way(request.state.role),
             "note": self._notes.get(request.query_params.get("note", "")),
         }
 
@@ -157,7 +158,7 @@ class Site:
         if request.method == "POST":
             if self._attempts.take(asyncio.get_running_loop().time()):
                 wrong = "Too many attempts. Try again in a few seconds."
-            elif value := self._door.signed_in(form.get("token", "")):
+            elif value := await self._door.signed_in(form):
                 response = RedirectResponse(to, 303, HEADERS)
                 name = cookie_name(request.scope["server"][1])
                 secure = request.url.scheme == "https"
@@ -166,8 +167,8 @@ class Site:
                 )
                 return response
             else:
-                wrong = "This token is not known here."
-        values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong}
+                wrong = self._door.wrong
+        values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong, "blanks": self._door.blanks}
         return self._response("sign_in.html", values, 403 if wrong else 200)
 
     async def _sign_out(self, request: Request) -> Response:
@@ -178,6 +179,13 @@ class Site:
 
 async def _form(request: Request) -> dict[str, str]:
     return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _here(request: Request) -> str:
+    """The page that is asked for, be it for its stream, without the note that it shows."""
+    path = request.url.path.removeprefix("/live")
+    query = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "note"])
+    return f"{path}?{query}" if query else path
 
 
 def _within(to: str) -> str:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from snk.http.door import Door
 from snk.http.portal.charts import Line, lines
+from snk.http.portal.events import MOST_EVENTS, events
 from snk.http.portal.page import Page
 from snk.http.portal.site import About, Site
 from snk.log import RECENT
@@ -58,7 +59,7 @@ class PairPages:
             "places": [overview.place(address) for address in (status.first, status.second)],
             "charts": self._charts(),
             "span": self._measured.history.seconds,
-            "events": overview.events(RECENT, overview.MOST_EVENTS),
+            "events": events(RECENT, MOST_EVENTS),
         }
 
     async def _tables(self, request: Request) -> Mapping[str, Any]:
@@ -88,7 +89,7 @@ class PairPages:
         }
 
     async def _events(self, _: Request) -> Mapping[str, Any]:
-        return {"events": overview.events(RECENT, MOST_LISTED)}
+        return {"events": events(RECENT, MOST_LISTED)}
 
     def _charts(self) -> Sequence[Markup]:
         seconds = self._measured.history.seconds
