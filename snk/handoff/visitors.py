@@ -10,7 +10,8 @@ stranger. So an address alone proves nothing about who asks, and two more things
 - A stranger's page may send a form here. So what changes something must come from a page of this service, which the
   guard sees to, and from somebody who has signed in. The user and the password of a header (HTTP Basic) do not count:
   a browser that has them from /sync_status sends them along with whatever a stranger's page asks for. As a bearer token
-  they do, because no browser sends one by itself: that is how `snk portal` presents them.
+  they do, because no browser sends one by itself: that is how `snk portal` presents them. The default password, which
+  everybody knows, opens nothing where other machines can come: another one has to be set first.
 """
 
 import hmac
@@ -21,7 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from snk.handoff.allow import Allowed
-from snk.http.door import Blank, Passes, Role, Way, host_name
+from snk.http.door import Blank, Passes, Role, Way, host_name, is_loopback
+
+DEFAULT_PASSWORD = "sync"  # noqa: S105 - hustdb's, which everybody knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Visitors:
     @property
     def wrong(self) -> str:
         """What is said about wrong ones."""
+        if self._known_to_all:
+            return "Everybody knows the default password. Set handoff.password first."
         return "The user or the password is wrong."
 
     @property
@@ -72,7 +77,7 @@ class Visitors:
         """Operators have signed in, or carry ``user:password`` as a token; all others may look."""
         if len(authorizations) == 1:
             scheme, _, given = authorizations[0].partition(b" ")
-            if scheme.lower() == b"bearer" and self._fits(given.strip()):
+            if scheme.lower() == b"bearer" and self._opens(given.strip()):
                 return "operator"
         return self._passes.role(cookies) or "viewer"
 
@@ -82,12 +87,20 @@ class Visitors:
 
     async def signed_in(self, given: Mapping[str, str]) -> str | None:
         """The value of a cookie for somebody who gives the user and the password; None if one is wrong."""
-        fits = self._fits(f"{given.get('user', '')}:{given.get('password', '')}".encode())
-        return self._passes.issued("operator") if fits else None
+        opens = self._opens(f"{given.get('user', '')}:{given.get('password', '')}".encode())
+        return self._passes.issued("operator") if opens else None
 
     def way(self, role: Role | None) -> Way:
         """Whoever may only look may sign in."""
         return "out" if role == "operator" else "in"
+
+    @property
+    def _known_to_all(self) -> bool:
+        """Whether other machines can come here with the password that everybody knows."""
+        return self.password == DEFAULT_PASSWORD and not is_loopback(self.host)
+
+    def _opens(self, told: bytes) -> bool:
+        return self._fits(told) and not self._known_to_all
 
     def _fits(self, told: bytes) -> bool:
         return hmac.compare_digest(told, f"{self.user}:{self.password}".encode())

@@ -133,6 +133,18 @@ async def test_the_user_and_password_as_a_bearer_token_are_those_of_an_operator(
         assert world.dead() == []
 
 
+@pytest.mark.parametrize(
+    ("host", "password", "opens"),
+    [("0.0.0.0", "sync", False), ("handoff", "sync", False), ("127.0.0.1", "sync", True), ("0.0.0.0", "own", True)],
+)
+async def test_the_password_that_everybody_knows_opens_nothing_to_other_machines(
+    host: str, password: str, *, opens: bool
+) -> None:
+    visitors = Visitors(allowed("0.0.0.0/0"), "sync", password, host)
+    assert (await visitors.signed_in({"user": "sync", "password": password}) is not None) == opens
+    assert visitors.role([f"Bearer sync:{password}".encode()]) == ("operator" if opens else "viewer")
+
+
 async def test_a_cookie_of_another_process_is_none() -> None:
     here, there = (Visitors(allowed("127.0.0.1"), "sync", "sync") for _ in range(2))
     cookie = await there.signed_in(RIGHT)
