@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from snk.core.canonical import Digest
@@ -92,6 +92,30 @@ class _Day:
     frames: Intervals
     supplements: frozenset[Portion]
     totals: Totals
+    marked: "Marked"
+
+
+@dataclass(slots=True)
+class Marked:
+    """Frames whose proofs tell more than that they are done.
+
+    Attributes:
+        late: those with records that came late.
+        dropped: those of which a person gave something up.
+    """
+
+    late: set[int] = field(default_factory=set)
+    dropped: set[int] = field(default_factory=set)
+
+    def add(self, portion: Portion, done: Done) -> None:
+        """One more proof; of a frame that was sent once more, what was before does not count."""
+        if done.again:
+            self.late.discard(portion.frame)
+            self.dropped.discard(portion.frame)
+        if done.dropped:
+            self.dropped.add(portion.frame)
+        elif portion.part and done.count and not done.again:
+            self.late.add(portion.frame)
 
 
 class Proofs:
@@ -175,6 +199,28 @@ class Proofs:
                 totals = totals.plus(self._read(portion))
         return totals
 
+    def marked(self) -> Marked:
+        """The frames whose proofs tell more than that they are done."""
+        with self._changing:
+            days = list(self._days.values())
+            marked = Marked(
+                set().union(*(day.marked.late for day in days)), set().union(*(day.marked.dropped for day in days))
+            )
+            for portion in sorted(self._single):
+                marked.add(portion, self._read(portion))
+        return marked
+
+    def of(self, frame: int) -> dict[Portion, Done]:
+        """All proofs of one frame that are there, also those that no longer count, in their order."""
+        iso, start = self._space.grid.iso(frame), self._space.grid.start(frame)
+        with self._changing:
+            found = {portion: self._read(portion) for portion in self._single if portion.frame == frame}
+            with suppress(FileNotFoundError):
+                for line in (self._folder / f"{moment(start):%Y%m%d}{DAY}").read_bytes().splitlines():
+                    if iso.encode() in line and (done := _parsed(line)).frame == iso:
+                        found[Portion(frame, done.part)] = done
+        return {portion: found[portion] for portion in sorted(found)}
+
     def between(self, low: int, high: int) -> dict[int, list[Done]]:
         """The proofs of frames from ``low`` to below ``high``, each with those of its supplements, in their order.
 
@@ -238,14 +284,15 @@ class Proofs:
         known = self._days.get(file.name)
         if known and known.mark == mark:
             return known
-        totals, frames, supplements = Totals(), [], []
+        totals, marked, frames, supplements = Totals(), Marked(), [], []
         for portion, done in self._in(file):
             totals = totals.plus(done)
+            marked.add(portion, done)
             if portion.part:
                 supplements.append(portion)
             else:
                 frames.append((portion.frame, portion.frame))
-        return _Day(mark, Intervals.of(frames), frozenset(supplements), totals)
+        return _Day(mark, Intervals.of(frames), frozenset(supplements), totals, marked)
 
     def _in(self, file: Path) -> Iterator[tuple[Portion, Done]]:
         for line in file.read_bytes().splitlines():
