@@ -135,6 +135,7 @@ class Proofs:
         self._folder = whole.done.path
         self._single: dict[Portion, Done | None] = {}
         self._days: dict[str, _Day] = {}
+        self._sums: tuple[Totals, Marked] | None = None
         self._mark = (0, 0)
         # A thread may add a proof while another looks at the folder, and has not seen its file, or at the proofs.
         self._changing = threading.Lock()
@@ -159,6 +160,7 @@ class Proofs:
         return True
 
     def _look(self) -> None:
+        self._sums = None
         self.floor = read_floor(self._space)
         single = (
             self._space.done.portions()
@@ -183,7 +185,7 @@ class Proofs:
         """
         space.replace(self._space.done.file(portion), _text(done))
         with self._changing:
-            self._single[portion] = done
+            self._single[portion], self._sums = done, None
             if portion.part:
                 self.supplements |= {portion}
             else:
@@ -191,24 +193,27 @@ class Proofs:
 
     def totals(self) -> Totals:
         """The sums over all proofs that are there."""
-        totals = Totals()
-        with self._changing:
-            for day in self._days.values():
-                totals += day.totals
-            for portion in self._single:
-                totals = totals.plus(self._read(portion))
-        return totals
+        return self._summed()[0]
 
     def marked(self) -> Marked:
-        """The frames whose proofs tell more than that they are done."""
+        """The frames whose proofs tell more than that they are done; not to be changed."""
+        return self._summed()[1]
+
+    def _summed(self) -> tuple[Totals, Marked]:
+        """Both; they are the same until a proof comes or goes."""
         with self._changing:
-            days = list(self._days.values())
-            marked = Marked(
-                set().union(*(day.marked.late for day in days)), set().union(*(day.marked.dropped for day in days))
-            )
-            for portion in sorted(self._single):
-                marked.add(portion, self._read(portion))
-        return marked
+            if self._sums is None:
+                totals, marked = Totals(), Marked()
+                for day in self._days.values():
+                    totals += day.totals
+                    marked.late |= day.marked.late
+                    marked.dropped |= day.marked.dropped
+                for portion in sorted(self._single):
+                    done = self._read(portion)
+                    totals = totals.plus(done)
+                    marked.add(portion, done)
+                self._sums = totals, marked
+            return self._sums
 
     def of(self, frame: int) -> dict[Portion, Done]:
         """All proofs of one frame that are there, also those that no longer count, in their order."""

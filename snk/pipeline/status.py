@@ -22,6 +22,8 @@ from snk.pipeline.states import Frames, Waiting
 
 KEEP_SECONDS = 1.0
 """A status is asked for by several, and looked up once in this time."""
+SIZE_SECONDS = 10.0
+"""The disk that both spaces take is asked for once in this time."""
 PATIENCE_SECONDS = 600.0
 """A backlog that is older than this, and than the lookback, is worth a word; so is one whose end is not known."""
 
@@ -106,6 +108,7 @@ class Watcher:
         self._known = known
         self._proofs = Proofs(space)
         self._ends: dict[Portion, End] = {}
+        self._bytes, self._sized_at = 0, float("-inf")
         self._due = NOTHING
         self._aside: frozenset[Portion] = frozenset()
 
@@ -115,7 +118,7 @@ class Watcher:
         self._proofs.refresh()  # after what push tells: what it counts for unfinished frames may be in a proof by now
         status = Status(
             done=len(self._proofs.frames),
-            disk_bytes=self._space.size(),
+            disk_bytes=self._size(),
             quota_bytes=self._known.quota,
             pull=pull,
             push=push,
@@ -125,6 +128,12 @@ class Watcher:
         status.eta_seconds = _eta(status)
         status.troubles = list(_troubles(status, self._known))
         return status
+
+    def _size(self) -> int:
+        """What both spaces take; it is looked up now and then only, because every file is asked."""
+        if time.monotonic() - self._sized_at > SIZE_SECONDS:
+            self._bytes, self._sized_at = self._space.size(), time.monotonic()
+        return self._bytes
 
     @property
     def frames(self) -> Frames:
