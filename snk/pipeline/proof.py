@@ -202,18 +202,24 @@ class Proofs:
     def _summed(self) -> tuple[Totals, Marked]:
         """Both; they are the same until a proof comes or goes."""
         with self._changing:
-            if self._sums is None:
-                totals, marked = Totals(), Marked()
-                for day in self._days.values():
-                    totals += day.totals
-                    marked.late |= day.marked.late
-                    marked.dropped |= day.marked.dropped
-                for portion in sorted(self._single):
-                    done = self._read(portion)
-                    totals = totals.plus(done)
-                    marked.add(portion, done)
-                self._sums = totals, marked
+            while self._sums is None:
+                try:
+                    self._sums = self._sum()
+                except FileNotFoundError:  # push has put it into the file of its day
+                    self._look()
             return self._sums
+
+    def _sum(self) -> tuple[Totals, Marked]:
+        totals, marked = Totals(), Marked()
+        for day in self._days.values():
+            totals += day.totals
+            marked.late |= day.marked.late
+            marked.dropped |= day.marked.dropped
+        for portion in sorted(self._single):
+            done = self._read(portion)
+            totals = totals.plus(done)
+            marked.add(portion, done)
+        return totals, marked
 
     def of(self, frame: int) -> dict[Portion, Done]:
         """All proofs of one frame that are there, also those that no longer count, in their order."""

@@ -2,7 +2,7 @@
 
 from snk.core.intervals import Intervals
 from snk.pipeline.frame import Portion
-from snk.pipeline.proof import Done, Marked
+from snk.pipeline.proof import Done, Marked, Proofs
 from snk.pipeline.schedule import Looking
 from snk.pipeline.space import Space
 from snk.pipeline.states import STATES, Frames, Waiting
@@ -53,3 +53,12 @@ def test_proofs_of_a_day_that_is_over_tell_the_same_as_single_ones(space: Space)
         assert [list(watcher.proofs_of(frame)) for frame in range(3)] == [given[:2], given[2:3], given[3:]]
         watcher._proofs.compact(GRID.start(0) + 2 * 86_400)
     assert [file.name for file in space.done.path.iterdir()] == ["20261125.jsonl"]
+
+
+def test_proofs_that_are_put_into_the_file_of_their_day_meanwhile_count_once(space: Space) -> None:
+    seen, push = Proofs(space), Proofs(space)
+    for frame in range(3):
+        push.add(Portion(frame), Done(GRID.iso(frame), 5, "0" * 32))
+    seen.refresh()
+    push.compact(GRID.start(0) + 2 * 86_400)
+    assert (seen.totals().records, len(seen.frames)) == (15, 3)

@@ -64,7 +64,7 @@ class Known:
         parts: how many proofs count.
         ambiguous: requests whose answers were lost, and which were sent again.
         stored: records that the receiving server had from before.
-        loaded: whether the database of the receiving server holds it.
+        loaded: whether the database of the receiving server holds it; None if the server does not tell.
         failing: what pull and push say about it, by their names.
         again: whether a person wants it to be pulled once more, and that has not happened yet.
         repeatable: whether it may be.
@@ -81,7 +81,7 @@ class Known:
     parts: int
     ambiguous: int
     stored: int
-    loaded: bool
+    loaded: bool | None
     failing: dict[str, str]
     again: Again | None
     repeatable: bool
@@ -116,7 +116,7 @@ def known_of(space: Space, recent: Recent, frame: int) -> Known:
         len(counting),
         sum(done.ambiguous for done in counting) + _ambiguous(status.push, space, pieces, proofs),
         sum(done.stored for done in counting),
-        frame in read_loaded(space),
+        None if status.loaded is None else frame in read_loaded(space),
         dict(_failing(status.pull, status.push, iso)),
         wished(space, frame),
         frame in frames.done and not forgotten,
@@ -140,13 +140,22 @@ def _there(space: Space, frame: int) -> Iterator[Portion]:
 
 
 def _piece(space: Space, portion: Portion, done: Done | None) -> Piece:
-    file, uids = space.frames.file(portion), space.uids.file(portion)
-    size = _size(file)
-    end: End | None = None
+    name, size = space.grid.name(portion), _size(space.frames.file(portion))
+    end, counted = end_of(space, portion), acknowledged(space, portion)
+    return Piece(portion, name, end, size, counted, done, tuple(of_portion(space, portion)))
+
+
+def end_of(space: Space, portion: Portion) -> End | None:
+    """What the file of a portion says of it; None if there is none, or it is damaged."""
     with suppress(Damaged, OSError):
-        end = last_line(file) if size is not None else None
-    counted = _lines(uids) if (_size(uids) or 0) <= MOST_UID_BYTES else None
-    return Piece(portion, space.grid.name(portion), end, size, counted, done, tuple(of_portion(space, portion)))
+        return last_line(space.frames.file(portion))
+    return None
+
+
+def acknowledged(space: Space, portion: Portion) -> int | None:
+    """How many records of a portion the receiving server has acknowledged; None if they are too many to be counted."""
+    file = space.uids.file(portion)
+    return _lines(file) if (_size(file) or 0) <= MOST_UID_BYTES else None
 
 
 def _ambiguous(push: Report, space: Space, pieces: list[Portion], proofs: dict[Portion, Done]) -> int:

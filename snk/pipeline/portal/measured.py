@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 from snk.http.portal.history import History
 from snk.pause import pause
@@ -26,7 +27,11 @@ class Measured:
         """Measure until ``stop`` is set."""
         while not stop.is_set():
             await pause(stop, self.history.every_seconds)
-            status = self._recent.status()
-            rates = {"pull": status.pull, "push": status.push}
-            values = {name: report.per_second if report.fresh else 0.0 for name, report in rates.items()}
-            self.history.add(time.time(), {**values, "lag": status.lag_seconds})
+            with suppress(OSError, ValueError):  # push or a person moves files while they are looked at
+                self._measure()
+
+    def _measure(self) -> None:
+        status = self._recent.status()
+        rates = {"pull": status.pull, "push": status.push}
+        values = {name: report.per_second if report.fresh else 0.0 for name, report in rates.items()}
+        self.history.add(time.time(), {**values, "lag": status.lag_seconds})

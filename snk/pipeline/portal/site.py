@@ -21,13 +21,13 @@ from snk.log import RECENT
 from snk.pipeline.aside import Aside, all_aside, shown
 from snk.pipeline.portal import calendar
 from snk.pipeline.portal.doing import ALL, Doing, mark
-from snk.pipeline.portal.known import known_of
+from snk.pipeline.portal.known import acknowledged, end_of, known_of
 from snk.pipeline.portal.measured import Measured
 from snk.pipeline.space import Space
 from snk.pipeline.status import Recent, Status
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_LISTED = 1000
+MOST_LISTED = 100
 MOST_ASIDE = 200
 MOST_SHOWN = 20
 MOST_LOOKED_AT = 10_000
@@ -128,7 +128,10 @@ class PipelinePages:
         return {
             "name": name,
             "every": name == ALL,
-            "found": found[:MOST_SHOWN],
+            "found": [
+                (each, end_of(self._space, each.portion), acknowledged(self._space, each.portion))
+                for each in found[:MOST_SHOWN]
+            ],
             "number": len(found),
             "seen": mark(found),
         }

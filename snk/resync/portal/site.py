@@ -22,7 +22,7 @@ from snk.resync.watch import Watch, WatchStatus
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_PROJECTS = 100
-MOST_LISTED = 1000
+MOST_LISTED = 100
 
 
 class WatchPages:

@@ -66,6 +66,7 @@ async def test_frames_are_seen_and_what_is_set_aside_is_tried_again_or_given_up(
 
         await visit.page.get_by_role("link", name="Give up").click()
         await visit.until_shown("What was not pushed of them never will be")
+        await visit.until_shown("2 records, 0 of them pushed")
         await visit.until_shown(f"snk pipeline quarantine drop {iso(pair.start_of(1))}")
         assert bad not in pair.done(), "nothing is done before it is confirmed"
         await pressed(visit, "Give up")
