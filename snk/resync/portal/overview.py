@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snk.http.portal.charts import Line
+from markupsafe import Markup
+
+from snk.http.portal.charts import Line, lines
 from snk.http.portal.history import History
 from snk.resync.watch import Verdict, WatchStatus
 
@@ -87,8 +89,22 @@ def measured(status: WatchStatus) -> dict[str, float]:
     return {project: float(count) for project, count in most[:MOST_MEASURED]}
 
 
-def chart_lines(history: History) -> tuple[list[Line], int]:
-    """The lines of the projects that had most differences in the last hour, and how many others had some."""
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """The differences of the last hour.
+
+    Attributes:
+        lines: those of the projects that had most.
+        others: how many other projects had some.
+    """
+
+    lines: Sequence[Line]
+    others: int
+    svg: Markup
+
+
+def chart(history: History, now: float) -> Chart:
+    """The chart of what was measured; ``now`` is its right edge if nothing was."""
     worst: Counter[str] = Counter()
     for sample in history.samples:
         for project, count in sample.values.items():
@@ -98,7 +114,9 @@ def chart_lines(history: History) -> tuple[list[Line], int]:
         Line(project, [(sample.at, sample.values.get(project, 0.0)) for sample in history.samples], look)
         for (project, _), look in zip(shown, LINE_LOOKS, strict=False)
     ]
-    return drawn, len(worst) - len(shown)
+    last = history.samples[-1].at if history.samples else now
+    made = lines("Differences", drawn, now=last, seconds=history.seconds, unit="differences")
+    return Chart(drawn, len(worst) - len(shown), Markup(made))  # noqa: S704 - made there
 
 
 def commands(project: str) -> list[tuple[str, str]]:

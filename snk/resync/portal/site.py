@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
 from starlette.requests import Request
 
 from snk.http.door import Door
-from snk.http.portal.charts import Line, lines
 from snk.http.portal.events import MOST_EVENTS, events
 from snk.http.portal.history import EVERY_SECONDS, History
 from snk.http.portal.page import Action, Done, Form, Page
@@ -31,6 +29,9 @@ class WatchPages:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._history = History()
+        self._seen: WatchStatus | None = None
+        self._rows: list[overview.ProjectRow] = []
+        self._chart: overview.Chart | None = None
         watch.ended = self._measure
 
     def pages(self) -> list[Page]:
@@ -49,9 +50,8 @@ class WatchPages:
 
     async def _projects(self, request: Request) -> Mapping[str, Any]:
         status, wanted = self._watch.status(), request.query_params.get("q", "")
-        every = overview.rows(status)
+        every, chart = self._every(status), self._drawn()
         found = [row for row in every if wanted.lower() in row.project.lower()]
-        drawn, others = overview.chart_lines(self._history)
         return {
             "told": status,
             "checked_seconds": overview.since_checked(status, time.time()),
@@ -63,16 +63,14 @@ class WatchPages:
             "equal": sum(row.verdict.equal for row in every),
             "totals": overview.in_all(every),
             "kinds": overview.KINDS,
-            "lines": drawn,
-            "others": others,
-            "chart": self._chart(drawn),
+            "chart": chart,
             "span": self._history.seconds,
             "events": events(RECENT, MOST_EVENTS, together=False),
         }
 
     async def _project(self, request: Request) -> Mapping[str, Any]:
         name, status = request.path_params["project"], self._watch.status()
-        row = next((row for row in overview.rows(status) if row.project == name), None)
+        row = next((row for row in self._every(status) if row.project == name), None)
         return {
             "status": 200 if row else 404,
             "name": name,
@@ -91,16 +89,24 @@ class WatchPages:
         self._watch.check_now()
         return Done("The next round begins now.", "/")
 
+    def _every(self, status: WatchStatus) -> list[overview.ProjectRow]:
+        """All projects; they are the same until a round ends."""
+        if status is not self._seen:
+            self._seen, self._rows = status, overview.rows(status)
+        return self._rows
+
+    def _drawn(self) -> overview.Chart:
+        """The chart; it is the same until something is measured."""
+        if self._chart is None:
+            self._chart = overview.chart(self._history, time.time())
+        return self._chart
+
     def _measure(self, status: WatchStatus) -> None:
         """Keep what a round found, but not of every round if they follow each other quickly."""
         samples, now = self._history.samples, time.time()
         if not samples or now - samples[-1].at >= EVERY_SECONDS:
             self._history.add(now, overview.measured(status))
-
-    def _chart(self, drawn: list[Line]) -> Markup:
-        last = self._history.samples[-1].at if self._history.samples else time.time()
-        made = lines("Differences", drawn, now=last, seconds=self._history.seconds, unit="differences")
-        return Markup(made)  # noqa: S704 - made there
+            self._chart = None
 
 
 def site(watch: Watch, *, door: Door, stop: asyncio.Event) -> Site:
