@@ -64,7 +64,8 @@ def _chart(title: str, drawn: Sequence[Line], span: tuple[float, float], most: f
         yield f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{clock}</text>'
     for line in drawn:
         if line.points:
-            path = " ".join(f"{_x(at, span):.1f},{_y(value, most):.1f}" for at, value in line.points)
+            points = line.points if len(line.points) > 1 else [*line.points] * 2  # a dot
+            path = " ".join(f"{_x(at, span):.1f},{_y(value, most):.1f}" for at, value in points)
             yield f'<polyline class="line {line.look}" points="{path}"/>'
     yield "</svg>"
 
