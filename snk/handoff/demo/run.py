@@ -70,6 +70,7 @@ async def play(stage: Stage, board: Board, seconds: float) -> Result:
     """Run the demo on a stage; the clients write for so many seconds."""
     writer, watch = Writer(stage.addresses[FRONT]), Watch(stage.addresses[SYNC])
     faults = Faults(stage, watch, board)
+    board.say(f"what happens, in a browser: http://{stage.addresses[SYNC]}/")
     showing = asyncio.create_task(board.show(lambda: _numbers(writer, watch)))
     try:
         async with asyncio.TaskGroup() as group:
