@@ -3,7 +3,7 @@
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Literal
@@ -57,9 +57,19 @@ class Door:
         names = [_without_port(host.decode("latin-1")) for host in hosts]
         return all(name == self.host.lower() or is_loopback(name) for name in names)
 
-    def signed_in(self, token: str) -> str | None:
-        """The value of a cookie for somebody who presents a token; None if it is wrong."""
-        role = self._role_of(token.strip().encode())
+    @property
+    def guarded(self) -> bool:
+        """Whether people have to sign in."""
+        return self.token is not None
+
+    @property
+    def users(self) -> bool:
+        """Whether people may have names and passwords: here they have tokens only."""
+        return False
+
+    async def signed_in(self, given: Mapping[str, str]) -> str | None:
+        """The value of a cookie for somebody who presents a token in the sign-in's form; None if it is wrong."""
+        role = self._role_of(given.get("token", "").strip().encode())
         return self._signer.sign(role).decode() if role else None
 
     def _role_of(self, given: bytes) -> Role | None:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import Request
@@ -15,11 +15,11 @@ from starlette.routing import BaseRoute, Route
 
 from snk.core.bucket import Bucket
 from snk.errors import SnkError
-from snk.http.door import SIGNED_IN_SECONDS, Door, cookie_name
+from snk.http.door import SIGNED_IN_SECONDS, cookie_name
 from snk.http.guard import SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
-from snk.http.portal.page import Action, Done, Page
+from snk.http.portal.page import Action, Deed, Done, Form, NotThere, Page
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -45,6 +45,25 @@ class About:
     troubles: Callable[[], Sequence[str]]
 
 
+class Entrance(Protocol):
+    """Who may come in; a `snk.http.door.Door` is one."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether people have to sign in."""
+
+    @property
+    def users(self) -> bool:
+        """Whether people may have names and passwords, beside tokens."""
+
+    async def signed_in(self, given: Form) -> str | None:
+        """The value of a cookie for somebody who has filled in the sign-in's form; None if nobody knows them.
+
+        Raises:
+            SnkError: they are known, and may not come in all the same.
+        """
+
+
 class Site:
     """The portal of one process.
 
@@ -62,9 +81,9 @@ class Site:
         about: About,
         folder: Path,
         pages: Sequence[Page],
-        actions: Sequence[Action],
+        actions: Sequence[Action | Deed],
         *,
-        door: Door,
+        door: Entrance,
         stop: asyncio.Event,
     ) -> None:
         self._about = about
@@ -94,7 +113,8 @@ class Site:
             try:
                 values = {**self._common(request, page.title), **await page.look(request)}
             except SnkError as error:
-                return self._response("error.html", {**self._common(request, page.title), "error": error}, 503)
+                status = 404 if isinstance(error, NotThere) else 503
+                return self._response("error.html", {**self._common(request, page.title), "error": error}, status)
             return self._response(page.template, values, int(values.get("status", 200)))
 
         return show
@@ -114,12 +134,15 @@ class Site:
 
         return stream
 
-    def _acted(self, action: Action) -> Callable[[Request], Any]:
+    def _acted(self, action: Action | Deed) -> Callable[[Request], Any]:
         async def act(request: Request) -> Response:
+            form = await _form(request)
+            if isinstance(action, Deed):
+                return self._noted(await action.do(request, form))
             try:
-                done = await action.do(await _form(request), request.url.path)
+                done = await action.do(form, request.url.path)
             except SnkError as error:
-                done = Done(f"{error}. {error.hint}" if error.hint else str(error), action.back, ok=False)
+                done = Done(str(error), action.back, ok=False)
             return self._noted(done)
 
         return act
@@ -144,7 +167,8 @@ class Site:
             "path": request.url.path,
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",
-            "guarded": self._door.token is not None,
+            "guarded": self._door.guarded,
+            "who": getattr(request.state, "who", "") if self._door.guarded else "",
             "note": self._notes.get(request.query_params.get("note", "")),
         }
 
@@ -155,25 +179,37 @@ class Site:
         form = await _form(request) if request.method == "POST" else dict(request.query_params)
         to, wrong = _within(form.get("to", "/")), ""
         if request.method == "POST":
-            if self._attempts.take(asyncio.get_running_loop().time()):
-                wrong = "Too many attempts. Try again in a few seconds."
-            elif value := self._door.signed_in(form.get("token", "")):
-                response = RedirectResponse(to, 303, HEADERS)
-                name = cookie_name(request.scope["server"][1])
-                secure = request.url.scheme == "https"
-                response.set_cookie(
-                    name, value, SIGNED_IN_SECONDS, httponly=True, samesite="strict", secure=secure, path="/"
-                )
-                return response
+            try:
+                value = await self._known(form)
+            except SnkError as error:
+                wrong = str(error)
             else:
-                wrong = "This token is not known here."
-        values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong}
+                return _with_cookie(RedirectResponse(to, 303, HEADERS), request, value)
+        values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong, "users": self._door.users}
         return self._response("sign_in.html", values, 403 if wrong else 200)
+
+    async def _known(self, form: Form) -> str:
+        """The value of a cookie for somebody.
+
+        Raises:
+            SnkError: why they may not come in.
+        """
+        if self._attempts.take(asyncio.get_running_loop().time()):
+            raise SnkError("Too many attempts. Try again in a few seconds.")
+        if value := await self._door.signed_in(form):
+            return value
+        raise SnkError("This token is not known here.")
 
     async def _sign_out(self, request: Request) -> Response:
         response = RedirectResponse(SIGN_IN, 303, HEADERS)
         response.delete_cookie(cookie_name(request.scope["server"][1]), path="/")
         return response
+
+
+def _with_cookie(response: Response, request: Request, value: str) -> Response:
+    name, secure = cookie_name(request.scope["server"][1]), request.url.scheme == "https"
+    response.set_cookie(name, value, SIGNED_IN_SECONDS, httponly=True, samesite="strict", secure=secure, path="/")
+    return response
 
 
 async def _form(request: Request) -> dict[str, str]:
