@@ -24,6 +24,8 @@ MOST = 1000
 MOST_LISTED = 50
 STATES: Mapping[str, frozenset[State]] = {"cancel": LIVE, "rerun": UNSETTLED, "skip": UNSETTLED}
 """In which states of runs something can be done to them."""
+LASTING = ("Cancel", "Skip")
+"""What cannot be taken back."""
 PAUSES = {"pause": "paused", "resume": "resumed"}
 One = Callable[[AsyncConnection, str], Awaitable[object]]
 """Does it to one of them, by its number or name."""
@@ -167,7 +169,8 @@ def _asking(heading: str, preview: str, back: str, found: tuple[Sequence[str], S
         Field("chosen", "", "hidden", value=" ".join(keys)),
     )
     shown = listed[:MOST_LISTED]
-    return Asking(heading, told, heading, back, fields, listed=shown, more=len(listed) - len(shown), danger=True)
+    danger = heading.startswith(LASTING)
+    return Asking(heading, told, heading, back, fields, listed=shown, more=len(listed) - len(shown), danger=danger)
 
 
 def _chosen(form: Form) -> list[str]:

@@ -157,19 +157,17 @@ def _chosen(wanted: Wanted) -> sa.Select[Any]:
     if wanted.state:
         asked = asked.where(_WHERE[wanted.state])
     if wanted.group:
-        asked = asked.where(TASK.c.name.in_(_members(wanted.group)))
+        asked = asked.where(_is_in(wanted.group))
     if wanted.names is not None:
         asked = asked.where(TASK.c.name.in_(wanted.names))
     return asked.order_by(*order).limit(wanted.most)
 
 
-def _members(group: str) -> sa.Select[Any]:
-    """The names of the tasks of a group."""
+def _is_in(group: str) -> sa.ColumnElement[bool]:
+    """Whether a task belongs to a group."""
     owner = TASK.alias("owner")
-    each = sa.func.jsonb_array_elements_text(owner.c.definition["tasks"]).column_valued("each")
-    return (
-        sa.select(each).select_from(owner.join(each, sa.true())).where(owner.c.name == group, owner.c.kind == "group")
-    )
+    named = sa.and_(owner.c.name == group, owner.c.kind == "group", owner.c.definition["tasks"].has_key(TASK.c.name))
+    return sa.exists().where(named).correlate(TASK)
 
 
 async def groups(connection: AsyncConnection) -> list[str]:

@@ -166,7 +166,7 @@ def _start(form: Form) -> Start:
         raise Stop(f"payload is not JSON: {error}") from None
     files = [name.removeprefix(FILE) for name in form if name.startswith(FILE)]
     start: dict[str, object] = {"payload": payload, "key": form.get("key", "").strip() or None}
-    if "all" not in form and files:
+    if files:
         start["files"] = files
     return given(Start, start)
 
@@ -194,7 +194,7 @@ def _fields(target: Task | Group, before: Mapping[str, Any]) -> list[Field]:
     files = [
         Field(
             f"{FILE}{name}",
-            f"Load the file {name} (with no file chosen, all are loaded)",
+            f"Load the file {name}; with none chosen, all are loaded",
             "check",
             value=before.get(f"{FILE}{name}", ""),
         )
