@@ -9,6 +9,7 @@ from snk.batch.platform.portal.viewing import LOOKS, epoch
 from snk.batch.platform.rows import Row
 from snk.batch.state import LIVE, State
 from snk.core.moments import lasted
+from snk.core.words import counted
 from snk.http.portal.spans import Bar, Lane, Span, bars, timeline
 
 MOST_LANES = 20
@@ -19,6 +20,15 @@ def run_timeline(run: Row, now: datetime) -> Markup:
     """A run with the calls of its consumers, its files and its tasks."""
     lanes = [Lane(f"run {run['id']}", list(_of_run(run))), *_of_calls(run), *_of_files(run), *_of_tasks(run)]
     return Markup(timeline(f"Timeline of run {run['id']}", lanes, now=now.timestamp()))  # noqa: S704 - made there
+
+
+def not_drawn(run: Row) -> list[str]:
+    """What the timeline leaves out, in words."""
+    instances = {each["consumer"] for each in run["attempts"]}
+    counts = {"instance": len(instances), "file": len(run["files"]), "task": len(run["tasks"])}
+    told = [f"{counted(count - MOST_LANES, noun)} more" for noun, count in counts.items() if count > MOST_LANES]
+    earlier = run["calls"] - len(run["attempts"])
+    return [*told, counted(earlier, "earlier call")] if earlier > 0 else told
 
 
 def _of_run(run: Row) -> Iterator[Span]:

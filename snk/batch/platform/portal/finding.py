@@ -142,7 +142,8 @@ async def tasks(connection: AsyncConnection, wanted: Wanted) -> Found:
 
 def _chosen(wanted: Wanted) -> sa.Select[Any]:
     order = _ORDER[wanted.sort]
-    columns = (TASK.c.name, TASK.c.kind, TASK.c.next_tick, TASK.c.paused_by, TASK.c.paused_note, TASK.c.definition)
+    members = TASK.c.definition["tasks"].label("tasks")
+    columns = (TASK.c.name, TASK.c.next_tick, TASK.c.paused_by, TASK.c.definition["mode"].astext.label("mode"), members)
     live = (_ACTIVE.c.id.label("run"), _ACTIVE.c.state, _ACTIVE.c.overdue, _ACTIVE.c.tries, _ACTIVE.c.started_at)
     counts = (
         sa.func.coalesce(_ALERTS.c.open, 0).label("alerts"),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from snk.batch.platform import looking
 from snk.batch.platform.portal import finding
-from snk.batch.platform.portal.drawing import run_timeline
+from snk.batch.platform.portal.drawing import not_drawn, run_timeline
 from snk.batch.platform.portal.viewing import Values, Viewing, choice_of, number_of, run_in, text_of
 from snk.batch.platform.rows import Row
 from snk.batch.state import LIVE, TRANSITIONS, UNSETTLED, Event, State
@@ -86,7 +86,8 @@ class RunPages:
             }
 
         found = await self._viewing.asked(ask)
-        return {**found, "timeline": run_timeline(found["run"], found["now"])}
+        timeline = run_timeline(found["run"], found["now"])
+        return {**found, "timeline": timeline, "not_drawn": not_drawn(found["run"]), "most": MOST_PARTS}
 
 
 def _totals(run: Row) -> dict[str, int | None]:
