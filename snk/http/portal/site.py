@@ -163,7 +163,7 @@ class Site:
             "system": self._about.system,
             "process": self._about.name,
             "troubles": troubles,
-            "menu": [(page.path, page.menu) for page in self._pages if page.menu],
+            "menu": [(page.path, page.menu) for page in self._pages if page.menu and request.state.role],
             "path": request.url.path,
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",

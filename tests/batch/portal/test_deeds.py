@@ -108,6 +108,29 @@ async def test_many_runs_and_tasks_are_changed_at_once_after_their_number_is_con
     assert {name: each for name, each in tasks.items() if each} == {"bulk_a": "the night", "bulk_b": "the night"}
 
 
+async def test_ticks_that_never_triggered_are_shown_and_made_up_for(platform: Platform, browser: Browser) -> None:
+    await platform.define(nightly={"cron": "0 2 * * *"})
+    async with visiting(browser, platform.url) as visit:
+        await visit.go("/tasks/nightly")
+        await visit.page.get_by_role("link", name="Backfill").click()
+        for start, says in (("soon", "'soon' is no time"), ("2026-11-09", "the range begins at")):
+            await visit.page.get_by_label("From").fill(start)
+            await visit.page.get_by_label("To, ").fill("2026-11-04")
+            await visit.page.get_by_role("button", name="Show the ticks").click()
+            await visit.until_shown(says, ".note.bad")
+            await visit.page.get_by_role("link", name="Back").click()
+        await visit.page.get_by_label("From").fill("2026-11-01")
+        await visit.page.get_by_label("To, ").fill("2026-11-04")
+        await visit.page.get_by_role("button", name="Show the ticks").click()
+        await visit.until_shown("2026-11-03T02:00:00Z", "form li")
+        assert (await platform.api.get("/v1/runs?task=nightly"))["runs"] == []
+        await visit.page.get_by_role("button", name="Trigger 3 ticks").click()
+        await visit.until_shown("3 ticks of nightly triggered", ".note.good")
+    runs = (await platform.api.get("/v1/runs?task=nightly"))["runs"]
+    assert [run["key"] for run in runs] == [f"calendar 2026-11-0{day}T02:00:00+00:00" for day in (3, 2, 1)]
+    assert "backfilled" in {what for _, what, _ in await platform.audit("nightly")}
+
+
 async def test_an_alert_is_acknowledged_also_without_the_script(platform: Platform, browser: Browser) -> None:
     platform.says["alerting"] = lambda call: told(call, "FAILED")
     await platform.define(alerting={})

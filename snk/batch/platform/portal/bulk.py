@@ -107,7 +107,7 @@ class BulkDeeds:
 
                 return await self._each([str(number) for number in numbers], one, f"runs are {DONE[what]}")
 
-            return await tried(doing(), "/runs", f"{request.url.path}?{request.url.query}")
+            return await tried(doing(), f"/runs?{request.url.query}", f"{request.url.path}?{request.url.query}")
 
         return do
 
@@ -124,7 +124,7 @@ class BulkDeeds:
                 names = [each for each in _chosen(form) if re.fullmatch(NAME, each)]
                 return await self._each(names, one, f"tasks are {PAUSES[what]}")
 
-            return await tried(doing(), "/", f"{request.url.path}?{request.url.query}")
+            return await tried(doing(), f"/?{request.url.query}", f"{request.url.path}?{request.url.query}")
 
         return do
 

@@ -51,6 +51,7 @@ class Asking:
         listed: to what it would happen, if that is more than one thing.
         more: how many more there are.
         danger: whether it cannot be taken back.
+        method: ``get`` if the answer leads to the next question, and changes nothing.
     """
 
     heading: str
@@ -62,6 +63,7 @@ class Asking:
     listed: Sequence[str] = ()
     more: int = 0
     danger: bool = False
+    method: str = "post"
 
 
 def given(model: type[M], values: object) -> M:

@@ -211,6 +211,13 @@ async def run_numbers(
     return [as_json(row) for row in (await connection.execute(asked)).mappings()], int(count)
 
 
+async def alert_text(connection: AsyncConnection, alert: int) -> str | None:
+    """What an alert that is open says; None if there is no such one."""
+    asked = sa.select(ALERT.c.text).where(ALERT.c.id == alert, IS_OPEN)
+    text: str | None = (await connection.execute(asked)).scalar_one_or_none()
+    return text
+
+
 async def nodes(connection: AsyncConnection) -> list[Row]:
     """The nodes that were there within a day, those that live first, each with the calls that it makes just now."""
     calls = sa.select(_COUNT).where(RUN.c.active, RUN.c.node == NODE.c.name, RUN.c.lease_until > PRESENT)

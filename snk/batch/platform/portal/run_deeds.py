@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from snk.batch.platform import attention, looking, operations
 from snk.batch.platform.api.desk import Desk
+from snk.batch.platform.portal import finding
 from snk.batch.platform.portal.confirming import REASON, Asking, Field, reason_of, tried
 from snk.batch.platform.portal.viewing import Values, Viewing, number_of, run_in
 from snk.batch.platform.rows import Row
@@ -103,10 +104,10 @@ class RunDeeds:
         asking = Asking(f"Acknowledge alert {alert}", preview, "Acknowledge", "/alerts", (note,))
 
         async def look(connection: AsyncConnection) -> Values:
-            rows = [row for row in await attention.listed(connection, most=1000) if row["id"] == alert]
-            if not rows:
+            text = await finding.alert_text(connection, alert)
+            if text is None:
                 raise NotThere(f"there is no open alert {alert}")
-            return {"asking": asking, "about": rows[0]["text"]}
+            return {"asking": asking, "about": text}
 
         return await self._viewing.asked(look)
 

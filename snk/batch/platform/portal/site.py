@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from snk.batch.platform.api.desk import Desk
+from snk.batch.platform.portal.backfill_deeds import BackfillDeeds
 from snk.batch.platform.portal.bulk import BulkDeeds
 from snk.batch.platform.portal.run_deeds import RunDeeds
 from snk.batch.platform.portal.runs import RunPages
@@ -32,7 +33,7 @@ def beside(api: ASGIApp, desk: Desk, node: str, door: ClientDoor, stop: asyncio.
     """
     viewing = Viewing(desk)
     pages = [page for each in (TaskPages, RunPages, WatchPages) for page in each(viewing).pages()]
-    questions = [each(viewing, desk) for each in (RunDeeds, TaskDeeds, BulkDeeds)]
+    questions = [each(viewing, desk) for each in (RunDeeds, TaskDeeds, BackfillDeeds, BulkDeeds)]
     asked = [page for each in questions for page in each.pages()]
     deeds = [deed for each in questions for deed in each.deeds()]
     about = About("batch", node, lambda: ())
