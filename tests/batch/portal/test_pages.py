@@ -128,7 +128,8 @@ async def test_pages_are_for_everybody(platform: Platform, browser: Browser, *, 
     run = await platform.run(long, "RECON_FAILED", {"day": "2026-11-25" * 9})
     paths = [
         *("/", "/groups", "/runs", "/nodes", "/alerts", "/audit", f"/tasks/{long}", "/tasks/all-of-it", f"/runs/{run}"),
-        *(f"/runs/{run}/rerun", f"/tasks/{long}/trigger", "/bulk/runs/skip", "/bulk/tasks/pause"),
+        *(f"/runs/{run}/rerun", f"/tasks/{long}/trigger", f"/tasks/{long}/backfill?from=2026-11-01&to=2026-11-09"),
+        *("/bulk/runs/skip", "/bulk/tasks/pause", "/alerts?all=true"),
     ]
     async with visiting(browser, platform.url, dark=dark, phone=phone) as visit:
         for path in paths:
