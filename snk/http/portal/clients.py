@@ -139,12 +139,6 @@ class ClientGuard:
         return None if scope["path"] in OPEN_PATHS else refused(scope, headers, role)
 
 
-class _Kind(NamedTuple):
-    """As what requests of the portal are counted."""
-
-    path: str = "(portal)"
-
-
 class Beside:
     """A portal beside an API: what begins as a path of the portal does goes there, and everything else to the API.
 
@@ -161,11 +155,8 @@ class Beside:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if _first(scope["path"]) not in self._first:
-            await self._api(scope, receive, send)
-            return
-        scope["route"] = _Kind()
-        await self._portal(scope, receive, send)
+        app = self._portal if _first(scope["path"]) in self._first else self._api
+        await app(scope, receive, send)
 
 
 def _first(path: str) -> str:

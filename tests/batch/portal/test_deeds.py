@@ -1,15 +1,23 @@
 """What a person does in the portal: asked before, done as by the API, and in the audit with a reason."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from playwright.async_api import Browser
 
 from tests.batch.portal.conftest import Platform
-from tests.kit.batch import told
+from tests.kit.batch import World, told
 from tests.kit.browser import Visit, visiting
 
 NOBODY = "a client without credentials"
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as made:
+        yield made
 
 
 async def because(visit: Visit, reason: str, button: str) -> None:
@@ -210,3 +218,23 @@ async def test_pages_tell_browsers_to_load_nothing_from_elsewhere(platform: Plat
         assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
         assert answer.headers.getall("X-Content-Type-Options") == ["nosniff"]
         assert answer.headers["Cache-Control"] == "no-store"
+    answers = (await platform.api.get("/status"))["answers"]
+    assert any((each["request"], each["status"]) == ("GET /runs", 200) for each in answers)
+
+
+@pytest.mark.long
+async def test_a_token_that_the_platform_signs_opens_its_pages(world: World, session: aiohttp.ClientSession) -> None:
+    world.configure(auth={"keys": str(world.folder / "keys")})
+    world.snk("keys", "rotate")
+    world.start("a")
+    url = await world.url("a")
+    for scope, status in (("messages:write", 403), ("runs:read", 303)):
+        token = world.snk("token", "--scope", scope, "--subject", "eve").stdout.strip()
+        form: dict[str, Any] = {"data": {"token": token, "to": "/runs"}, "headers": {"Origin": url}}
+        async with session.post(f"{url}/sign-in", allow_redirects=False, **form) as answer:
+            assert answer.status == status, await answer.text()
+    cookie = {"Cookie": f"{answer.headers['Set-Cookie'].partition(';')[0]}"}
+    async with session.get(f"{url}{answer.headers['Location']}", headers=cookie) as page:
+        assert (page.status, "signed in as snk-batch/eve" in await page.text()) == (200, True)
+    async with session.get(f"{url}/runs", headers={"Cookie": f"{cookie['Cookie']}x"}) as page:
+        assert page.status == 401
