@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
@@ -17,14 +18,14 @@ from snk.batch.platform.portal.tasks import wanted_of
 from snk.batch.platform.portal.viewing import Values, Viewing, number_of, text_of
 from snk.batch.state import LIVE, UNSETTLED, State
 from snk.core.words import counted
-from snk.errors import Stop
+from snk.errors import SnkError, Stop
 from snk.http.portal.page import Deed, Done, Form, Page
 
 MOST = 1000
 MOST_LISTED = 50
 STATES: Mapping[str, frozenset[State]] = {"cancel": LIVE, "rerun": UNSETTLED, "skip": UNSETTLED}
 """In which states of runs something can be done to them."""
-LASTING = ("Cancel", "Skip")
+LASTING = ("cancel", "skip")
 """What cannot be taken back."""
 PAUSES = {"pause": "paused", "resume": "resumed"}
 One = Callable[[AsyncConnection, str], Awaitable[object]]
@@ -70,11 +71,9 @@ class BulkDeeds:
                 back = f"/runs?{request.url.query}"
                 preview = f"These runs, of which each is {' or '.join(sorted(states))}, are {DONE[what]}."
                 numbers = [str(row["id"]) for row in rows]
-                return {
-                    "asking": _asking(
-                        f"{what.title()} {counted(len(rows), 'run')}", preview, back, (listed, numbers, count)
-                    )
-                }
+                heading = f"{what.title()} {counted(len(rows), 'run')}"
+                asking = _asking(heading, preview, back, (listed, numbers, count))
+                return {"asking": replace(asking, danger=what in LASTING)}
 
             return await self._viewing.asked(look)
 
@@ -100,12 +99,12 @@ class BulkDeeds:
         async def do(request: Request, form: Form) -> Done:
             async def doing() -> str:
                 by = By(request.state.who, reason_of(form))
-                numbers = [number for each in _chosen(form) if (number := number_of(each)) is not None]
+                numbers = [each for each in _chosen(form) if number_of(each) is not None]
 
                 async def one(connection: AsyncConnection, number: str) -> None:
                     await act(connection, what, int(number), by)
 
-                return await self._each([str(number) for number in numbers], one, f"runs are {DONE[what]}")
+                return await self._each(numbers, one, f"runs are {DONE[what]}")
 
             return await tried(doing(), f"/runs?{request.url.query}", f"{request.url.path}?{request.url.query}")
 
@@ -130,7 +129,7 @@ class BulkDeeds:
 
     async def _each(self, chosen: Sequence[str], one: One, words: str) -> str:
         """Do something to each, in a transaction of its own as the API does; return what became of it."""
-        refused: list[str] = []
+        done, refused = 0, ""
         for each in chosen:
 
             async def do(connection: AsyncConnection, each: str = each) -> None:
@@ -138,14 +137,14 @@ class BulkDeeds:
 
             try:
                 await self._desk.done(do)
+                done += 1
             except Stop as error:  # such as one that has ended meanwhile
-                refused.append(f"{each}: {error}")
-        told = f"{len(chosen) - len(refused):,} {words}"
-        return (
-            f"{told}; {counted(len(refused), 'other')} could not be, the first one {refused[0]}"
-            if refused
-            else f"{told}."
-        )
+                refused = refused or f"{each}: {error}"
+            except SnkError as error:
+                raise SnkError(f"{done:,} {words}; then it failed, and the others are as they were: {error}") from None
+        others = len(chosen) - done
+        told = f"{done:,} {words}"
+        return f"{told}; {counted(others, 'other')} could not be, the first one {refused}" if others else f"{told}."
 
 
 def _asking(heading: str, preview: str, back: str, found: tuple[Sequence[str], Sequence[str], int]) -> Asking:
@@ -169,8 +168,7 @@ def _asking(heading: str, preview: str, back: str, found: tuple[Sequence[str], S
         Field("chosen", "", "hidden", value=" ".join(keys)),
     )
     shown = listed[:MOST_LISTED]
-    danger = heading.startswith(LASTING)
-    return Asking(heading, told, heading, back, fields, listed=shown, more=len(listed) - len(shown), danger=danger)
+    return Asking(heading, told, heading, back, fields, listed=shown, more=len(listed) - len(shown))
 
 
 def _chosen(form: Form) -> list[str]:
