@@ -10,10 +10,10 @@ ARGS ?=
 SIDE_BY_SIDE := -n 3 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help up drill resync handoff pipeline batch test soak bench check format lock clean
+.PHONY: help up drill resync handoff pipeline batch test soak screenshots bench check format lock clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 up: $(INSTALLED)  ## two embedded servers, loaded by TST and kept equal by SNK (ROWS=200000 stops after so many)
 	@$(BIN)/snk up $(if $(ROWS),--rows $(ROWS)) $(ARGS)
@@ -38,6 +38,9 @@ test: $(INSTALLED)  ## the tests, on real embedded servers (ARGS=--long: also th
 
 soak: $(INSTALLED)  ## hostile writers and faults of all kinds for MINUTES=20, to the exact end (SEED= does it again)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+screenshots: $(INSTALLED)  ## pictures of every page, in a folder of this name; needs Chromium (ARGS=pair: of one system)
+	$(BIN)/python -m tests.screenshots $(ARGS)
 
 bench: $(INSTALLED)  ## SNK against the database's own replication and others, side by side: hours (ARGS='live --rounds 3')
 	@$(BIN)/pip install --quiet --require-hashes -r bench/requirements.lock

@@ -21,6 +21,7 @@ GROUPS = {
     "pipeline": "snk.pipeline.commands.group",
     "serve": "snk.serve.commands.group",
     "batch": "snk.batch.commands.group",
+    "portal": "snk.portal.commands.portal",
 }
 """Commands that have commands of their own: the module, whose function ``group`` makes them."""
 INTERRUPTED = 130  # the code that a shell reports for a program ended by Ctrl-C

@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from snk.errors import SettingsError
 from snk.files.atomic import sync_folder
@@ -20,7 +21,11 @@ from snk.files.atomic import sync_folder
 SUFFIX = ".dead"
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
 """Dead letters hold what was written: their owner and group may read them, whatever the umask says."""
+MOST_NEWEST = 100
+"""So many names are known of one backend without reading its folder again."""
 _CHUNK = 2**20
+_SETTLED_NS = 1_000_000_000
+"""A folder that changed in the last second may change again without another time of change."""
 
 
 class Gone(Exception):  # noqa: N818 - it is a finding, not a fault of the program
@@ -61,11 +66,25 @@ class DeadLetter:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The dead letters of one backend.
+
+    Attributes:
+        count: how many there are.
+        newest: the names of those whose lines were logged last, the last one first.
+    """
+
+    count: int
+    newest: tuple[str, ...]
+
+
 class DeadLetters:
     """The dead letters of all backends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._kept: dict[str, tuple[int, Kept]] = {}
 
     def bury(self, letter: DeadLetter, line: bytes | Region) -> None:
         """Write a dead letter, and return when it is on disk.
@@ -99,17 +118,68 @@ class DeadLetters:
             raise
         sync_folder(folder)
 
+    @property
+    def backends(self) -> list[str]:
+        """The backends that have some, or had some once."""
+        with suppress(FileNotFoundError):
+            return sorted(entry.name for entry in os.scandir(self._folder) if entry.is_dir())
+        return []
+
     def count(self, backend: str) -> int:
         """How many a backend has."""
+        return self.kept(backend).count
+
+    def kept(self, backend: str) -> Kept:
+        """How many a backend has, and the newest; a folder that did not change is not read again."""
+        folder = self._folder / backend
+        try:
+            changed = folder.stat().st_mtime_ns
+            known = self._kept.get(backend)
+            if known and known[0] == changed:
+                return known[1]
+            stems = self._stems(backend)
+        except FileNotFoundError:
+            return Kept(0, ())
+        kept = Kept(len(stems), tuple(f"{backend}/{stem}" for stem in nlargest(MOST_NEWEST, stems)))
+        if time.time_ns() - changed > _SETTLED_NS:
+            self._kept[backend] = changed, kept
+        return kept
+
+    def names(self, backend: str) -> list[str]:
+        """The names of all that a backend has, in the order of logs and lines."""
         with suppress(FileNotFoundError):
-            return sum(entry.name.endswith(SUFFIX) for entry in os.scandir(self._folder / backend))
-        return 0
+            return [f"{backend}/{stem}" for stem in sorted(self._stems(backend))]
+        return []
 
     def all(self, backend: str | None = None) -> Iterator[tuple[str, DeadLetter]]:
         """The names and letters, in the order of backends, logs and lines."""
         for path in sorted(self._folder.glob(f"*/*{SUFFIX}")):
             if backend in (None, path.parent.name):
-                yield f"{path.parent.name}/{path.stem}", self._read(path)[0]
+                try:
+                    with path.open("rb") as file:
+                        letter = _read(file)
+                except FileNotFoundError:
+                    continue  # somebody has just handled it
+                yield f"{path.parent.name}/{path.stem}", letter
+
+    def head(self, name: str) -> DeadLetter:
+        """A letter without its line.
+
+        Raises:
+            SettingsError: there is none of this name.
+        """
+        with self._opened(name) as file:
+            return _read(file)
+
+    def beginning(self, name: str, most: int) -> bytes:
+        """What a line begins with, up to so many bytes.
+
+        Raises:
+            SettingsError: there is none of this name.
+        """
+        with self._opened(name) as file:
+            file.readline()
+            return file.read(most)
 
     def get(self, name: str) -> tuple[DeadLetter, bytes]:
         """A letter and its line.
@@ -117,28 +187,50 @@ class DeadLetters:
         Raises:
             SettingsError: there is none of this name.
         """
-        return self._read(self._path(name))
+        with self._opened(name) as file:
+            return _read(file), file.read()
 
     def drop(self, name: str) -> None:
-        """Delete a letter."""
+        """Delete a letter.
+
+        Raises:
+            SettingsError: there is none of this name.
+        """
         path = self._path(name)
-        path.unlink()
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            raise _none(name) from None
         sync_folder(path.parent)
 
     def _path(self, name: str) -> Path:
         backend, _, stem = name.partition("/")
         path = self._folder / backend / f"{stem}{SUFFIX}"
         if "/" in stem or ".." in backend or not path.is_file():
-            raise SettingsError(f"There is no dead letter {name!r}", hint="`snk handoff dead list` shows them")
+            raise _none(name)
         return path
 
-    @staticmethod
-    def _read(path: Path) -> tuple[DeadLetter, bytes]:
-        head, _, line = path.read_bytes().partition(b"\n")
+    def _opened(self, name: str) -> BinaryIO:
         try:
-            return DeadLetter(**json.loads(head)), line
-        except (ValueError, TypeError) as error:
-            raise SettingsError(f"{path} is not a dead letter: {error}") from None
+            return self._path(name).open("rb")
+        except FileNotFoundError:
+            raise _none(name) from None
+
+    def _stems(self, backend: str) -> list[str]:
+        names = (entry.name for entry in os.scandir(self._folder / backend))
+        return [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+
+
+def _none(name: str) -> SettingsError:
+    return SettingsError(f"There is no dead letter {name!r}", hint="`snk handoff dead list` shows them")
+
+
+def _read(file: BinaryIO) -> DeadLetter:
+    """The letter at the beginning of a file; its line follows."""
+    try:
+        return DeadLetter(**json.loads(file.readline()))
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"{file.name} is not a dead letter: {error}") from None
 
 
 def letter_of(

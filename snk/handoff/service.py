@@ -1,21 +1,19 @@
-"""The status service: hustdb's forms as they were, and beside them /status, /metrics and /health."""
+"""The status service: hustdb's forms as they were; beside them /status, /metrics and /health; and pages for people."""
 
-import hmac
 import json
-from base64 import b64decode
-from binascii import Error
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from snk.handoff.allow import Allowed
 from snk.handoff.metrics import Metrics
 from snk.handoff.status import Status
+from snk.handoff.visitors import Visitors
+from snk.http.guard import Guard
 from snk.http.pages import Pages
 from snk.http.pages import application as pages
 
@@ -23,32 +21,14 @@ ALIVE = "ok\n"
 ALL = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 
 
-@dataclass(frozen=True, slots=True)
-class Visitors:
-    """Who may use the service.
+def application(status: Callable[[], Status], visitors: Visitors, portal: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """The service; each answer is made from a fresh status.
 
-    Attributes:
-        allowed: the addresses.
-        user: of /sync_status.
-        password: of /sync_status.
+    Args:
+        status: takes one.
+        visitors: who may use it.
+        portal: the pages for people, which are guarded.
     """
-
-    allowed: Allowed
-    user: str
-    password: str = field(repr=False)
-
-    def knows(self, authorization: str | None) -> bool:
-        """Whether a request carries the user and the password."""
-        scheme, _, given = (authorization or "").partition(" ")
-        try:
-            told = b64decode(given.strip(), validate=True)
-        except (Error, ValueError):
-            return False
-        return scheme.lower() == "basic" and hmac.compare_digest(told, f"{self.user}:{self.password}".encode())
-
-
-def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
-    """The service; each answer is made from a fresh status."""
 
     async def alive(_: Request) -> PlainTextResponse:
         return PlainTextResponse(ALIVE)
@@ -64,7 +44,9 @@ def application(status: Callable[[], Status], visitors: Visitors) -> ASGIApp:
         return Response(counted(status(), _number(given)), media_type="application/json")
 
     more = [Route("/status.html", alive), Route("/sync_status", sync_status, methods=ALL)]
-    return _Doorkeeper(pages(status, PAGES, more), visitors.allowed)
+    shown = Starlette(routes=portal)
+    shown.router.redirect_slashes = False
+    return _Doorkeeper(pages(status, PAGES, more), Guard(shown, visitors), visitors)
 
 
 def counted(status: Status, backends: int) -> str:
@@ -97,15 +79,20 @@ def _number(text: str) -> int:
 
 
 class _Doorkeeper:
-    """Refuses clients whose addresses are not allowed, and trusts all others."""
+    """Refuses clients whose addresses are not allowed. What programs ask for is for all others; pages have a guard.
 
-    def __init__(self, app: ASGIApp, allowed: Allowed) -> None:
-        self._app = app
-        self._allowed = allowed
+    What programs ask for answers under any name of this machine, as it always did.
+    """
+
+    def __init__(self, plain: Starlette, guarded: Guard, visitors: Visitors) -> None:
+        self._plain = plain
+        self._paths = {route.path for route in plain.routes if isinstance(route, Route)}
+        self._guarded = guarded
+        self._allowed = visitors.allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
         refused = scope["type"] == "http" and not (client and self._allowed.admits(client[0]))
         scope["state"] = {**scope.get("state", {}), "trusted": True}
-        app = PlainTextResponse("this address is not allowed\n", 403) if refused else self._app
-        await app(scope, receive, send)
+        app: ASGIApp = self._plain if scope.get("path") in self._paths else self._guarded
+        await (PlainTextResponse("this address is not allowed\n", 403) if refused else app)(scope, receive, send)

@@ -12,6 +12,7 @@ from snk.handoff.allow import Allowed, allowed
 from snk.handoff.codecs.hustdb import Hustdb
 from snk.handoff.codecs.jsonl import Jsonl
 from snk.handoff.outcome import HTTP, HUSTDB, ORIGINAL, Outcome, Rules
+from snk.handoff.visitors import DEFAULT_PASSWORD
 from snk.settings import Secret, SettingsTable, config_path, read_table
 
 ANSWER = re.compile(r"[1-5](\d\d|xx)( versioned)?( removal)?")
@@ -92,7 +93,7 @@ class Handoff(SettingsTable):
     host: str = "127.0.0.1"
     port: int = Field(8090, ge=0, le=65535, strict=True)
     user: str = "sync"
-    password: Secret = SecretStr("sync")
+    password: Secret = SecretStr(DEFAULT_PASSWORD)
     access_allow: str = "127.0.0.1"
     front: FrontSettings = FrontSettings()
 

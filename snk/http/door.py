@@ -1,28 +1,102 @@
-"""What a request must present to be answered: a token, or the cookie that somebody got for one."""
+"""Who may come in, and as what: whoever presents a token, or the cookie that somebody got for one."""
 
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Literal
+from typing import Literal, Protocol
 
 from itsdangerous import BadSignature, TimestampSigner
 
 Role = Literal["operator", "viewer"]
 """An operator may do everything, a viewer may only look."""
+Way = Literal["", "in", "out"]
+"""What a page offers to its reader: to sign in, to sign out, or neither."""
 SIGNED_IN_SECONDS = 12 * 3600
 
 
-def _signer() -> TimestampSigner:
-    """Signs cookies with a key of this process: a restart signs everybody out."""
-    return TimestampSigner(secrets.token_bytes(32))
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """What the sign-in page asks for.
+
+    Attributes:
+        name: of the field.
+        label: what a person reads.
+        kind: of the input: ``text`` or ``password``.
+        filled_by: what a browser may fill in.
+        required: whether it may not be empty.
+    """
+
+    name: str
+    label: str
+    kind: str
+    filled_by: str
+    required: bool = True
+
+
+class SignIn(Protocol):
+    """How somebody becomes known to pages."""
+
+    @property
+    def blanks(self) -> Sequence[Blank]:
+        """What the sign-in page asks for."""
+
+    @property
+    def wrong(self) -> str:
+        """What the sign-in page says if that is wrong."""
+
+    async def signed_in(self, given: Mapping[str, str]) -> str | None:
+        """The value of a cookie for somebody who has filled in the sign-in page; None if it is wrong.
+
+        Raises:
+            SnkError: they are known, and may not come in all the same.
+        """
+
+    def way(self, role: Role | None) -> Way:
+        """What pages offer to somebody."""
+
+
+class Entrance(SignIn, Protocol):
+    """Who may come in, and as what."""
+
+    @property
+    def names(self) -> str:
+        """By which names a service answers, told to those who use another one."""
+
+    def role(self, authorizations: list[bytes], cookies: Iterable[str] = ()) -> Role | None:
+        """What the sender of a request may do; None if it must not see anything."""
+
+    def admits(self, hosts: list[bytes]) -> bool:
+        """Whether a request was meant for this service, as far as its headers ``Host`` tell."""
+
+
+class Passes:
+    """The cookies of those who have signed in, signed with a key of this process: a restart signs everybody out."""
+
+    def __init__(self) -> None:
+        self._signer = TimestampSigner(secrets.token_bytes(32))
+
+    def issued(self, role: Role) -> str:
+        """The value of a new cookie."""
+        return self._signer.sign(role).decode()
+
+    def role(self, cookies: Iterable[str]) -> Role | None:
+        """What the first cookie that was made here, and not too long ago, allows."""
+        return next(filter(None, map(self._read, cookies)), None)
+
+    def _read(self, cookie: str) -> Role | None:
+        try:
+            role = self._signer.unsign(cookie, max_age=SIGNED_IN_SECONDS).decode()
+        except BadSignature:
+            return None
+        return "operator" if role == "operator" else "viewer"
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What a request must present.
+    """An entrance for those who present a token, or, if there is none, for everybody on this machine.
 
     Attributes:
         token: of operators, expected as ``Authorization: Bearer ...``; None if only this machine can connect.
@@ -33,7 +107,22 @@ class Door:
     token: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     view_token: str | None = field(default=None, repr=False)
-    _signer: TimestampSigner = field(default_factory=_signer, repr=False, compare=False)
+    _passes: Passes = field(default_factory=Passes, repr=False, compare=False)
+
+    @property
+    def blanks(self) -> Sequence[Blank]:
+        """The token."""
+        return (Blank("token", "Token", "password", "current-password"),)
+
+    @property
+    def wrong(self) -> str:
+        """What is said about a wrong token."""
+        return "This token is not known here."
+
+    @property
+    def names(self) -> str:
+        """Without a token, those of this machine."""
+        return "only requests from this machine are allowed"
 
     def role(self, authorizations: list[bytes], cookies: Iterable[str] = ()) -> Role | None:
         """What the sender of a request may do; None if it must not see anything.
@@ -48,29 +137,22 @@ class Door:
             scheme, _, given = authorizations[0].partition(b" ")
             known = len(authorizations) == 1 and scheme.lower() == b"bearer"
             return self._role_of(given.strip()) if known else None
-        return next(filter(None, map(self._read, cookies)), None)
+        return self._passes.role(cookies)
 
     def admits(self, hosts: list[bytes]) -> bool:
         """Whether a request without a token was meant for this machine."""
         if self.token is not None:
             return True
-        names = [_without_port(host.decode("latin-1")) for host in hosts]
-        return all(name == self.host.lower() or is_loopback(name) for name in names)
-
-    @property
-    def guarded(self) -> bool:
-        """Whether people have to sign in."""
-        return self.token is not None
-
-    @property
-    def users(self) -> bool:
-        """Whether people may have names and passwords: here they have tokens only."""
-        return False
+        return all(name == self.host.lower() or is_loopback(name) for name in map(host_name, hosts))
 
     async def signed_in(self, given: Mapping[str, str]) -> str | None:
-        """The value of a cookie for somebody who presents a token in the sign-in's form; None if it is wrong."""
+        """The value of a cookie for somebody who presents a token; None if it is wrong."""
         role = self._role_of(given.get("token", "").strip().encode())
-        return self._signer.sign(role).decode() if role else None
+        return self._passes.issued(role) if role else None
+
+    def way(self, role: Role | None) -> Way:
+        """Whoever has signed in may sign out."""
+        return "out" if role and self.token is not None else ""
 
     def _role_of(self, given: bytes) -> Role | None:
         role: Role | None = None
@@ -78,13 +160,6 @@ class Door:
             if token is not None and hmac.compare_digest(given, token.encode()):
                 role = "operator" if allows == "operator" else "viewer"
         return role
-
-    def _read(self, cookie: str) -> Role | None:
-        try:
-            role = self._signer.unsign(cookie, max_age=SIGNED_IN_SECONDS).decode()
-        except BadSignature:
-            return None
-        return "operator" if role == "operator" else "viewer"
 
 
 def cookie_name(port: int) -> str:
@@ -113,7 +188,7 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") == "localhost"
 
 
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0].lstrip("[").lower()
-    return host.partition(":")[0].lower()
+def host_name(host: bytes) -> str:
+    """The name in a header ``Host``, without the port; an address of IPv6 without brackets."""
+    name = host.decode("latin-1").lower()
+    return name.partition("]")[0].lstrip("[") if name.startswith("[") else name.partition(":")[0]

@@ -1,10 +1,11 @@
 """Controls who may query a daemon over HTTP, and how many resources one client can hold.
 
-Every request is checked before a page is built. Only a POST may have a body, and a small one. A request must carry a
-token or the cookie of somebody who has signed in, if a token is set. Without a token, it must name a host of this
-machine, so that no web site can make a browser query it (DNS rebinding). What changes something is a POST, must come
-from a page of this service or carry the token itself, and is for operators only. Every connection carries one request
-and ends after ten seconds, however slowly the client sends or reads.
+Every request is checked before a page is built. Only a POST may have a body, and a small one. The entrance says who may
+come in: whoever carries a token or the cookie of somebody who has signed in, say. Where no token is needed, a request
+must name a host that the entrance knows, so that no web site can make a browser query it (DNS rebinding). What changes
+something is a POST, must come from a page of this service or carry a bearer token itself, and is for operators only. A
+user and a password (HTTP Basic) are no such proof: browsers send them along with whatever another site asks for. Every
+connection carries one request and ends after ten seconds, however slowly the client sends or reads.
 """
 
 from collections.abc import Iterable, MutableMapping
@@ -15,8 +16,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from snk.http.door import Door, Role, cookie_name, cookies_of
+from snk.http.door import Entrance, Role, cookie_name, cookies_of
 
+ROLE = "x-snk-role"
+"""A header by which the portal says that whoever asks may only look, whatever its own token allows."""
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN_PATHS = frozenset(("/health", SIGN_IN, "/portal/portal.css", "/portal/portal.js", "/portal/icon.svg"))
 CONNECTION_SECONDS = 10.0
@@ -29,7 +32,7 @@ HEADERS = [(b"connection", b"close"), (b"cache-control", b"no-store"), (b"x-cont
 class Guard:
     """The pages, protected by the door."""
 
-    def __init__(self, pages: ASGIApp, door: Door) -> None:
+    def __init__(self, pages: ASGIApp, door: Entrance) -> None:
         self._pages = pages
         self._door = door
 
@@ -46,11 +49,13 @@ class Guard:
         if headers.too_much_body(scope["method"]):
             return PlainTextResponse("request body not allowed\n", 413)
         if not self._door.admits(headers.all_of(b"host")):
-            return PlainTextResponse("only requests from this machine are allowed\n", 403)
+            return PlainTextResponse(f"{self._door.names}\n", 403)
         cookies = cookies_of(headers.all_of(b"cookie"), cookie_name(scope["server"][1]))
         role = self._door.role(headers.all_of(b"authorization"), cookies)
+        if role and headers.all_of(ROLE.encode()) == [b"viewer"]:
+            role = "viewer"
         scope["state"] = {**scope.get("state", {}), "trusted": role is not None, "role": role}
-        if scope["method"] == "POST" and not (headers.all_of(b"authorization") or headers.same_origin):
+        if scope["method"] == "POST" and not (headers.bearer or headers.same_origin):
             return PlainTextResponse("only pages of this service may do this\n", 403)
         if scope["path"] in OPEN_PATHS:
             return None
@@ -78,6 +83,12 @@ class Headers:
     def all_of(self, name: bytes) -> list[bytes]:
         """The values of all headers of a name."""
         return [value for key, value in self._headers if key == name]
+
+    @property
+    def bearer(self) -> bool:
+        """Whether the client itself put a token there: no browser does so for a page of another site."""
+        given = self.all_of(b"authorization")
+        return bool(given) and all(each.lower().startswith(b"bearer ") for each in given)
 
     @property
     def same_origin(self) -> bool:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from snk.errors import ServiceUnfit, SettingsError
-from snk.http.door import Door, is_loopback
+from snk.http.door import Entrance, is_loopback
 from snk.http.guard import MOST_HEAD_BYTES, BriefProtocol, Guard
 
 log = structlog.get_logger()
@@ -84,7 +84,7 @@ class Manners:
 BRIEF = Manners()
 
 
-async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door: Door) -> None:
+async def serve(pages: ASGIApp, bound: socket.socket, stop: asyncio.Event, door: Entrance) -> None:
     """Serve these pages on a bound socket to the clients that the door admits, until ``stop`` is set."""
     await serve_open(Guard(pages, door), bound, stop)
 

@@ -23,3 +23,28 @@ def check_token(name: str, token: str) -> None:
         raise SettingsError(f"{name} has {len(token)} characters", hint=hint)
     if not re.fullmatch(r"[!-~]+", token):
         raise SettingsError(f"{name} has characters that an HTTP header cannot contain", hint=hint)
+
+
+def check_tokens(name: str, token: str | None, view_name: str, view_token: str | None) -> None:
+    """Refuse tokens that are easy to guess, and one of viewers that does not keep them from doing everything.
+
+    Args:
+        name: the setting of operators.
+        token: its value, if set.
+        view_name: the setting of those who may only look.
+        view_token: its value, if set.
+
+    Raises:
+        SettingsError: what is wrong with them.
+    """
+    if token is not None:
+        check_token(name, token)
+    if view_token is not None:
+        check_token(view_name, view_token)
+        if view_token == token:
+            raise SettingsError(
+                f"{view_name} is the same as {name}", hint="Who may only look needs a token of their own"
+            )
+        if token is None:
+            hint = f"Set {name}, too, or everybody on this machine may do everything"
+            raise SettingsError(f"{view_name} is set without {name}", hint=hint)

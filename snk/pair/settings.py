@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from snk.errors import SettingsError
-from snk.http.token import check_token
+from snk.http.token import check_tokens
 from snk.pair.core.budget import CONNECTIONS, LEAST_CONNECTIONS
 from snk.pair.core.selection import Selection
 from snk.settings import CONFIG_NAME
@@ -134,21 +134,8 @@ def load_settings(env_file: Path | None = None) -> Settings:
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}: {error}", hint=hint) from None
     if not (selection.exact or selection.patterns):
         raise SettingsError(f"SNK_TABLES is {settings.snk_tables!r}", hint="List at least one table")
-    _check_tokens(settings)
+    check_tokens("SNK_HTTP_TOKEN", settings.http_token, "SNK_HTTP_VIEW_TOKEN", settings.http_view_token)
     return settings
-
-
-def _check_tokens(settings: Settings) -> None:
-    if settings.http_token:
-        check_token("SNK_HTTP_TOKEN", settings.http_token)
-    if settings.http_view_token:
-        check_token("SNK_HTTP_VIEW_TOKEN", settings.http_view_token)
-        if settings.http_view_token == settings.http_token:
-            hint = "Who may only look needs a token of their own"
-            raise SettingsError("SNK_HTTP_VIEW_TOKEN is the same as SNK_HTTP_TOKEN", hint=hint)
-        if not settings.http_token:
-            hint = "Set SNK_HTTP_TOKEN, too, or everybody on this machine may do everything"
-            raise SettingsError("SNK_HTTP_VIEW_TOKEN is set without SNK_HTTP_TOKEN", hint=hint)
 
 
 def _env_file() -> Path:

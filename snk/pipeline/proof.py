@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from snk.core.canonical import Digest
@@ -92,6 +92,30 @@ class _Day:
     frames: Intervals
     supplements: frozenset[Portion]
     totals: Totals
+    marked: "Marked"
+
+
+@dataclass(slots=True)
+class Marked:
+    """Frames whose proofs tell more than that they are done.
+
+    Attributes:
+        late: those with records that came late.
+        dropped: those of which a person gave something up.
+    """
+
+    late: set[int] = field(default_factory=set)
+    dropped: set[int] = field(default_factory=set)
+
+    def add(self, portion: Portion, done: Done) -> None:
+        """One more proof; of a frame that was sent once more, what was before does not count."""
+        if done.again:
+            self.late.discard(portion.frame)
+            self.dropped.discard(portion.frame)
+        if done.dropped:
+            self.dropped.add(portion.frame)
+        elif portion.part and done.count and not done.again:
+            self.late.add(portion.frame)
 
 
 class Proofs:
@@ -111,6 +135,7 @@ class Proofs:
         self._folder = whole.done.path
         self._single: dict[Portion, Done | None] = {}
         self._days: dict[str, _Day] = {}
+        self._sums: tuple[Totals, Marked] | None = None
         self._mark = (0, 0)
         # A thread may add a proof while another looks at the folder, and has not seen its file, or at the proofs.
         self._changing = threading.Lock()
@@ -135,6 +160,7 @@ class Proofs:
         return True
 
     def _look(self) -> None:
+        self._sums = None
         self.floor = read_floor(self._space)
         single = (
             self._space.done.portions()
@@ -159,7 +185,7 @@ class Proofs:
         """
         space.replace(self._space.done.file(portion), _text(done))
         with self._changing:
-            self._single[portion] = done
+            self._single[portion], self._sums = done, None
             if portion.part:
                 self.supplements |= {portion}
             else:
@@ -167,13 +193,44 @@ class Proofs:
 
     def totals(self) -> Totals:
         """The sums over all proofs that are there."""
-        totals = Totals()
+        return self._summed()[0]
+
+    def marked(self) -> Marked:
+        """The frames whose proofs tell more than that they are done; not to be changed."""
+        return self._summed()[1]
+
+    def _summed(self) -> tuple[Totals, Marked]:
+        """Both; they are the same until a proof comes or goes."""
         with self._changing:
-            for day in self._days.values():
-                totals += day.totals
-            for portion in self._single:
-                totals = totals.plus(self._read(portion))
-        return totals
+            while self._sums is None:
+                try:
+                    self._sums = self._sum()
+                except FileNotFoundError:  # push has put it into the file of its day
+                    self._look()
+            return self._sums
+
+    def _sum(self) -> tuple[Totals, Marked]:
+        totals, marked = Totals(), Marked()
+        for day in self._days.values():
+            totals += day.totals
+            marked.late |= day.marked.late
+            marked.dropped |= day.marked.dropped
+        for portion in sorted(self._single):
+            done = self._read(portion)
+            totals = totals.plus(done)
+            marked.add(portion, done)
+        return totals, marked
+
+    def of(self, frame: int) -> dict[Portion, Done]:
+        """All proofs of one frame that are there, also those that no longer count, in their order."""
+        iso, start = self._space.grid.iso(frame), self._space.grid.start(frame)
+        with self._changing:
+            found = {portion: self._read(portion) for portion in self._single if portion.frame == frame}
+            with suppress(FileNotFoundError):
+                for line in (self._folder / f"{moment(start):%Y%m%d}{DAY}").read_bytes().splitlines():
+                    if iso.encode() in line and (done := _parsed(line)).frame == iso:
+                        found[Portion(frame, done.part)] = done
+        return {portion: found[portion] for portion in sorted(found)}
 
     def between(self, low: int, high: int) -> dict[int, list[Done]]:
         """The proofs of frames from ``low`` to below ``high``, each with those of its supplements, in their order.
@@ -238,14 +295,15 @@ class Proofs:
         known = self._days.get(file.name)
         if known and known.mark == mark:
             return known
-        totals, frames, supplements = Totals(), [], []
+        totals, marked, frames, supplements = Totals(), Marked(), [], []
         for portion, done in self._in(file):
             totals = totals.plus(done)
+            marked.add(portion, done)
             if portion.part:
                 supplements.append(portion)
             else:
                 frames.append((portion.frame, portion.frame))
-        return _Day(mark, Intervals.of(frames), frozenset(supplements), totals)
+        return _Day(mark, Intervals.of(frames), frozenset(supplements), totals, marked)
 
     def _in(self, file: Path) -> Iterator[tuple[Portion, Done]]:
         for line in file.read_bytes().splitlines():

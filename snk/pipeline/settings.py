@@ -10,7 +10,7 @@ from yarl import URL
 
 from snk.errors import SettingsError
 from snk.http.auth.credentials import AuthTable
-from snk.http.token import check_token
+from snk.http.token import check_tokens
 from snk.pipeline.mapping import Cast, Mapper, compiled, dumps
 from snk.pipeline.mapping import Field as MappedField
 from snk.pipeline.outcome import Outcome
@@ -110,6 +110,7 @@ class Pipeline(SettingsTable):
         quota_bytes: what both spaces may take on disk; 0 is no limit.
         host: of the status service.
         token: bearer token of the status service; needed unless it listens on loopback only.
+        view_token: another one, of those who may look and change nothing.
     """
 
     base: AwareDatetime
@@ -124,9 +125,20 @@ class Pipeline(SettingsTable):
     host: str = "127.0.0.1"
     port: int = Field(8093, ge=0, le=65535)
     token: Secret = SecretStr("")
+    view_token: Secret = SecretStr("")
     source: SourceTable
     mapping: dict[str, str | FieldTable] = Field(default_factory=dict)
     sink: SinkTable
+
+    @property
+    def operators_token(self) -> str | None:
+        """The token of those who may do everything, if set."""
+        return self.token.get_secret_value() or None
+
+    @property
+    def viewers_token(self) -> str | None:
+        """The token of those who may only look, if set."""
+        return self.view_token.get_secret_value() or None
 
     @property
     def mapper(self) -> Mapper:
@@ -158,8 +170,7 @@ def load_settings(given: Path | None = None) -> Pipeline:
     if settings.sink.retry_first_ms > settings.sink.retry_most_ms:
         first = settings.sink.retry_first_ms
         raise SettingsError(f"pipeline.sink.retry_first_ms is {first}, above pipeline.sink.retry_most_ms")
-    if settings.token.get_secret_value():
-        check_token("pipeline.token", settings.token.get_secret_value())
+    check_tokens("pipeline.token", settings.operators_token, "pipeline.view_token", settings.viewers_token)
     return settings.model_copy(update={"space": settings.space.absolute()})
 
 

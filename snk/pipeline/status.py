@@ -6,18 +6,24 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from snk.core.intervals import NOTHING
 from snk.core.words import counted
 from snk.pipeline.clock import APART_SECONDS
 from snk.pipeline.frame import Portion
 from snk.pipeline.framefile import End, last_line
 from snk.pipeline.loaded import read_loaded
-from snk.pipeline.proof import Proofs
+from snk.pipeline.proof import Done, Proofs
 from snk.pipeline.quarantine import Quarantine
 from snk.pipeline.report import Report, told
 from snk.pipeline.schedule import Looking
 from snk.pipeline.seen import Damaged
 from snk.pipeline.space import Space
+from snk.pipeline.states import Frames, Waiting
 
+KEEP_SECONDS = 1.0
+"""A status is asked for by several, and looked up once in this time."""
+SIZE_SECONDS = 10.0
+"""The disk that both spaces take is asked for once in this time."""
 PATIENCE_SECONDS = 600.0
 """A backlog that is older than this, and than the lookback, is worth a word; so is one whose end is not known."""
 
@@ -102,6 +108,9 @@ class Watcher:
         self._known = known
         self._proofs = Proofs(space)
         self._ends: dict[Portion, End] = {}
+        self._bytes, self._sized_at = 0, float("-inf")
+        self._due = NOTHING
+        self._aside: frozenset[Portion] = frozenset()
 
     def status(self) -> Status:
         """The state now."""
@@ -109,7 +118,7 @@ class Watcher:
         self._proofs.refresh()  # after what push tells: what it counts for unfinished frames may be in a proof by now
         status = Status(
             done=len(self._proofs.frames),
-            disk_bytes=self._space.size(),
+            disk_bytes=self._size(),
             quota_bytes=self._known.quota,
             pull=pull,
             push=push,
@@ -120,6 +129,29 @@ class Watcher:
         status.troubles = list(_troubles(status, self._known))
         return status
 
+    def _size(self) -> int:
+        """What both spaces take; it is looked up now and then only, because every file is asked."""
+        if time.monotonic() - self._sized_at > SIZE_SECONDS:
+            self._bytes, self._sized_at = self._space.size(), time.monotonic()
+        return self._bytes
+
+    @property
+    def frames(self) -> Frames:
+        """What had become of each frame at the last look."""
+        marked = self._proofs.marked()
+        waiting = [Waiting(portion, end.again) for portion, end in self._ends.items() if portion not in self._aside]
+        late, dropped, aside = frozenset(marked.late), frozenset(marked.dropped), {each.frame for each in self._aside}
+        return Frames(self._due, self._proofs.frames, tuple(waiting), late, dropped, frozenset(aside))
+
+    def proofs_of(self, frame: int) -> dict[Portion, Done]:
+        """The proofs of one frame, in their order."""
+        return self._proofs.of(frame)
+
+    @property
+    def floor(self) -> int:
+        """The proofs of all frames below this number are gone."""
+        return self._proofs.floor
+
     def _look_at_frames(self, status: Status) -> None:
         """What is missing, and what waits."""
         space, pull = self._space, status.pull
@@ -129,6 +161,7 @@ class Watcher:
         self._read_ends(there)
         now = pull.source_now if pull.fresh and pull.source_now else time.time() + (pull.ahead or 0.0)
         due = self._known.looking.due(now, pull.delay_seconds if pull.fresh else self._known.delay)
+        self._due, self._aside = due, aside
         undone = due - self._proofs.frames
         held, unfit = _frames(there), _frames(aside)
         status.missing = len(undone.without(held | unfit))
@@ -162,6 +195,29 @@ class Watcher:
         for portion in there - self._ends.keys():
             with suppress(Damaged, OSError):  # that is told when it is pushed
                 self._ends[portion] = last_line(self._space.frames.file(portion))
+
+
+class Recent:
+    """The status, looked up at most once a second, however many ask."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self._status = Status()
+        self._frames: Frames | None = None
+        self._at = float("-inf")
+
+    def status(self) -> Status:
+        """The status of a moment ago."""
+        if time.monotonic() - self._at > KEEP_SECONDS:
+            self._status, self._frames, self._at = self.watcher.status(), None, time.monotonic()
+        return self._status
+
+    def frames(self) -> Frames:
+        """What had become of each frame a moment ago."""
+        self.status()
+        if self._frames is None:
+            self._frames = self.watcher.frames
+        return self._frames
 
 
 def _frames(portions: Iterable[Portion]) -> set[int]:

@@ -1,15 +1,18 @@
 """What a person reads, and what a program reads, about a check and a re-sync."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, assert_never
+from typing import Any, Generic, TypeVar, assert_never
 
 from snk.core.plan import Plan
 from snk.core.words import counted
 from snk.resync.check import Checked
+from snk.resync.database import Holding
 from snk.resync.model import Difference, InsertRows, Part, RaiseCounter, Repair
 from snk.resync.run import Round
 
+T = TypeVar("T")
 PROMPTS: dict[Part, str] = {"pointer": "sync?", "sources": "sync cnt?", "workers": "sync mx?"}
 SHOWN = 20
 """Differences that a person sees at once; all of them are in the JSON form."""
@@ -97,8 +100,7 @@ def lines(checked: Checked) -> Iterator[str]:
     held = checked.held
     yield f"project {held.project}: {held.method} assignment, {counted(len(held.tasks), 'task')}"
     for holding in held.tasks:
-        states = ", ".join(f"{state} {rows:,}" for state, rows in holding.states.items()) or "none"
-        yield f"  task {holding.task}: {counted(len(holding.rows), 'source')}; rows by state: {states}"
+        yield f"  task {holding.task}: {counted(len(holding.rows), 'source')}; rows by state: {_states(holding)}"
         if holding.sourceless:
             yield f"    {counted(holding.sourceless, 'row')} without a source: left out"
     for difference in checked.differences[:SHOWN]:
@@ -123,6 +125,74 @@ def _notes(checked: Checked) -> Iterator[str]:
         yield f"  task {task}: the source given last to worker {named} is complete, so no row is missing"
     if checked.held.in_process:
         yield f"  in process ({', '.join(checked.held.in_process)}): writing needs --while-live"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRows:
+    """The rows of a task, counted."""
+
+    task: int
+    sources: int
+    rows: int
+    states: str
+    sourceless: int
+
+
+@dataclass(frozen=True, slots=True)
+class Some(Generic[T]):
+    """The first of many.
+
+    Attributes:
+        all: how many there are.
+    """
+
+    shown: tuple[T, ...]
+    all: int
+
+    @property
+    def more(self) -> int:
+        """How many are not shown."""
+        return self.all - len(self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a check found, one by one, as far as it is shown.
+
+    Attributes:
+        actions: what repairs the differences, in words.
+        unreadable: counters that are no counts, and why.
+        notes: what else a person should know.
+        totals: what all actions amount to; empty if there is none.
+    """
+
+    differences: Some[Difference]
+    actions: Some[str]
+    unreadable: Some[tuple[str, str]]
+    notes: tuple[str, ...]
+    totals: str
+    tasks: Some[TaskRows]
+
+
+def details_of(checked: Checked, most: int) -> Details:
+    """The details of a check: so many of each at most."""
+    actions, tasks = checked.actions(), checked.held.tasks
+    return Details(
+        Some(checked.differences[:most], len(checked.differences)),
+        Some(tuple(map(str, actions[:most])), len(actions)),
+        Some(tuple(sorted(checked.unreadable.items())[:most]), len(checked.unreadable)),
+        tuple(note.strip() for note in islice(_notes(checked), most)),
+        totals(actions) if actions else "",
+        Some(tuple(map(_task_rows, tasks[:most])), len(tasks)),
+    )
+
+
+def _task_rows(held: Holding) -> TaskRows:
+    return TaskRows(held.task, len(held.rows), sum(held.states.values()), _states(held), held.sourceless)
+
+
+def _states(held: Holding) -> str:
+    return ", ".join(f"{state} {rows:,}" for state, rows in held.states.items()) or "none"
 
 
 def conclusion(checked: Checked) -> str:

@@ -4,8 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,9 +13,11 @@ from snk.core.backoff import Backoff
 from snk.errors import ProjectUnfit, SnkError
 from snk.log import Reminder
 from snk.resync.check import Checked
-from snk.resync.report import conclusion
+from snk.resync.report import MOST_LINES, Details, conclusion, details_of
 from snk.resync.run import Place, sides
 
+MOST_DIFFERENCES = 20_000
+"""So many are kept of all projects together; of those beyond, the number is known."""
 log = structlog.get_logger()
 
 
@@ -62,6 +63,12 @@ class WatchStatus:
         return bool(self.rounds) and not self.troubles
 
     @property
+    def differences(self) -> dict[str, int]:
+        """How many differences and unreadable counters each project has that has any."""
+        found = {each.project: sum(each.differences.values()) + each.unreadable for each in self.projects}
+        return {project: count for project, count in found.items() if count}
+
+    @property
     def troubles(self) -> list[str]:
         """Why it is not healthy."""
         told = [f"{each.project}: {each.summary}" for each in self.projects if not each.equal]
@@ -74,21 +81,31 @@ class Watch:
 
     Attributes:
         every_seconds: from the start of one round to the start of the next.
+        details: what the last check of each project found, one by one.
+        ended: told after each round that succeeded.
     """
 
     place: Place
     every_seconds: float
+    details: dict[str, Details] = field(default_factory=dict)
+    ended: Callable[[WatchStatus], None] = lambda _: None
     _status: WatchStatus = field(default_factory=WatchStatus)
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def status(self) -> WatchStatus:
         """What is known now."""
         return self._status
+
+    def check_now(self) -> None:
+        """Begin the next round at once; if one is under way, right after it."""
+        self._wanted.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Check until told to stop; trouble with a server is logged, and the next round tries again."""
         backoff, reminder = Backoff(most_seconds=self.every_seconds), Reminder()
         while not stop.is_set():
             began = time.monotonic()
+            self._wanted.clear()
             try:
                 await self._round(began)
                 backoff, wait = Backoff(most_seconds=self.every_seconds), self.every_seconds
@@ -99,13 +116,12 @@ class Watch:
                 self._status = WatchStatus(self._status.projects, str(error), self._status.rounds)
                 if reminder.due(str(error)):
                     log.warning("round_failed", error=str(error), effect="trying again")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, wait - (time.monotonic() - began))):
-                    await stop.wait()
+            await _first_of(stop, self._wanted, max(0.0, wait - (time.monotonic() - began)))
 
     async def _round(self, began: float) -> None:
         before = {each.project: each for each in self._status.projects}
         found: list[Verdict] = []
+        details, room = dict[str, Details](), MOST_DIFFERENCES
         async with sides(self.place) as both:
             unfit: list[str] = []
             async for checked in both.checker.check_all():
@@ -113,11 +129,25 @@ class Watch:
                     unfit.append(str(checked))
                     continue
                 found.append(_verdict(checked))
+                details[checked.held.project] = details_of(checked, min(MOST_LINES, room))
+                room = max(0, room - len(checked.differences))
                 _tell(found[-1], before.get(checked.held.project))
         trouble = "; ".join(unfit)
         if trouble and trouble != self._status.trouble:
             log.warning("projects_unfit", error=trouble, effect="the others are checked")
         self._status = WatchStatus(tuple(found), trouble, self._status.rounds + 1, time.monotonic() - began)
+        self.details = details
+        self.ended(self._status)
+
+
+async def _first_of(stop: asyncio.Event, wanted: asyncio.Event, seconds: float) -> None:
+    """Wait for one of two events, for so many seconds at most."""
+    waits = [asyncio.create_task(event.wait()) for event in (stop, wanted)]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
 
 
 def _verdict(checked: Checked) -> Verdict:

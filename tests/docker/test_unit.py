@@ -30,6 +30,7 @@ COMMANDS = {
     "snk": ["run"],
     "snk-handoff": ["handoff", "run", "--config", "/etc/snk/snk.toml"],
     "snk-pipeline": ["pipeline", "run", "--config", "/etc/snk/pipeline.toml"],
+    "snk-portal": ["portal", "--config", "/etc/snk/portal.toml"],
     "snk-serve": ["serve", "--config", "/etc/snk/serve.toml"],
 }
 UNITS = {name: ROOT / "docker" / f"{name}.service" for name in COMMANDS}

@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 
 from snk.handoff.allow import allowed
-from snk.handoff.service import Visitors, application
+from snk.handoff.service import application
 from snk.handoff.status import Limits, Watcher
+from snk.handoff.visitors import Visitors
 from snk.http.service import Address, listening, serve_open
 from tests.kit.handoff import World, backend_of, lines, until
 from tests.kit.scripted import Backend

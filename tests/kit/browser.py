@@ -3,8 +3,9 @@
 import json
 import re
 import shutil
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, ViewportSize, async_playwright
+
+from tests.kit.databases import until
 
 PROGRAMS = ("chromium", "chromium-browser")
 SHOWN_MS = 20_000
@@ -58,6 +61,19 @@ class Visit:
     async def go(self, path: str) -> None:
         """Open a page."""
         await self.page.goto(f"{self.url}{path}", wait_until="domcontentloaded")
+
+    async def until_there(self) -> None:
+        """Open the first page as soon as the service listens."""
+        address = urlsplit(self.url)
+
+        async def listens() -> bool:
+            with suppress(OSError):
+                socket.create_connection((address.hostname or "", address.port or 0)).close()
+                return True
+            return False
+
+        await until(listens, "the service to listen")
+        await self.go("/")
 
     async def text(self) -> str:
         """All that the page shows."""

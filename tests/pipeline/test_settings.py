@@ -112,6 +112,7 @@ def test_a_wrong_setting_is_named_with_its_value_and_what_is_right(
         [("pipeline", "token", f'"{SECRET[:10]}"')],
         [("pipeline", "token", f'"{SECRET} with spaces"')],
         [("pipeline", "token", f'["{SECRET}"]')],
+        [("pipeline", "view_token", f'"{SECRET}"')],
         [("pipeline.source.headers", "X-Key", f'["{SECRET}"]')],
         [("pipeline.source.auth", "bearer", f'"{SECRET} "')],
         [("pipeline.source.auth", "bearer", f'["{SECRET}"]')],

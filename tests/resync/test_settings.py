@@ -61,6 +61,10 @@ def test_names_may_be_others(tmp_path: Path) -> None:
         (LEAST.replace('"redis://:s3cret@host:6379/0"', '"file:/no/such"'), "'/no/such' cannot be read"),
         (LEAST.replace('"redis://:s3cret@host:6379/0"', "7"), "resync.redis: "),
         (LEAST + '[resync.http]\ntoken = "short"\n', "resync.http.token has 5 characters"),
+        (
+            LEAST + '[resync.http]\nview_token = "long-enough-to-be-one"\n',
+            "view_token is set without resync.http.token",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_and_no_secret_is(tmp_path: Path, text: str, why: str) -> None:

@@ -14,6 +14,7 @@ from snk.errors import SettingsError
 from snk.handoff.commands.common import checked_backend, printing
 from snk.handoff.dead import DeadLetter, DeadLetters
 from snk.handoff.log import Log
+from snk.handoff.put_back import put_back
 from snk.handoff.request import BadLine
 from snk.handoff.settings import Handoff, load_settings
 from snk.handoff.state import State
@@ -105,11 +106,7 @@ def replay(names: Names = None, *, every: Every = False, backend: Of = None, con
     chosen = _chosen(settings, names, every=every, backend=backend)
     with Log(settings.logs, settings.coding) as log:
         for name in chosen:
-            letter, line = letters.get(name)
-            if b"\n" in line or not line:
-                raise SettingsError(f"{name} is not one line", hint="Delete it with `snk handoff dead drop`")
-            log.append_raw(letter.backend, line)
-            letters.drop(name)  # after the line is on disk: a crash in between sends it twice, and loses nothing
+            put_back(letters, log, name)
     print(f"{len(chosen):,} put back into the log")
 
 

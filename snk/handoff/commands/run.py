@@ -13,11 +13,14 @@ from snk import garbage
 from snk.core.words import counted
 from snk.errors import SettingsError
 from snk.handoff.commands.common import serving_of
+from snk.handoff.portal.measured import Measured
+from snk.handoff.portal.site import Sources, site
 from snk.handoff.server import Server
-from snk.handoff.service import Visitors, application
+from snk.handoff.service import application
 from snk.handoff.settings import Handoff, load_settings
 from snk.handoff.state import State
 from snk.handoff.status import Limits, Watcher
+from snk.handoff.visitors import Visitors
 from snk.http.notify import Health, keep_informed
 from snk.http.service import Address, listening, serve_open
 from snk.log import configure_log
@@ -69,11 +72,14 @@ async def _run(server: Server, settings: Handoff, bound: socket.socket) -> None:
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
     watcher = Watcher(server, Limits(settings.limit_bytes, settings.limit_age_seconds))
-    visitors = Visitors(settings.visitors, settings.user, settings.password.get_secret_value())
+    visitors = Visitors(settings.visitors, settings.user, settings.password.get_secret_value(), settings.host)
+    measured = Measured(server)
+    portal = site(Sources(server, watcher, measured, settings), door=visitors, stop=stop)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.run(stop))
-        group.create_task(serve_open(application(watcher.status, visitors), bound, stop))
+        group.create_task(serve_open(application(watcher.status, visitors, portal.routes()), bound, stop))
         group.create_task(_notify(watcher, server, stop))
+        group.create_task(measured.run(stop))
 
 
 async def _notify(watcher: Watcher, server: Server, stop: asyncio.Event) -> None:

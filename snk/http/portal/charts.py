@@ -11,6 +11,8 @@ Points = Sequence[tuple[float, float]]
 WIDTH, HEIGHT = 640, 160
 LEFT, BOTTOM, TOP = 56, 22, 8
 MOST_POINTS = 180
+SECONDS_SHOWN = 600.0
+"""In a chart of less time, times are told with their seconds."""
 STEPS = (1, 2, 5, 10)
 LINES = 4
 
@@ -57,11 +59,13 @@ def _chart(title: str, drawn: Sequence[Line], span: tuple[float, float], most: f
         at = span[0] + (span[1] - span[0]) * number / LINES
         anchor = ("start", "middle", "middle", "middle", "end")[number]
         x = _x(at, span)
-        clock = f"{datetime.fromtimestamp(at, UTC):%H:%M}"
+        moment = datetime.fromtimestamp(at, UTC)
+        clock = f"{moment:%H:%M:%S}" if span[1] - span[0] < SECONDS_SHOWN else f"{moment:%H:%M}"
         yield f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{clock}</text>'
     for line in drawn:
         if line.points:
-            path = " ".join(f"{_x(at, span):.1f},{_y(value, most):.1f}" for at, value in line.points)
+            points = line.points if len(line.points) > 1 else [*line.points] * 2  # a dot
+            path = " ".join(f"{_x(at, span):.1f},{_y(value, most):.1f}" for at, value in points)
             yield f'<polyline class="line {line.look}" points="{path}"/>'
     yield "</svg>"
 

@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snk.errors import Stop
 from snk.http.auth.authority import Authority, Client, Unknown
-from snk.http.door import SIGNED_IN_SECONDS, Role, cookie_name, cookies_of
-from snk.http.guard import OPEN_PATHS, Headers, refused, with_headers
+from snk.http.door import SIGNED_IN_SECONDS, Blank, Role, Way, cookie_name, cookies_of
+from snk.http.guard import OPEN_PATHS, ROLE, Headers, refused, with_headers
 from snk.http.portal.page import Form
 
 MOST_BODY_BYTES = 128 * 1024
@@ -59,9 +59,25 @@ class ClientDoor:
     def __init__(self, authority: Authority, scopes: Scopes, *, guarded: bool, users: bool) -> None:
         self._authority = authority
         self._scopes = scopes
-        self.guarded = guarded
-        self.users = users
+        self._guarded = guarded
+        self._users = users
         self._cookies = URLSafeTimedSerializer(secrets.token_urlsafe(32))
+
+    @property
+    def blanks(self) -> Sequence[Blank]:
+        """A token, or a user and a password if some have one."""
+        secret = Blank("token", "Token or password" if self._users else "Token", "password", "current-password")
+        user = Blank("user", "User, if you have a password", "text", "username", required=False)
+        return (user, secret) if self._users else (secret,)
+
+    @property
+    def wrong(self) -> str:
+        """What is said to those whom nobody knows."""
+        return f"This {'user or token' if self._users else 'token'} is not known here."
+
+    def way(self, role: Role | None) -> Way:
+        """Whoever has signed in may sign out."""
+        return "out" if role and self._guarded else ""
 
     async def signed_in(self, given: Form) -> str | None:
         """The value of a cookie for a client who presents a token, or a user and a password; None if nobody knows it.
@@ -87,7 +103,7 @@ class ClientDoor:
             authorizations: the values of these headers.
             cookies: the values of cookies that `signed_in` may have made.
         """
-        if authorizations or not self.guarded:
+        if authorizations or not self._guarded:
             given = ", ".join(each.decode("latin-1") for each in authorizations)
             try:
                 return self._visitor(await self._authority.client(given or None))
@@ -128,13 +144,13 @@ class ClientGuard:
         headers = Headers(scope)
         if headers.too_much_body(scope["method"], MOST_BODY_BYTES):
             return PlainTextResponse("request body not allowed\n", 413)
-        given = headers.all_of(b"authorization")
-        bearer = any(each[:7].lower() == b"bearer " for each in given)
-        if scope["method"] == "POST" and not (bearer or headers.same_origin):
+        if scope["method"] == "POST" and not (headers.bearer or headers.same_origin):
             return PlainTextResponse("only pages of this service may do this\n", 403)
         cookies = cookies_of(headers.all_of(b"cookie"), cookie_name(scope["server"][1]))
-        visitor = await self._door.visitor(given, cookies)
+        visitor = await self._door.visitor(headers.all_of(b"authorization"), cookies)
         who, role = visitor or (None, None)
+        if role and headers.all_of(ROLE.encode()) == [b"viewer"]:
+            role = "viewer"
         scope["state"] = {**scope.get("state", {}), "trusted": role is not None, "role": role, "who": who}
         return None if scope["path"] in OPEN_PATHS else refused(scope, headers, role)
 

@@ -12,6 +12,7 @@ from snk.http.portal import units
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+FILTERS = ("number", "seconds", "ago", "moment", "size")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -27,7 +28,7 @@ class Drawing:
         self._environment = Environment(
             loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._environment.filters |= {name: getattr(units, name) for name in ("number", "seconds", "ago", "moment")}
+        self._environment.filters |= {name: getattr(units, name) for name in FILTERS}
         self._environment.globals["part"] = self._placed
         self._environment.globals["mark"] = fingerprint()
 

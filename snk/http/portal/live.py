@@ -39,7 +39,7 @@ class _Drawn:
 
     at: float = float("-inf")
     seconds: float = 0.0
-    parts: Mapping[str, str] = field(default_factory=dict)
+    events: Mapping[str, bytes] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -62,30 +62,35 @@ class Live:
             draw: the parts of the page, by their names.
         """
         yield b"retry: %d\n\n" % AGAIN_MS
-        sent: dict[str, str] = {}
+        sent: Mapping[str, bytes] = {}
         end = time.monotonic() + STREAM_SECONDS
         while not self._stop.is_set() and time.monotonic() < end:
-            for name, text in (await self._parts(key, draw)).items():
-                if sent.get(name) != text:
-                    sent[name] = text
-                    yield b"event: part\ndata: %b\n\n" % orjson.dumps({"name": name, "html": text})
+            events = await self._events(key, draw)
+            if changed := b"".join(event for name, event in events.items() if sent.get(name) != event):
+                yield changed
+            sent = events
             await pause(self._stop, EVERY_SECONDS)
 
-    async def _parts(self, key: str, draw: Draw) -> Mapping[str, str]:
+    async def _events(self, key: str, draw: Draw) -> Mapping[str, bytes]:
         drawn = self._drawn.setdefault(key, _Drawn())
         async with drawn.lock:
             began = time.monotonic()
             if began - drawn.at > drawn.seconds * 0.9:
-                drawn.parts, drawn.at = await draw(), time.monotonic()
+                drawn.events = {name: _event(name, text) for name, text in (await draw()).items()}
+                drawn.at = time.monotonic()
                 drawn.seconds = shown_seconds(drawn.at - began)
                 self._forget()
-        return drawn.parts
+        return drawn.events
 
     def _forget(self) -> None:
         """Keep nothing of pages at which nobody looks any more."""
         before = time.monotonic() - STREAM_SECONDS
         for key in [key for key, drawn in self._drawn.items() if drawn.at < before and not drawn.lock.locked()]:
             del self._drawn[key]
+
+
+def _event(name: str, text: str) -> bytes:
+    return b"event: part\ndata: %b\n\n" % orjson.dumps({"name": name, "html": text})
 
 
 def shown_seconds(took_seconds: float) -> float:

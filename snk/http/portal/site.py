@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import parse_qsl, quote
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Route
 
 from snk.core.bucket import Bucket
 from snk.errors import SnkError
-from snk.http.door import SIGNED_IN_SECONDS, cookie_name
-from snk.http.guard import SIGN_IN, SIGN_OUT
+from snk.http.door import SIGNED_IN_SECONDS, SignIn, cookie_name
+from snk.http.guard import ROLE, SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
 from snk.http.portal.page import Action, Deed, Done, Form, NotThere, Page
@@ -45,25 +45,6 @@ class About:
     troubles: Callable[[], Sequence[str]]
 
 
-class Entrance(Protocol):
-    """Who may come in; a `snk.http.door.Door` is one."""
-
-    @property
-    def guarded(self) -> bool:
-        """Whether people have to sign in."""
-
-    @property
-    def users(self) -> bool:
-        """Whether people may have names and passwords, beside tokens."""
-
-    async def signed_in(self, given: Form) -> str | None:
-        """The value of a cookie for somebody who has filled in the sign-in's form; None if nobody knows them.
-
-        Raises:
-            SnkError: they are known, and may not come in all the same.
-        """
-
-
 class Site:
     """The portal of one process.
 
@@ -72,7 +53,7 @@ class Site:
         folder: where the system has its templates.
         pages: its pages.
         actions: what its forms do.
-        door: who may come in.
+        door: how somebody becomes known.
         stop: ends all streams.
     """
 
@@ -83,7 +64,7 @@ class Site:
         pages: Sequence[Page],
         actions: Sequence[Action | Deed],
         *,
-        door: Entrance,
+        door: SignIn,
         stop: asyncio.Event,
     ) -> None:
         self._about = about
@@ -165,10 +146,11 @@ class Site:
             "troubles": troubles,
             "menu": [(page.path, page.menu) for page in self._pages if page.menu and request.state.role],
             "path": request.url.path,
+            "here": _here(request),
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",
-            "guarded": self._door.guarded,
-            "who": getattr(request.state, "who", "") if self._door.guarded else "",
+            "way": "" if ROLE in request.headers else self._door.way(request.state.role),
+            "who": getattr(request.state, "who", "") if self._door.way(request.state.role) else "",
             "note": self._notes.get(request.query_params.get("note", "")),
         }
 
@@ -185,7 +167,7 @@ class Site:
                 wrong = str(error)
             else:
                 return _with_cookie(RedirectResponse(to, 303, HEADERS), request, value)
-        values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong, "users": self._door.users}
+        values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong, "blanks": self._door.blanks}
         return self._response("sign_in.html", values, 403 if wrong else 200)
 
     async def _known(self, form: Form) -> str:
@@ -198,7 +180,7 @@ class Site:
             raise SnkError("Too many attempts. Try again in a few seconds.")
         if value := await self._door.signed_in(form):
             return value
-        raise SnkError("This token is not known here.")
+        raise SnkError(self._door.wrong)
 
     async def _sign_out(self, request: Request) -> Response:
         response = RedirectResponse(SIGN_IN, 303, HEADERS)
@@ -214,6 +196,13 @@ def _with_cookie(response: Response, request: Request, value: str) -> Response:
 
 async def _form(request: Request) -> dict[str, str]:
     return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+
+
+def _here(request: Request) -> str:
+    """The page that is asked for, be it for its stream, without the note that it shows."""
+    path = request.url.path.removeprefix("/live")
+    query = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "note"])
+    return f"{path}?{query}" if query else path
 
 
 def _within(to: str) -> str:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+KIB, UNITS = 1024.0, ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def number(value: float) -> str:
@@ -31,3 +32,11 @@ def ago(value: float | None) -> str:
 def moment(at: float) -> str:
     """Seconds since the epoch as a time of UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def size(count: float) -> str:
+    """A number of bytes: ``512 B``, ``3.4 MiB``."""
+    power = 0
+    while count >= KIB and power < len(UNITS) - 1:
+        count, power = count / KIB, power + 1
+    return f"{count:.1f} {UNITS[power]}" if power and count < 10 else f"{count:.0f} {UNITS[power]}"  # noqa: PLR2004

@@ -1,6 +1,6 @@
 """What the pages of the pair show of a status."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,9 @@ from snk.pair.core.summary import worst_first
 
 MOST_TABLES = 10
 MOST_HOLES = 10
-MOST_EVENTS = 12
 LONG_SECONDS = 1.0
 LOOKS = {"running": "good", "standby": "good", "starting": "warn", "waiting": "warn", "paused": "bad", "stopped": "bad"}
 """The class of the style sheet that colours a state."""
-OWN_FACTS = frozenset(("event", "level", "timestamp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +65,6 @@ class TableRow:
         return max(flow.lag_seconds for flow in self.flows)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that was logged, once or several times in a row."""
-
-    name: str
-    level: str
-    at: str
-    facts: str
-    times: int
-
-    @property
-    def look(self) -> str:
-        """The class that colours its level."""
-        return {"warning": "warn", "error": "bad", "critical": "bad"}.get(self.level, "")
-
-
 def place(address: str) -> str:
     """Where a database is, of an address such as ``first (host:5432/name)``."""
     return address.partition(" (")[2].removesuffix(")") or address
@@ -128,22 +110,6 @@ def blocker(held_by: Blocker) -> str:
         return f"prepared transaction {held_by.prepared!r}: COMMIT PREPARED or ROLLBACK PREPARED ends it"
     who = f"pid {held_by.pid}, user {held_by.user}, application {held_by.application!r}"
     return f"{who}, {held_by.state or 'state unknown'}: its commit ends it, or pg_terminate_backend({held_by.pid})"
-
-
-def events(recent: Iterable[Mapping[str, Any]], most: int) -> list[Event]:
-    """What was logged last, the newest first; the same event several times in a row is told once."""
-    told: list[Event] = []
-    for logged in reversed(list(recent)):
-        name, level = str(logged.get("event", "")).replace("_", " "), str(logged.get("level", ""))
-        if told and (told[-1].name, told[-1].level) == (name, level):
-            last = told[-1]
-            told[-1] = Event(name, level, last.at, last.facts, last.times + 1)
-            continue
-        if len(told) == most:
-            break
-        facts = ", ".join(f"{key} {value}" for key, value in logged.items() if key not in OWN_FACTS)
-        told.append(Event(name, level, str(logged.get("timestamp", ""))[:19], facts, 1))
-    return told
 
 
 def proof(status: DaemonStatus) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from snk.http.door import Door
 from snk.http.portal.charts import Line, lines
+from snk.http.portal.events import MOST_EVENTS, events
 from snk.http.portal.page import Page
 from snk.http.portal.site import About, Site
 from snk.log import RECENT
@@ -21,7 +22,7 @@ from snk.pair.portal.measured import WAYS, Measured
 from snk.pair.sync.daemon import Daemon
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_LISTED = 1000
+MOST_LISTED = 100
 SORTS = ("worst", "name", "lag", "rate", "waiting", "delivered")
 LINE_LOOKS = ("one", "two")
 
@@ -58,19 +59,22 @@ class PairPages:
             "places": [overview.place(address) for address in (status.first, status.second)],
             "charts": self._charts(),
             "span": self._measured.history.seconds,
-            "events": overview.events(RECENT, overview.MOST_EVENTS),
+            "events": events(RECENT, MOST_EVENTS),
         }
 
     async def _tables(self, request: Request) -> Mapping[str, Any]:
         wanted, sort = request.query_params.get("q", ""), request.query_params.get("sort", "worst")
         rows = [row for row in overview.tables(self._daemon.status()) if wanted.lower() in row.table.lower()]
         sort = sort if sort in SORTS else "worst"
+        page = _whole(request.query_params.get("page", "1"))
         return {
-            "rows": sorted_by(rows, sort)[:MOST_LISTED],
+            "rows": sorted_by(rows, sort)[(page - 1) * MOST_LISTED : page * MOST_LISTED],
             "found": len(rows),
             "q": wanted,
             "sort": sort,
             "sorts": SORTS,
+            "page": page,
+            "pages": max(1, -(-len(rows) // MOST_LISTED)),
         }
 
     async def _table(self, request: Request) -> Mapping[str, Any]:
@@ -85,7 +89,7 @@ class PairPages:
         }
 
     async def _events(self, _: Request) -> Mapping[str, Any]:
-        return {"events": overview.events(RECENT, MOST_LISTED)}
+        return {"events": events(RECENT, MOST_LISTED)}
 
     def _charts(self) -> Sequence[Markup]:
         seconds = self._measured.history.seconds
@@ -97,6 +101,11 @@ class PairPages:
             return Markup(lines(title, drawn, now=last, seconds=seconds, unit=unit))  # noqa: S704 - made there
 
         return (chart("Rows per second", "rate", "rows/s"), chart("Lag in seconds", "lag", "s"))
+
+
+def _whole(text: str) -> int:
+    """The number of a page; the first one if it is none."""
+    return max(1, int(text)) if text.isascii() and text.isdecimal() and len(text) < 6 else 1  # noqa: PLR2004
 
 
 def sorted_by(rows: list[overview.TableRow], sort: str) -> list[overview.TableRow]:

@@ -5,11 +5,9 @@ from typing import Annotated
 import typer
 
 from snk.core.words import counted
-from snk.errors import SettingsError
 from snk.options import Config
-from snk.pipeline.again import wish
 from snk.pipeline.commands.frames import frame_of
-from snk.pipeline.proof import Proofs
+from snk.pipeline.repeating import repeat
 from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import space_of
 
@@ -30,18 +28,6 @@ def again(frames: Frames, *, new_keys: NewKeys = False, config: Config = None) -
     What the receiving server has, it recognises. The new proof of a frame replaces its old ones.
     """
     space = space_of(load_settings(config))
-    proofs = Proofs(space)
-    proofs.refresh()
     numbers = sorted({frame_of("FRAME", given, space.grid) for given in frames})
-    for number in numbers:
-        iso = space.grid.iso(number)
-        if number < proofs.floor:
-            hint = f"Those before {space.grid.iso(proofs.floor)} cannot be pushed again: their proofs are removed"
-            raise SettingsError(f"The proof of {iso} is gone", hint=hint)
-        if number not in proofs.frames:
-            raise SettingsError(f"{iso} is not done", hint="It is pushed anyway; see `snk pipeline status`")
-    try:
-        wish(space, numbers, new_keys=new_keys)
-    except OSError as error:
-        raise SettingsError(f"{str(space.again.path)!r} cannot be written: {error.strerror}") from None
+    repeat(space, numbers, new_keys=new_keys)
     print(f"{counted(len(numbers), 'frame')} will be pulled and pushed again")

@@ -1,8 +1,7 @@
 """``snk pipeline quarantine``: frames that were set aside, and what becomes of them."""
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -13,11 +12,8 @@ from snk.core.shown import plain
 from snk.core.words import counted
 from snk.errors import SettingsError
 from snk.options import Config, Json
-from snk.pipeline.dropping import drop_portion
-from snk.pipeline.frame import Portion
-from snk.pipeline.framefile import Line, lines
-from snk.pipeline.quarantine import Quarantine, Reason
-from snk.pipeline.seen import Damaged
+from snk.pipeline import aside
+from snk.pipeline.aside import Aside, all_aside, named, shown
 from snk.pipeline.settings import load_settings
 from snk.pipeline.setup import space_of
 from snk.pipeline.space import Space
@@ -28,7 +24,6 @@ Frames = Annotated[
     typer.Argument(metavar="[FRAME]...", help="Where it starts, such as 2026-11-25T00:00:00Z; .1 is its supplement."),
 ]
 All = Annotated[bool, typer.Option("--all", help="All that are in quarantine.")]
-SHOWN_RECORDS = 5
 
 
 def group(_: Sequence[str]) -> typer.Typer:
@@ -42,9 +37,9 @@ def group(_: Sequence[str]) -> typer.Typer:
 
 def list_all(*, as_json: Json = False, config: Config = None) -> None:
     """List what is in quarantine. Exit code 0 if nothing is, 1 if something is."""
-    found = list(_all(space_of(load_settings(config))))
+    found = list(all_aside(space_of(load_settings(config))))
     if as_json:
-        print(json.dumps([asdict(reason) for _, _, reason in found]))
+        print(json.dumps([asdict(each.reason) for each in found]))
     else:
         _list(found)
     raise typer.Exit(1 if found else 0)
@@ -53,28 +48,24 @@ def list_all(*, as_json: Json = False, config: Config = None) -> None:
 def show(frames: Frames = None, *, all_of_them: All = False, as_json: Json = False, config: Config = None) -> None:
     """Show why frames are in quarantine, and their first records."""
     space = space_of(load_settings(config))
-    found = [
-        (portion, reason, list(_shown(space, portion, reason)))
-        for _, portion, reason in _named(space, frames, all_of_them)
-    ]
+    found = [(each, list(shown(space, each))) for each in _wanted(space, frames, all_of_them)]
     if as_json:
-        print(json.dumps([{**asdict(reason), "records": dict(shown)} for _, reason, shown in found]))
+        print(json.dumps([{**asdict(each.reason), "records": dict(records)} for each, records in found]))
         return
-    for portion, reason, shown in found:
-        print(plain(f"{reason.frame}{_part(portion)}, since {reason.at}: {reason.reason}"))
+    for each, records in found:
+        reason = each.reason
+        print(plain(f"{each.name}, since {reason.at}: {reason.reason}"))
         if reason.uid:
             print(plain(f"  uid of the record: {reason.uid}"))
-        for number, text in shown:
+        for number, text in records:
             print(plain(f"  {number}: {text}"))
 
 
 def retry(frames: Frames = None, *, all_of_them: All = False, config: Config = None) -> None:
     """Let frames be tried again, after you have removed the cause."""
     space = space_of(load_settings(config))
-    found = _named(space, frames, all_of_them)
-    for quarantine, portion, _ in found:
-        with suppress(FileNotFoundError):
-            quarantine.remove(portion)
+    found = _wanted(space, frames, all_of_them)
+    aside.retry(found)
     print(f"{counted(len(found), 'frame')} will be tried again")
 
 
@@ -87,56 +78,27 @@ def drop(
 ) -> None:
     """Give frames up: what was not pushed of them never will be. Their Done files say so."""
     space = space_of(load_settings(config))
-    found = _named(space, frames, all_of_them)
+    found = _wanted(space, frames, all_of_them)
     question = Question(f"Give up {counted(len(found), 'frame')}?")
     if found and not yes and not confirmed(question, answer, lambda: _list(found), print):
         raise typer.Exit(1)
-    for quarantine, portion, reason in found:
-        drop_portion(space, quarantine, portion, reason)
+    aside.drop(space, found)
     print(f"{counted(len(found), 'frame')} given up")
 
 
-def _list(found: Sequence[tuple[Quarantine, Portion, Reason]]) -> None:
-    for _, portion, reason in found:
-        print(plain(f"{reason.frame}{_part(portion)}  {reason.at}  {reason.reason}"))
+def _list(found: Sequence[Aside]) -> None:
+    for each in found:
+        print(plain(f"{each.name}  {each.reason.at}  {each.reason.reason}"))
 
 
-def _shown(space: Space, portion: Portion, reason: Reason) -> Iterator[tuple[int, str]]:
-    """The first records of a portion, and the one that is to blame, by their numbers; as far as its file is whole."""
-    with suppress(Damaged, OSError):
-        for line in lines(space.frames.file(portion)):
-            if isinstance(line, Line) and (line.number < SHOWN_RECORDS or line.uid == reason.uid):
-                yield line.number, line.text.decode(errors="backslashreplace")
-
-
-def _all(space: Space) -> Iterator[tuple[Quarantine, Portion, Reason]]:
-    for folder in (space.unfit, space.refused):
-        quarantine = Quarantine(folder)
-        for portion in sorted(quarantine.portions()):
-            with suppress(FileNotFoundError):
-                yield quarantine, portion, quarantine.reason(portion)
-
-
-def _named(space: Space, frames: list[str] | None, all_of_them: bool) -> list[tuple[Quarantine, Portion, Reason]]:
-    """What these names stand for.
+def _wanted(space: Space, frames: list[str] | None, all_of_them: bool) -> list[Aside]:
+    """What is named on the command line.
 
     Raises:
         SettingsError: nothing is named, or something that is not in quarantine.
     """
-    found = list(_all(space))
     if all_of_them:
-        return found
+        return list(all_aside(space))
     if not frames:
         raise SettingsError("No frame is named", hint="Name some, or use --all")
-    wanted = []
-    for name in frames:
-        portion = space.grid.portion(name.replace("-", "").replace(":", ""))
-        some = [each for each in found if each[1] == portion]
-        if not some:
-            raise SettingsError(f"{name!r} is not in quarantine", hint="See `snk pipeline quarantine list`")
-        wanted += some
-    return wanted
-
-
-def _part(portion: Portion) -> str:
-    return f".{portion.part}" if portion.part else ""
+    return named(space, frames)

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import time
 
 import typer
 import uvloop
@@ -13,18 +12,17 @@ from snk.http.pages import application
 from snk.http.service import Address, listening, serve
 from snk.log import configure_log
 from snk.options import Config, LogFormat
+from snk.pipeline.portal.measured import Measured
+from snk.pipeline.portal.site import site
 from snk.pipeline.sample import check_sample
 from snk.pipeline.service import PAGES
 from snk.pipeline.settings import Pipeline, load_settings
 from snk.pipeline.setup import known_of, space_of
 from snk.pipeline.space import held
-from snk.pipeline.status import Status, Watcher
+from snk.pipeline.status import Recent, Watcher
 from snk.pipeline.supervise import Supervisor
 from snk.settings import config_path
 from snk.signals import hear_ctrl_c, when_told_to_stop
-
-KEEP_SECONDS = 1.0
-"""A status is asked for by several, and looked up once in this time."""
 
 
 def run(*, log_format: LogFormat = "console", config: Config = None) -> None:
@@ -32,7 +30,6 @@ def run(*, log_format: LogFormat = "console", config: Config = None) -> None:
     hear_ctrl_c()
     settings = load_settings(config)
     configure_log(log_format, "info")
-    token = settings.token.get_secret_value() or None
     address = Address(settings.host, settings.port, "pipeline.host", "pipeline.port", "pipeline.token")
     space = space_of(settings)
     space.make(space.sss)
@@ -42,22 +39,26 @@ def run(*, log_format: LogFormat = "console", config: Config = None) -> None:
             pass  # both are free: their processes hold them from now on
     uvloop.run(check_sample(settings))
     supervisor = Supervisor(config_path(config), log_format)
-    with listening(address, guarded=token is not None) as bound:
-        uvloop.run(_run(supervisor, settings, bound, Door(token, settings.host)))
+    with listening(address, guarded=settings.operators_token is not None) as bound:
+        uvloop.run(_run(supervisor, settings, bound))
     raise typer.Exit(supervisor.code)
 
 
-async def _run(supervisor: Supervisor, settings: Pipeline, bound: socket.socket, door: Door) -> None:
+async def _run(supervisor: Supervisor, settings: Pipeline, bound: socket.socket) -> None:
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
-    recent = _Recent(Watcher(space_of(settings), known_of(settings)))
+    space = space_of(settings)
+    recent = Recent(Watcher(space, known_of(settings)))
+    door, measured = Door(settings.operators_token, settings.host, settings.viewers_token), Measured(recent)
+    portal = site(space, recent, measured, door=door, stop=stop)
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.run(stop))
-        group.create_task(serve(application(recent.status, PAGES), bound, stop, door))
+        group.create_task(serve(application(recent.status, PAGES, portal.routes()), bound, stop, door))
+        group.create_task(measured.run(stop))
         group.create_task(_notify(supervisor, recent, stop))
 
 
-async def _notify(supervisor: Supervisor, recent: "_Recent", stop: asyncio.Event) -> None:
+async def _notify(supervisor: Supervisor, recent: Recent, stop: asyncio.Event) -> None:
     """Keep the service manager informed, and its watchdog fed while both processes tell that they work."""
 
     def health() -> Health:
@@ -67,18 +68,3 @@ async def _notify(supervisor: Supervisor, recent: "_Recent", stop: asyncio.Event
         return Health(summary, status.pull.fresh and status.push.fresh)
 
     await keep_informed(stop, lambda: supervisor.running and recent.status().pull.fresh, health)
-
-
-class _Recent:
-    """The status, looked up at most once a second."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-        self._status = Status()
-        self._at = float("-inf")
-
-    def status(self) -> Status:
-        """The status of a moment ago."""
-        if time.monotonic() - self._at > KEEP_SECONDS:
-            self._status, self._at = self._watcher.status(), time.monotonic()
-        return self._status

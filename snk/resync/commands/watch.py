@@ -14,6 +14,7 @@ from snk.log import configure_log
 from snk.options import Config
 from snk.resync.commands.common import Grace, place_of
 from snk.resync.pages import PAGES
+from snk.resync.portal.site import site
 from snk.resync.run import Place
 from snk.resync.settings import HttpSettings, load_settings
 from snk.resync.watch import Watch
@@ -26,13 +27,13 @@ def watch(
     grace: Grace = None,
     config: Config = None,
 ) -> None:
-    """Check every project until stopped; serve /health, /status and /metrics. Never writes to either side."""
+    """Check every project until stopped; serve what is found over HTTP. Never writes to either side."""
     hear_ctrl_c()
     settings = load_settings(config)
     configure_log("console", "info")
     http = settings.http
     address = Address(http.host, http.port, "resync.http.host", "resync.http.port", "resync.http.token")
-    with listening(address, guarded=http.token is not None) as bound:
+    with listening(address, guarded=http.operators_token is not None) as bound:
         uvloop.run(_watch(place_of(settings, grace), every, http, bound))
 
 
@@ -40,7 +41,9 @@ async def _watch(where: Place, every: float, http: HttpSettings, bound: socket.s
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
     watching = Watch(where, every)
-    token = http.token.get_secret_value() if http.token else None
+    door = Door(http.operators_token, http.host, http.viewers_token)
+    portal = site(watching, door=door, stop=stop)
+    shown = application(watching.status, PAGES, portal.routes())
     async with asyncio.TaskGroup() as group:
         group.create_task(watching.run(stop))
-        group.create_task(serve(application(watching.status, PAGES), bound, stop, Door(token, http.host)))
+        group.create_task(serve(shown, bound, stop, door))

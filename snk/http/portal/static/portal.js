@@ -2,6 +2,7 @@
 // Keeps the parts of a page up to date while it can be seen. Without this script, a reload does the same.
 
 const LOST_MS = 3000;
+const root = document.querySelector("link[rel=stylesheet]").getAttribute("href").split("/portal/")[0];
 let source = null;
 let lost = null;
 
@@ -29,7 +30,7 @@ function told(alive) {
 
 function opened() {
   if (source) return;
-  source = new EventSource("/live" + location.pathname + location.search);
+  source = new EventSource(root + "/live" + location.pathname.slice(root.length) + location.search);
   source.addEventListener("open", () => {
     clearTimeout(lost);
     lost = null;

@@ -1,0 +1,80 @@
+"""Shows the pages of a process below ``/p/NAME``, and passes on what their forms do.
+
+The portal itself decides who may come in, and presents the token of the process in its settings. Whoever may only look
+is announced to the process as such.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from snk.errors import ServiceUnfit
+from snk.http.guard import ROLE
+from snk.portal import rewritten
+from snk.portal.reached import MOST_BYTES, Processes
+
+SENT = ("accept", "content-type", "last-event-id")
+SHOWN = ("content-type", "content-security-policy", "referrer-policy")
+EVENTS = "text/event-stream"
+
+
+class Forward:
+    """The pages of all processes."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    def route(self) -> Route:
+        """The route of all their pages."""
+        return Route("/p/{name}{path:path}", self._answer, methods=["GET", "POST"])
+
+    async def _answer(self, request: Request) -> Response:
+        process = self._processes.by_name.get(request.path_params["name"])
+        if process is None:
+            return Response("there is no such process\n", 404)
+        prefix = f"/p/{process.name}"
+        path = request.scope["raw_path"].decode("latin-1").removeprefix(prefix)
+        if not path:
+            return RedirectResponse(f"{prefix}/", 303)
+        query = f"?{request.url.query}" if request.url.query else ""
+        headers = {name: request.headers[name] for name in SENT if name in request.headers}
+        headers |= {"Sec-Fetch-Site": "same-origin", ROLE: request.state.role}
+        stack = AsyncExitStack()
+        try:
+            asked = self._processes.asked(
+                process, request.method, path + query, headers=headers, body=await request.body()
+            )
+            answer = await stack.enter_async_context(asked)
+            if answer.content_type == EVENTS:
+                return StreamingResponse(_events(answer, prefix, stack), media_type=EVENTS)
+            async with stack:
+                return await _whole(answer, prefix)
+        except ServiceUnfit as error:
+            await stack.aclose()
+            return Response(f"{error}. {error.hint}\n", 502, media_type="text/plain")
+
+
+async def _whole(answer: aiohttp.ClientResponse, prefix: str) -> Response:
+    body = await answer.content.read(MOST_BYTES)
+    while not answer.content.at_eof() and len(body) < MOST_BYTES:
+        body += await answer.content.read(MOST_BYTES - len(body))
+    headers = {name: answer.headers[name] for name in SHOWN if name in answer.headers}
+    if "location" in answer.headers:
+        headers["location"] = rewritten.location(answer.headers["location"], prefix)
+    if answer.content_type == "text/html":
+        body = rewritten.page(body.decode(), prefix).encode()
+    return Response(body, answer.status, headers)
+
+
+async def _events(answer: aiohttp.ClientResponse, prefix: str, stack: AsyncExitStack) -> AsyncIterator[bytes]:
+    """The stream of a page; if the process goes away, it ends, and the browser asks for the next one."""
+    async with stack:
+        try:
+            async for line in answer.content:
+                yield rewritten.event(line, prefix)
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return

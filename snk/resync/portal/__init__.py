@@ -1,0 +1,1 @@
+"""The watch in a browser: which projects are equal, what differs, and which command repairs it. It changes nothing."""
