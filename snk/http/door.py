@@ -26,12 +26,14 @@ class Blank:
         label: what a person reads.
         kind: of the input: ``text`` or ``password``.
         filled_by: what a browser may fill in.
+        required: whether it may not be empty.
     """
 
     name: str
     label: str
     kind: str
     filled_by: str
+    required: bool = True
 
 
 class SignIn(Protocol):
@@ -46,7 +48,11 @@ class SignIn(Protocol):
         """What the sign-in page says if that is wrong."""
 
     async def signed_in(self, given: Mapping[str, str]) -> str | None:
-        """The value of a cookie for somebody who has filled in the sign-in page; None if it is wrong."""
+        """The value of a cookie for somebody who has filled in the sign-in page; None if it is wrong.
+
+        Raises:
+            SnkError: they are known, and may not come in all the same.
+        """
 
     def way(self, role: Role | None) -> Way:
         """What pages offer to somebody."""

@@ -8,7 +8,7 @@ user and a password (HTTP Basic) are no such proof: browsers send them along wit
 connection carries one request and ends after ten seconds, however slowly the client sends or reads.
 """
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -39,10 +39,10 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or refuse it."""
         app = self._pages if scope["type"] != "http" else self._refusal(scope) or self._pages
-        await app(scope, receive, _with_headers(send))
+        await app(scope, receive, with_headers(send, HEADERS))
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
-        headers = _Headers(scope)
+        headers = Headers(scope)
         head = len(scope["raw_path"]) + len(scope["query_string"]) + sum(len(k) + len(v) for k, v in scope["headers"])
         if head > MOST_HEAD_BYTES:
             return PlainTextResponse("request line too long\n", 431)
@@ -59,10 +59,11 @@ class Guard:
             return PlainTextResponse("only pages of this service may do this\n", 403)
         if scope["path"] in OPEN_PATHS:
             return None
-        return _refused(scope, headers, role)
+        return refused(scope, headers, role)
 
 
-def _refused(scope: Scope, headers: "_Headers", role: Role | None) -> ASGIApp | None:
+def refused(scope: Scope, headers: "Headers", role: Role | None) -> ASGIApp | None:
+    """What answers a request that its sender may not make; None if nothing is to be refused."""
     if role is None and scope["method"] == "GET" and b"text/html" in b",".join(headers.all_of(b"accept")):
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         return RedirectResponse(f"{SIGN_IN}?to={quote(scope['path'] + query, safe='/')}", 303)
@@ -73,7 +74,7 @@ def _refused(scope: Scope, headers: "_Headers", role: Role | None) -> ASGIApp | 
     return None
 
 
-class _Headers:
+class Headers:
     """The headers of a request."""
 
     def __init__(self, scope: Scope) -> None:
@@ -99,11 +100,11 @@ class _Headers:
             return len(hosts) == 1 and [each.partition(b"://")[2] for each in origins] == hosts
         return bool(sites)
 
-    def too_much_body(self, method: str) -> bool:
-        """Whether the body of a request is longer than one of its method may be."""
+    def too_much_body(self, method: str, most_bytes: int = MOST_BODY_BYTES) -> bool:
+        """Whether the body of a request is longer than that of a POST may be; others have none."""
         if self.all_of(b"transfer-encoding"):
             return True
-        most = MOST_BODY_BYTES if method == "POST" else 0
+        most = most_bytes if method == "POST" else 0
         lengths = [value.strip() for value in self.all_of(b"content-length")]
         return any(not length.isdigit() or len(length) > 9 or int(length) > most for length in lengths)  # noqa: PLR2004
 
@@ -124,10 +125,12 @@ class BriefProtocol(H11Protocol):
         super().connection_lost(exc)
 
 
-def _with_headers(send: Send) -> Send:
+def with_headers(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:
+    """Send answers with these headers, too."""
+
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *HEADERS]}
+            message = {**message, "headers": [*message.get("headers", []), *headers]}
         await send(message)
 
     return sending

@@ -134,9 +134,14 @@ async def task_of(connection: AsyncConnection, run: int, uid: UUID | None) -> st
     return found
 
 
-async def one(connection: AsyncConnection, run: int) -> Row:
+async def one(connection: AsyncConnection, run: int, most: int | None = None) -> Row:
     """A run with its files, its calls, its tasks if it is that of a group, and its audit; and if the platform ended it,
     whether its consumer knows.
+
+    Args:
+        connection: one that sees one moment.
+        run: its number.
+        most: how many of each are listed, of calls and audit the last ones; None for all.
 
     Raises:
         Unknown: there is no such run.
@@ -146,13 +151,15 @@ async def one(connection: AsyncConnection, run: int) -> Row:
         raise Unknown(f"there is no run {run}")
     parts = {
         "files": _files(run),
-        "attempts": sa.select(ATTEMPT).where(ATTEMPT.c.run == run).order_by(ATTEMPT.c.fence),
+        "attempts": sa.select(ATTEMPT).where(ATTEMPT.c.run == run).order_by(ATTEMPT.c.fence.desc()),
         "tasks": sa.select(*_RUN).where(RUN.c.parent == run).order_by(RUN.c.position),
-        "audit": sa.select(AUDIT).where(AUDIT.c.subject == f"run {run}").order_by(AUDIT.c.id),
+        "audit": sa.select(AUDIT).where(AUDIT.c.subject == f"run {run}").order_by(AUDIT.c.id.desc()),
     }
     owed = sa.select(*_STOP).join(RUN, RUN.c.id == STOP.c.run).where(STOP.c.run == run)
     stop = await _rows(connection, owed.where(sa.not_(IS_LIVE), STOP.c.fence >= RUN.c.since))  # not of a turn before
-    lists = {name: await _rows(connection, asked) for name, asked in parts.items()}
+    lists = {name: await _rows(connection, asked.limit(most)) for name, asked in parts.items()}
+    for name in ("attempts", "audit"):
+        lists[name].reverse()  # the oldest first, as they happened
     return {**rows[0], "stop": stop[0] if stop else None, **lists}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -81,18 +82,48 @@ def files_again(
     return None if files is None and len(names) == len(wanted) else names
 
 
-async def _rerun_one(connection: AsyncConnection, held: Held, done: Move, *, whole: bool) -> None:
-    of_run = sa.select(FILE.c.name).where(FILE.c.run == held.id, FILE.c.state == State.COMPLETED)
-    completed = set((await connection.execute(of_run)).scalars())
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a rerun of one run loads.
+
+    Attributes:
+        asked: the files that the run was to load; None for all.
+        completed: those that are complete.
+        files: those that are loaded again; None for all that its task has.
+    """
+
+    asked: tuple[str, ...] | None
+    completed: frozenset[str]
+    files: tuple[str, ...] | None
+
+
+async def again(connection: AsyncConnection, run: int, *, whole: bool) -> Again:
+    """What a rerun of a run would load.
+
+    Args:
+        connection: any.
+        run: the number of a run that is there.
+        whole: whether all files are run again.
+
+    Raises:
+        Refused: its task has none of its files any more.
+    """
+    of_run = sa.select(FILE.c.name).where(FILE.c.run == run, FILE.c.state == State.COMPLETED)
+    completed = frozenset((await connection.execute(of_run)).scalars())
     defined = sa.select(TASK.c.definition["files"]).where(TASK.c.name == RUN.c.task).scalar_subquery()
-    asked = sa.select(RUN.c.files, sa.type_coerce(defined, pg.JSONB).label("defined")).where(RUN.c.id == held.id)
+    asked = sa.select(RUN.c.files, sa.type_coerce(defined, pg.JSONB).label("defined")).where(RUN.c.id == run)
     row = (await connection.execute(asked)).one()
     files = files_again(row.files, row.defined or (), completed, whole=whole)
     if row.files and files == ():
         lost = ", ".join(row.files)
-        raise Refused(f"run {held.id} cannot be run again: its task has none of its files any more: {lost}", hint=_SKIP)
-    await move(connection, held, Move(done.event, done.who, done.reason, files))
-    kept = () if files is None else completed - set(files)
+        raise Refused(f"run {run} cannot be run again: its task has none of its files any more: {lost}", hint=_SKIP)
+    return Again(None if row.files is None else tuple(row.files), completed, files)
+
+
+async def _rerun_one(connection: AsyncConnection, held: Held, done: Move, *, whole: bool) -> None:
+    found = await again(connection, held.id, whole=whole)
+    await move(connection, held, Move(done.event, done.who, done.reason, found.files))
+    kept = () if found.files is None else found.completed - set(found.files)
     await connection.execute(sa.delete(FILE).where(FILE.c.run == held.id, FILE.c.name.not_in(kept)))
 
 

@@ -11,8 +11,10 @@ from snk.batch.platform.api.desk import Desk
 from snk.batch.platform.api.pages import Seen, add_pages
 from snk.batch.platform.channel import Channel
 from snk.batch.platform.node import Node
+from snk.batch.platform.portal.site import beside
 from snk.batch.platform.sender import Sender
 from snk.batch.platform.tables import TABLES
+from snk.batch.scopes import OPERATE, READ
 from snk.db.awaited import awaited
 from snk.db.pool import Pool
 from snk.db.server import Server
@@ -24,6 +26,7 @@ from snk.http.auth.authority import Authority
 from snk.http.auth.settings import AuthSettings
 from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
+from snk.http.portal.clients import ClientDoor, Scopes
 from snk.http.service import Manners, serve_open
 
 CONNECTIONS = 10
@@ -109,7 +112,11 @@ class Service:
         app = application(desk, entry, docs=front.docs, closed=front.auth.closed)
         add_pages(app, desk, entry, self._seen)
         door = None if front.auth.closed else Door(None, front.host)
-        gate = Gate(app, "batch", front.body_bytes_max, door, self._answers)
+        clients = ClientDoor(
+            self._authority, Scopes(READ, OPERATE), guarded=front.auth.closed, users=bool(front.auth.users)
+        )
+        both = beside(app, desk, self._node.name, clients, stop)
+        gate = Gate(both, "batch", front.body_bytes_max, door, self._answers)
         manners = Manners(kept_protocol(front.clients), MOST_HEAD_BYTES, IDLE_SECONDS, GRACE_SECONDS)
         channel = Channel(self._server, self._pool, self._node.hurry)
         async with asyncio.TaskGroup() as group:

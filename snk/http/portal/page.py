@@ -6,10 +6,16 @@ from typing import Any
 
 from starlette.requests import Request
 
+from snk.errors import SnkError
+
 Look = Callable[[Request], Awaitable[Mapping[str, Any]]]
 """What a page shows, for a request: the values of its template. It may raise `SnkError`."""
 Form = Mapping[str, str]
 """The fields of a form; each is there once."""
+
+
+class NotThere(SnkError):  # noqa: N818 - it says what the thing is
+    """What a page is about does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +66,16 @@ class Action:
     path: str
     do: Callable[[Form, str], Awaitable[Done]]
     back: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """The same, where it matters who asks for it, or where on this path.
+
+    Attributes:
+        path: with parameters, as that of a page.
+        do: does it. ``request.state.who`` names the person.
+    """
+
+    path: str
+    do: Callable[[Request, Form], Awaitable[Done]]

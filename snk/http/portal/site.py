@@ -19,7 +19,7 @@ from snk.http.door import SIGNED_IN_SECONDS, SignIn, cookie_name
 from snk.http.guard import ROLE, SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
-from snk.http.portal.page import Action, Done, Page
+from snk.http.portal.page import Action, Deed, Done, Form, NotThere, Page
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -62,7 +62,7 @@ class Site:
         about: About,
         folder: Path,
         pages: Sequence[Page],
-        actions: Sequence[Action],
+        actions: Sequence[Action | Deed],
         *,
         door: SignIn,
         stop: asyncio.Event,
@@ -94,7 +94,8 @@ class Site:
             try:
                 values = {**self._common(request, page.title), **await page.look(request)}
             except SnkError as error:
-                return self._response("error.html", {**self._common(request, page.title), "error": error}, 503)
+                status = 404 if isinstance(error, NotThere) else 503
+                return self._response("error.html", {**self._common(request, page.title), "error": error}, status)
             return self._response(page.template, values, int(values.get("status", 200)))
 
         return show
@@ -114,10 +115,13 @@ class Site:
 
         return stream
 
-    def _acted(self, action: Action) -> Callable[[Request], Any]:
+    def _acted(self, action: Action | Deed) -> Callable[[Request], Any]:
         async def act(request: Request) -> Response:
+            form = await _form(request)
+            if isinstance(action, Deed):
+                return self._noted(await action.do(request, form))
             try:
-                done = await action.do(await _form(request), request.url.path)
+                done = await action.do(form, request.url.path)
             except SnkError as error:
                 done = Done(str(error), action.back, ok=False)
             return self._noted(done)
@@ -140,12 +144,13 @@ class Site:
             "system": self._about.system,
             "process": self._about.name,
             "troubles": troubles,
-            "menu": [(page.path, page.menu) for page in self._pages if page.menu],
+            "menu": [(page.path, page.menu) for page in self._pages if page.menu and request.state.role],
             "path": request.url.path,
             "here": _here(request),
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",
             "way": "" if ROLE in request.headers else self._door.way(request.state.role),
+            "who": getattr(request.state, "who", "") if self._door.way(request.state.role) else "",
             "note": self._notes.get(request.query_params.get("note", "")),
         }
 
@@ -156,25 +161,37 @@ class Site:
         form = await _form(request) if request.method == "POST" else dict(request.query_params)
         to, wrong = _within(form.get("to", "/")), ""
         if request.method == "POST":
-            if self._attempts.take(asyncio.get_running_loop().time()):
-                wrong = "Too many attempts. Try again in a few seconds."
-            elif value := await self._door.signed_in(form):
-                response = RedirectResponse(to, 303, HEADERS)
-                name = cookie_name(request.scope["server"][1])
-                secure = request.url.scheme == "https"
-                response.set_cookie(
-                    name, value, SIGNED_IN_SECONDS, httponly=True, samesite="strict", secure=secure, path="/"
-                )
-                return response
+            try:
+                value = await self._known(form)
+            except SnkError as error:
+                wrong = str(error)
             else:
-                wrong = self._door.wrong
+                return _with_cookie(RedirectResponse(to, 303, HEADERS), request, value)
         values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong, "blanks": self._door.blanks}
         return self._response("sign_in.html", values, 403 if wrong else 200)
+
+    async def _known(self, form: Form) -> str:
+        """The value of a cookie for somebody.
+
+        Raises:
+            SnkError: why they may not come in.
+        """
+        if self._attempts.take(asyncio.get_running_loop().time()):
+            raise SnkError("Too many attempts. Try again in a few seconds.")
+        if value := await self._door.signed_in(form):
+            return value
+        raise SnkError(self._door.wrong)
 
     async def _sign_out(self, request: Request) -> Response:
         response = RedirectResponse(SIGN_IN, 303, HEADERS)
         response.delete_cookie(cookie_name(request.scope["server"][1]), path="/")
         return response
+
+
+def _with_cookie(response: Response, request: Request, value: str) -> Response:
+    name, secure = cookie_name(request.scope["server"][1]), request.url.scheme == "https"
+    response.set_cookie(name, value, SIGNED_IN_SECONDS, httponly=True, samesite="strict", secure=secure, path="/")
+    return response
 
 
 async def _form(request: Request) -> dict[str, str]:
