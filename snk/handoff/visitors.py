@@ -96,8 +96,8 @@ class Visitors:
 
     @property
     def _known_to_all(self) -> bool:
-        """Whether other machines can come here with the password that everybody knows."""
-        return self.password == DEFAULT_PASSWORD and not is_loopback(self.host)
+        """Whether other machines can come here with the password that everybody knows, or with none."""
+        return self.password in ("", DEFAULT_PASSWORD) and not is_loopback(self.host)
 
     def _opens(self, told: bytes) -> bool:
         return self._fits(told) and not self._known_to_all

@@ -20,8 +20,11 @@ def drop_portion(space: Space, quarantine: Quarantine, portion: Portion, reason:
 
     Pull stores no frame that has a Done file, and push sends none, so both may run meanwhile. What was pushed of the
     portion is counted by its UID file; its digest is that of nothing, because it cannot be compared any more. If the
-    portion was to be sent again, nothing is counted: its earlier proofs stand.
+    portion was to be sent again, nothing is counted: its earlier proofs stand. What somebody has let out meanwhile is left
+    alone, because push may be sending it.
     """
+    if not _is_still_aside(quarantine, portion, reason):
+        return
     count, frame, file = 0, space.frames.file(portion), space.uids.file(portion)
     if file.exists() and not _is_again(frame):
         uids = UidFile(file)
@@ -40,7 +43,18 @@ def drop_portion(space: Space, quarantine: Quarantine, portion: Portion, reason:
     space.doubts.file(portion).unlink(missing_ok=True)
     if not frame.exists() and (again := wished(space, portion.frame)):  # pull would try it again for ever
         granted(space, portion.frame, again)
-    quarantine.remove(portion)
+    with suppress(FileNotFoundError):
+        quarantine.remove(portion)
+
+
+def _is_still_aside(quarantine: Quarantine, portion: Portion, reason: Reason) -> bool:
+    """Whether a portion is in quarantine for the reason that was shown; one that cannot be read may be any."""
+    try:
+        return quarantine.reason(portion).at == reason.at
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError):
+        return True
 
 
 def _is_again(frame: Path) -> bool:

@@ -14,11 +14,12 @@ from starlette.routing import Route
 
 from snk.errors import ServiceUnfit
 from snk.http.guard import ROLE
+from snk.http.portal.site import HEADERS
 from snk.portal import rewritten
-from snk.portal.reached import MOST_BYTES, Processes
+from snk.portal.reached import Processes, body_of
 
 SENT = ("accept", "content-type", "last-event-id")
-SHOWN = ("content-type", "content-security-policy", "referrer-policy")
+SHOWN = ("content-type",)
 EVENTS = "text/event-stream"
 
 
@@ -37,9 +38,12 @@ class Forward:
         if process is None:
             return Response("there is no such process\n", 404)
         prefix = f"/p/{process.name}"
-        path = request.scope["raw_path"].decode("latin-1").removeprefix(prefix)
-        if not path:
+        raw = request.scope["raw_path"].decode("latin-1")
+        if raw == prefix:
             return RedirectResponse(f"{prefix}/", 303)
+        path = raw.removeprefix(prefix)
+        if path == raw or not path.startswith("/"):  # what follows a name must not become a part of the host
+            return Response("there is no such page\n", 404)
         query = f"?{request.url.query}" if request.url.query else ""
         headers = {name: request.headers[name] for name in SENT if name in request.headers}
         headers |= {"Sec-Fetch-Site": "same-origin", ROLE: request.state.role}
@@ -59,10 +63,8 @@ class Forward:
 
 
 async def _whole(answer: aiohttp.ClientResponse, prefix: str) -> Response:
-    body = await answer.content.read(MOST_BYTES)
-    while not answer.content.at_eof() and len(body) < MOST_BYTES:
-        body += await answer.content.read(MOST_BYTES - len(body))
-    headers = {name: answer.headers[name] for name in SHOWN if name in answer.headers}
+    body = await body_of(answer)
+    headers = HEADERS | {name: answer.headers[name] for name in SHOWN if name in answer.headers}
     if "location" in answer.headers:
         headers["location"] = rewritten.location(answer.headers["location"], prefix)
     if answer.content_type == "text/html":

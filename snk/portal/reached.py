@@ -14,7 +14,8 @@ from snk.errors import ServiceUnfit
 from snk.portal.settings import Process
 
 HEALTH_SECONDS = 3.0
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 8.0
+"""Less than a connection of the portal itself lasts."""
 MOST_BYTES = 16 * 2**20
 MOST_REASONS = 5
 
@@ -36,7 +37,7 @@ class Health:
 
 
 class Processes:
-    """The processes, reached over kept connections.
+    """The processes.
 
     Attributes:
         by_name: the processes.
@@ -82,12 +83,20 @@ class Processes:
                 asyncio.timeout(HEALTH_SECONDS),
                 self.asked(process, "GET", "/health", headers={}, body=b"") as answer,
             ):
-                told = orjson.loads(await answer.content.read(MOST_BYTES))
+                told = orjson.loads(await body_of(answer))
         except (ServiceUnfit, TimeoutError) as error:
             return Health(process, "bad", "does not answer", (str(error) or "no answer in time",))
         except ValueError:
             return Health(process, "bad", "is something else", ("its answer is not that of SNK",))
         return _health_of(process, told)
+
+
+async def body_of(answer: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer, or as much of it as is read."""
+    body = bytearray()
+    while not answer.content.at_eof() and len(body) < MOST_BYTES:
+        body += await answer.content.read(MOST_BYTES - len(body))
+    return bytes(body)
 
 
 def _health_of(process: Process, told: Any) -> Health:

@@ -9,7 +9,7 @@ from yarl import URL
 
 from snk.errors import SettingsError
 from snk.http.door import is_loopback
-from snk.http.token import check_token
+from snk.http.token import check_tokens
 from snk.settings import Secret, SettingsTable, read_table
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -53,6 +53,16 @@ class Portal(SettingsTable):
     view_token: Secret | None = None
     processes: tuple[Process, ...] = Field(min_length=1)
 
+    @property
+    def operators_token(self) -> str | None:
+        """The token of those who may do everything, if set."""
+        return self.token.get_secret_value() if self.token else None
+
+    @property
+    def viewers_token(self) -> str | None:
+        """The token of those who may only look, if set."""
+        return self.view_token.get_secret_value() if self.view_token else None
+
 
 def load_settings(given: Path | None = None) -> Portal:
     """Read the settings.
@@ -67,12 +77,7 @@ def load_settings(given: Path | None = None) -> Portal:
     names = [process.name for process in settings.processes]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(f"portal.processes has the name {twice!r} twice", hint="Give each a name of its own")
-    for name, secret in (("portal.token", settings.token), ("portal.view_token", settings.view_token)):
-        if secret:
-            check_token(name, secret.get_secret_value())
-    if settings.view_token and not settings.token:
-        hint = "Set portal.token, too, or everybody on this machine may do everything"
-        raise SettingsError("portal.view_token is set without portal.token", hint=hint)
+    check_tokens("portal.token", settings.operators_token, "portal.view_token", settings.viewers_token)
     for process in settings.processes:
         _check_way(process)
     return settings

@@ -34,7 +34,9 @@ class History:
     samples: deque[Sample] = field(default_factory=deque)
 
     def add(self, at: float, values: dict[str, float]) -> None:
-        """Add a sample, and forget those that are older than an hour."""
+        """Add a sample, and forget those that are older than an hour, or later than this one: a clock was set back."""
+        while self.samples and self.samples[-1].at > at:
+            self.samples.pop()
         self.samples.append(Sample(at, values))
         while at - self.samples[0].at > HOUR_SECONDS:
             self.samples.popleft()

@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from snk.core.bucket import Bucket
 from snk.errors import SnkError
-from snk.http.door import SIGNED_IN_SECONDS, SignIn, cookie_name
+from snk.http.door import SIGNED_IN_SECONDS, SignIn, Way, cookie_name
 from snk.http.guard import ROLE, SIGN_IN, SIGN_OUT
 from snk.http.portal.drawn import STATIC, TYPES, Drawing
 from snk.http.portal.live import Live
@@ -28,6 +28,7 @@ POLICY = (
 HEADERS = {"content-security-policy": POLICY, "referrer-policy": "same-origin"}
 ATTEMPTS_PER_SECOND = 2.0
 MOST_NOTES = 100
+MOST_ADDRESSES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Site:
         self._actions = actions
         self._door = door
         self._live = Live(stop)
-        self._attempts = Bucket(ATTEMPTS_PER_SECOND, burst=5)
+        self._attempts: OrderedDict[str, Bucket] = OrderedDict()
         self._notes: OrderedDict[str, Done] = OrderedDict()
 
     def routes(self) -> list[BaseRoute]:
@@ -109,7 +110,8 @@ class Site:
                     return {}
                 return {name: self._drawing.part(name, values) for name in ("health", *page.parts)}
 
-            key = f"{request.state.role} {request.url.path}?{request.url.query}"
+            seen = (request.state.role, self._way(request), self._who(request), request.url.path, request.url.query)
+            key = repr(seen)
             events = self._live.stream(key, draw)
             return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
 
@@ -149,10 +151,17 @@ class Site:
             "here": _here(request),
             "live": any(page.parts for page in self._pages if page.title == title),
             "operator": request.state.role == "operator",
-            "way": "" if ROLE in request.headers else self._door.way(request.state.role),
-            "who": getattr(request.state, "who", "") if self._door.way(request.state.role) else "",
+            "way": self._way(request),
+            "who": self._who(request),
             "note": self._notes.get(request.query_params.get("note", "")),
         }
+
+    def _way(self, request: Request) -> Way:
+        """What pages offer to somebody; behind `snk portal`, people have signed in there."""
+        return "" if ROLE in request.headers else self._door.way(request.state.role)
+
+    def _who(self, request: Request) -> str:
+        return getattr(request.state, "who", "") if self._door.way(request.state.role) else ""
 
     def _response(self, template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
         return HTMLResponse(self._drawing.page(template, values), status, HEADERS)
@@ -162,7 +171,7 @@ class Site:
         to, wrong = _within(form.get("to", "/")), ""
         if request.method == "POST":
             try:
-                value = await self._known(form)
+                value = await self._known(request, form)
             except SnkError as error:
                 wrong = str(error)
             else:
@@ -170,17 +179,26 @@ class Site:
         values = {**self._common(request, "Sign in"), "to": to, "wrong": wrong, "blanks": self._door.blanks}
         return self._response("sign_in.html", values, 403 if wrong else 200)
 
-    async def _known(self, form: Form) -> str:
+    async def _known(self, request: Request, form: Form) -> str:
         """The value of a cookie for somebody.
 
         Raises:
             SnkError: why they may not come in.
         """
-        if self._attempts.take(asyncio.get_running_loop().time()):
-            raise SnkError("Too many attempts. Try again in a few seconds.")
+        self._count_attempt(request)
         if value := await self._door.signed_in(form):
             return value
         raise SnkError(self._door.wrong)
+
+    def _count_attempt(self, request: Request) -> None:
+        """Let each address try a few times, and then more rarely."""
+        address = request.client.host if request.client else ""
+        bucket = self._attempts.setdefault(address, Bucket(ATTEMPTS_PER_SECOND, burst=5))
+        self._attempts.move_to_end(address)
+        if len(self._attempts) > MOST_ADDRESSES:
+            self._attempts.popitem(last=False)
+        if bucket.take(asyncio.get_running_loop().time()):
+            raise SnkError("Too many attempts. Try again in a few seconds.")
 
     async def _sign_out(self, request: Request) -> Response:
         response = RedirectResponse(SIGN_IN, 303, HEADERS)
@@ -189,7 +207,8 @@ class Site:
 
 
 def _with_cookie(response: Response, request: Request, value: str) -> Response:
-    name, secure = cookie_name(request.scope["server"][1]), request.url.scheme == "https"
+    name = cookie_name(request.scope["server"][1])
+    secure = request.headers.get("origin", "").startswith("https:")  # as the browser sees it, also behind a proxy
     response.set_cookie(name, value, SIGNED_IN_SECONDS, httponly=True, samesite="strict", secure=secure, path="/")
     return response
 

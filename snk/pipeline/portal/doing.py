@@ -23,6 +23,7 @@ class Doing:
 
     def __init__(self, space: Space) -> None:
         self._space = space
+        self._one_at_a_time = asyncio.Lock()
 
     def wanted(self, name: str) -> list[Aside]:
         """What is in quarantine and meant.
@@ -37,21 +38,23 @@ class Doing:
         name = path.split("/")[2]
         frame = self.frame(name)
         try:
-            repeat(self._space, [frame], new_keys="new_keys" in form)
+            await asyncio.to_thread(repeat, self._space, [frame], new_keys="new_keys" in form)
         except SettingsError as error:
             return Done(str(error), f"/frames/{name}", ok=False)
         return Done("The frame will be pulled and pushed again.", f"/frames/{name}")
 
     async def retry(self, form: Form, path: str) -> Done:
         """Let what is in quarantine be tried again."""
-        found = self._confirmed(form, path)
-        await _written(aside.retry, found)
+        async with self._one_at_a_time:
+            found = self._confirmed(form, path)
+            await _written(aside.retry, found)
         return Done(f"{counted(len(found), 'frame')} will be tried again.", self._after(path))
 
     async def drop(self, form: Form, path: str) -> Done:
         """Give up what is in quarantine."""
-        found = self._confirmed(form, path)
-        await _written(partial(aside.drop, self._space), found)
+        async with self._one_at_a_time:
+            found = self._confirmed(form, path)
+            await _written(partial(aside.drop, self._space), found)
         return Done(f"{counted(len(found), 'frame')} given up.", self._after(path))
 
     def frame(self, name: str) -> int:

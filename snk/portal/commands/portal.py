@@ -41,16 +41,17 @@ def portal(*, log_format: LogFormat = "console", config: Config = None) -> None:
     settings = load_settings(config)
     configure_log(log_format, "info")
     address = Address(settings.host, settings.port, "portal.host", "portal.port", "portal.token")
-    with listening(address, guarded=settings.token is not None) as bound:
+    with listening(address, guarded=settings.operators_token is not None) as bound:
         uvloop.run(_run(settings, bound))
 
 
 async def _run(settings: Portal, bound: socket.socket) -> None:
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
-    tokens = [each.get_secret_value() if each else None for each in (settings.token, settings.view_token)]
-    door = Door(tokens[0], settings.host, tokens[1])
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=LINE_BYTES) as session:
+    door = Door(settings.operators_token, settings.host, settings.viewers_token)
+    connector = aiohttp.TCPConnector(limit=0)  # each stream holds one, and the service limits those who look
+    jar = aiohttp.DummyCookieJar()
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, read_bufsize=LINE_BYTES) as session:
         processes = Processes(settings.processes, session)
         routes = [
             *site(processes, door=door, stop=stop).routes(),

@@ -2,7 +2,8 @@
 // Keeps the parts of a page up to date while it can be seen. Without this script, a reload does the same.
 
 const LOST_MS = 3000;
-const root = document.querySelector("link[rel=stylesheet]").getAttribute("href").split("/portal/")[0];
+const style = document.querySelector("link[rel=stylesheet]").getAttribute("href");
+const root = style.slice(0, style.lastIndexOf("/portal/"));
 let source = null;
 let lost = null;
 
