@@ -204,10 +204,13 @@ class Daemon:
     def compare(self, tables: Collection[str] = ()) -> list[str]:
         """Compare both sides of these tables, or of all, as soon as they have caught up, whenever it would be due.
 
+        Old canaries are deleted on one side before the other, so they are not compared.
+
         Returns:
             The tables that this daemon works on and will compare.
         """
-        jobs = [job for table, job in self._tables.jobs.items() if table in tables or not tables]
+        chosen = set(tables or self._tables.jobs) - {CANARIES}
+        jobs = [job for table, job in self._tables.jobs.items() if table in chosen]
         return [job.table for job in jobs if job.sweeper.hurry()]
 
     def _leads_canaries(self) -> bool:

@@ -73,8 +73,8 @@ def after_the_pass(monkeypatch: pytest.MonkeyPatch, arrive: Callable[[], Awaitab
     plain = slices.SlicedTableSide.whole_by
     passes = asyncio.Barrier(2)
 
-    async def whole_by(side: SlicedTableSide, ranges: Any) -> Any:
-        digests = await plain(side, ranges)
+    async def whole_by(side: SlicedTableSide, ranges: Any, passed: Any) -> Any:
+        digests = await plain(side, ranges, passed)
         if await passes.wait() == 0:
             await arrive()
         await passes.wait()
