@@ -18,13 +18,14 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.lender import Door
 from snk.db.server import Server
 from snk.pair.table.synced import SyncedTable
 from snk.pair.verify.digest import Digest
 from snk.pair.verify.hashes import Texts
 from snk.pair.verify.ranges import ALL, UuidRange
 from snk.pair.verify.search import KINDS, LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
-from snk.pair.verify.sides import Door, sides_of
+from snk.pair.verify.sides import sides_of
 from snk.pair.verify.slices import KEPT_BITS, Passed, SlicedTableSide
 from snk.pair.verify.throttle import Throttles
 
