@@ -16,6 +16,7 @@ from dataclasses import replace
 import structlog
 
 from snk import __version__
+from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
@@ -98,6 +99,12 @@ class Daemon:
     def name(self) -> str:
         """Its host and process."""
         return self._name
+
+    @property
+    def lenders(self) -> tuple[Lender, Lender]:
+        """The connections to both servers that flows share, for questions and changes that take a moment."""
+        first, second = (side.facts.lender for side in self._shared.sides.values())
+        return first, second
 
     @property
     def flows(self) -> list[Flow]:

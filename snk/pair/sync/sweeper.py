@@ -251,8 +251,9 @@ class Sweeper:
         self._there.requested.add(swept.different)  # the flow records them as conflicts
         self._compared(max(swept.rows), swept.seconds, swept.excused)
         self._found += found
-        if asked := self._answer:
-            self._answers(missing=asked.missing + found, different=asked.different + len(swept.different))
+        if (asked := self._answer) and asked.state != "equal":  # also of a sweep that ran when it was asked for
+            different = asked.different + len(swept.different)
+            self._answer = replace(asked, missing=asked.missing + found, different=different)
         log.info("table_swept", table=self._table, rows=swept.rows, found=found, seconds=round(swept.seconds, 1))
         return swept.complete and not (swept.only_in_first or swept.only_in_second or swept.different)
 
