@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 
 from snk.core.plan import Plan
@@ -21,6 +22,8 @@ from snk.pair.repair.listed import LONG, About, Cut
 
 CONFLICTS, ROW, RESOLVE, UNDO = "/conflicts", "/conflicts/row", "/conflicts/resolve", "/conflicts/undo"
 MOST_SETTLED = 10
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class ConflictPages:
         if not action.changed:
             async with self._reach.both() as doors:
                 await forget(*doors, action.table, action.uuid)
+            log.info("conflict_forgotten", table=action.table, uuid=action.uuid)
             return Done("Both rows are equal by now, so the record of the conflict was deleted.", CONFLICTS)
         await self._replace(action, undoing=False)
         command = f"`snk conflicts resolve {action.uuid} --undo`"
@@ -107,6 +111,8 @@ class ConflictPages:
         plan = Plan(KIND, action.uuid, datetime.now(UTC).isoformat(), (action,))
         async with self._reach.both() as doors:
             await replace(*doors, plan, undoing=undoing)
+        event = "replacement_taken_back" if undoing else "row_replaced"
+        log.info(event, table=action.table, uuid=action.uuid, side=action.on, columns=", ".join(action.changed))
 
 
 def seal(action: ReplaceRow) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 
 from snk.core.words import counted
@@ -25,6 +26,8 @@ LOOKS: Mapping[AskedState, str] = {
     "waiting": "soft",
     "equal": "good",
 }
+
+log = structlog.get_logger()
 
 
 class ProofPages:
@@ -84,6 +87,7 @@ class ProofPages:
         if not tables:
             return Done("This daemon works on none of these tables now: another one does.", PROOF, ok=False)
         self._asked_for = tables
+        log.info("comparison_asked_for", tables=len(tables), only=table or "all")
         return Done(f"{counted(len(tables), 'table')} will be compared as soon as the flows have caught up.", PROOF)
 
     def _compared(self, table: str) -> list[SweepStatus]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 
 from snk.core.words import counted
@@ -17,6 +18,8 @@ REJECTED, RETRY = "/rejected", "/rejected/retry"
 MOST_LISTED = 50
 """Of each database."""
 MOST_TABLES = 20
+
+log = structlog.get_logger()
 
 
 class RejectedPages:
@@ -63,6 +66,7 @@ class RejectedPages:
             for door in doors:
                 async with door.connect() as connection:
                     count += await hasten(connection, uuids)
+        log.info("rows_hastened", rows=count, only=", ".join(uuids) or "all")
         if not count:
             return Done("No such row is set aside any more.", REJECTED, ok=False)
         return Done(f"{counted(count, 'row')} {'is' if count == 1 else 'are'} tried again now.", REJECTED)

@@ -170,6 +170,29 @@ async def test_both_sides_are_compared_when_somebody_asks_and_what_was_found_is_
             await visit.until_shown("Both sides are equal", "#part-asked")
 
 
+async def test_a_table_of_any_name_is_worked_on(
+    running: Running, first: Database, second: Database, browser: Browser
+) -> None:
+    name = '"A.b <i>&amp; ""c"'
+    for side, word in ((first, "one"), (second, "two")):
+        await side.run(f"create table {name} (id bigserial primary key, uuid uuid not null unique, data text)")
+        await side.run(f"insert into {name} (uuid, data) values ('{UUID}', '{word}')")
+    async with running(select="*", sweeps=OFF) as daemon, served(daemon) as url, visiting(browser, url) as visit:
+        await until_conflict(first, second)
+        await visit.go("/tables")
+        await visit.page.locator("a[href^='/conflicts?table']").click()
+        await follow(visit, "Keep the row of second")
+        await press(visit, "Replace on first")
+        await visit.until_shown("Replaced on first: data")
+        assert await first.value(f"select data from {name}") == "two"
+        await visit.go("/proof")
+        await follow(visit, "Verify public")
+        await press(visit, "Verify now")
+        await visit.until_shown("1 of 1", "#part-asked")
+        await visit.page.locator("#part-proofs td a").first.click()
+        await visit.until_shown("Proof of equality")
+
+
 async def test_whoever_may_only_look_is_offered_nothing_else(
     running: Running, first: Database, second: Database, browser: Browser
 ) -> None:
