@@ -107,12 +107,12 @@ class Sweeper:
                 await self._until_caught_up(stop)
                 if stop.is_set():
                     return
-                next_at = await self._due(next_at, stop)
+                next_at = await self._due(next_at)
         finally:
             self._working = self._asked = False
             self._answer = None
 
-    async def _due(self, next_at: float, stop: asyncio.Event) -> float:
+    async def _due(self, next_at: float) -> float:
         """Sweep if it is owed, asked for, or due by now; return when the next one is due."""
         self._sweep_due.clear()
         asked, self._asked = self._asked, False
@@ -125,11 +125,11 @@ class Sweeper:
                 next_at = time.monotonic() + wait
         except SnkError as error:
             self._answers(state="failed")
-            self._asked = self._asked or asked
-            self._sweep_due.set()
             self._error = str(error)
             log.warning("sweep_failed", table=self._table, error=str(error))
-            await pause(stop, AGAIN_SECONDS)
+            await self._until_asked(AGAIN_SECONDS)
+            self._asked = self._asked or asked
+            self._sweep_due.set()
         return next_at
 
     def status(self) -> SweepStatus:
@@ -160,6 +160,12 @@ class Sweeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._sweep_due.wait()
+
+    async def _until_asked(self, most_seconds: float) -> None:
+        """Wait before the next try, but not if somebody asks for it; the job cancels this task when it stops."""
+        if not self._asked:
+            self._sweep_due.clear()
+            await self._rest(time.monotonic() + most_seconds)
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
         """Wait for the flows: rows that await delivery, also those that an earlier sweep found, are not differences."""

@@ -73,20 +73,36 @@ async def test_one_that_is_asked_for_while_another_runs_is_made_after_it(
         assert daemon.status().sweeps[0].rows == 4, "the sweep that ran when it was asked for had begun before"
 
 
-async def test_one_that_fails_is_made_again(running: Running, first: Database, second: Database) -> None:
+async def until_failed(daemon: Daemon, first: Database, second: Database) -> None:
+    """Ask for a sweep that would find a row for ever, and end its connection; then both sides are equal."""
     looking = "application_name = 'snk' and query like '%hash%' and datname = current_database()"
+    await first.run(ROW)
+    await until_equal(first, second, 1)
+    await second.run(GONE)
+    daemon.compare(["records"])
+
+    async def failed() -> bool:
+        await second.rows(f"select pg_terminate_backend(pid) from pg_stat_activity where {looking}")
+        return bool(daemon.status().sweeps[0].error)
+
+    await until(failed, "the sweep to fail")
+    await second.run(ROW)
+
+
+async def test_one_that_fails_is_made_again(running: Running, first: Database, second: Database) -> None:
     async with running(sweeps=ENDLESS) as daemon:
-        await first.run(ROW)
-        await until_equal(first, second, 1)
-        await second.run(GONE)
-        daemon.compare(["records"])
+        await until_failed(daemon, first, second)
+        assert await until_answered(daemon, "equal") == Asked("equal")
 
-        async def failed() -> bool:
-            await second.rows(f"select pg_terminate_backend(pid) from pg_stat_activity where {looking}")
-            return bool(daemon.status().sweeps[0].error)
 
-        await until(failed, "the sweep to fail")
-        await second.run(ROW)
+async def test_who_asks_again_after_one_has_failed_does_not_wait(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snk.pair.sync.sweeper.AGAIN_SECONDS", 3600.0)
+    async with running(sweeps=ENDLESS) as daemon:
+        await until_failed(daemon, first, second)
+        assert await until_answered(daemon, "failed") == Asked("failed")
+        daemon.compare()
         assert await until_answered(daemon, "equal") == Asked("equal")
 
 
