@@ -17,7 +17,7 @@ from sqlalchemy.schema import CreateSchema, CreateTable
 
 from snk.core.plan import Action, Plan
 from snk.db import catalog
-from snk.db.server import Server
+from snk.db.lender import Door
 from snk.errors import DatabaseUnfit, PlanUnfit
 
 SCHEMA = "snk"
@@ -57,21 +57,21 @@ class Entry:
     overtaken: list[dict[str, Any]] | None
 
 
-async def prepare(server: Server, hint: str) -> bool:
+async def prepare(door: Door, hint: str) -> bool:
     """Create the journal if there is none; return whether it was created.
 
     Args:
-        server: the database.
+        door: to the database.
         hint: what to do if its role may not create it.
     """
-    async with server.begin() as connection:
+    async with door.begin() as connection:
         if await exists(connection):
             return False
         try:
             for statement in STATEMENTS:
                 await connection.execute(statement)
         except ProgrammingError as error:
-            raise DatabaseUnfit(f"{server.address}: {JOURNAL.fullname} cannot be created", hint=hint) from error
+            raise DatabaseUnfit(f"{door.address}: {JOURNAL.fullname} cannot be created", hint=hint) from error
         return True
 
 

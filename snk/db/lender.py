@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
-from snk.db.access import Access
+from snk.db.access import Access, transaction
 from snk.db.catalog import ServerFacts
 from snk.db.server import PID, Kind, Server
 from snk.errors import DatabaseUnfit, ParentMissing, RowRefused, Unavailable
@@ -162,7 +162,19 @@ class Lender:
         """A connection for as long as a block lasts that needs several statements; as `Server.connect`."""
         with self.server.translated():
             async with self.lend() as kept:
-                yield kept.connection
+                with self.interruptible(kept):
+                    yield kept.connection
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A connection with a transaction, which is committed at the end of the block; as `Server.begin`."""
+        async with self.connect() as connection, transaction(connection):
+            yield connection
+
+    @property
+    def address(self) -> str:
+        """The server's address without user and password."""
+        return self.server.address
 
     def now(self) -> int:
         """A number that is greater than all before."""
@@ -232,6 +244,10 @@ class Lender:
                 await self._set_up(connection)
                 facts = await catalog.server_facts(connection)
             return Kept(connection, facts, opening.pop_all())
+
+
+Door = Server | Lender
+"""A way to one server: over connections that are opened, or that are lent."""
 
 
 async def _closed(kept: Kept) -> None:

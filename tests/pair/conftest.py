@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from snk.db.server import Server
+from snk.pair.core.budget import LEAST_CONNECTIONS
 from snk.pair.core.portion import Portion
 from snk.pair.core.selection import Selection
 from snk.pair.sync.daemon import Daemon
@@ -15,6 +18,7 @@ from snk.pair.sync.limits import Limits
 from snk.pair.sync.pair import Pair
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.reader import Named, Reader
+from tests.conftest import PairUrls
 from tests.kit.databases import Database, until
 
 NO_SWEEPS = SweepSchedule(every_seconds=0)
@@ -93,3 +97,37 @@ def running(pair: Any) -> Running:
             yield daemon
 
     return run
+
+
+@dataclass(frozen=True)
+class Limited:
+    """The pair as a role sees it that may have only so many connections.
+
+    Attributes:
+        role: its name on both servers.
+    """
+
+    urls: PairUrls
+    role: str
+
+    @property
+    def servers(self) -> tuple[Server, Server]:
+        return Server("first", self.urls.first), Server("second", self.urls.second)
+
+
+@pytest.fixture
+async def limited(pair: Any) -> AsyncIterator[Limited]:
+    """One role on both servers, with the least number of connections."""
+    name = urlsplit(pair.first).path[1:]
+    role = f"limited_{name}"
+    sides = Database(pair.first), Database(pair.second)
+    for side in sides:
+        await side.run(
+            f"create role {role} login password 'pw' connection limit {LEAST_CONNECTIONS}",
+            f'grant create on database "{name}" to {role}',
+            f"grant all on schema public to {role}",
+        )
+    first, second = (url.replace("postgres:postgres@", f"{role}:pw@") for url in (pair.first, pair.second))
+    yield Limited(PairUrls(first, second, pair.redis), role)
+    for side in sides:
+        await side.run(f"drop owned by {role}", f"drop role {role}")

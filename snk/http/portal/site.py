@@ -104,10 +104,11 @@ class Site:
     def _streamed(self, page: Page) -> Callable[[Request], Any]:
         async def stream(request: Request) -> Response:
             async def draw() -> Mapping[str, str]:
+                common = self._common(request, page.title)
                 try:
-                    values = {**self._common(request, page.title), **await page.look(request)}
+                    values = {**common, **await page.look(request)}
                 except SnkError:
-                    return {}
+                    return {"health": self._drawing.part("health", common)}
                 return {name: self._drawing.part(name, values) for name in ("health", *page.parts)}
 
             seen = (request.state.role, self._way(request), self._who(request), request.url.path, request.url.query)

@@ -15,7 +15,7 @@ from snk.errors import SettingsError
 from snk.options import Json
 from snk.pair.commands.common import checked_settings, databases_of, pair_of, uuid_of
 from snk.pair.repair.actions import ReplaceRow
-from snk.pair.repair.conflicts import KIND, Recorded, last_replacement, recorded, replace, replacement
+from snk.pair.repair.conflicts import KIND, Recorded, forget, last_replacement, recorded, replace, replacement
 from snk.pair.sync.pair import Pair
 from snk.terminal import answer
 
@@ -59,7 +59,8 @@ def resolve(
         raise SettingsError("`snk conflicts resolve` needs --keep first, --keep second or --undo", hint="Name one")
     pair, name = pair_of(checked_settings()), uuid_of(uuid)
     action = uvloop.run(_planned(pair, name, table, keep))
-    if action is None:
+    if not action.changed:
+        uvloop.run(forget(pair.first, pair.second, action.table, name))
         print("both rows are equal by now, so the record of the conflict was deleted")
         return
     print("\n".join(_lines(action, action.changed)))
@@ -72,9 +73,7 @@ def resolve(
     print(f"replaced; `snk conflicts resolve {name} --undo` takes it back")
 
 
-async def _planned(
-    pair: Pair, uuid: str, table: str | None, keep: Literal["first", "second"] | None
-) -> ReplaceRow | None:
+async def _planned(pair: Pair, uuid: str, table: str | None, keep: Literal["first", "second"] | None) -> ReplaceRow:
     if keep is None:
         return (await last_replacement(pair.first, pair.second, uuid, table)).undone
     tables = {each.table for each in await recorded(pair.first, pair.second) if each.uuid == uuid}

@@ -170,6 +170,25 @@ class DedupStatus:
     error: str
 
 
+AskedState = Literal["waiting", "running", "equal", "different", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What became of a comparison that somebody asked for.
+
+    Attributes:
+        state: ``waiting`` until the flows have caught up; ``running``; ``equal`` once both sides are proven equal;
+            ``different`` if they were not yet, and are compared again soon; ``failed`` if that is tried again.
+        missing: rows that one side lacked, in all sweeps since; they are brought over.
+        different: rows that were found to differ since; they are recorded as conflicts.
+    """
+
+    state: AskedState = "waiting"
+    missing: int = 0
+    different: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
     """The results of the sweeps of one table.
@@ -185,6 +204,8 @@ class SweepStatus:
         set_aside: rows that differed in the last sweep and are set aside or in conflict.
         seconds: how long the last sweep took.
         error: why the last sweep failed, or an empty string.
+        progress: the share of the running sweep's pass over the table that is done, from 0 to 1; None if none runs.
+        asked: what became of the comparison that was asked for last; None if none was.
     """
 
     table: str
@@ -197,6 +218,8 @@ class SweepStatus:
     set_aside: int
     seconds: float | None
     error: str
+    progress: float | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)

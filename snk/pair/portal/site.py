@@ -18,7 +18,11 @@ from snk.log import RECENT
 from snk.pair.core.report import DaemonStatus
 from snk.pair.core.summary import only, totals
 from snk.pair.portal import overview
+from snk.pair.portal.conflicts import ConflictPages
 from snk.pair.portal.measured import WAYS, Measured
+from snk.pair.portal.proof import ProofPages
+from snk.pair.portal.reach import Reach
+from snk.pair.portal.rejected import RejectedPages
 from snk.pair.sync.daemon import Daemon
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -128,4 +132,8 @@ def sorted_by(rows: list[overview.TableRow], sort: str) -> list[overview.TableRo
 def site(daemon: Daemon, measured: Measured, *, door: Door, stop: asyncio.Event) -> Site:
     """The portal of a daemon."""
     about = About("pair", daemon.name, lambda: daemon.status().troubles)
-    return Site(about, TEMPLATES, PairPages(daemon, measured).pages(), (), door=door, stop=stop)
+    reach, first = Reach(daemon), PairPages(daemon, measured)
+    work = (ProofPages(daemon), ConflictPages(reach), RejectedPages(reach))
+    seen = [*first.pages(), *(page for each in work for page in each.pages())]
+    done = [action for each in work for action in each.actions()]
+    return Site(about, TEMPLATES, seen, done, door=door, stop=stop)

@@ -7,8 +7,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from snk.core.plan import Plan
 from snk.db import journal
+from snk.db.access import transaction
 from snk.db.functions import commit_durably
-from snk.db.server import Server
+from snk.db.lender import Door
 from snk.errors import DatabaseUnfit, PlanUnfit, SettingsError
 from snk.pair.core.portion import Portion
 from snk.pair.repair.actions import OTHER, Label, ReplaceRow, replacement_of
@@ -46,24 +47,22 @@ class Recorded:
         return [name for name in self.first if self.first[name] != self.second.get(name)]
 
 
-async def recorded(first: Server, second: Server) -> list[Recorded]:
+async def recorded(first: Door, second: Door) -> list[Recorded]:
     """All recorded conflicts; one that both databases recorded is listed once."""
     found: dict[tuple[str, str], Recorded] = {}
-    for server in (first, second):
-        async with server.connect() as connection:
+    for door in (first, second):
+        async with door.connect() as connection:
             rows = await connection.execute(sa.select(Conflict.__table__).order_by(Conflict.noticed_at))
             for row in rows.mappings():
                 ours, theirs = row["destination_row"], row["source_row"]
-                sides = (ours, theirs) if server is first else (theirs, ours)
+                sides = (ours, theirs) if door is first else (theirs, ours)
                 one = Recorded(row["table_name"], row["uuid"], *sides, f"{row['noticed_at']:%Y-%m-%d %H:%M:%S}")
                 found.setdefault((one.table, one.uuid), one)
     return list(found.values())
 
 
-async def replacement(first: Server, second: Server, table: str, uuid: str, keep: Label) -> ReplaceRow | None:
-    """What gives both sides the row of one side, as both rows are now.
-
-    If they are equal by now, nothing does, and the conflict is forgotten.
+async def replacement(first: Door, second: Door, table: str, uuid: str, keep: Label) -> ReplaceRow:
+    """What gives both sides the row of one side, as both rows are now; it changes nothing if they are equal by now.
 
     Raises:
         SettingsError: a side has no such row.
@@ -76,13 +75,10 @@ async def replacement(first: Server, second: Server, table: str, uuid: str, keep
                 raise SettingsError(f"{side.server.address} has no row {uuid} in {name}", hint=hint)
     kept, lost = (rows[0], rows[1]) if keep == "first" else (rows[1], rows[0])
     assert kept is not None and lost is not None  # noqa: S101, PT018 - see above
-    if kept == lost:
-        await _forget(first, second, name, uuid)
-        return None
     return ReplaceRow(name, uuid, OTHER[keep], lost, kept)
 
 
-async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undoing: bool) -> None:
+async def replace(first: Door, second: Door, plan: Plan[ReplaceRow], *, undoing: bool) -> None:
     """Replace one row, and forget the conflict; the journal is in the database whose row is replaced.
 
     If it takes a replacement back (``undoing``) and the rows differ again, the conflict is recorded again.
@@ -92,15 +88,14 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undo
         DatabaseUnfit: the role lacks a right.
     """
     (action,) = plan.actions
+    await journal.prepare(first if action.on == "first" else second, JOURNAL_HINT)
     async with sides_of(first, second, action.table, lambda *given: Side(*given[:3])) as (_, sides):
         side, other = sides if action.on == "first" else sides[::-1]
-        await journal.prepare(side.server, JOURNAL_HINT)
-        await side.connection.commit()
-        connection = await side.connection.execution_options(isolation_level="READ COMMITTED")
+        connection = side.connection
         reader = Reader(side.access, side.table).inside(connection)
         await reader.get_ready()
         try:
-            async with connection.begin():
+            async with transaction(connection):
                 await commit_durably(connection)
                 await connection.execute(sa.select(side.table.uuid).where(_named(side, action.uuid)).with_for_update())
                 changed = await _read(reader, side, action.uuid) != action.before
@@ -119,18 +114,18 @@ async def replace(first: Server, second: Server, plan: Plan[ReplaceRow], *, undo
     if not equal:
         await _record(second if action.on == "second" else first, action)
     else:
-        await _forget(first, second, action.table, action.uuid)
+        await forget(first, second, action.table, action.uuid)
 
 
-async def last_replacement(first: Server, second: Server, uuid: str, table: str | None) -> ReplaceRow:
+async def last_replacement(first: Door, second: Door, uuid: str, table: str | None) -> ReplaceRow:
     """The last replacement of a row that can be taken back.
 
     Raises:
         SettingsError: there is none, or there are some in several tables and none is named.
     """
     found: list[journal.Entry] = []
-    for server in (first, second):
-        async with server.connect() as connection:
+    for door in (first, second):
+        async with door.connect() as connection:
             found += await journal.entries(connection, KIND, uuid)
     if not found:
         raise SettingsError(f"No conflict about {uuid} was resolved here", hint="`snk conflicts` lists the open ones")
@@ -163,14 +158,14 @@ def _update(side: Side, action: ReplaceRow) -> sa.Update:
     return sa.update(side.table.table).where(_named(side, action.uuid)).values(values)
 
 
-async def _forget(first: Server, second: Server, table: str, uuid: str) -> None:
+async def forget(first: Door, second: Door, table: str, uuid: str) -> None:
     """Delete the record of a conflict that is settled, on both sides."""
-    for server in (first, second):
-        async with server.begin() as connection:
+    for door in (first, second):
+        async with door.begin() as connection:
             await connection.execute(sa.delete(Conflict).where(Conflict.uuid == uuid, Conflict.table_name == table))
 
 
-async def _record(server: Server, action: ReplaceRow) -> None:
+async def _record(door: Door, action: ReplaceRow) -> None:
     """Record a conflict in the database whose row was given back: the other side has what was replaced."""
     values = {
         "table_name": action.table,
@@ -178,5 +173,5 @@ async def _record(server: Server, action: ReplaceRow) -> None:
         "source_row": action.before,
         "destination_row": action.after,
     }
-    async with server.begin() as connection:
+    async with door.begin() as connection:
         await connection.execute(insert(Conflict).values(values).on_conflict_do_nothing())

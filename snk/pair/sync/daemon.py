@@ -16,6 +16,7 @@ from dataclasses import replace
 import structlog
 
 from snk import __version__
+from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Stop, Wait
 from snk.log import Reminder
@@ -98,6 +99,12 @@ class Daemon:
     def name(self) -> str:
         """Its host and process."""
         return self._name
+
+    @property
+    def lenders(self) -> tuple[Lender, Lender]:
+        """The connections to both servers that flows share, for questions and changes that take a moment."""
+        first, second = (side.facts.lender for side in self._shared.sides.values())
+        return first, second
 
     @property
     def flows(self) -> list[Flow]:
@@ -204,10 +211,13 @@ class Daemon:
     def compare(self, tables: Collection[str] = ()) -> list[str]:
         """Compare both sides of these tables, or of all, as soon as they have caught up, whenever it would be due.
 
+        Old canaries are deleted on one side before the other, so they are not compared.
+
         Returns:
             The tables that this daemon works on and will compare.
         """
-        jobs = [job for table, job in self._tables.jobs.items() if table in tables or not tables]
+        chosen = set(tables or self._tables.jobs) - {CANARIES}
+        jobs = [job for table, job in self._tables.jobs.items() if table in chosen]
         return [job.table for job in jobs if job.sweeper.hurry()]
 
     def _leads_canaries(self) -> bool:

@@ -10,15 +10,16 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import Any
 
 import structlog
 
 from snk.db.lender import Lender, Lent
 from snk.db.server import Server
 from snk.errors import SnkError
-from snk.pair.core.report import SweepStatus
+from snk.pair.core.report import Asked, SweepStatus
 from snk.pair.schema.own import Conflict, Rejected
 from snk.pair.schema.sweeps import Owed, Sweeps
 from snk.pair.sync.facts import TableFacts
@@ -26,7 +27,7 @@ from snk.pair.sync.flow import Flow
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.table.rejects import recorded
 from snk.pair.verify.search import Kind
-from snk.pair.verify.sweep import sweep
+from snk.pair.verify.sweep import DIGEST, sweep
 from snk.pair.verify.throttle import Throttles
 from snk.pair.verify.whole import MOST_TABLES, WholeDigests
 from snk.pause import pause
@@ -80,14 +81,16 @@ class Sweeper:
         self._seconds: float | None = None
         self._error = ""
         self._sweep_due = sweep_due
-        self._asked = self._running = False
+        self._progress: float | None = None
+        self._asked = self._working = False
+        self._answer: Asked | None = None
 
     def hurry(self) -> bool:
         """Sweep as soon as the flows have caught up; return whether this daemon sweeps the table at all."""
-        if self._running:
-            self._asked = True
+        if self._working:
+            self._asked, self._answer = True, Asked()
             self._sweep_due.set()
-        return self._running
+        return self._working
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until ``stop`` is set; run an owed sweep (`snk.pair.schema.sweeps`) at once, even if sweeps are off."""
@@ -97,18 +100,19 @@ class Sweeper:
             first_seconds += (number - number % MOST_TABLES) * SPACING_SECONDS % self._every_seconds
         next_at = time.monotonic() + first_seconds
         self._sweep_due.set()  # a previous daemon may have left a sweep owed
-        self._running = True
+        self._working = True
         try:
             while not stop.is_set():
                 await self._rest(next_at)
                 await self._until_caught_up(stop)
                 if stop.is_set():
                     return
-                next_at = await self._due(next_at, stop)
+                next_at = await self._due(next_at)
         finally:
-            self._running = False
+            self._working = self._asked = False
+            self._answer = None
 
-    async def _due(self, next_at: float, stop: asyncio.Event) -> float:
+    async def _due(self, next_at: float) -> float:
         """Sweep if it is owed, asked for, or due by now; return when the next one is due."""
         self._sweep_due.clear()
         asked, self._asked = self._asked, False
@@ -120,11 +124,12 @@ class Sweeper:
                 wait = self._every_seconds if proven else min(AGAIN_SECONDS, self._every_seconds)
                 next_at = time.monotonic() + wait
         except SnkError as error:
-            self._asked = self._asked or asked
-            self._sweep_due.set()
+            self._answers(state="failed")
             self._error = str(error)
             log.warning("sweep_failed", table=self._table, error=str(error))
-            await pause(stop, AGAIN_SECONDS)
+            await self._until_asked(AGAIN_SECONDS)
+            self._asked = self._asked or asked
+            self._sweep_due.set()
         return next_at
 
     def status(self) -> SweepStatus:
@@ -140,7 +145,14 @@ class Sweeper:
             set_aside=self._aside,
             seconds=self._seconds,
             error=self._error,
+            progress=self._progress,
+            asked=self._answer,
         )
+
+    def _answers(self, **changes: Any) -> None:
+        """Change what became of the comparison that was asked for, until it is made; a newer one has yet to begin."""
+        if self._answer and self._answer.state != "equal" and not self._asked:
+            self._answer = replace(self._answer, **changes)
 
     async def _rest(self, until: float) -> None:
         """Wait until a sweep is due or owed; the job cancels this task when it stops."""
@@ -148,6 +160,12 @@ class Sweeper:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._sweep_due.wait()
+
+    async def _until_asked(self, most_seconds: float) -> None:
+        """Wait before the next try, but not if somebody asks for it; the job cancels this task when it stops."""
+        if not self._asked:
+            self._sweep_due.clear()
+            await self._rest(time.monotonic() + most_seconds)
 
     async def _until_caught_up(self, stop: asyncio.Event) -> None:
         """Wait for the flows: rows that await delivery, also those that an earlier sweep found, are not differences."""
@@ -196,6 +214,7 @@ class Sweeper:
             Whether both sides are proven equal, except for known differences.
         """
         self._state = "running"
+        self._answers(state="running")
         try:
             for server, what in owed.items():
                 log.info("sweep_owed", table=self._table, side=server.label, reason=what.reason)
@@ -204,7 +223,7 @@ class Sweeper:
                 await self._settle(owed, accesses)
             return proven
         finally:
-            self._state = self._resting
+            self._state, self._progress = self._resting, None
 
     async def _compare(self) -> bool:
         began = time.monotonic()
@@ -212,6 +231,7 @@ class Sweeper:
         proven = await self._are_equal_wholes() or await self._compare_alone()
         if proven:
             self._proven_at, self._marks = began, marks
+        self._answers(state="equal" if proven else "different")
         return proven
 
     async def _are_equal_wholes(self) -> bool:
@@ -225,17 +245,27 @@ class Sweeper:
         return True
 
     async def _compare_alone(self) -> bool:
-        settle_seconds = self._schedule.settle_seconds
-        doors, throttles = self._means.doors, self._means.throttles
         swept = await sweep(
-            *doors, self._table, throttles=throttles, settle_seconds=settle_seconds, excuse=self._excuse
+            *self._means.doors,
+            self._table,
+            throttles=self._means.throttles,
+            settle_seconds=self._schedule.settle_seconds,
+            excuse=self._excuse,
+            tell=self._tell,
         )
         found = self._request(self._there, swept.only_in_first) + self._request(self._back, swept.only_in_second)
         self._there.requested.add(swept.different)  # the flow records them as conflicts
         self._compared(max(swept.rows), swept.seconds, swept.excused)
         self._found += found
+        if (asked := self._answer) and asked.state != "equal":  # also of a sweep that ran when it was asked for
+            different = asked.different + len(swept.different)
+            self._answer = replace(asked, missing=asked.missing + found, different=different)
         log.info("table_swept", table=self._table, rows=swept.rows, found=found, seconds=round(swept.seconds, 1))
         return swept.complete and not (swept.only_in_first or swept.only_in_second or swept.different)
+
+    def _tell(self, what: str, done: int, of: int) -> None:
+        if what == DIGEST:
+            self._progress = done / of
 
     def _compared(self, rows: int, seconds: float, aside: int = 0) -> None:
         self._error, self._rows, self._seconds, self._aside = "", rows, seconds, aside

@@ -7,7 +7,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db.access import Dedicated
-from snk.db.lender import Lender
+from snk.db.lender import Door
 from snk.db.server import Server
 from snk.pair.catalog.shape import differences, faults
 from snk.pair.table.fitness import look_at, one_database, same_database
@@ -18,7 +18,6 @@ from snk.pair.verify.search import both
 
 S = TypeVar("S")
 
-Door = Server | Lender
 Make = Callable[[Server, AsyncConnection, SyncedTable, Texts], S]
 
 

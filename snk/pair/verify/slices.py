@@ -13,7 +13,7 @@ table.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,6 +39,13 @@ times faster than numerics. One bit is left out, so that both halves fit.
 """
 
 MANY = 2**62
+
+Passed = Callable[[float], None]
+"""Called with the share of a pass that is done, from 0 to 1."""
+
+
+def _to_nobody(share: float) -> None:
+    """Ignore how far a pass has come."""
 
 
 class SlicedTableSide(TableSide):
@@ -91,10 +98,10 @@ class SlicedTableSide(TableSide):
         self._considered = self._table.id <= sa.literal(self._last_id, sa.BigInteger)
         self.most_rows = self._last_id - self._first_id + 1
 
-    async def whole_by(self, ranges: Sequence[UuidRange]) -> list[Digest]:
+    async def whole_by(self, ranges: Sequence[UuidRange], passed: Passed = _to_nobody) -> list[Digest]:
         """The digest of each of some adjacent ranges that hold all uuids, in one pass over the table."""
         if not self._indexed:
-            return await self.parts(ranges)
+            return await self.parts(ranges, passed)
         tally = _Tally(ranges)
         start = self._first_id
         while start <= self._last_id:
@@ -102,17 +109,21 @@ class SlicedTableSide(TableSide):
             if last is None:
                 break
             start = last + 1
+            passed((start - self._first_id) / self.most_rows)
+        passed(1.0)
         return tally.digests
 
-    async def parts(self, ranges: Sequence[UuidRange]) -> list[Digest]:
+    async def parts(self, ranges: Sequence[UuidRange], passed: Passed = _to_nobody) -> list[Digest]:
         """The digest of each of some adjacent ranges, in one pass over their uuids."""
         tally = _Tally(ranges)
-        left: UuidRange | None = ranges[0] | ranges[-1]
+        whole = ranges[0] | ranges[-1]
+        left: UuidRange | None = whole
         while left:
             values = {"start": left.low_text, "end": left.high_text}
             last = await self._take(tally, self._slice_by_uuid, values)
             low = left.high if last is None else UuidRange.of(last, last).low
             left = UuidRange(low + 1, left.high) if low < left.high else None
+            passed((low + 1 - whole.low) / (whole.high + 1 - whole.low))
         return tally.digests
 
     async def newer(self, most: int) -> dict[str, int]:

@@ -14,17 +14,19 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.db.lender import Door
 from snk.db.server import Server
 from snk.pair.table.synced import SyncedTable
 from snk.pair.verify.digest import Digest
 from snk.pair.verify.hashes import Texts
 from snk.pair.verify.ranges import ALL, UuidRange
 from snk.pair.verify.search import KINDS, LOOK_AGAIN_ROWS, Excuse, Progress, Search, both, unequal_parts
-from snk.pair.verify.sides import Door, sides_of
-from snk.pair.verify.slices import KEPT_BITS, SlicedTableSide
+from snk.pair.verify.sides import sides_of
+from snk.pair.verify.slices import KEPT_BITS, Passed, SlicedTableSide
 from snk.pair.verify.throttle import Throttles
 
 # A pass over the table takes three times as long with 16,384 ranges as with 1000. With fewer ranges, more rows share a
@@ -33,6 +35,9 @@ ROWS_PER_RANGE = 1000
 MOST_RANGES = 2048
 MOST_SWEPT = 100_000
 MOST_NEWER = 20_000
+DIGEST = "digest"
+PARTS = 1000
+"""Of a pass over a table, for the progress that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +109,24 @@ async def _compare(sides: Sequence[SlicedTableSide], search: Search, tell: Progr
     """Digest both sides and search where they differ; return how many rows the pass included, on each side."""
     await both(side.begin() for side in sides)
     ranges = await _ranges(sides)
-    tell("digest", 0, 1)
-    digests = await both(side.whole_by(ranges) for side in sides)
+    digests = await both(side.whole_by(ranges, passed) for side, passed in zip(sides, _slower(tell), strict=True))
     first, second = (sum(digest.rows for digest in found) for found in digests)
     if digests[0] != digests[1]:
         await _mend(sides, ranges, digests)
         await search.among(unequal_parts(ranges, *digests))
     return first, second
+
+
+def _slower(tell: Progress) -> tuple[Passed, Passed]:
+    """What both sides tell of their passes; the one that is behind counts."""
+    shares = [0.0, 0.0]
+
+    def passed(at: int, share: float) -> None:
+        shares[at] = share
+        tell(DIGEST, int(min(shares) * PARTS), PARTS)
+
+    tell(DIGEST, 0, PARTS)
+    return partial(passed, 0), partial(passed, 1)
 
 
 async def _ranges(sides: Sequence[SlicedTableSide]) -> list[UuidRange]:

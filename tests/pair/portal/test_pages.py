@@ -81,7 +81,7 @@ async def test_what_a_table_is_called_is_text(pair: Any, first: Database, second
     with DaemonProcess(pair, SNK_TABLES="*") as daemon:
         await daemon.until_flowing()
         async with visiting(browser, daemon.url) as visit:
-            for path in ("/", "/tables", "/events"):
+            for path in ("/", "/tables", "/proof", "/events"):
                 await visit.go(path)
                 await visit.until_shown("<script>")
                 assert "owned" not in await visit.page.title()

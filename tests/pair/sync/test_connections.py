@@ -3,61 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from snk.db.server import Server
 from snk.pair.core.budget import LEAST_CONNECTIONS
 from snk.pair.doctor import examine
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.limits import Limits
 from snk.pair.sync.link import check_pair
 from snk.pair.sync.pair import Pair
-from tests.conftest import PairUrls
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import OFTEN, kept_running, until_healthy
+from tests.pair.conftest import OFTEN, Limited, kept_running, until_healthy
 
 TABLES = [f"t{at:02}" for at in range(20)]
 MAKE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text)"
 
 INSERT = "insert into {} (uuid) values (gen_random_uuid())"
-
-
-@dataclass(frozen=True)
-class Limited:
-    """The pair as a role sees it that may have only so many connections.
-
-    Attributes:
-        role: its name on both servers.
-    """
-
-    urls: PairUrls
-    role: str
-
-    @property
-    def servers(self) -> tuple[Server, Server]:
-        return Server("first", self.urls.first), Server("second", self.urls.second)
-
-
-@pytest.fixture
-async def limited(pair: Any) -> AsyncIterator[Limited]:
-    """One role on both servers, with the least number of connections."""
-    name = urlsplit(pair.first).path[1:]
-    role = f"limited_{name}"
-    sides = Database(pair.first), Database(pair.second)
-    for side in sides:
-        await side.run(
-            f"create role {role} login password 'pw' connection limit {LEAST_CONNECTIONS}",
-            f'grant create on database "{name}" to {role}',
-            f"grant all on schema public to {role}",
-        )
-    first, second = (url.replace("postgres:postgres@", f"{role}:pw@") for url in (pair.first, pair.second))
-    yield Limited(PairUrls(first, second, pair.redis), role)
-    for side in sides:
-        await side.run(f"drop owned by {role}", f"drop role {role}")
 
 
 @asynccontextmanager

@@ -73,8 +73,8 @@ def after_the_pass(monkeypatch: pytest.MonkeyPatch, arrive: Callable[[], Awaitab
     plain = slices.SlicedTableSide.whole_by
     passes = asyncio.Barrier(2)
 
-    async def whole_by(side: SlicedTableSide, ranges: Any) -> Any:
-        digests = await plain(side, ranges)
+    async def whole_by(side: SlicedTableSide, ranges: Any, passed: Any) -> Any:
+        digests = await plain(side, ranges, passed)
         if await passes.wait() == 0:
             await arrive()
         await passes.wait()
@@ -191,6 +191,15 @@ async def test_without_an_index_on_the_id_rows_under_way_are_not_reported(empty:
         for _ in range(3):
             result = await swept(empty, settle_seconds=PATIENCE_SECONDS)
             assert (kinds(result), result.complete) == (NOTHING, True)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+async def test_how_far_a_pass_has_come_is_told(empty: Sides, indexed: bool) -> None:  # noqa: FBT001 - a parameter
+    await empty.both(*NO_INDEX, *(["create index on records (id)"] if indexed else []), COPY.format(1, 1000))
+    told: list[float] = []
+    await swept(empty, tell=lambda what, done, of: told.append(done / of) if what == sweep_module.DIGEST else None)
+    assert told == sorted(told)
+    assert (told[0], told[-1], len(set(told)) > 5) == (0, 1, True)
 
 
 async def test_without_an_index_on_the_id_an_empty_side_lacks_every_row(empty: Sides) -> None:
