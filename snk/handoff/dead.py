@@ -4,12 +4,13 @@ A file holds one line of JSON, which says where the line came from and why it is
 is named after its log, its number and its content, so that writing it again after a crash changes nothing.
 """
 
+import fcntl
 import json
 import os
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import nlargest
 from pathlib import Path
@@ -190,18 +191,35 @@ class DeadLetters:
         with self._opened(name) as file:
             return _read(file), file.read()
 
+    @contextmanager
+    def taken(self, name: str) -> Iterator[tuple[DeadLetter, bytes]]:
+        """A letter and its line, which nobody else takes or deletes meanwhile; it is deleted if the block succeeds.
+
+        Raises:
+            SettingsError: there is none of this name.
+        """
+        with self._held(name) as (path, file):
+            yield _read(file), file.read()
+            _delete(path)
+
     def drop(self, name: str) -> None:
         """Delete a letter.
 
         Raises:
             SettingsError: there is none of this name.
         """
+        with self._held(name) as (path, _):
+            _delete(path)
+
+    @contextmanager
+    def _held(self, name: str) -> Iterator[tuple[Path, BinaryIO]]:
+        """The file of a letter, locked among all processes."""
         path = self._path(name)
-        try:
-            path.unlink()
-        except FileNotFoundError:
-            raise _none(name) from None
-        sync_folder(path.parent)
+        with self._opened(name) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(path, file):  # whoever held it before has deleted it
+                raise _none(name)
+            yield path, file
 
     def _path(self, name: str) -> Path:
         backend, _, stem = name.partition("/")
@@ -219,6 +237,17 @@ class DeadLetters:
     def _stems(self, backend: str) -> list[str]:
         names = (entry.name for entry in os.scandir(self._folder / backend))
         return [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+    sync_folder(path.parent)
+
+
+def _is_at(path: Path, file: BinaryIO) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    return False
 
 
 def _none(name: str) -> SettingsError:

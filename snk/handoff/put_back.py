@@ -15,8 +15,8 @@ def put_back(letters: DeadLetters, log: Log[Any], name: str) -> None:
         LogFull: there is no room for it.
         OSError: the log cannot be written.
     """
-    letter, line = letters.get(name)
-    if b"\n" in line or not line:
-        raise SettingsError(f"{name} is not one line", hint="Delete it with `snk handoff dead drop`")
-    log.append_raw(letter.backend, line)
-    letters.drop(name)  # after the line is on disk: a crash in between sends it twice, and loses nothing
+    with letters.taken(name) as (letter, line):
+        if b"\n" in line or not line:
+            raise SettingsError(f"{name} is not one line", hint="Delete it with `snk handoff dead drop`")
+        log.append_raw(letter.backend, line)
+        # It is deleted after the line is on disk: a crash in between sends it twice, and loses nothing.

@@ -20,8 +20,8 @@ def drop_portion(space: Space, quarantine: Quarantine, portion: Portion, reason:
 
     Pull stores no frame that has a Done file, and push sends none, so both may run meanwhile. What was pushed of the
     portion is counted by its UID file; its digest is that of nothing, because it cannot be compared any more. If the
-    portion was to be sent again, nothing is counted: its earlier proofs stand. What somebody has let out meanwhile is left
-    alone, because push may be sending it.
+    portion was to be sent again, nothing is counted: its earlier proofs stand. What somebody has let out meanwhile is
+    left alone, because push may be sending it.
     """
     if not _is_still_aside(quarantine, portion, reason):
         return
