@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -12,6 +13,7 @@ from snk.handoff.dead import DeadLetters, letter_of
 from snk.handoff.log import Log
 from snk.handoff.portal.handling import MOST_AT_ONCE, Handling
 from snk.handoff.portal.letters import HIDDEN, MOST_BODY_BYTES, MOST_DECODED_BYTES, LetterRow, Listings, Said, said
+from snk.handoff.put_back import put_back
 from tests.kit.handoff import OLD, World, until
 
 NAME = "10.0.0.7:80"
@@ -144,3 +146,31 @@ async def test_a_log_that_cannot_be_written_keeps_the_dead_letters(world: World)
     work = handling(world)
     done = await work.replay({"letter": world.letters.names(NAME)[0]}, "")
     assert (done.ok, "0 dead letters" in done.text, len(world.dead())) == (False, True, 1)
+
+
+def test_two_who_replay_one_letter_send_it_once(world: World) -> None:
+    bury(world.letters, b'{"path": "/a"}')
+    name = world.letters.names(NAME)[0]
+    told: list[str] = []
+    with world.letters.taken(name):
+
+        def replayed() -> None:
+            try:
+                put_back(DeadLetters(world.state.dead), Log(world.logs, Jsonl()), name)
+            except SettingsError as error:
+                told.append(str(error))
+
+        other = Thread(target=replayed)
+        other.start()
+        other.join(0.2)  # it waits for the one who has the letter
+    other.join()
+    assert [words.split(" '")[0] for words in told] == ["There is no dead letter"]
+    assert not list(world.logs.rglob("*.log"))
+
+
+def test_a_letter_that_could_not_be_put_back_stays(world: World) -> None:
+    bury(world.letters, b'{"path": "/a"}')
+    name = world.letters.names(NAME)[0]
+    with pytest.raises(OSError, match="full"), world.letters.taken(name):
+        raise OSError("full")
+    assert world.letters.names(NAME) == [name]
