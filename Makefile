@@ -39,8 +39,9 @@ test: $(INSTALLED)  ## the tests, on real embedded servers (ARGS=--long: also th
 soak: $(INSTALLED)  ## hostile writers and faults of all kinds for MINUTES=20, to the exact end (SEED= does it again)
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-screenshots: $(INSTALLED)  ## pictures of every page, in a folder of this name; needs Chromium (ARGS=pair: of one system)
-	$(BIN)/python -m tests.screenshots $(ARGS)
+screenshots: $(INSTALLED)  ## pictures of every page, in a folder of this name, and those of README; needs Chromium
+	$(BIN)/pytest -n 0 -q -k everybody --pictures screenshots tests/*/portal tests/portal $(ARGS)
+	$(BIN)/python -m tests.screenshots
 
 bench: $(INSTALLED)  ## SNK against the database's own replication and others, side by side: hours (ARGS='live --rounds 3')
 	@$(BIN)/pip install --quiet --require-hashes -r bench/requirements.lock

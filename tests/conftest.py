@@ -5,18 +5,21 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import pytest
+from playwright.async_api import Browser
 
 from snk.cli.inherited import settle
 from snk.embedded.postgres import PostgresServer
 from snk.pair.servers import EmbeddedPair, embedded_pair
 from snk.signals import hear_ctrl_c
+from tests.kit import looks
+from tests.kit.browser import opened
 
 # Tests prove what happens when processes and servers die, not when the machine does.
 OPTIONS = {"fsync": "off", "max_connections": "200", "max_prepared_transactions": "50"}
@@ -41,8 +44,11 @@ class PairUrls:
     redis: str
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Start from a known state, as in a terminal, so that the programs that tests start do, too."""
+    if folder := config.getoption("--pictures"):
+        folder.mkdir(parents=True, exist_ok=True)
+        looks.pictures = folder
     settle()
     hear_ctrl_c()
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
@@ -65,6 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--settings", choices=("some", "all"), default="some", help="which of its role's settings are tried"
     )
+    parser.addoption("--pictures", type=Path, help="a folder for pictures of the pages that tests look at")
     parser.addoption("--runs", type=int, default=1, help="how often such a test is run, each with a seed of its own")
 
 
@@ -170,3 +177,10 @@ def own_pair(own_servers: EmbeddedPair) -> PairUrls:
 def psql(server: PostgresServer, statement: str) -> None:
     """Run a statement with PostgreSQL's own client."""
     subprocess.run([server.executable("psql"), "-qX", "-d", server.dsn, "-c", statement], check=True)
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests; they are skipped if there is none."""
+    async with opened() as found:
+        yield found

@@ -51,11 +51,13 @@ class Visit:
 
     Attributes:
         page: the tab.
+        look: in words: light or dark, and whether it is a phone.
         complaints: errors in the console, failed requests, and requests to other origins.
     """
 
     page: Page
     url: str
+    look: str = ""
     complaints: list[str] = field(default_factory=list)
 
     async def go(self, path: str) -> None:
@@ -117,7 +119,8 @@ async def visiting(browser: Browser, url: str, *, dark: bool = False, phone: boo
         locale="en-GB",
     )
     try:
-        visit = Visit(await context.new_page(), url)
+        look = f"{'dark' if dark else 'light'}{' phone' if phone else ''}"
+        visit = Visit(await context.new_page(), url, look)
         visit.page.on("console", visit.on_console)
         visit.page.on("pageerror", lambda error: visit.complaints.append(f"script: {error}"))
         visit.page.on("request", visit.on_request)

@@ -7,7 +7,7 @@ from typing import Any
 
 from snk.batch.demo import tables
 from snk.batch.demo.script import CORRUPTED, END, FILES, GROUPS, MESSAGE, START, TASKS
-from snk.batch.demo.stage import CONSUMERS, NODES, OK, Stage
+from snk.batch.demo.stage import CONSUMERS, NODES, OK, Answer, Stage
 from snk.batch.demo.watch import File, Run, Watch
 from snk.batch.state import State
 from snk.board import Board
@@ -45,9 +45,16 @@ class Result:
         return {"equal": not self.amiss, **asdict(self)}
 
 
+async def send_message(stage: Stage, node: str) -> Answer:
+    """Send the message that starts both groups to a node."""
+    body = {"message": MESSAGE, "payload": {"from": START, "to": END}}
+    return await stage.ask(node, "/v1/messages", body, "day 2026-11-25")
+
+
 async def play(stage: Stage, board: Board, rows: int) -> Result:
     """Run the demo on a stage, with so many records in each file."""
     watch = Watch(stage.urls["platform"], stage.urls["consumer"])
+    board.say(f"what happens, in a browser: {stage.pages}/, with the token {stage.operator}")
     showing = asyncio.create_task(board.show(lambda: _numbers(watch, rows)))
     try:
         result = await _Play(stage, watch, board, rows).whole()
@@ -96,10 +103,7 @@ class _Play:
 
     async def _message(self) -> None:
         """Send one message several times, to different nodes."""
-        body = {"message": MESSAGE, "payload": {"from": START, "to": END}}
-        answers = [
-            await self._stage.ask(NODES[at % len(NODES)], "/v1/messages", body, "day 2026-11-25") for at in range(SENT)
-        ]
+        answers = [await send_message(self._stage, NODES[at % len(NODES)]) for at in range(SENT)]
         if wrong := [answer for answer in answers if answer.status != ACCEPTED]:
             self._result.amiss.append(f"the message was answered with {wrong[0].status}: {dict(wrong[0].body)}")
         runs = await self._watch.runs()

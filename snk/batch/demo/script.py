@@ -62,7 +62,7 @@ def platform_table(url: str, port: int, keys: Keys, operator: str) -> str:
     return (
         f'[batch]\ndatabase = "{url}"\nport = {port}\npoll_seconds = 0.2\nlease_seconds = {LEASE_SECONDS}\n'
         f'[batch.auth]\nkeys = "{keys.platform}"\n'
-        f'[[batch.auth.tokens]]\nname = "upstream"\ntoken = "{operator}"\nscopes = ["messages:write", "runs:operate"]\n'
+        f'[[batch.auth.tokens]]\nname = "upstream"\ntoken = "{operator}"\nscopes = ["*"]\n'
         + _trusted("batch", "snk-consumer", keys.consumer, ["runs:report"])
     )
 

@@ -43,17 +43,23 @@ class Stage:
     Attributes:
         urls: of the databases, by their names.
         processes: all of them.
+        operator: the token of whoever operates the platform.
     """
 
     def __init__(self, folder: Path, database: PostgresServer) -> None:
         self.urls = {name: url_of(database, name) for name in DATABASES}
         self.processes = Processes(folder)
         self._folder = folder
-        self._operator = secrets.token_urlsafe(24)
+        self.operator = secrets.token_urlsafe(24)
         self._ports = Ports(
             free_port(), {each: free_port() for each in NODES}, {each: free_port() for each in CONSUMERS}
         )
         self._keys = Keys(folder / "platform-keys", folder / "consumer-keys")
+
+    @property
+    def pages(self) -> str:
+        """Where a node shows its pages."""
+        return f"http://{HOST}:{self._ports.platforms[NODES[0]]}"
 
     async def open(self, rows: int, tell: Callable[[str], None]) -> None:
         """Make keys and tables, and start everything; tell what is done."""
@@ -105,7 +111,7 @@ class Stage:
             body: what is sent.
             key: the Idempotency-Key.
         """
-        headers = [("Content-Type", "application/json"), ("Authorization", f"Bearer {self._operator}")]
+        headers = [("Content-Type", "application/json"), ("Authorization", f"Bearer {self.operator}")]
         if key:
             headers.append(("Idempotency-Key", f'"{key}"'))
         return await _send(self._ports.platforms[node], Request("POST", path, orjson.dumps(body), tuple(headers)))
@@ -120,7 +126,7 @@ class Stage:
         keys = self._keys
         self._file(PROVIDER).write_text(provider_table(self.urls["provider"], self._ports.provider, keys))
         for name, port in self._ports.platforms.items():
-            self._file(name).write_text(platform_table(self.urls["platform"], port, keys, self._operator))
+            self._file(name).write_text(platform_table(self.urls["platform"], port, keys, self.operator))
         for name in self._ports.consumers:
             self._file(name).write_text(consumer_table(self.urls["consumer"], name, self._ports, keys))
         (self._folder / "tasks.toml").write_text(definitions(self._ports))

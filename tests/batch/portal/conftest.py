@@ -8,14 +8,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser
 
 from snk.batch.platform.tables import TABLES
 from snk.db.pool import Pool
 from snk.db.server import Server
 from snk.pair.servers import EmbeddedPair
 from tests.batch.conftest import define
-from tests.kit import browser as kit
 from tests.kit.batch import Api, Consumer, Says, World, serving, told
 from tests.kit.databases import until
 from tests.kit.serve import fresh_database
@@ -98,10 +96,3 @@ async def platform(tmp_path_factory: pytest.TempPathFactory, servers: EmbeddedPa
             world.start(name)
         made.url, made.closed = [await world.url(name) for name, world in worlds.items()]
         yield made
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests."""
-    async with kit.opened() as opened:
-        yield opened

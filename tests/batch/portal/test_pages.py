@@ -10,6 +10,7 @@ from tests.batch.portal.conftest import Platform
 from tests.kit.batch import told
 from tests.kit.browser import visiting
 from tests.kit.databases import until
+from tests.kit.looks import fits
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
 
@@ -134,11 +135,7 @@ async def test_pages_are_for_everybody(platform: Platform, browser: Browser, *, 
         *("/bulk/runs/skip", "/bulk/tasks/pause", "/alerts?all=true"),
     ]
     async with visiting(browser, platform.url, dark=dark, phone=phone) as visit:
-        for path in paths:
-            await visit.go(path)
-            assert await visit.faults() == [], path
-            overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert await visit.page.evaluate(overflow) == 0, f"{path} is wider than the screen"
+        await fits(visit, paths)
 
 
 @pytest.mark.long

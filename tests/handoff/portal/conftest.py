@@ -6,22 +6,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from playwright.async_api import Browser
 
 from snk.embedded.process import free_port
-from tests.kit import browser as kit
 from tests.kit.databases import until
 from tests.kit.handoff import World, started
 
 Serving = Callable[..., AbstractAsyncContextManager[str]]
 """Runs `snk handoff run` with these settings; what it yields is the address of its pages."""
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests."""
-    async with kit.opened() as opened:
-        yield opened
 
 
 @pytest.fixture

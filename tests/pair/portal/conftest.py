@@ -1,11 +1,8 @@
-"""A browser for the tests of a module, and a daemon whose pages are served by the test itself."""
+"""A daemon whose pages are served by the test itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-
-import pytest
-from playwright.async_api import Browser
 
 from snk.http.door import Door
 from snk.http.pages import application
@@ -14,14 +11,6 @@ from snk.pair.portal.measured import Measured
 from snk.pair.portal.site import site
 from snk.pair.status.pages import pages
 from snk.pair.sync.daemon import Daemon
-from tests.kit import browser as kit
-
-
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests."""
-    async with kit.opened() as opened:
-        yield opened
 
 
 @asynccontextmanager

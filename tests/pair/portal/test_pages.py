@@ -9,6 +9,7 @@ from playwright.async_api import Browser
 from tests.kit.browser import visiting
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, insert, until, until_equal
+from tests.kit.looks import fits
 
 PATHS = ("/", "/tables", "/tables/records", "/events")
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
@@ -67,11 +68,7 @@ async def test_pages_are_for_everybody(
         await insert(first, 5)
         await until_equal(first, second, 5)
         async with visiting(browser, daemon.url, dark=dark, phone=phone) as visit:
-            for path in PATHS:
-                await visit.go(path)
-                assert await visit.faults() == [], path
-                overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-                assert await visit.page.evaluate(overflow) == 0, f"{path} is wider than the screen"
+            await fits(visit, PATHS)
 
 
 async def test_what_a_table_is_called_is_text(pair: Any, first: Database, second: Database, browser: Browser) -> None:

@@ -9,6 +9,7 @@ from snk.http.door import Door
 from snk.pair.sync.schedule import SweepSchedule
 from tests.kit.browser import Visit, visiting
 from tests.kit.databases import Database, insert, until, until_equal
+from tests.kit.looks import fits
 from tests.pair.conftest import Running, until_healthy
 from tests.pair.portal.conftest import served
 
@@ -234,7 +235,4 @@ async def test_the_pages_for_work_are_for_everybody(
             "/tables/records",
         ]
         async with visiting(browser, url, dark=look == "dark", phone=look == "phone") as visit:
-            for path in paths:
-                await visit.go(path)
-                assert await visit.faults() == [], path
-                assert await visit.page.evaluate(WIDER) == 0, f"{path} is wider than the screen"
+            await fits(visit, paths)
