@@ -15,6 +15,7 @@ SECONDS_SHOWN = 600.0
 """In a chart of less time, times are told with their seconds."""
 STEPS = (1, 2, 5, 10)
 LINES = 4
+NEXT_TO_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ def _thinned(points: Points, since: float, until: float) -> Points:
 
 
 def _above(most: float) -> float:
-    """A round number that is not less."""
-    if most <= 0:
+    """A round number that is not less; 1 for what is next to nothing."""
+    if most < NEXT_TO_NOTHING:
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
     return next(step * power for step in STEPS if step * power >= most * (1 - 1e-9))

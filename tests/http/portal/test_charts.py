@@ -4,7 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from snk.http.portal import units
@@ -15,6 +15,7 @@ NOW = 1_800_000_000.0
 values = st.floats(min_value=0, max_value=1e12, allow_nan=False)
 
 
+@example([(0.0, 5e-324)])
 @given(st.lists(st.tuples(st.floats(min_value=-2 * HOUR_SECONDS, max_value=0), values), max_size=2000))
 def test_every_point_of_the_time_shown_is_within_the_chart(points: list[tuple[float, float]]) -> None:
     drawn = [Line("one", [(NOW + at, value) for at, value in sorted(points)], "one")]
