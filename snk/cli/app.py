@@ -31,7 +31,8 @@ app = typer.Typer(
     help="Find what is missing between two places, bring it over exactly once, and prove it: tables in two PostgreSQL"
     " databases, in real time; with `snk resync`, counters in Redis and the rows that they count; with `snk handoff`,"
     " the writes that an HTTP backend missed; with `snk pipeline`, every minute of records from one server to another;"
-    " with `snk serve`, tables over HTTP; with `snk batch`, the files of scheduled tasks.",
+    " with `snk serve`, tables over HTTP; with `snk batch`, the files of scheduled tasks. `snk portal` shows all"
+    " of them in a browser.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -14,20 +14,22 @@ from starlette.routing import Route
 
 from snk.errors import ServiceUnfit
 from snk.http.guard import ROLE
-from snk.http.portal.site import HEADERS
+from snk.http.portal.site import HEADERS, Site
 from snk.portal import rewritten
 from snk.portal.reached import Processes, body_of
 
 SENT = ("accept", "content-type", "last-event-id")
 SHOWN = ("content-type",)
 EVENTS = "text/event-stream"
+MOST_NAME = 100
 
 
 class Forward:
     """The pages of all processes."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: Processes, site: Site) -> None:
         self._processes = processes
+        self._site = site
 
     def route(self) -> Route:
         """The route of all their pages."""
@@ -36,7 +38,9 @@ class Forward:
     async def _answer(self, request: Request) -> Response:
         process = self._processes.by_name.get(request.path_params["name"])
         if process is None:
-            return Response("there is no such process\n", 404)
+            name = request.path_params["name"][:MOST_NAME]
+            hint = "The first page lists all processes"
+            return self._site.failure(request, ServiceUnfit(f"There is no process {name!r} here", hint=hint), 404)
         prefix = f"/p/{process.name}"
         raw = request.scope["raw_path"].decode("latin-1")
         if raw == prefix:
@@ -59,7 +63,7 @@ class Forward:
                 return await _whole(answer, prefix)
         except ServiceUnfit as error:
             await stack.aclose()
-            return Response(f"{error}. {error.hint}\n", 502, media_type="text/plain")
+            return self._site.failure(request, error, 502)
 
 
 async def _whole(answer: aiohttp.ClientResponse, prefix: str) -> Response:

@@ -15,7 +15,8 @@ _DATA = b"data: "
 
 def page(text: str, prefix: str) -> str:
     """A page below a prefix such as ``/p/orders``, with a link back to all processes."""
-    back = f'{_NAME}<a class="back" href="/">All processes</a> / '
+    name = prefix.rpartition("/")[2]
+    back = f'{_NAME}<a class="back" href="/">All processes</a> / <b>{name}</b> / '
     return _linked(text, prefix).replace(_NAME, back, 1)
 
 

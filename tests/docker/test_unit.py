@@ -106,6 +106,8 @@ class Started:
 def ready(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Started:
     """A unit's command, and what it needs."""
     assert section(name, "Service")["ExecStart"] == " ".join([PROGRAM, *COMMANDS[name]])
+    if name == "snk-portal":
+        return started(name, portal_config(tmp_path))
     if name == "snk-handoff":
         return started(name, World(tmp_path).config())
     if name == "snk-pipeline":
@@ -131,6 +133,13 @@ def ready(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Started:
 def started(name: str, config: Path) -> Started:
     """A unit's command, with this file of settings in place of its own."""
     return Started([str(config) if word.startswith("/etc/") else word for word in COMMANDS[name]], {"PATH": os.defpath})
+
+
+def portal_config(folder: Path) -> Path:
+    """Settings by which one process is shown, which is not there."""
+    config = folder / "portal.toml"
+    config.write_text(f'[portal]\nport = {free_port()}\n[[portal.processes]]\nname = "a"\nurl = "http://127.0.0.1:1"\n')
+    return config
 
 
 def serve_config(database: str, folder: Path) -> Path:
@@ -227,7 +236,7 @@ def test_its_user_may_write_where_the_handoff_keeps_its_files() -> None:
     assert f"-m {service['StateDirectoryMode'].lstrip('0')} /var/lib/snk/handoff\n" in UNITS["snk-handoff"].read_text()
 
 
-@pytest.mark.parametrize("name", ["snk-pipeline", "snk-serve", "snk-batch-platform", "snk-batch-consumer"])
+@pytest.mark.parametrize("name", sorted(UNITS.keys() - {"snk", "snk-handoff"}))
 def test_its_settings_are_readable_for_its_user_alone(name: str) -> None:
     service, text = section(name, "Service"), UNITS[name].read_text()
     assert (service["User"], service["Group"], "DynamicUser" in service) == (name, name, False)

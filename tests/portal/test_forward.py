@@ -71,7 +71,8 @@ async def hub() -> AsyncIterator[Hub]:
         found = [Process(name="one", url=f"http://127.0.0.1:{one.port}", token=SecretStr(THEIRS))]
         processes = Processes(found, session)
         bound = stack.enter_context(listening(Address("127.0.0.1", 0), guarded=True))
-        app = Starlette(routes=[*site(processes, door=door, stop=stop).routes(), Forward(processes).route()])
+        own = site(processes, door=door, stop=stop)
+        app = Starlette(routes=[*own.routes(), Forward(processes, own).route()])
         made = Hub(f"http://127.0.0.1:{bound.getsockname()[1]}", one, other, session)
         serving = asyncio.create_task(serve(app, bound, stop, door))
         try:

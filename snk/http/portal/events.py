@@ -1,12 +1,13 @@
 """What a process logged last, as a page shows it. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MOST_EVENTS = 12
 """On a page that shows other things, too."""
 OWN_FACTS = frozenset(("event", "level", "timestamp"))
+OTHERS = ", and others"
 LOOKS = {"warning": "warn", "error": "bad", "critical": "bad"}
 
 
@@ -38,11 +39,19 @@ def events(recent: Iterable[Mapping[str, Any]], most: int, *, together: bool = T
     for logged in reversed(list(recent)):
         name, level = str(logged.get("event", "")).replace("_", " "), str(logged.get("level", ""))
         if together and told and (told[-1].name, told[-1].level) == (name, level):
-            last = told[-1]
-            told[-1] = Event(name, level, last.at, last.facts, last.times + 1)
+            told[-1] = _again(told[-1], _facts(logged))
             continue
         if len(told) == most:
             break
-        facts = ", ".join(f"{key} {value}" for key, value in logged.items() if key not in OWN_FACTS)
-        told.append(Event(name, level, str(logged.get("timestamp", ""))[:19], facts, 1))
+        told.append(Event(name, level, str(logged.get("timestamp", ""))[:19], _facts(logged), 1))
     return told
+
+
+def _facts(logged: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in logged.items() if key not in OWN_FACTS)
+
+
+def _again(event: Event, facts: str) -> Event:
+    """The same event once more; if it was about something else, that is said."""
+    other = event.facts.removesuffix(OTHERS) != facts and not event.facts.endswith(OTHERS)
+    return replace(event, facts=event.facts + OTHERS if other else event.facts, times=event.times + 1)

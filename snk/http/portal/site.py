@@ -90,6 +90,10 @@ class Site:
         routes.append(Route(SIGN_OUT, self._sign_out, methods=["POST"]))
         return routes
 
+    def failure(self, request: Request, error: SnkError, status: int) -> Response:
+        """A page that tells an error, with the way back."""
+        return self._response("error.html", {**self._common(request, "Not to be seen"), "error": error}, status)
+
     def _shown(self, page: Page) -> Callable[[Request], Any]:
         async def show(request: Request) -> Response:
             try:

@@ -1,6 +1,8 @@
 """Code that several commands share: loading the settings and building the pair from them."""
 
+import asyncio
 import sys
+from typing import Any
 from uuid import UUID
 
 from snk.core.words import counted
@@ -78,3 +80,9 @@ def uuid_of(text: str) -> str:
         raise SettingsError(
             f"{text!r} is not a uuid", hint="Write it as 00000000-0000-0000-0000-000000000000"
         ) from None
+
+
+def pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Ignore the error of a look-up that nobody waits for any more: whoever asked for it has told what is wrong."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)

@@ -14,7 +14,7 @@ from snk.http.door import Door
 from snk.http.notify import Health, keep_informed
 from snk.http.pages import application
 from snk.http.service import Address, listening, serve
-from snk.pair.commands.common import databases_of, start
+from snk.pair.commands.common import databases_of, pass_over, start
 from snk.pair.commands.reload import read_again
 from snk.pair.core.report import DaemonStatus
 from snk.pair.portal.measured import Measured
@@ -48,6 +48,7 @@ def run(
 
 
 async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
+    asyncio.get_running_loop().set_exception_handler(pass_over)
     stop = asyncio.Event()
     when_told_to_stop(stop.set)
     limits = Limits(

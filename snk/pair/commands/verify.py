@@ -17,7 +17,7 @@ import uvloop
 
 from snk.db.pooler import refuse_shared_sessions
 from snk.errors import SettingsError
-from snk.pair.commands.common import checked_settings, pair_of, waiting
+from snk.pair.commands.common import checked_settings, pair_of, pass_over, waiting
 from snk.pair.sync.pair import Pair
 from snk.pair.verify.compare import Comparison, compare
 from snk.pair.verify.search import KINDS, LOOK_AGAIN, Progress, both
@@ -74,19 +74,13 @@ def show(results: Sequence[Comparison], limit: int, *, as_json: bool = False) ->
 
 async def compare_all(pair: Pair, settle: float) -> list[Comparison]:
     """Compare both sides of every table."""
-    asyncio.get_running_loop().set_exception_handler(_pass_over)
+    asyncio.get_running_loop().set_exception_handler(pass_over)
     await both(refuse_shared_sessions(server) for server in (pair.first, pair.second))
     results: list[Comparison] = []
     for table in pair.tables:
         with _shown(table, settle) as tell:
             results.append(await compare(pair.first, pair.second, table, settle_seconds=settle, progress=tell))
     return results
-
-
-def _pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Ignore the error of a cancelled look-up: if one server cannot be found, the look-up of the other is abandoned."""
-    if not isinstance(context.get("exception"), OSError):
-        loop.default_exception_handler(context)
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """What the pages of the pair show of a status."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snk.pair.core.report import Blocker, CanaryStatus, DaemonStatus, FlowStatus, SweepStatus
+from snk.pair.core.report import Blocker, CanaryStatus, DaemonStatus, FlowState, FlowStatus, SweepStatus
 from snk.pair.core.summary import worst_first
 
 MOST_TABLES = 10
 MOST_HOLES = 10
+MOST_LEFT_OUT = 10
 LONG_SECONDS = 1.0
 LOOKS = {"running": "good", "standby": "good", "starting": "warn", "waiting": "warn", "paused": "bad", "stopped": "bad"}
 """The class of the style sheet that colours a state."""
@@ -19,22 +21,19 @@ class Way:
     """One direction, all tables together.
 
     Attributes:
-        state: the worst state of its flows.
+        states: of its flows in words, such as ``56 running, 2 paused``.
+        look: the class that colours them.
         waiting: rows that wait, at most.
     """
 
     source: str
     destination: str
-    state: str
+    states: str
+    look: str
     rows_per_second: float
     lag_seconds: float
     waiting: int
     canary: CanaryStatus | None
-
-    @property
-    def look(self) -> str:
-        """The class that colours its state."""
-        return LOOKS[self.state]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,8 @@ def ways(status: DaemonStatus) -> list[Way]:
         found.append(
             Way(
                 *way,
-                state=max((flow.state for flow in flows), key=list(LOOKS).index),
+                states=_in_words(counts := Counter(flow.state for flow in flows)),
+                look=_look_of(counts),
                 rows_per_second=sum(flow.rows_per_second for flow in flows),
                 lag_seconds=max(flow.lag_seconds for flow in flows),
                 waiting=sum(flow.lag_rows for flow in flows),
@@ -87,6 +87,18 @@ def ways(status: DaemonStatus) -> list[Way]:
             )
         )
     return found
+
+
+def _in_words(counts: Counter[FlowState]) -> str:
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
+
+
+def _look_of(counts: Counter[FlowState]) -> str:
+    """The colour of many flows: bad only if all of them are."""
+    looks = {LOOKS[state] for state in counts}
+    return next(iter(looks)) if len(looks) == 1 else "warn"
 
 
 def tables(status: DaemonStatus) -> list[TableRow]:
@@ -116,4 +128,10 @@ def proof(status: DaemonStatus) -> dict[str, Any]:
     """How many tables are proven equal, and since when."""
     ages = [sweep.proven_seconds for sweep in status.sweeps if sweep.proven_seconds is not None]
     swept = [sweep for sweep in status.sweeps if sweep.state != "off" or sweep.proven_seconds is not None]
-    return {"proven": len(ages), "of": len(swept), "oldest": max(ages, default=None), "newest": min(ages, default=None)}
+    aside = sum(sweep.set_aside for sweep in swept)
+    return {"proven": len(ages), "of": len(swept), "oldest": max(ages, default=None), "aside": aside}
+
+
+def left_out(status: DaemonStatus) -> list[tuple[str, str]]:
+    """The first few tables that a pattern matches and that are not synced, with the reason."""
+    return list(status.left_out.items())[:MOST_LEFT_OUT]

@@ -57,6 +57,7 @@ class PairPages:
             "totals": totals(status),
             "rows": tables[: overview.MOST_TABLES],
             "more": max(0, len(tables) - overview.MOST_TABLES),
+            "left_out": overview.left_out(status),
             "held": overview.held_back(status),
             "blocker": overview.blocker,
             "proof": overview.proof(status),
@@ -68,11 +69,14 @@ class PairPages:
 
     async def _tables(self, request: Request) -> Mapping[str, Any]:
         wanted, sort = request.query_params.get("q", ""), request.query_params.get("sort", "worst")
-        rows = [row for row in overview.tables(self._daemon.status()) if wanted.lower() in row.table.lower()]
+        status = self._daemon.status()
+        rows = [row for row in overview.tables(status) if wanted.lower() in row.table.lower()]
         sort = sort if sort in SORTS else "worst"
         page = _whole(request.query_params.get("page", "1"))
         return {
             "rows": sorted_by(rows, sort)[(page - 1) * MOST_LISTED : page * MOST_LISTED],
+            "told": status,
+            "left_out": overview.left_out(status),
             "found": len(rows),
             "q": wanted,
             "sort": sort,
@@ -89,6 +93,7 @@ class PairPages:
             "status": 200 if rows else 404,
             "name": name,
             "row": rows[0] if rows else None,
+            "reason": status.left_out.get(name, ""),
             "blocker": overview.blocker,
         }
 

@@ -19,6 +19,7 @@ from snk.pair.table.marks import MarkState
 from snk.pair.table.writer import Delivered
 
 RATE_SECONDS = 2.0
+STALE_SECONDS = 10.0
 LOOP_HINT = "Drop it, or exclude SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"
 
 log = structlog.get_logger()
@@ -151,4 +152,6 @@ class Meter:
 
     def _rate(self, now: float) -> float:
         since, delivered = self._samples[0]
+        if now - self._samples[-1][0] > STALE_SECONDS:  # the flow rests
+            return 0.0
         return (self._delivered - delivered) / (now - since) if now - since > 1.0 else 0.0

@@ -135,6 +135,7 @@ class Rounds:
         try:
             async with access.using() as connection:
                 await _see_definitions(connection, resting)
+                await _see_left(connection, [each for each in resting if each.kept])
             async with access.briefly() as connection:
                 await _see_sequences(connection, [each for each in resting if each.high])
         except SnkError:

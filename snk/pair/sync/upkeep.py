@@ -117,8 +117,7 @@ class Upkeep:
             self._seen_unchanged = time.monotonic()
             for end in (self._link.source, self._link.destination):
                 await end.check.see_unchanged()
-            if self._delivery.conflicts:
-                await self._delivery.count_conflicts()
+            await self._delivery.count_conflicts()
 
     async def _look(self) -> None:
         """Look at the greatest id of the source, and at the sessions that hold holes open."""

@@ -53,11 +53,8 @@ async def _run(settings: Portal, bound: socket.socket) -> None:
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar, read_bufsize=LINE_BYTES) as session:
         processes = Processes(settings.processes, session)
-        routes = [
-            *site(processes, door=door, stop=stop).routes(),
-            Forward(processes).route(),
-            Route("/health", _health),
-        ]
+        own = site(processes, door=door, stop=stop)
+        routes = [*own.routes(), Forward(processes, own).route(), Route("/health", _health)]
         app = Starlette(routes=routes)
         app.router.redirect_slashes = False
         count = len(settings.processes)

@@ -178,3 +178,26 @@ async def test_a_change_is_noticed_although_others_were_looked_at_a_moment_befor
         await until(seen_again, "the tables to be looked at")
         await second.run("truncate t3")
         await until_equal(first, second, 5, "t3")
+
+
+async def test_a_conflict_that_somebody_else_records_is_counted(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running() as daemon:
+        await insert(first, 3)
+        await until_equal(first, second, 3)
+        await second.run(
+            "insert into snk.conflicts (table_name, uuid, source_row, destination_row)"
+            " select 'public.records', uuid, '{}', '{}' from records limit 1"
+        )
+
+        async def counted() -> bool:
+            return [flow.conflicts for flow in daemon.status().flows] == [1, 0]
+
+        await until(counted, "the conflict to be counted")
+        await second.run("delete from snk.conflicts")
+
+        async def none() -> bool:
+            return not any(flow.conflicts for flow in daemon.status().flows)
+
+        await until(none, "no conflict to be counted")

@@ -26,6 +26,7 @@ function localised(root) {
 
 function told(alive) {
   document.getElementById("lost").hidden = alive;
+  document.body.classList.toggle("old", !alive);
   document.getElementById("live").textContent = alive ? "live" : "not live";
 }
 
@@ -48,10 +49,16 @@ function opened() {
   source.addEventListener("error", () => {
     lost ??= setTimeout(() => told(false), LOST_MS);
     if (source.readyState === EventSource.CLOSED) {
-      closed(); // what came is no stream: somebody must sign in again, or the service is another one
-      setTimeout(() => document.hidden || opened(), LOST_MS);
+      closed(); // what came is no stream: the service is another one, or somebody must sign in again
+      setTimeout(() => document.hidden || again(), LOST_MS);
     }
   });
+}
+
+async function again() {
+  const answer = await fetch(root + "/portal/entry").catch(() => null);
+  if (answer && answer.status === 401) location.reload(); // to the sign-in
+  else opened();
 }
 
 function closed() {
