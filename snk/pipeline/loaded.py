@@ -101,19 +101,25 @@ class Loaded:
         self.frames = read_loaded(self._space)
 
     async def run(self, proofs: Proofs, stop: asyncio.Event) -> None:
-        """Ask until told to stop."""
-        while not stop.is_set():
-            before = self.frames
-            self._forget(proofs)
-            candidates = proofs.frames.above(proofs.floor - 1) - self.frames - self.unequal.held(monotonic())
-            for low, high in candidates.pairs:
-                for at in range(low, high + 1, MOST_AT_ONCE):
-                    await self._compare(proofs, at, min(high + 1, at + MOST_AT_ONCE))
-            if self.frames != before:
-                with suppress(OSError):
-                    await asyncio.to_thread(_write, self._space, self.frames)
-            await pause(stop, EVERY_SECONDS)
-        await self._asked.close()
+        """Ask until told to stop, or cancelled: an answer may take long."""
+        try:
+            while not stop.is_set():
+                await self._ask(proofs)
+                await pause(stop, EVERY_SECONDS)
+        finally:
+            await self._asked.close()
+
+    async def _ask(self, proofs: Proofs) -> None:
+        """Ask once about all frames of which it is not known."""
+        before = self.frames
+        self._forget(proofs)
+        candidates = proofs.frames.above(proofs.floor - 1) - self.frames - self.unequal.held(monotonic())
+        for low, high in candidates.pairs:
+            for at in range(low, high + 1, MOST_AT_ONCE):
+                await self._compare(proofs, at, min(high + 1, at + MOST_AT_ONCE))
+        if self.frames != before:
+            with suppress(OSError):
+                await asyncio.to_thread(_write, self._space, self.frames)
 
     def _forget(self, proofs: Proofs) -> None:
         """Ask again about frames that got a supplement."""

@@ -27,17 +27,17 @@ async def run_push(push: Push, space: Space, loaded: Loaded | None, stop: asynci
     await asyncio.to_thread(push.load)
     log.info("push_started", waiting=len(push.waiting.frames), done=len(push.proofs.frames))
     async with asyncio.TaskGroup() as group:
-        lanes = [group.create_task(push.lane(stop)) for _ in range(push.slots)]
+        waiting = [group.create_task(push.lane(stop)) for _ in range(push.slots)]
         group.create_task(_finish(push, stop))
         group.create_task(_upkeep(push, space, loaded, stop))
         if loaded:
             loaded.load()
-            group.create_task(loaded.run(push.proofs, stop))
+            waiting.append(group.create_task(loaded.run(push.proofs, stop)))
         await stop.wait()
         push.more.set()
-        _, late = await asyncio.wait(lanes, timeout=STOP_SECONDS)
-        for lane in late:
-            lane.cancel()
+        _, late = await asyncio.wait(waiting, timeout=STOP_SECONDS)
+        for task in late:  # for an answer of the receiving server
+            task.cancel()
     await push.finish()
     await push.close()
     log.info("push_stopped")
