@@ -128,7 +128,7 @@ class HandoffPages:
         asked = request.query_params
         verb, name, backend = asked.get("do", ""), asked.get("letter", ""), asked.get("backend", "")
         if verb not in VERBS:
-            raise SettingsError("It is not said what is to be done", hint="Come here from a dead letter")
+            raise SettingsError("The address does not say what to do", hint="Come here from a dead letter")
         chosen = await asyncio.to_thread(self._chosen, name, backend)
         names = chosen.names[:MOST_PREVIEWED]
         rows = await asyncio.to_thread(lambda: [row for each in names if (row := self._found(each))])
