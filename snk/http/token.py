@@ -3,9 +3,27 @@
 import re
 
 from snk.errors import SettingsError
+from snk.settings import Secret, SettingsTable
 
 LEAST = 16
 """Characters."""
+
+
+class TokenSettings(SettingsTable):
+    """A table of settings with the tokens of those who may do everything, and of those who may only look."""
+
+    token: Secret | None = None
+    view_token: Secret | None = None
+
+    @property
+    def operators_token(self) -> str | None:
+        """The token of those who may do everything, if set."""
+        return self.token.get_secret_value() if self.token else None
+
+    @property
+    def viewers_token(self) -> str | None:
+        """The token of those who may only look, if set."""
+        return self.view_token.get_secret_value() if self.view_token else None
 
 
 def check_token(name: str, token: str) -> None:

@@ -9,7 +9,7 @@ from yarl import URL
 
 from snk.errors import SettingsError
 from snk.http.door import is_loopback
-from snk.http.token import check_tokens
+from snk.http.token import TokenSettings, check_tokens
 from snk.settings import Secret, SettingsTable, read_table
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -44,24 +44,12 @@ class Process(SettingsTable):
     token: Secret | None = None
 
 
-class Portal(SettingsTable):
+class Portal(TokenSettings):
     """The table ``[portal]``."""
 
     host: str = "127.0.0.1"
     port: int = Field(8088, ge=0, le=65535)
-    token: Secret | None = None
-    view_token: Secret | None = None
     processes: tuple[Process, ...] = Field(min_length=1)
-
-    @property
-    def operators_token(self) -> str | None:
-        """The token of those who may do everything, if set."""
-        return self.token.get_secret_value() if self.token else None
-
-    @property
-    def viewers_token(self) -> str | None:
-        """The token of those who may only look, if set."""
-        return self.view_token.get_secret_value() if self.view_token else None
 
 
 def load_settings(given: Path | None = None) -> Portal:

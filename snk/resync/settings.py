@@ -5,29 +5,17 @@ from pathlib import Path
 from pydantic import Field
 
 from snk.errors import SettingsError
-from snk.http.token import check_tokens
+from snk.http.token import TokenSettings, check_tokens
 from snk.resync.mapping import Mapping
-from snk.settings import Secret, SettingsTable, read_table
+from snk.settings import Secret, read_table
 from snk.urls import check_files, check_postgres_url, check_redis_url
 
 
-class HttpSettings(SettingsTable):
+class HttpSettings(TokenSettings):
     """Where `snk resync watch` serves its pages, and the tokens of those who may see them."""
 
     host: str = "127.0.0.1"
     port: int = Field(8090, ge=0, le=65535)
-    token: Secret | None = None
-    view_token: Secret | None = None
-
-    @property
-    def operators_token(self) -> str | None:
-        """The token of those who may do everything, if set."""
-        return self.token.get_secret_value() if self.token else None
-
-    @property
-    def viewers_token(self) -> str | None:
-        """The token of those who may only look, if set."""
-        return self.view_token.get_secret_value() if self.view_token else None
 
 
 class Resync(Mapping):

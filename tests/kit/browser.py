@@ -99,6 +99,15 @@ class Visit:
         """Wait until the page is kept up to date."""
         await self.page.locator("#live").filter(has_text=re.compile("^live$")).wait_for()
 
+    async def until_next_stream(self) -> None:
+        """Wait until the stream that keeps the page up to date has ended, and the next one has begun."""
+
+        async def streams() -> bool:
+            told = await self.page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
+            return json.dumps(told).count("/live/") >= 2
+
+        await until(streams, "the next stream to follow the first")
+
     def on_console(self, message: ConsoleMessage) -> None:
         """Keep errors."""
         if message.type in ("error", "warning"):

@@ -5,7 +5,7 @@ import time
 
 from snk.handoff.server import Server
 from snk.http.portal.history import History
-from snk.pause import pause
+from snk.http.portal.sampling import Rates, sample
 
 MOST_BACKENDS = 50
 """Of so many backends, each has a history of its own; memory for more would be wasted."""
@@ -23,22 +23,17 @@ class Measured:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.history = History()
-        self._before: dict[str, int] = {}
-        self._at = time.monotonic()
+        self._rates = Rates()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measure until ``stop`` is set."""
-        while not stop.is_set():
-            await pause(stop, self.history.every_seconds)
-            self._measure()
+        await sample(self.history, self._measure, stop)
 
     def _measure(self) -> None:
         backends = {name: lane.backend for name, lane in sorted(self._server.lanes.items())}
         synced = {name: backend.counts.synced for name, backend in backends.items()}
         backlog = {name: backend.pending for name, backend in backends.items()}
-        now = time.monotonic()
-        rates = {name: (done - self._before.get(name, 0)) / (now - self._at) for name, done in synced.items()}
-        self._before, self._at = synced, now
+        rates = self._rates.of(synced)
         values = {f"backlog {ALL}": float(sum(backlog.values())), f"rate {ALL}": sum(rates.values())}
         for name in list(backends)[:MOST_BACKENDS]:
             values |= {f"backlog {name}": float(backlog[name]), f"rate {name}": rates[name]}

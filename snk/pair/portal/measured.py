@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from snk.http.portal.history import History
+from snk.http.portal.sampling import Rates, sample
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.flow import Flow
-from snk.pause import pause
 
 WAYS = ("first→second", "second→first")
 
@@ -23,26 +23,22 @@ class Measured:
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
         self.history = History()
-        self._before: dict[str, int] = {}
-        self._at = time.monotonic()
+        self._rates = Rates()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measure until ``stop`` is set."""
-        while not stop.is_set():
-            await pause(stop, self.history.every_seconds)
-            self._measure()
+        await sample(self.history, self._measure, stop)
 
     def _measure(self) -> None:
         ways: dict[str, list[Flow]] = defaultdict(list)
         for flow in self._daemon.flows:
             ways[flow.route.way].append(flow)
         delivered = {way: sum(flow.delivered for flow in flows) for way, flows in ways.items()}
-        now = time.monotonic()
+        rates = self._rates.of(delivered)
         values: dict[str, float] = {}
         for way, flows in ways.items():
-            values[f"rate {way}"] = max(0, delivered[way] - self._before.get(way, 0)) / (now - self._at)
+            values[f"rate {way}"] = max(0.0, rates[way])
             values[f"lag {way}"] = _worst(flows)
-        self._before, self._at = delivered, now
         self.history.add(time.time(), values)
 
 

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 from snk.http.portal.history import History
-from snk.pause import pause
+from snk.http.portal.sampling import sample
 from snk.pipeline.status import Recent
 
 EVERY_SECONDS = 10.0
@@ -25,13 +24,13 @@ class Measured:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Measure until ``stop`` is set."""
-        while not stop.is_set():
-            await pause(stop, self.history.every_seconds)
-            with suppress(OSError, ValueError):  # push or a person moves files while they are looked at
-                self._measure()
+        await sample(self.history, self._measure, stop)
 
     def _measure(self) -> None:
-        status = self._recent.status()
+        try:
+            status = self._recent.status()
+        except (OSError, ValueError):  # push or a person moves files while they are looked at
+            return
         rates = {"pull": status.pull, "push": status.push}
         values = {name: report.per_second if report.fresh else 0.0 for name, report in rates.items()}
         self.history.add(time.time(), {**values, "lag": status.lag_seconds})

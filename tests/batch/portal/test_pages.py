@@ -1,6 +1,5 @@
 """What a person sees of the platform in a browser: figures of real nodes, live, and for everybody."""
 
-import json
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ from playwright.async_api import Browser
 from tests.batch.portal.conftest import Platform
 from tests.kit.batch import told
 from tests.kit.browser import visiting
-from tests.kit.databases import until
 from tests.kit.looks import fits
 
 HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&"
@@ -145,12 +143,7 @@ async def test_a_page_stays_live_from_one_stream_to_the_next(platform: Platform,
     async with visiting(browser, platform.url) as visit:
         await visit.go("/tasks/steady")
         await visit.live()
-
-        async def streams() -> bool:
-            told = await visit.page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
-            return json.dumps(told).count("/live/") >= 2
-
-        await until(streams, "the next stream to follow the first")
+        await visit.until_next_stream()
         assert await visit.page.locator("#lost").is_hidden()
         await platform.api("POST", f"/v1/runs/{run}/cancel", {"reason": "it is shown"})
         await visit.until_shown("it is shown", "#part-task")

@@ -1,6 +1,5 @@
 """What a person sees of a daemon in a browser: figures of a real one, live."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from playwright.async_api import Browser
 
 from tests.kit.browser import visiting
 from tests.kit.daemons import DaemonProcess
-from tests.kit.databases import Database, insert, until, until_equal
+from tests.kit.databases import Database, insert, until_equal
 from tests.kit.looks import fits
 
 PATHS = ("/", "/tables", "/tables/records", "/events")
@@ -117,10 +116,5 @@ async def test_a_stream_that_ends_is_followed_by_the_next(pair: Any, browser: Br
         async with visiting(browser, daemon.url) as visit:
             await visit.go("/")
             await visit.live()
-
-            async def streams() -> bool:
-                told = await visit.page.evaluate("performance.getEntriesByType('resource').map(each => each.name)")
-                return json.dumps(told).count("/live/") >= 2
-
-            await until(streams, "the next stream to follow the first")
+            await visit.until_next_stream()
             assert await visit.page.locator("#lost").is_hidden()
