@@ -60,6 +60,15 @@ async def until_healthy(daemon: Daemon) -> None:
     await until(healthy, "the daemon to be healthy")
 
 
+async def until_asleep(daemon: Daemon) -> None:
+    """All flows are idle, and the watches over their servers know that there is nothing to do."""
+
+    async def asleep() -> bool:
+        return all(flow.lag_seconds == 0.0 for flow in daemon.status().flows)
+
+    await until(asleep, "all flows to be asleep")
+
+
 @pytest.fixture
 def first(pair: Any) -> Database:
     """Database A, for SQL by hand."""

@@ -169,7 +169,7 @@ class Flow:
             try:
                 yield session
             finally:
-                session.intake.shrink()
+                session.close()
         finally:
             arrivals.ended(name)
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 
 import structlog
 
+from snk.core.bucket import Bucket
 from snk.db.errors import refused
 from snk.errors import SnkError
 from snk.pair.core.pace import BatchSize
@@ -25,6 +26,9 @@ from snk.pair.sync.turns import NO_TURN, Turn
 from snk.pair.sync.upkeep import Upkeep
 from snk.pair.sync.watch import Sleeper
 
+FEW_IDS = 100
+MOVES_PER_SECOND = 50.0
+MOVES_AT_ONCE = 10.0
 SETTLE_SECONDS = 0.25  # servers write their WAL within a fifth of a second
 
 log = structlog.get_logger()
@@ -49,6 +53,8 @@ class Session:
         self._link = link
         self._parts = parts
         self._referred = referred
+        self._sleeper = Sleeper(link.source.reader.ids, self.intake.tail.high, parts.alarm)
+        self._moves = Bucket(MOVES_PER_SECOND, MOVES_AT_ONCE)
         self._changes = -1
         self._ahead: Batch | None = None
 
@@ -63,6 +69,7 @@ class Session:
         """
         self._delivery.turn, self.quiet = turn, False
         batch, self._ahead = self._ahead or await self.intake.read(), None
+        self._sleeper.high = self.intake.tail.high
         if batch.full:
             self._ahead = await self._read_while_writing(batch)
             self.intake.take_more()
@@ -116,7 +123,8 @@ class Session:
 
         This is called with a session that is `calm`. From here on others look after it, and only now it reads once
         more: nothing is missed in between. If nothing was there when it began, it need not even read; it only has the
-        servers prepare its statements, when it is its turn.
+        servers prepare its statements, when it is its turn. Rows that come now and then are delivered between two
+        naps; when they come in numbers, this ends.
         """
         alarm, source = self._parts.alarm, self._parts.around.source
         alarm.clear()
@@ -124,11 +132,16 @@ class Session:
             self._leave_to(others)
             if self.quiet and not await self._woken_within(source.rounds.turn_seconds()):
                 await self._prepare()
-            while not stop.is_set() and (self.quiet or (not await self._stir() and self.calm)):
+            while not stop.is_set() and (self.quiet or (await self._stir() and self.calm)):
                 self.quiet = False
                 await self._until_woken()
                 self._upkeep.rested()
                 alarm.clear()
+
+    def close(self) -> None:
+        """Leave nothing that others would look after."""
+        self.intake.shrink()
+        self._parts.around.source.watch.forget(self._sleeper)
 
     async def _prepare(self) -> None:
         """Have the servers prepare the statements that the first row needs; while the table is locked, they do not."""
@@ -149,11 +162,17 @@ class Session:
         return alarm.is_set()
 
     async def _stir(self) -> bool:
-        """Read once more, and save the mark if all that was read is durable now; return whether anything moved."""
+        """Read once more, and save the mark if all that was read is durable now; return whether there is time to nap.
+
+        After a few rows there is: whatever was committed after the read wakes again.
+        """
+        high = self.intake.tail.high
         moved = await self.step(NO_TURN)
-        if not moved and not self._settled and self.intake.safe == self.intake.tail.high:
+        if moved:
+            return self.intake.tail.high - high <= FEW_IDS and not self._moves.take(time.monotonic())
+        if not self._settled and self.intake.safe == self.intake.tail.high:
             await self._delivery.save(self.intake.tail, self.intake.safe)
-        return moved
+        return True
 
     def _disturb(self) -> None:
         self._upkeep.want()
@@ -163,10 +182,9 @@ class Session:
         """Have others wake this flow."""
         link, alarm = self._link, self._parts.alarm
         source, destination = self._parts.around.source, self._parts.around.destination
-        reader, tail = link.source.reader, self.intake.tail
         reads = Resting(link.source.check.shape, self._disturb, high=lambda: self.intake.tail.high)
         writes = Resting(link.destination.check.shape, self._disturb, kept=self._delivery)
-        others.enter_context(source.watch.watched(Sleeper(reader.ids, tail.high, alarm)))
+        others.enter_context(source.watch.asleep(self._sleeper))
         others.enter_context(source.rounds.looked_after(reads))
         others.enter_context(destination.rounds.looked_after(writes))
         others.enter_context(destination.arrivals.asleep(self._referred.table.name, alarm))

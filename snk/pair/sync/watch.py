@@ -11,21 +11,23 @@ twenty-five a second, and a table in which such ids are found is asked always.
 
 A watch never decides anything. It wakes flows, which then do what they always do; when it does not know, it wakes all.
 
-No row is missed between a flow's last read and its sleep: a flow is `watched` first, then reads once more or is looked
+No row is missed between a flow's last read and its sleep: a flow is `asleep` first, then reads once more or is looked
 at once, whatever the snapshot. The base of a wait is the text that the previous wait returned, so whatever ends after
-that wakes.
+that wakes. A flow that was asleep once stays in the question while it is awake, so that a wait that is under way when
+it falls asleep again tells of it, too.
 """
 
 import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from snk.core.bucket import Bucket
 from snk.db import catalog
 from snk.db.errors import refused
 from snk.db.functions import array_text, wait_briefly
@@ -40,9 +42,13 @@ from snk.pair.table.reader import plan_by_index
 from snk.pause import pause
 
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
-LIVELY_SECONDS = 0.5  # after a change
-LIVELY_EVERY_SECONDS = 0.002  # how often the server looks at its snapshot then
-REST = 6  # pause as a multiple of the look before it: looks take a seventh of the time at most
+LIVELY = ((0.1, 0.0005), (0.5, 0.002))
+"""Until so long after a change, the server looks at its snapshot so often; in seconds."""
+LOOKS_PER_SECOND = 100.0  # at a server in which something ends all the time
+LOOKS_AT_ONCE = 25.0
+FIRST_SECONDS = 0.002  # the flows that were woken go first
+NOBODY_SECONDS = 0.2  # between looks while all flows are awake
+REST = 6  # pause as a multiple of what a look costs in the tables: that takes a seventh of the time at most
 ASKED_SECONDS = 0.02  # where the server cannot wait
 TABLES_PER_SECOND = 25  # that are asked about in turn
 MOST_REST_SECONDS = 0.02
@@ -55,17 +61,19 @@ log = structlog.get_logger()
 
 @dataclass(eq=False, slots=True)
 class Sleeper:
-    """A flow that is idle.
+    """A flow that is idle now and then.
 
     Attributes:
         ids: what it reads.
         high: the greatest id that it has read.
         news: wakes it.
+        asleep: whether it waits for that.
     """
 
     ids: Ids
     high: int
     news: asyncio.Event
+    asleep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,8 @@ class Watch:
         self._server = server
         self._every_seconds = every_seconds
         self._sleepers: dict[Ids, Sleeper] = {}
+        self._somebody = asyncio.Event()
+        self._looks = Bucket(LOOKS_PER_SECOND, LOOKS_AT_ONCE)
         self._unseen = False
         self._exactly = Exactly(server)
         self._by_hand: set[int] = set()
@@ -109,15 +119,26 @@ class Watch:
         self._known_until = self._known_at = self._changed_at = 0.0
 
     @contextmanager
-    def watched(self, sleeper: Sleeper) -> Iterator[None]:
-        """Inside the block, a flow is woken when its table has news."""
-        self._sleepers[sleeper.ids] = sleeper
-        self._turns[sleeper.ids] = None  # it may have begun without reading, and an id may have been set by hand since
-        self._unseen = True
+    def asleep(self, sleeper: Sleeper) -> Iterator[None]:
+        """Inside the block, a flow is woken when its table has news. The watch knows it until it is told to `forget`.
+
+        When it comes for the first time, it may not have read yet, and an id may have been set by hand before.
+        """
+        if self._sleepers.get(sleeper.ids) is not sleeper:
+            self._sleepers[sleeper.ids] = sleeper
+            self._turns[sleeper.ids] = None
+            self._unseen = True
+        sleeper.asleep = True
+        self._somebody.set()
         try:
             yield
         finally:
-            self._sleepers.pop(sleeper.ids, None)
+            sleeper.asleep = False
+
+    def forget(self, sleeper: Sleeper) -> None:
+        """A flow has ended."""
+        if self._sleepers.get(sleeper.ids) is sleeper:
+            del self._sleepers[sleeper.ids]
 
     @property
     def silent_seconds(self) -> float:
@@ -143,6 +164,7 @@ class Watch:
     async def _follow(self, connection: AsyncConnection, stop: asyncio.Event, *, waits: bool) -> None:
         seen = ""
         while not stop.is_set():
+            await self._until_somebody_sleeps()
             asked, base = time.monotonic(), seen
             self._known_until = asked + WAIT_SECONDS
             unseen, self._unseen = self._unseen, False
@@ -154,7 +176,9 @@ class Watch:
                 self.changes += seen != base
                 self._changed_at = self._known_at = began = time.monotonic()
                 await self._see(connection, told, found)
-                rest = max(rest, min(MOST_REST_SECONDS, REST * (time.monotonic() - began)))
+                saw = time.monotonic()
+                costly = min(MOST_REST_SECONDS, REST * (saw - began))
+                rest = max(rest, FIRST_SECONDS, costly, self._looks.take(saw))
             if time.monotonic() - self._turn_at > TURN_SECONDS:
                 await self._look_by_turns(connection)
             if rest:
@@ -167,9 +191,8 @@ class Watch:
             "highs": array_text(sleeper.high for sleeper in told),
         }
         if waits:
-            lively = time.monotonic() - self._changed_at < LIVELY_SECONDS
-            every_seconds = min(LIVELY_EVERY_SECONDS, self._every_seconds) if lively else self._every_seconds
-            given |= {"seen": seen, "most_seconds": WAIT_SECONDS, "every_seconds": every_seconds}
+            most_seconds, every_seconds = self._pace()
+            given |= {"seen": seen, "most_seconds": most_seconds, "every_seconds": every_seconds}
         try:
             async with self._server.answering(connection):
                 snapshot, at, last = (await connection.execute(_WAITED[waits], given)).one()
@@ -181,6 +204,22 @@ class Watch:
             return Waited(found.snapshot, dict.fromkeys(range(1, len(told) + 1)))
         return Waited(snapshot, dict(zip(at or (), last or (), strict=True)))
 
+    async def _until_somebody_sleeps(self) -> None:
+        """While all flows are awake, nobody needs a look."""
+        self._somebody.clear()
+        if not any(sleeper.asleep for sleeper in self._sleepers.values()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(NOBODY_SECONDS):
+                    await self._somebody.wait()
+
+    def _pace(self) -> tuple[float, float]:
+        """For how long the server waits, and how often it looks at its snapshot meanwhile; in seconds."""
+        since = time.monotonic() - self._changed_at
+        for until, every_seconds in LIVELY:
+            if since < until:
+                return until, min(every_seconds, self._every_seconds)
+        return WAIT_SECONDS, self._every_seconds
+
     async def _see(self, connection: AsyncConnection, told: Sequence[Sleeper], found: Waited) -> None:
         """Wake the flows whose tables have rows above their marks, as far as their sequences tell.
 
@@ -188,10 +227,12 @@ class Watch:
         it may have been undone, or its transaction goes on, and it would look in vain again and again: the table is
         asked, until it is known that no row will come.
         """
-        suspects = [sleeper for sleeper in self._sleepers.values() if sleeper.ids.oid in self._by_hand]
-        suspects += [sleeper for ids, sleeper in self._sleepers.items() if not ids.sequence]
+        sleepers = [sleeper for sleeper in self._sleepers.values() if sleeper.asleep]
+        suspects = [sleeper for sleeper in sleepers if not sleeper.ids.sequence or sleeper.ids.oid in self._by_hand]
         for position, last in found.drawn.items():
             sleeper = told[position - 1]
+            if not sleeper.asleep or (last is not None and last <= sleeper.high):
+                continue  # it has read more meanwhile, or will
             if self._drawn.is_news(sleeper.ids, last):
                 sleeper.news.set()
             elif self._sleepers.get(sleeper.ids) is sleeper and not self._drawn.is_vain(sleeper.ids):

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running
+from tests.pair.conftest import Running, until_asleep
 
 
 async def waits_in_server(database: Database) -> bool:
@@ -29,12 +29,8 @@ async def test_a_quiet_flow_waits_in_the_server_and_wakes_for_a_row(
 @pytest.mark.long
 async def test_a_quiet_flow_has_no_lag(running: Running, first: Database) -> None:
     async with running(poll_max_ms=2.0) as daemon:
-
-        async def no_lag() -> bool:
-            return [flow.lag_seconds for flow in daemon.status().flows] == [0.0, 0.0]
-
         await until(lambda: waits_in_server(first), "the flow to doze")
-        await until(no_lag, "both flows to be watched for")
+        await until_asleep(daemon)
 
 
 @pytest.mark.long

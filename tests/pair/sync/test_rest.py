@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from snk.pair.sync import rounds
+from snk.pair.sync.session import Session
 from snk.pair.sync.upkeep import Upkeep
 from snk.pair.table.reader import Reader
 from snk.pair.table.writer import Writer
 from tests.kit.databases import Database, insert, until, until_equal
-from tests.pair.conftest import Running, until_healthy
+from tests.pair.conftest import Running, until_asleep, until_healthy
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text not null)"
 NAMES = tuple(f"t{at}" for at in range(12))
@@ -19,6 +20,19 @@ NAMES = tuple(f"t{at}" for at in range(12))
 async def both(first: Database, second: Database) -> None:
     for side in (first, second):
         await side.run(*map(TABLE.format, NAMES))
+
+
+def counted_polls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables whose flows were awake for a poll, once for each."""
+    polls: list[str] = []
+    gather = Session.gather
+
+    async def counted(self: Session) -> None:
+        polls.append(self._link.table)
+        await gather(self)
+
+    monkeypatch.setattr(Session, "gather", counted)
+    return polls
 
 
 async def test_tables_that_are_quiet_are_not_read_and_do_nothing_of_their_own(
@@ -48,6 +62,38 @@ async def test_tables_that_are_quiet_are_not_read_and_do_nothing_of_their_own(
         await until_healthy(daemon)
     assert read == {"t3", "t8"}
     assert looked <= {"public.t3", "public.t8"}
+
+
+async def test_rows_that_come_now_and_then_are_delivered_between_naps(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow that polled for a while after each row would read hundreds of times."""
+    polls = counted_polls(monkeypatch)
+    async with running() as daemon:
+        await insert(first, 1)
+        await until_equal(first, second, 1)
+        await until_healthy(daemon)
+        await until_asleep(daemon)
+        polls.clear()
+        for turn in range(2, 12):
+            for side in (first, second):
+                await insert(side, 1)
+                await asyncio.sleep(0.05)
+            await until_equal(first, second, 2 * turn - 1)
+    assert len(polls) < 10
+
+
+async def test_rows_that_come_in_numbers_end_the_nap(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls = counted_polls(monkeypatch)
+    async with running() as daemon:
+        await until_healthy(daemon)
+        await until_asleep(daemon)
+        polls.clear()
+        await insert(first, 1000)
+        await until_equal(first, second, 1000)
+        assert polls
 
 
 async def test_rows_that_come_into_all_tables_at_once_arrive(

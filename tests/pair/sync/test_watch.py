@@ -1,14 +1,15 @@
 """One wait in the server for all tables: who is woken, by what, and by nothing else."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from snk.db.server import Server
-from snk.pair.sync import drawn, exactly
+from snk.pair.sync import drawn, exactly, watch
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.watch import Sleeper, Watch
 from snk.pair.table.commits import Ids
@@ -64,8 +65,9 @@ async def watching(dsn: str, *tables: str, drawn: bool = False) -> AsyncIterator
     await watched.add(*tables[:-1], drawn=drawn)
     await watched.add("bell")
     running = asyncio.create_task(watched.watch.run(stop))
+    asleep = ExitStack()
     for sleeper in watched.sleepers.values():
-        watched.watch._sleepers[sleeper.ids] = sleeper
+        asleep.enter_context(watched.watch.asleep(sleeper))
 
     async def silent() -> bool:
         return watched.watch.silent_seconds == 0.0
@@ -261,7 +263,7 @@ async def test_a_row_with_an_id_set_by_hand_wakes_a_flow_that_begins_after_it(pa
             return not watched.watch._turns and watched.watch._turns_of == watched.watch.changes
 
         await until(all_asked, "nothing to be left to look at")
-        with watched.watch.watched(sleeper):
+        with watched.watch.asleep(sleeper):
             await watched.until_woken("t")
 
 
@@ -284,3 +286,54 @@ async def test_tables_whose_ids_were_drawn_in_vain_are_soon_asked_about_no_more(
         assert watched.woken == set()
         await watched.database.run("insert into t default values")
         await watched.until_woken("t")
+
+
+async def test_a_flow_that_sleeps_again_and_again_is_woken_for_each_row(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is awake for a moment after each row, and the next one is committed before, in or after that moment."""
+    monkeypatch.setattr(watch, "TURN_SECONDS", float("inf"))  # asking about all in turn would find them, too, but later
+    rows, read = 200, asyncio.Condition()
+    async with watching(pair.first, "t", drawn=True) as watched, watched.database.connect() as looking:
+        sleeper = watched.sleepers["t"]
+        watched.watch.forget(sleeper)
+
+        async def flow() -> None:
+            while sleeper.high < rows:
+                with watched.watch.asleep(sleeper):
+                    while sleeper.high < rows:
+                        sleeper.news.clear()
+                        found = await looking.exec_driver_sql("select coalesce(max(id), 0) from t")
+                        await looking.rollback()
+                        before, sleeper.high = sleeper.high, found.scalar_one()
+                        async with read:
+                            read.notify_all()
+                        if sleeper.high > before:
+                            break
+                        await sleeper.news.wait()
+                await asyncio.sleep(random.choice((0.0, 0.001, 0.003)))
+
+        flowing = asyncio.create_task(flow())
+        for number in range(1, rows + 1):
+            await watched.database.run("insert into t default values")
+            async with read, asyncio.timeout(20):
+                await read.wait_for(lambda: sleeper.high >= number)  # noqa: B023 - awaited at once
+            await asyncio.sleep(random.choice((0.0, 0.001, 0.003)))
+        await flowing
+
+
+async def test_nobody_asks_a_server_whose_flows_are_all_awake(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "NOBODY_SECONDS", 3600.0)
+    async with watching(pair.first, "t") as watched:
+        for sleeper in watched.sleepers.values():
+            sleeper.asleep = False
+        await watched.database.run("insert into t default values")
+        before = watched.watch.changes
+        for _ in range(5):
+            await watched.database.run("insert into t default values")
+            await asyncio.sleep(0.02)
+        assert watched.watch.changes <= before + 1
+        assert watched.woken == set()
+        sleeper = watched.sleepers["t"]
+        with watched.watch.asleep(sleeper):
+            await watched.until_woken("t")
