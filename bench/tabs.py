@@ -66,7 +66,7 @@ async def _rate(measured: Ground, names: Sequence[str]) -> float:
         began = time.monotonic()
         await both(measured.sides, partial(fill, rows=ROWS // 2, tables=names))
         lost = await watch.drained(ROWS)
-        return (ROWS - lost) / (time.monotonic() - began)
+        return (ROWS - lost) / (watch.ended - began)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bench.ground import TABLE, Ground
 
 LOOK_SECONDS = 0.01
+REST = 20  # pause as a multiple of a look, which takes the servers tens of milliseconds for hundreds of tables
 STALLED_SECONDS = 10.0
 
 
@@ -19,12 +20,16 @@ class Watch:
 
     Counting rows is expensive, and so is connecting. So it polls the greatest ids until these are high enough for all
     rows.
+
+    Attributes:
+        ended: when the look began that found all rows, or when the wait for them ended; monotonic time.
     """
 
     def __init__(self, lines: tuple[AsyncConnection, AsyncConnection], tables: Sequence[str]) -> None:
         self._lines = lines
         self._tables = tables
         self._ids: list[list[int]] = []
+        self.ended = 0.0
 
     async def begin(self) -> None:
         """Start counting from now on."""
@@ -46,19 +51,23 @@ class Watch:
         Returns:
             How many rows never arrived.
         """
-        moved = time.monotonic()
+        moved = self.ended = time.monotonic()
         before: object = None
         while True:
+            looked = time.monotonic()
             ids = await self._last_ids()
+            took = time.monotonic() - looked
             drawn = [sum(now) - sum(then) for now, then in zip(ids, self._ids, strict=True)]
             seen = await self.come() if min(drawn) >= rows else drawn
             if min(drawn) >= rows and min(seen) >= rows:
+                self.ended = looked
                 return 0
+            now = self.ended = time.monotonic()
             if seen != before:
-                before, moved = seen, time.monotonic()
-            if time.monotonic() - moved > stalled_seconds:
+                before, moved = seen, now
+            if now - moved > stalled_seconds:
                 return rows - min(await self.come())
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(max(LOOK_SECONDS, REST * took))
 
     async def _last_ids(self) -> list[list[int]]:
         columns = ", ".join(f"(select coalesce(max(id), 0) from {table})" for table in self._tables)

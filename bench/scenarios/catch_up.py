@@ -62,7 +62,7 @@ async def waiting(
         before, began = usage(contender.pids, servers), time.monotonic()
         await contender.resume()
         lost = await watch.drained(total, contender.stalled_seconds)
-        seconds = time.monotonic() - began
+        seconds = watch.ended - began
         used = usage(contender.pids, servers).since(before)
     return {
         "rows_per_second": (total - lost) / seconds,

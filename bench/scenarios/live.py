@@ -47,7 +47,7 @@ async def load(
         watch, moment = watches
         await moment.seize(watch)
         lost = await watch.drained(rows, stalled_seconds)
-        drain = time.monotonic() - stopped
+        drain = watch.ended - stopped
         figures["percent_at_stop"] = 100 * min(await moment.come()) / rows
         figures |= {"drain_seconds": drain, "lost": lost, "rows_per_second": (rows - lost) / (seconds + drain)}
     else:

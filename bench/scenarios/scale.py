@@ -53,7 +53,7 @@ async def spread(
         await both(ground.sides, partial(fill, rows=each, tables=tables, data_bytes=data_bytes))
         total = 2 * each * len(tables)
         lost = await watch.drained(total, contender.stalled_seconds)
-        figures["live_rows_per_second"] = (total - lost) / (time.monotonic() - began)
+        figures["live_rows_per_second"] = (total - lost) / (watch.ended - began)
         figures["lost"] += lost
     await conclude(ground, contender, figures, tables)
     return figures

@@ -96,7 +96,7 @@ async def _loaded(ground: Ground, names: Sequence[str], rows: int, stalled_secon
         began = time.monotonic()
         await both(ground.sides, partial(fill, rows=each, tables=names))
         lost = await watch.drained(total, stalled_seconds)
-        return (total - lost) / (time.monotonic() - began), lost
+        return (total - lost) / (watch.ended - began), lost
 
 
 Held = tuple[list[AsyncConnection], list[AsyncConnection]]

@@ -15,6 +15,7 @@ from snk.pair.sync.referred import Referred
 
 BEAT_SECONDS = 0.5
 UNCHANGED_SECONDS = 2.0
+MANY = 10  # tables
 MOST_AGAIN = 100
 MOST_NAMED = 1000
 NAMED_SECONDS = 0.25  # maximum time per beat; new rows wait meanwhile
@@ -42,7 +43,11 @@ class Upkeep:
     @property
     def due(self) -> bool:
         """Whether it is time for a beat."""
-        return self._wanted or time.monotonic() - self._beaten > BEAT_SECONDS
+        return self._wanted or time.monotonic() - self._beaten > self._at_intervals_of(BEAT_SECONDS)
+
+    def _at_intervals_of(self, seconds: float) -> float:
+        """While many flows are awake, each does less besides tailing, as for those that sleep."""
+        return seconds * max(1.0, self._parts.around.turns.crowd / MANY)
 
     def want(self) -> None:
         """Something may have changed: a beat is due."""
@@ -113,7 +118,7 @@ class Upkeep:
 
     async def _see_unchanged(self) -> None:
         """Check at intervals that both tables are unchanged; a change that is noticed late loses no rows."""
-        if time.monotonic() - self._seen_unchanged > UNCHANGED_SECONDS:
+        if time.monotonic() - self._seen_unchanged > self._at_intervals_of(UNCHANGED_SECONDS):
             self._seen_unchanged = time.monotonic()
             for end in (self._link.source, self._link.destination):
                 await end.check.see_unchanged()

@@ -231,7 +231,7 @@ class Watch:
         suspects = [sleeper for sleeper in sleepers if not sleeper.ids.sequence or sleeper.ids.oid in self._by_hand]
         for position, last in found.drawn.items():
             sleeper = told[position - 1]
-            if not sleeper.asleep or (last is not None and last <= sleeper.high):
+            if not sleeper.asleep or sleeper.news.is_set() or (last is not None and last <= sleeper.high):
                 continue  # it has read more meanwhile, or will
             if self._drawn.is_news(sleeper.ids, last):
                 sleeper.news.set()
