@@ -1,7 +1,8 @@
 """Lends the connections to one server to those who need one for a statement, so that their number has a limit.
 
 A connection never outlives a boot of its server. So each is lent together with the boot that it was opened in, and who
-has learnt something in another boot is refused: what it knows may no longer be true.
+has learnt something in another boot is refused: what it knows may no longer be true. After a fail-over, connections to
+the server that led before may live on. So what counts is the boot in which a new connection has met the server last.
 
 If all are lent, the one who was served longest ago is served next. So a lone row in one table waits for a statement to
 end, and not for all the statements that tables under load wait for. Who comes for the first time goes behind all who
@@ -80,6 +81,7 @@ class Lender:
 
     Attributes:
         server: the server.
+        boot: in which it was met last; empty before that.
     """
 
     def __init__(self, server: Server, most: int, set_up: SetUp) -> None:
@@ -97,7 +99,7 @@ class Lender:
         self._waiting: list[_Waiter] = []
         self._loans: dict[int, _Loan] = {}
         self._numbers = count(1)
-        self._newest = ""
+        self.boot = ""
 
     @asynccontextmanager
     async def lend(self, served: int | None = None, boot: str = "", pid: int = 0) -> AsyncIterator[Kept]:
@@ -214,11 +216,11 @@ class Lender:
         while self._free:
             at = next((at for at, each in enumerate(self._free) if each.pid == pid), 0)
             kept = self._free.pop(at)
-            if kept.facts.boot == self._newest:
+            if kept.facts.boot == self.boot:
                 return self._of_boot(boot, kept)
             await _closed(kept)  # it is of an earlier boot, and dead
         kept = await self._opened()
-        self._newest = kept.facts.boot
+        self.boot = kept.facts.boot
         return self._of_boot(boot, kept)
 
     def _of_boot(self, boot: str, kept: Kept) -> Kept:

@@ -33,7 +33,7 @@ class Proxy:
     """
 
     def __init__(self, dsn: str) -> None:
-        self._there = urlsplit(dsn)
+        self.move(dsn)
         self.dsn = dsn
         self.taken = 0
         self._lines: set[Line] = set()
@@ -65,6 +65,10 @@ class Proxy:
     def refuse(self, *, refusing: bool = True) -> None:
         """Reset new connections at once."""
         self._refusing = refusing
+
+    def move(self, dsn: str) -> None:
+        """Forward new connections to another server; those of now stay where they are."""
+        self._there = urlsplit(dsn)
 
     def delay(self, seconds: float) -> None:
         """Keep whatever the server says for so long."""

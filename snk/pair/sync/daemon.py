@@ -26,6 +26,7 @@ from snk.pair.dedup.dedup_set import Pool
 from snk.pair.dedup.redis_store import RedisStore
 from snk.pair.schema.own import CANARIES
 from snk.pair.sync.arrivals import Arrivals
+from snk.pair.sync.boots import BootWatch
 from snk.pair.sync.canary import CanaryProbe
 from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.flow import Flow
@@ -80,7 +81,7 @@ class Daemon:
         doors, throttles = (lender_of(pair.first, 1), lender_of(pair.second, 1)), throttles_of(sweeps.share)
         self._shared = Shared(
             store=RedisStore(redis_dsn),
-            leases=Leases(_reached(pair), self._name, self._not_ours),
+            leases=Leases(_reached(pair), lenders, self._name, self._not_ours),
             limits=limits,
             schedule=sweeps,
             sweeping=SweepMeans(doors, WholeDigests(doors, throttles), facts, throttles),
@@ -93,7 +94,9 @@ class Daemon:
         ends = list(lenders.values())
         ways = (ends, ends[::-1]) if canary_seconds else ()
         self._canaries = [CanaryProbe(source, destination, canary_seconds) for source, destination in ways]
-        self._locks = LockWatch({each.label: replace(each, most=each.probes) for each in servers}, lenders)
+        probed = {each.label: replace(each, most=each.probes) for each in servers}
+        self._locks = LockWatch(probed, lenders)
+        self._boots = BootWatch(probed, (*lenders.values(), *doors))
 
     @property
     def name(self) -> str:
@@ -158,6 +161,7 @@ class Daemon:
             leases = group.create_task(self._shared.leases.run())
             helpers = [group.create_task(canary.run(stop, self._leads_canaries)) for canary in self._canaries]
             helpers.append(group.create_task(self._locks.run(stop, self._standing)))
+            helpers.append(group.create_task(self._boots.run(stop)))
             for side in self._shared.sides.values():
                 helpers += [group.create_task(side.watch.run(stop)), group.create_task(side.rounds.run(stop))]
             jobs = group.create_task(self._tables.run(stop, group))
@@ -257,7 +261,7 @@ def _reached(pair: Pair) -> tuple[Server, Server]:
 
 
 def _side(server: Server, facts: TableFacts, limits: Limits) -> Side:
-    watch = Watch(server, limits.poll_max_ms / 4000)
+    watch = Watch(server, facts.lender, limits.poll_max_ms / 4000)
     return Side(facts, watch, Rounds(facts.lender, watch), Arrivals(), Lineage())
 
 

@@ -8,15 +8,16 @@ table stays where it is until its daemon ends.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from snk.db import catalog
+from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.errors import SnkError, TableUnfit
+from snk.errors import SnkError, TableUnfit, Unavailable
 from snk.log import Reminder
 from snk.pair.schema.leases import LeaseBook, LeaseState
 
@@ -62,8 +63,17 @@ Seen = Callable[[str, str, SnkError | None], None]
 class Leases:
     """The leases of one daemon on one pair. Leases of tables that were not admitted are ignored."""
 
-    def __init__(self, servers: tuple[Server, Server], name: str, seen: Seen) -> None:
+    def __init__(self, servers: tuple[Server, Server], lenders: Mapping[str, Lender], name: str, seen: Seen) -> None:
+        """Assign.
+
+        Args:
+            servers: one of them keeps the leases, over one connection.
+            lenders: they know in which boots the servers were met last, by their labels.
+            name: of this daemon.
+            seen: told of tables on which another daemon works.
+        """
         self._servers = servers
+        self._lenders = lenders
         self._name = name
         self._seen = seen
         self._held: dict[str, HeldLease] = {}
@@ -108,7 +118,11 @@ class Leases:
                     book = LeaseBook(server, connection, self._name)
                     await book.enter()
                     self._renewed = float("-inf")  # renew at once, so that our leases name this connection
+                    lender, boot = self._lenders[server.label], (await catalog.server_facts(connection)).boot
+                    lender.boot = boot
                     while not self._closed:
+                        if lender.boot != boot:
+                            raise Unavailable(f"{server.address}: it was met in another boot")
                         await self._resolve(server, connection)
                         await self._round(book)
                         leading = max(LEADING_SECONDS, len(self._held) / LOOKED_AT_PER_SECOND)

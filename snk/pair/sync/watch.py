@@ -31,8 +31,9 @@ from snk.core.bucket import Bucket
 from snk.db import catalog
 from snk.db.errors import refused
 from snk.db.functions import array_text, wait_briefly
+from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.errors import SnkError
+from snk.errors import SnkError, Unavailable
 from snk.pair.schema.creation import WAIT
 from snk.pair.sync.drawn import Drawn
 from snk.pair.sync.exactly import FEW, Exactly
@@ -96,15 +97,17 @@ class Watch:
         changes: how often something has ended in the server, or may have.
     """
 
-    def __init__(self, server: Server, every_seconds: float) -> None:
+    def __init__(self, server: Server, lender: Lender, every_seconds: float) -> None:
         """Assign.
 
         Args:
             server: the server; one connection is used.
+            lender: over its connections flows read; it knows in which boot the server was met last.
             every_seconds: how often the server looks at its snapshot while nothing changes.
         """
         self.changes = 0
         self._server = server
+        self._lender = lender
         self._every_seconds = every_seconds
         self._sleepers: dict[Ids, Sleeper] = {}
         self._somebody = asyncio.Event()
@@ -117,6 +120,7 @@ class Watch:
         self._turns_of = 0
         self._turn_at = 0.0
         self._known_until = self._known_at = self._changed_at = 0.0
+        self._boot = ""
 
     @contextmanager
     def asleep(self, sleeper: Sleeper) -> Iterator[None]:
@@ -152,6 +156,7 @@ class Watch:
             try:
                 async with self._server.connect() as connection:
                     async with self._server.answering(connection):
+                        self._boot = self._lender.boot = (await catalog.server_facts(connection)).boot
                         await plan_by_index(connection)
                         await wait_briefly(connection, local=False)
                         waits = await catalog.exists(connection, WAIT, "function")
@@ -165,6 +170,8 @@ class Watch:
         seen = ""
         while not stop.is_set():
             await self._until_somebody_sleeps()
+            if self._lender.boot != self._boot:
+                raise Unavailable(f"{self._server.address}: it was met in another boot")
             asked, base = time.monotonic(), seen
             self._known_until = asked + WAIT_SECONDS
             unseen, self._unseen = self._unseen, False

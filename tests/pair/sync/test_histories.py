@@ -160,7 +160,8 @@ async def started(link: Link, reader: SteppedReader, batch_rows: int) -> Session
 
 
 def _side(server: Server) -> Side:
-    facts, watch = facts_of(server), Watch(server, 0.005)
+    facts = facts_of(server)
+    watch = Watch(server, facts.lender, 0.005)
     return Side(facts, watch, Rounds(facts.lender, watch), Arrivals(), Lineage())
 
 

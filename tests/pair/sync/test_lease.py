@@ -105,7 +105,7 @@ async def test_tables_are_shared_and_move_when_a_daemon_ends(
 def test_a_daemon_asks_for_no_table_that_is_not_in_its_settings() -> None:
     """The other one would let it go, and nobody would take it."""
     nowhere = Server("first", "postgresql://nowhere/x")
-    leases = Leases((nowhere, nowhere), "other", lambda *_: None)
+    leases = Leases((nowhere, nowhere), {}, "other", lambda *_: None)
     leases._full_names = {"t1": "public.t1", "t6": "public.t6"}
     others = {f"public.t{n}": LeaseState(f"public.t{n}", 1, "one", free=False, wanted_by="") for n in range(2, 6)}
     ours = LeaseState("public.t6", 1, "other", free=False, wanted_by="")

@@ -13,6 +13,7 @@ from snk.pair.sync import tables
 from snk.pair.sync.daemon import Daemon
 from snk.pair.sync.job import TableJob
 from snk.pair.sync.leases import Leases
+from snk.pair.sync.link import lender_of
 from snk.pair.sync.matching import look_up
 from snk.pair.sync.prepare import prepare
 from tests.kit.databases import Database, insert, until, until_equal
@@ -258,7 +259,7 @@ async def test_a_lease_that_is_taken_while_its_table_is_let_go_is_released(
     for server in servers:
         await prepare(server, ())
     await on_both(app, f"create table app.a {COLUMNS}", f"create table app.b {COLUMNS}")
-    leases = Leases(servers, "one", lambda *_: None)
+    leases = Leases(servers, {each.label: lender_of(each, 1) for each in servers}, "one", lambda *_: None)
     running = asyncio.create_task(leases.run())
 
     async def holders() -> dict[str, str]:

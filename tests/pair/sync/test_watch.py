@@ -10,6 +10,7 @@ import pytest
 
 from snk.db.server import Server
 from snk.pair.sync import drawn, exactly, watch
+from snk.pair.sync.link import lender_of
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.watch import Sleeper, Watch
 from snk.pair.table.commits import Ids
@@ -61,7 +62,8 @@ async def watching(dsn: str, *tables: str, drawn: bool = False) -> AsyncIterator
     await prepare(Server("first", dsn), ())
     tables = (*tables, "bell")
     await database.run(*map(TABLE.format, tables))
-    watched = Watched(database, Watch(Server("first", dsn), 0.005))
+    server = Server("first", dsn)
+    watched = Watched(database, Watch(server, lender_of(server, 1), 0.005))
     await watched.add(*tables[:-1], drawn=drawn)
     await watched.add("bell")
     running = asyncio.create_task(watched.watch.run(stop))

@@ -1,0 +1,54 @@
+"""Meets both servers again and again over a new connection, and so notices another one behind the same address.
+
+After a fail-over, a connection to the server that led before may live on: a proxy sends new connections elsewhere, and
+leaves the old ones. Everything that a daemon did over those would seem to work, on a server that nobody uses any more.
+What is found here is told to all who lend connections: flows, sweeps, watches and leases go where new connections go.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from snk.db import catalog
+from snk.db.lender import Lender
+from snk.db.server import Server
+from snk.errors import SnkError
+from snk.pause import pause
+
+MEET_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class BootWatch:
+    """Tells lenders in which boot their servers are met."""
+
+    def __init__(self, servers: Mapping[str, Server], lenders: Sequence[Lender]) -> None:
+        """Assign.
+
+        Args:
+            servers: to meet, over a connection each that is closed at once, by their labels.
+            lenders: all connections to these servers that are lent.
+        """
+        self._servers = servers
+        self._lenders = lenders
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Meet the servers at intervals until ``stop`` is set."""
+        while not stop.is_set():
+            await pause(stop, MEET_SECONDS)
+            for label, server in self._servers.items():
+                try:
+                    await self._meet(server)
+                except SnkError as error:  # the flows report servers that cannot be reached
+                    log.debug("boot_unknown", side=label, error=str(error))
+
+    async def _meet(self, server: Server) -> None:
+        async with server.connect() as connection, server.answering(connection):
+            boot = (await catalog.server_facts(connection)).boot
+        lenders = [lender for lender in self._lenders if lender.server.label == server.label]
+        if earlier := {lender.boot for lender in lenders} - {"", boot}:
+            log.warning("another_boot_met", side=server.label, boot=boot, before=earlier.pop())
+        for lender in lenders:
+            lender.boot = boot
