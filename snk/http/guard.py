@@ -57,7 +57,8 @@ class Guard:
         scope["state"] = {**scope.get("state", {}), "trusted": role is not None, "role": role}
         if scope["method"] == "POST" and not (headers.bearer or headers.same_origin):
             return PlainTextResponse("only pages of this service may do this\n", 403)
-        if scope["path"] in OPEN_PATHS:
+        wrong_token = role is None and headers.bearer
+        if scope["path"] in OPEN_PATHS and not wrong_token:
             return None
         return refused(scope, headers, role)
 

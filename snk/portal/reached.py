@@ -85,7 +85,7 @@ class Processes:
             ):
                 told = orjson.loads(await body_of(answer))
         except (ServiceUnfit, TimeoutError) as error:
-            return Health(process, "bad", "does not answer", (str(error) or "no answer in time",))
+            return Health(process, "bad", "cannot be asked", (str(error) or "no answer in time",))
         except ValueError:
             return Health(process, "bad", "is something else", ("its answer is not that of SNK",))
         return _health_of(process, told)

@@ -22,6 +22,10 @@ name = "orders"
 url = "{url}"
 token = "env:ORDERS_TOKEN"
 [[portal.processes]]
+name = "strange"
+url = "{url}"
+token = "another-token-0123"
+[[portal.processes]]
 name = "gone"
 url = "http://127.0.0.1:{gone}"
 """
@@ -39,7 +43,8 @@ async def test_a_process_is_shown_below_its_name_to_everybody(pair: Any, browser
             async with visiting(browser, f"http://127.0.0.1:{port}") as visit:
                 await visit.until_there()
                 await visit.until_shown("healthy", "#part-processes")
-                await visit.until_shown("does not answer", "#part-processes")
+                await visit.until_shown("gone does not answer", "#part-processes")
+                await visit.until_shown("strange does not know the token of the portal", "#part-processes")
                 await fits(visit, ["/"])
                 await visit.page.get_by_role("link", name="orders").click()
                 await visit.live()

@@ -34,6 +34,33 @@ class Blocker:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What the health of a flow depends on; the attributes are those of `FlowStatus`."""
+
+    name: str
+    state: FlowState
+    awaits: tuple[str, ...]
+    error: str
+    progress_seconds: float
+
+    @property
+    def flowing(self) -> bool:
+        """Whether rows flow, delivered by this daemon or by the one for which it is a standby."""
+        return self.state in ("running", "standby")
+
+    @property
+    def trouble(self) -> str:
+        """Why it is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
+        if self.awaits:
+            return ""
+        if not self.flowing:
+            return f"{self.name} is {self.state}: {self.error}" if self.error else f"{self.name} is {self.state}"
+        if self.progress_seconds > STANDING_SECONDS:
+            return f"{self.name} has not moved for {self.progress_seconds:.0f} s"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class FlowStatus:
     """One direction of one table.
 
@@ -101,20 +128,19 @@ class FlowStatus:
         return f"{self.table} {self.source}→{self.destination}"
 
     @property
+    def standing(self) -> Standing:
+        """What its health depends on."""
+        return Standing(self.name, self.state, self.awaits, self.error, self.progress_seconds)
+
+    @property
     def flowing(self) -> bool:
-        """Whether rows flow, delivered by this daemon or by the one for which it is a standby."""
-        return self.state in ("running", "standby")
+        """As `Standing.flowing`."""
+        return self.standing.flowing
 
     @property
     def trouble(self) -> str:
-        """Why it is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
-        if self.awaits:
-            return ""
-        if not self.flowing:
-            return f"{self.name} is {self.state}: {self.error}" if self.error else f"{self.name} is {self.state}"
-        if self.progress_seconds > STANDING_SECONDS:
-            return f"{self.name} has not moved for {self.progress_seconds:.0f} s"
-        return ""
+        """As `Standing.trouble`."""
+        return self.standing.trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ def sorted_by(rows: list[overview.TableRow], sort: str) -> list[overview.TableRo
 
 def site(daemon: Daemon, measured: Measured, *, door: Door, stop: asyncio.Event) -> Site:
     """The portal of a daemon."""
-    about = About("pair", daemon.name, lambda: daemon.status().troubles)
+    about = About("pair", daemon.name, daemon.troubles)
     reach, first = Reach(daemon), PairPages(daemon, measured)
     work = (ProofPages(daemon), ConflictPages(reach), RejectedPages(reach))
     seen = [*first.pages(), *(page for each in work for page in each.pages())]

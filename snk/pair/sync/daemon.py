@@ -204,13 +204,15 @@ class Daemon:
             canaries=canaries,
             lockers=self._locks.lockers,
             dedup=self._dedup(),
-            troubles=(
-                *filter(None, (flow.trouble for flow in flows)),
-                *filter(None, map(_silence, canaries)),
-                *self._unknown(),
-            ),
+            troubles=self.troubles(),
             left_out=dict(self._tables.left_out),
         )
+
+    def troubles(self) -> tuple[str, ...]:
+        """Why it is unhealthy; empty if it is not. This may be asked often, however many tables there are."""
+        flows = (flow.trouble for flow in self.flows)
+        canaries = (_silence(canary.status()) for canary in self._canaries)
+        return (*filter(None, flows), *filter(None, canaries), *self._unknown())
 
     def compare(self, tables: Collection[str] = ()) -> list[str]:
         """Compare both sides of these tables, or of all, as soon as they have caught up, whenever it would be due.

@@ -69,6 +69,11 @@ class Flow:
         return self._meter.status()
 
     @property
+    def trouble(self) -> str:
+        """Why it is unhealthy, or an empty string."""
+        return self._meter.standing().trouble
+
+    @property
     def high(self) -> int:
         """The greatest id read at the source."""
         return self._meter.high

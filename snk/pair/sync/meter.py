@@ -10,7 +10,7 @@ from snk.core.intervals import NOTHING
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pair.catalog.shape import InsertTrigger
-from snk.pair.core.report import Blocker, FlowStatus
+from snk.pair.core.report import Blocker, FlowStatus, Standing
 from snk.pair.core.tail import Tail
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.requested import RequestedRows
@@ -114,6 +114,11 @@ class Meter:
         if before:
             destination = self._route.destination.label
             self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"
+
+    def standing(self) -> Standing:
+        """What the health of the flow depends on: a tenth of what `status` costs."""
+        progress = self._progress
+        return Standing(self._route.name, progress.state, progress.awaits, self._error, progress.idle_seconds)
 
     def status(self) -> FlowStatus:
         """Return a snapshot of all figures."""

@@ -27,7 +27,6 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from snk.core.bucket import Bucket
 from snk.db import catalog
 from snk.db.errors import refused
 from snk.db.functions import array_text, wait_briefly
@@ -37,22 +36,15 @@ from snk.errors import SnkError, Unavailable
 from snk.pair.schema.creation import WAIT
 from snk.pair.sync.drawn import Drawn
 from snk.pair.sync.exactly import FEW, Exactly
+from snk.pair.sync.watch_pace import WAIT_SECONDS, WatchPace
 from snk.pair.table import commits
 from snk.pair.table.commits import Ids
 from snk.pair.table.reader import plan_by_index
 from snk.pause import pause
 
-WAIT_SECONDS = 0.45  # what servers log as slow takes longer
-LIVELY = ((0.1, 0.0005), (0.5, 0.002))
-"""Until so long after a change, the server looks at its snapshot so often; in seconds."""
-LOOKS_PER_SECOND = 100.0  # at a server in which something ends all the time
-LOOKS_AT_ONCE = 25.0
-FIRST_SECONDS = 0.002  # the flows that were woken go first
 NOBODY_SECONDS = 0.2  # between looks while all flows are awake
-REST = 6  # pause as a multiple of what a look costs in the tables: that takes a seventh of the time at most
 ASKED_SECONDS = 0.02  # where the server cannot wait
 TABLES_PER_SECOND = 25  # that are asked about in turn
-MOST_REST_SECONDS = 0.02
 TURN_SECONDS = 0.8
 RETRY_SECONDS = 0.5
 _WAITED = {waits: commits.waited(waits=waits) for waits in (False, True)}
@@ -108,10 +100,9 @@ class Watch:
         self.changes = 0
         self._server = server
         self._lender = lender
-        self._every_seconds = every_seconds
         self._sleepers: dict[Ids, Sleeper] = {}
         self._somebody = asyncio.Event()
-        self._looks = Bucket(LOOKS_PER_SECOND, LOOKS_AT_ONCE)
+        self._pace = WatchPace(every_seconds)
         self._unseen = False
         self._exactly = Exactly(server)
         self._by_hand: set[int] = set()
@@ -119,7 +110,7 @@ class Watch:
         self._turns: dict[Ids, None] = {}
         self._turns_of = 0
         self._turn_at = 0.0
-        self._known_until = self._known_at = self._changed_at = 0.0
+        self._known_until = self._known_at = 0.0
         self._boot = ""
 
     @contextmanager
@@ -181,11 +172,9 @@ class Watch:
             seen, rest = found.snapshot, 0.0 if waits else ASKED_SECONDS
             if seen != base or unseen:
                 self.changes += seen != base
-                self._changed_at = self._known_at = began = time.monotonic()
-                await self._see(connection, told, found)
-                saw = time.monotonic()
-                costly = min(MOST_REST_SECONDS, REST * (saw - began))
-                rest = max(rest, FIRST_SECONDS, costly, self._looks.take(saw))
+                self._known_at = began = time.monotonic()
+                woken = await self._see(connection, told, found)
+                rest = max(rest, self._pace.seen(asked, began, time.monotonic(), woken=woken))
             if time.monotonic() - self._turn_at > TURN_SECONDS:
                 await self._look_by_turns(connection)
             if rest:
@@ -198,7 +187,7 @@ class Watch:
             "highs": array_text(sleeper.high for sleeper in told),
         }
         if waits:
-            most_seconds, every_seconds = self._pace()
+            most_seconds, every_seconds = self._pace.wait(time.monotonic())
             given |= {"seen": seen, "most_seconds": most_seconds, "every_seconds": every_seconds}
         try:
             async with self._server.answering(connection):
@@ -219,16 +208,8 @@ class Watch:
                 async with asyncio.timeout(NOBODY_SECONDS):
                     await self._somebody.wait()
 
-    def _pace(self) -> tuple[float, float]:
-        """For how long the server waits, and how often it looks at its snapshot meanwhile; in seconds."""
-        since = time.monotonic() - self._changed_at
-        for until, every_seconds in LIVELY:
-            if since < until:
-                return until, min(every_seconds, self._every_seconds)
-        return WAIT_SECONDS, self._every_seconds
-
-    async def _see(self, connection: AsyncConnection, told: Sequence[Sleeper], found: Waited) -> None:
-        """Wake the flows whose tables have rows above their marks, as far as their sequences tell.
+    async def _see(self, connection: AsyncConnection, told: Sequence[Sleeper], found: Waited) -> bool:
+        """Wake the flows whose tables have rows above their marks, as far as their sequences tell; return if any was.
 
         If something was drawn since the last look, there is a row most probably, and the flow looks for itself. If not,
         it may have been undone, or its transaction goes on, and it would look in vain again and again: the table is
@@ -236,15 +217,17 @@ class Watch:
         """
         sleepers = [sleeper for sleeper in self._sleepers.values() if sleeper.asleep]
         suspects = [sleeper for sleeper in sleepers if not sleeper.ids.sequence or sleeper.ids.oid in self._by_hand]
+        woken = False
         for position, last in found.drawn.items():
             sleeper = told[position - 1]
             if not sleeper.asleep or sleeper.news.is_set() or (last is not None and last <= sleeper.high):
                 continue  # it has read more meanwhile, or will
             if self._drawn.is_news(sleeper.ids, last):
                 sleeper.news.set()
+                woken = True
             elif self._sleepers.get(sleeper.ids) is sleeper and not self._drawn.is_vain(sleeper.ids):
                 suspects.append(sleeper)
-        await self._ask(connection, suspects, found.snapshot)
+        return bool(await self._ask(connection, suspects, found.snapshot)) or woken
 
     async def _ask(self, connection: AsyncConnection, suspects: Sequence[Sleeper], snapshot: str = "") -> list[Sleeper]:
         """Wake those of these flows whose tables have rows above their marks, or may have; return the former."""

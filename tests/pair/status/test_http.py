@@ -99,6 +99,7 @@ async def test_with_a_token_all_but_the_verdict_is_for_those_who_know_it(serving
         right = f"Authorization: Bearer {TOKEN}"
         assert "db1.example" in await talk(port, get("/status", right))
         assert "snk_healthy 0.0" in await talk(port, get("/metrics", right))
+        assert (await talk(port, get("/health", "Authorization: Bearer wrong"))).startswith("HTTP/1.1 401")
         closed, opened = await talk(port, get("/health")), await talk(port, get("/health", right))
     assert closed.startswith("HTTP/1.1 503")
     assert closed.endswith('{"status":"not healthy"}')

@@ -6,16 +6,17 @@ import pytest
 
 from snk.db.access import Dedicated
 from snk.db.server import Server
-from snk.errors import DatabaseUnfit
+from snk.errors import DatabaseUnfit, Unavailable
 from snk.pair.schema.sweeps import Sweeps, look
 from snk.pair.schema.sweeps import owed as owed_of
 from snk.pair.sync.daemon import Daemon
+from snk.pair.sync.facts import TableFacts
 from snk.pair.sync.prepare import prepare
 from snk.pair.sync.schedule import SweepSchedule
 from tests.kit.daemons import DaemonProcess
 from tests.kit.databases import Database, insert, until, until_equal
 from tests.kit.links import shape_on
-from tests.pair.conftest import Running
+from tests.pair.conftest import Running, until_asleep
 
 OFF = SweepSchedule(every_seconds=0, share=1.0, settle_seconds=0.5)
 # A sweep that has found something looks at it for so long that only its end ends it.
@@ -264,3 +265,25 @@ async def test_a_schema_that_an_earlier_version_made_is_told_of(running: Running
             pass
     async with running(init=True):
         assert await second.value("select count(*) from snk.sweeps") in (0, 1)
+
+
+async def test_a_sweep_that_is_owed_is_made_although_nobody_was_told(
+    running: Running, first: Database, second: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the statement that stored it was lost; asked again, the server says that nothing is new."""
+    rewritten, told = TableFacts.rewritten, list[bool]()
+
+    async def lost(self: TableFacts, *asked: Any) -> bool:
+        told.append(await rewritten(self, *asked))
+        if told == [True]:
+            raise Unavailable("the answer was lost")
+        return told[-1]
+
+    async with running(sweeps=OFF) as daemon:
+        await insert(first, 5)
+        await until_equal(first, second, 5)
+        await until_asleep(daemon)
+        monkeypatch.setattr(TableFacts, "rewritten", lost)
+        await second.run("truncate records")
+        await until_equal(first, second, 5)
+    assert told[:2] == [True, False]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from snk.pair.sync import rounds
+from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.session import Session
 from snk.pair.sync.upkeep import Upkeep
 from snk.pair.table.reader import Reader
@@ -14,6 +15,7 @@ from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running, until_asleep, until_healthy
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text not null)"
+OFF = SweepSchedule(every_seconds=0)
 NAMES = tuple(f"t{at}" for at in range(12))
 
 
@@ -247,3 +249,22 @@ async def test_a_conflict_that_somebody_else_records_is_counted(
             return not any(flow.conflicts for flow in daemon.status().flows)
 
         await until(none, "no conflict to be counted")
+
+
+async def test_a_row_that_comes_late_into_a_table_that_rests_arrives(
+    running: Running, first: Database, second: Database
+) -> None:
+    """Its id was drawn in another transaction than the one that inserts it, so its hole was given up."""
+    async with running(sweeps=OFF) as daemon:
+        drawn = await first.value("select nextval('records_id_seq')")
+        await insert(first, 3)
+        await until_equal(first, second, 3)
+
+        async def given_up() -> bool:
+            return not any(flow.holes for flow in daemon.status().flows)
+
+        await until(given_up, "the hole to be given up")
+        await until_asleep(daemon)
+        await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
+        await until_equal(first, second, 4)
+        assert [flow.late for flow in daemon.status().flows] == [1, 0]
