@@ -71,7 +71,7 @@ class Intake:
             rows, full, self.portion = rows + again.rows, full or bool(tail.due), again.portion
             unread = {**unread, **again.unread}
             self.late.finished(tail.finished)
-        self._enlarge(behind=full)
+        self._enlarge(len(read.rows), behind=full)
         self._note_durable(read.inserted, read.flushed, tail.high)
         self.tail = tail
         moved = full or bool(rows or unread)
@@ -110,11 +110,11 @@ class Intake:
             return size.rows, size.bytes
         return min(size.rows, small.batch_rows), min(size.bytes, small.batch_bytes)
 
-    def _enlarge(self, *, behind: bool) -> None:
-        """Read large batches while this is behind, if there is room for one more that does."""
+    def _enlarge(self, rows: int, *, behind: bool) -> None:
+        """Read large batches once this is behind, if there is room for one more, until small ones are large enough."""
         if behind and not self._large:
             self._large = self._room.take()
-        elif not behind:
+        elif not behind and rows < self._room.small.batch_rows / 2:
             self.shrink()
 
     def shrink(self) -> None:
