@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from snk.pair.core.budget import CONNECTIONS
 
 MOST_FULL_TABLES = 4
-LEAST_ROWS = 1000
+LEAST_ROWS = 1500
 LEAST_BYTES = 2**18
 OF_THEIR_OWN = 4
 

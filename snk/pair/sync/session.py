@@ -166,10 +166,12 @@ class Session:
 
         After a few rows there is: whatever was committed after the read wakes again.
         """
-        high = self.intake.tail.high
-        moved = await self.step(NO_TURN)
+        high, turns = self.intake.tail.high, self._parts.around.turns
+        with turns.awake():
+            moved, crowded = await self.step(NO_TURN), turns.crowd > 1
         if moved:
-            return self.intake.tail.high - high <= FEW_IDS and not self._moves.take(time.monotonic())
+            few = self.intake.tail.high - high <= FEW_IDS and not self._moves.take(time.monotonic())
+            return few or crowded
         if not self._settled and self.intake.safe == self.intake.tail.high:
             await self._delivery.save(self.intake.tail, self.intake.safe)
         return True
