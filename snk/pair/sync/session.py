@@ -56,6 +56,7 @@ class Session:
         self._sleeper = Sleeper(link.source.reader.ids, self.intake.tail.high, parts.alarm)
         self._moves = Bucket(MOVES_PER_SECOND, MOVES_AT_ONCE)
         self._changes = -1
+        self._moved = False
         self._ahead: Batch | None = None
 
     async def step(self, turn: Turn) -> bool:
@@ -134,8 +135,10 @@ class Session:
                 await self._prepare()
             while not stop.is_set() and (self.quiet or (await self._stir() and self.calm)):
                 self.quiet = False
+                self.intake.shrink()
                 await self._until_woken()
-                self._upkeep.rested()
+                if not self._moved:
+                    self._upkeep.rested()
                 alarm.clear()
 
     def close(self) -> None:
@@ -169,6 +172,7 @@ class Session:
         high, turns = self.intake.tail.high, self._parts.around.turns
         with turns.awake():
             moved, crowded = await self.step(NO_TURN), turns.crowd > 1
+        self._moved = moved
         if moved:
             few = self.intake.tail.high - high <= FEW_IDS and not self._moves.take(time.monotonic())
             return few or crowded

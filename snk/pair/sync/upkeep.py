@@ -54,7 +54,7 @@ class Upkeep:
         self._wanted = True
 
     def rested(self) -> None:
-        """Others have looked after the flow until now."""
+        """Others have looked after the flow until now, and nothing has come that would need a beat."""
         self._beaten = time.monotonic()
 
     async def beat(self, *, ahead: bool) -> None:

@@ -232,7 +232,7 @@ def test_many_tables_share_what_a_few_may_have() -> None:
     limits = Limits(batch_rows=10_000, batch_bytes=16_000_000, notes=200_000)
     assert limits.shared_by(4) == limits
     assert limits.shared_by(16) == replace(limits, batch_rows=2_500, batch_bytes=4_000_000)
-    assert limits.shared_by(1_000_000) == replace(limits, batch_rows=1000, batch_bytes=2**18)
+    assert limits.shared_by(1_000_000) == replace(limits, batch_rows=1500, batch_bytes=2**18)
     assert Limits(batch_rows=10, batch_bytes=100).shared_by(1_000_000) == Limits(batch_rows=10, batch_bytes=100)
 
 

@@ -1,6 +1,8 @@
 """Many tables rest: those that are quiet are not even read, and nothing that happens to them is missed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -268,3 +270,44 @@ async def test_a_row_that_comes_late_into_a_table_that_rests_arrives(
         await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
         await until_equal(first, second, 4)
         assert [flow.late for flow in daemon.status().flows] == [1, 0]
+
+
+@asynccontextmanager
+async def trickling(database: Database) -> AsyncIterator[None]:
+    """Single rows come all the time, so the flow of their table is woken again and again, and never rests."""
+
+    async def rows() -> None:
+        while True:
+            await insert(database, 1)
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(rows())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_row_that_comes_late_arrives_although_others_come_all_the_time(
+    running: Running, first: Database, second: Database
+) -> None:
+    async with running(sweeps=OFF), trickling(first):
+        drawn = await first.value("select nextval('records_id_seq')")
+        await asyncio.sleep(1.0)  # its hole is given up
+        await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
+
+        async def there() -> bool:
+            return bool(await second.value("select count(*) from records where data = 'late'"))
+
+        await until(there, "the late row")
+
+
+async def test_marks_are_saved_although_rows_come_all_the_time(running: Running, first: Database) -> None:
+    """One flow delivers; the other one meets nothing but that, and saves a mark that moves without rows."""
+    async with running(sweeps=OFF), trickling(first):
+
+        async def saved() -> bool:
+            return bool(await first.value("select coalesce(max(high), 0) > 30 from snk.marks"))
+
+        await until(saved, "the mark of the flow that delivers nothing")
