@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from snk.pair.sync import rounds
+from snk.pair.sync import rounds, session
 from snk.pair.sync.schedule import SweepSchedule
 from snk.pair.sync.session import Session
 from snk.pair.sync.upkeep import Upkeep
@@ -17,6 +17,7 @@ from tests.kit.databases import Database, insert, until, until_equal
 from tests.pair.conftest import Running, until_asleep, until_healthy
 
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text not null)"
+SOON_SECONDS = 40.0  # it takes two; without what is tested here, more than a minute
 OFF = SweepSchedule(every_seconds=0)
 NAMES = tuple(f"t{at}" for at in range(12))
 
@@ -277,9 +278,11 @@ async def trickling(database: Database) -> AsyncIterator[None]:
     """Single rows come all the time, so the flow of their table is woken again and again, and never rests."""
 
     async def rows() -> None:
-        while True:
-            await insert(database, 1)
-            await asyncio.sleep(0.02)
+        async with database.connect() as connection:
+            while True:
+                await connection.exec_driver_sql("insert into records (uuid, data) values (gen_random_uuid(), 'x')")
+                await connection.commit()
+                await asyncio.sleep(0.04)
 
     task = asyncio.create_task(rows())
     try:
@@ -289,6 +292,18 @@ async def trickling(database: Database) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.fixture
+def rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow that sleeps is woken by rows alone: by no round, and by no moment without rows on a busy machine."""
+
+    async def nothing(_: rounds.Rounds) -> None:
+        pass
+
+    monkeypatch.setattr(rounds.Rounds, "_round", nothing)
+    monkeypatch.setattr(session, "SETTLE_SECONDS", 3600.0)
+
+
+@pytest.mark.usefixtures("rows_alone")
 async def test_a_row_that_comes_late_arrives_although_others_come_all_the_time(
     running: Running, first: Database, second: Database
 ) -> None:
@@ -300,9 +315,10 @@ async def test_a_row_that_comes_late_arrives_although_others_come_all_the_time(
         async def there() -> bool:
             return bool(await second.value("select count(*) from records where data = 'late'"))
 
-        await until(there, "the late row")
+        await until(there, "the late row", SOON_SECONDS)
 
 
+@pytest.mark.usefixtures("rows_alone")
 async def test_marks_are_saved_although_rows_come_all_the_time(running: Running, first: Database) -> None:
     """One flow delivers; the other one meets nothing but that, and saves a mark that moves without rows."""
     async with running(sweeps=OFF), trickling(first):
@@ -310,4 +326,4 @@ async def test_marks_are_saved_although_rows_come_all_the_time(running: Running,
         async def saved() -> bool:
             return bool(await first.value("select coalesce(max(high), 0) > 30 from snk.marks"))
 
-        await until(saved, "the mark of the flow that delivers nothing")
+        await until(saved, "the mark of the flow that delivers nothing", SOON_SECONDS)
