@@ -218,7 +218,7 @@ class Lender:
             kept = self._free.pop(at)
             if kept.facts.boot == self.boot:
                 return self._of_boot(boot, kept)
-            await _closed(kept)  # it is of an earlier boot, and dead
+            await _closed(kept)  # it is of an earlier boot, whether it is dead or not
         kept = await self._opened()
         self.boot = kept.facts.boot
         return self._of_boot(boot, kept)

@@ -21,7 +21,8 @@ from snk.http.door import Entrance, Role, cookie_name, cookies_of
 ROLE = "x-snk-role"
 """A header by which the portal says that whoever asks may only look, whatever its own token allows."""
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
-OPEN_PATHS = frozenset(("/health", SIGN_IN, "/portal/portal.css", "/portal/portal.js", "/portal/icon.svg"))
+HEALTH = "/health"
+OPEN_PATHS = frozenset((HEALTH, SIGN_IN, "/portal/portal.css", "/portal/portal.js", "/portal/icon.svg"))
 CONNECTION_SECONDS = 10.0
 MOST_CONNECTIONS = 200
 MOST_HEAD_BYTES = 8192
@@ -57,9 +58,8 @@ class Guard:
         scope["state"] = {**scope.get("state", {}), "trusted": role is not None, "role": role}
         if scope["method"] == "POST" and not (headers.bearer or headers.same_origin):
             return PlainTextResponse("only pages of this service may do this\n", 403)
-        wrong_token = role is None and headers.bearer
-        if scope["path"] in OPEN_PATHS and not wrong_token:
-            return None
+        if scope["path"] in OPEN_PATHS:  # at the health, who has a token wants to know that it is wrong
+            return unknown_token() if scope["path"] == HEALTH and role is None and headers.bearer else None
         return refused(scope, headers, role)
 
 
@@ -69,10 +69,15 @@ def refused(scope: Scope, headers: "Headers", role: Role | None) -> ASGIApp | No
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         return RedirectResponse(f"{SIGN_IN}?to={quote(scope['path'] + query, safe='/')}", 303)
     if role is None:
-        return PlainTextResponse("missing or wrong bearer token\n", 401, {"www-authenticate": "Bearer"})
+        return unknown_token()
     if scope["method"] == "POST" and role != "operator" and scope["path"] != SIGN_OUT:
         return PlainTextResponse("you may look, and change nothing\n", 403)
     return None
+
+
+def unknown_token() -> ASGIApp:
+    """What answers a request without a token that is known here."""
+    return PlainTextResponse("missing or wrong bearer token\n", 401, {"www-authenticate": "Bearer"})
 
 
 class Headers:

@@ -13,7 +13,7 @@ import structlog
 from snk.db import catalog
 from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.errors import SnkError
+from snk.errors import SnkError, Unavailable
 from snk.pause import pause
 
 MEET_SECONDS = 10.0
@@ -29,7 +29,7 @@ class BootWatch:
 
         Args:
             servers: to meet, over a connection each that is closed at once, by their labels.
-            lenders: all connections to these servers that are lent.
+            lenders: all connections to these servers that are lent; those of the flows first.
         """
         self._servers = servers
         self._lenders = lenders
@@ -40,15 +40,28 @@ class BootWatch:
             await pause(stop, MEET_SECONDS)
             for label, server in self._servers.items():
                 try:
-                    await self._meet(server)
+                    await self._see(server, [each for each in self._lenders if each.server.label == label])
                 except SnkError as error:  # the flows report servers that cannot be reached
                     log.debug("boot_unknown", side=label, error=str(error))
 
-    async def _meet(self, server: Server) -> None:
-        async with server.connect() as connection, server.answering(connection):
-            boot = (await catalog.server_facts(connection)).boot
-        lenders = [lender for lender in self._lenders if lender.server.label == server.label]
-        if earlier := {lender.boot for lender in lenders} - {"", boot}:
-            log.warning("another_boot_met", side=server.label, boot=boot, before=earlier.pop())
+    async def _see(self, server: Server, lenders: Sequence[Lender]) -> None:
+        """Tell the lenders where new connections go; the first is that of the flows, which know a restart at once."""
+        boot, before = await self._met(server), lenders[0].boot
+        if before not in ("", boot):
+            if await self._met(server) != boot:
+                log.warning(
+                    "address_alternates", side=server.label, effect="staying with the server that was met first"
+                )
+                return
+            log.warning("another_boot_met", side=server.label, boot=boot, before=before)
         for lender in lenders:
             lender.boot = boot
+
+    async def _met(self, server: Server) -> str:
+        """The boot that a new connection leads to. It has a deadline of its own: others wait for its place."""
+        async with server.connect() as connection:
+            try:
+                async with asyncio.timeout(server.connect_seconds):
+                    return (await catalog.server_facts(connection)).boot
+            except TimeoutError as error:
+                raise Unavailable(f"{server.address}: no answer within {server.connect_seconds} s") from error

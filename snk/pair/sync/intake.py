@@ -111,10 +111,10 @@ class Intake:
         return min(size.rows, small.batch_rows), min(size.bytes, small.batch_bytes)
 
     def _enlarge(self, rows: int, *, behind: bool) -> None:
-        """Read large batches once this is behind, if there is room for one more, until small ones are large enough."""
+        """Read large batches once this is behind, if there is room, until small ones do or somebody wants the place."""
         if behind and not self._large:
             self._large = self._room.take()
-        elif not behind and rows < self._room.small.batch_rows / 2:
+        elif not behind and (self._room.wanted or rows < self._room.small.batch_rows / 2):
             self.shrink()
 
     def shrink(self) -> None:

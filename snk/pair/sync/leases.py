@@ -118,7 +118,9 @@ class Leases:
                     book = LeaseBook(server, connection, self._name)
                     await book.enter()
                     self._renewed = float("-inf")  # renew at once, so that our leases name this connection
-                    lender, boot = self._lenders[server.label], (await catalog.server_facts(connection)).boot
+                    async with server.answering(connection):
+                        boot = (await catalog.server_facts(connection)).boot
+                    lender = self._lenders[server.label]
                     lender.boot = boot
                     while not self._closed:
                         if lender.boot != boot:

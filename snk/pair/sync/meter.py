@@ -19,6 +19,7 @@ from snk.pair.table.marks import MarkState
 from snk.pair.table.writer import Delivered
 
 RATE_SECONDS = 2.0
+SAMPLE_SECONDS = 0.25
 STALE_SECONDS = 10.0
 LOOP_HINT = "Drop it, or exclude SNK's role: WHEN (current_user <> 'ROLE'). Then run `snk retry`"
 
@@ -73,6 +74,7 @@ class Meter:
         self._delivered += delivered.inserted
         self._present += len(delivered.present)
         self.conflicts += len(delivered.conflicts)
+        self._sample()
 
     def echoed(self, rows: int) -> None:
         """Record that rows were recognised as SNK's own."""
@@ -88,10 +90,7 @@ class Meter:
     def looked(self, waiting: int, blockers: Sequence[Blocker]) -> None:
         """Record what a beat saw at the source: the number of ids above the mark, and who holds holes open."""
         self._waiting, self._blockers = waiting, tuple(blockers)
-        now = time.monotonic()
-        self._samples.append((now, self._delivered))
-        while now - self._samples[0][0] > RATE_SECONDS:
-            self._samples.popleft()
+        self._sample()
 
     def failed(self, error: SnkError) -> None:
         """Record that a session ended with an error."""
@@ -154,6 +153,13 @@ class Meter:
             notice=self._notice,
             error_seconds=now - self._errored_at if self._error else None,
         )
+
+    def _sample(self) -> None:
+        now = time.monotonic()
+        if now - self._samples[-1][0] > SAMPLE_SECONDS:
+            self._samples.append((now, self._delivered))
+            while now - self._samples[0][0] > RATE_SECONDS:
+                self._samples.popleft()
 
     def _rate(self, now: float) -> float:
         since, delivered = self._samples[0]

@@ -10,10 +10,12 @@ class Room:
 
     Attributes:
         small: the limits of all others; those of large batches if there are few tables.
+        wanted: somebody found no place, and none was given back since.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.small = self._limits = limits
+        self.wanted = False
         self._left = LARGE
 
     def share(self, tables: int) -> None:
@@ -25,8 +27,10 @@ class Room:
         if self._left:
             self._left -= 1
             return True
+        self.wanted = True
         return False
 
     def give_back(self) -> None:
         """Leave the place to others."""
+        self.wanted = False
         self._left += 1

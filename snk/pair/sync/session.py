@@ -137,7 +137,9 @@ class Session:
                 self.quiet = False
                 self.intake.shrink()
                 await self._until_woken()
-                if not self._moved:
+                if self.intake.late.due and self._changes != source.watch.changes:
+                    self._upkeep.want()
+                elif not self._moved:
                     self._upkeep.rested()
                 alarm.clear()
 

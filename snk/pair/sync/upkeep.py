@@ -1,4 +1,7 @@
-"""What a session does twice a second besides tailing: checks that nothing has changed, and delivers rows by uuid."""
+"""What a session does twice a second besides tailing: checks that nothing has changed, and delivers rows by uuid.
+
+While many flows are awake, each does so less often.
+"""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +18,8 @@ from snk.pair.sync.referred import Referred
 
 BEAT_SECONDS = 0.5
 UNCHANGED_SECONDS = 2.0
-MANY = 10  # tables
+MANY = 10  # pairs of flows that are awake; a beat is so many times rarer as there are more of them
+MOST_TIMES = 20
 MOST_AGAIN = 100
 MOST_NAMED = 1000
 NAMED_SECONDS = 0.25  # maximum time per beat; new rows wait meanwhile
@@ -46,8 +50,10 @@ class Upkeep:
         return self._wanted or time.monotonic() - self._beaten > self._at_intervals_of(BEAT_SECONDS)
 
     def _at_intervals_of(self, seconds: float) -> float:
-        """While many flows are awake, each does less besides tailing, as for those that sleep."""
-        return seconds * max(1.0, self._parts.around.turns.crowd / MANY)
+        """While many flows are awake, each does less besides tailing, unless it has to prove itself or to deliver."""
+        if self._parts.requested or not (self.proven or self._delivery.proven):
+            return seconds
+        return seconds * min(MOST_TIMES, max(1.0, self._parts.around.turns.crowd / MANY))
 
     def want(self) -> None:
         """Something may have changed: a beat is due."""

@@ -47,6 +47,8 @@ ASKED_SECONDS = 0.02  # where the server cannot wait
 TABLES_PER_SECOND = 25  # that are asked about in turn
 TURN_SECONDS = 0.8
 RETRY_SECONDS = 0.5
+BY_HAND_SECONDS = 600.0
+LATE_SECONDS = 0.1  # what an answer may take beyond the wait
 _WAITED = {waits: commits.waited(waits=waits) for waits in (False, True)}
 
 log = structlog.get_logger()
@@ -106,6 +108,7 @@ class Watch:
         self._unseen = False
         self._exactly = Exactly(server)
         self._by_hand: set[int] = set()
+        self._by_hand_since = time.monotonic()
         self._drawn = Drawn()
         self._turns: dict[Ids, None] = {}
         self._turns_of = 0
@@ -160,11 +163,11 @@ class Watch:
     async def _follow(self, connection: AsyncConnection, stop: asyncio.Event, *, waits: bool) -> None:
         seen = ""
         while not stop.is_set():
-            await self._until_somebody_sleeps()
+            await self._while_nobody_sleeps()
             if self._lender.boot != self._boot:
                 raise Unavailable(f"{self._server.address}: it was met in another boot")
             asked, base = time.monotonic(), seen
-            self._known_until = asked + WAIT_SECONDS
+            self._known_until = asked + WAIT_SECONDS + LATE_SECONDS
             unseen, self._unseen = self._unseen, False
             told = [sleeper for ids, sleeper in self._sleepers.items() if ids.sequence and ids.oid not in self._by_hand]
             found = await self._waited(connection, told, "" if unseen else seen, waits=waits)
@@ -200,8 +203,8 @@ class Watch:
             return Waited(found.snapshot, dict.fromkeys(range(1, len(told) + 1)))
         return Waited(snapshot, dict(zip(at or (), last or (), strict=True)))
 
-    async def _until_somebody_sleeps(self) -> None:
-        """While all flows are awake, nobody needs a look."""
+    async def _while_nobody_sleeps(self) -> None:
+        """While all flows are awake, nobody needs a look; but now and then there is one all the same."""
         self._somebody.clear()
         if not any(sleeper.asleep for sleeper in self._sleepers.values()):
             with suppress(TimeoutError):
@@ -250,16 +253,20 @@ class Watch:
         most = max(FEW, int((now - self._turn_at) * TABLES_PER_SECOND))
         turns = list(self._turns)
         asked, self._turns, self._turn_at = turns[:most], dict.fromkeys(turns[most:]), now
-        news = await self._ask(connection, [self._sleepers[ids] for ids in asked if ids in self._sleepers])
+        sleepers = [sleeper for ids in asked if (sleeper := self._sleepers.get(ids)) and sleeper.asleep]
+        highs = {sleeper.ids: sleeper.high for sleeper in sleepers}
+        news = await self._ask(connection, sleepers)
         if told := [sleeper for sleeper in news if sleeper.ids.sequence]:
             found = await self._waited(connection, told, "", waits=False)
             told_of = {told[position - 1].ids.oid for position in found.drawn}
-            self._by_hand |= {sleeper.ids.oid for sleeper in told} - told_of
+            # One that was woken may have read on meanwhile: then its sequence is not above what it has read any more.
+            self._by_hand |= {each.ids.oid for each in told if each.high == highs[each.ids]} - told_of
 
     def _forget_those_that_are_gone(self) -> None:
         """Keep what was learnt about tables from growing for ever; it is learnt again."""
-        most = 2 * len(self._sleepers) + FEW
-        if len(self._by_hand) > most:
+        most, now = 2 * len(self._sleepers) + FEW, time.monotonic()
+        if len(self._by_hand) > most or now - self._by_hand_since > BY_HAND_SECONDS:
+            self._by_hand_since = now
             self._by_hand.clear()
         if len(self._drawn) > most:
             self._drawn.forget()

@@ -3,11 +3,12 @@
 from snk.core.bucket import Bucket
 
 WAIT_SECONDS = 0.45  # what servers log as slow takes longer
-LIVELY = ((0.1, 0.0005), (0.5, 0.002))
-"""Until so long after a change, the server looks at its snapshot so often; in seconds."""
+LIVELY = ((0.1, 0.0005), (0.4, 0.002))
+"""Until so long after a change, the server looks at its snapshot so often; in seconds, which it rounds up to 0.001."""
 FIRST_SECONDS = 0.002  # the flows that were woken go first
 LOOKS_PER_SECOND = 100.0
 LOOKS_AT_ONCE = 25.0
+QUIET_SECONDS = 0.05  # a look that took longer had to wait: nobody keeps the server busy
 IN_VAIN_SECONDS = 0.002  # more after each look in turn that woke nobody: others write, or flows that are awake
 MOST_REST_SECONDS = 0.02
 LONG_REST_SECONDS = 0.04  # with many tables
@@ -50,9 +51,10 @@ class WatchPace:
             woken: whether anybody was woken.
         """
         self._changed_at = now
-        self._in_vain = 0 if woken else self._in_vain + 1
+        took = found - asked
+        self._in_vain = 0 if woken or took > QUIET_SECONDS else self._in_vain + 1
         asking = min(MOST_REST_SECONDS, ASKED_REST * (now - found))
-        most = max(MOST_REST_SECONDS, min(LONG_REST_SECONDS, VAIN_REST * (found - asked)))
+        most = max(MOST_REST_SECONDS, min(LONG_REST_SECONDS, VAIN_REST * took))
         if too_soon := self._looks.take(now):
             too_soon += FIRST_SECONDS
             self._looks.take(now + too_soon)

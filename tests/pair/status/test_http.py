@@ -100,6 +100,8 @@ async def test_with_a_token_all_but_the_verdict_is_for_those_who_know_it(serving
         assert "db1.example" in await talk(port, get("/status", right))
         assert "snk_healthy 0.0" in await talk(port, get("/metrics", right))
         assert (await talk(port, get("/health", "Authorization: Bearer wrong"))).startswith("HTTP/1.1 401")
+        wrong = ("Authorization: Bearer wrong", "Accept: text/html")  # as a proxy may add
+        assert not (await talk(port, get("/sign-in", *wrong))).startswith("HTTP/1.1 303")
         closed, opened = await talk(port, get("/health")), await talk(port, get("/health", right))
     assert closed.startswith("HTTP/1.1 503")
     assert closed.endswith('{"status":"not healthy"}')

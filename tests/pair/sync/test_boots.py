@@ -124,3 +124,29 @@ async def test_leases_are_kept_where_new_connections_go(pair: Any, proxy: Proxy)
 async def row_of(dsn: str) -> bool:
     """Whether the lease of the table is known there; this daemon believes that it holds it."""
     return bool(await Database(dsn).value("select count(*) from snk.leases"))
+
+
+async def test_an_address_that_leads_here_and_there_moves_nobody(
+    pair: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all sessions would end every ten seconds."""
+    server = Server("first", proxy.dsn)
+    lender = lender_of(server, 1)
+    before = (await Lent.of(lender)).facts.boot
+    met = BootWatch._met
+
+    async def alternating(self: BootWatch, server: Server) -> str:
+        found = await met(self, server)
+        proxy.move(pair.second if found == before else pair.first)
+        return found
+
+    monkeypatch.setattr(BootWatch, "_met", alternating)
+    with capture_logs() as logs:
+        async with running(BootWatch({"first": server}, [lender])):
+
+            async def told() -> bool:
+                return "address_alternates" in {entry["event"] for entry in logs}
+
+            await until(told, "it to be told")
+    assert lender.boot == before
+    await lender.close()

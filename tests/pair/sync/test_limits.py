@@ -236,6 +236,14 @@ def test_many_tables_share_what_a_few_may_have() -> None:
     assert Limits(batch_rows=10, batch_bytes=100).shared_by(1_000_000) == Limits(batch_rows=10, batch_bytes=100)
 
 
+def test_who_finds_no_place_for_large_batches_is_known_until_one_is_given_back() -> None:
+    places = room.Room(Limits())
+    assert all(places.take() for _ in range(room.LARGE))
+    assert [places.wanted, places.take(), places.wanted] == [False, False, True]
+    places.give_back()
+    assert not places.wanted
+
+
 async def test_few_flows_read_large_batches_and_leave_the_room_when_they_have_caught_up(
     first: Database, second: Database, pair: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -274,15 +274,15 @@ async def test_a_row_that_comes_late_into_a_table_that_rests_arrives(
 
 
 @asynccontextmanager
-async def trickling(database: Database) -> AsyncIterator[None]:
-    """Single rows come all the time, so the flow of their table is woken again and again, and never rests."""
+async def trickling(database: Database, every_seconds: float = 0.04) -> AsyncIterator[None]:
+    """Single rows come all the time, so the flow of their table is woken again and again."""
 
     async def rows() -> None:
         async with database.connect() as connection:
             while True:
                 await connection.exec_driver_sql("insert into records (uuid, data) values (gen_random_uuid(), 'x')")
                 await connection.commit()
-                await asyncio.sleep(0.04)
+                await asyncio.sleep(every_seconds)
 
     task = asyncio.create_task(rows())
     try:
@@ -308,14 +308,28 @@ async def test_a_row_that_comes_late_arrives_although_others_come_all_the_time(
     running: Running, first: Database, second: Database
 ) -> None:
     async with running(sweeps=OFF), trickling(first):
-        drawn = await first.value("select nextval('records_id_seq')")
-        await asyncio.sleep(1.0)  # its hole is given up
-        await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
+        await late_row_arrives(first, second)
 
-        async def there() -> bool:
-            return bool(await second.value("select count(*) from records where data = 'late'"))
 
-        await until(there, "the late row", SOON_SECONDS)
+@pytest.mark.parametrize("every_seconds", [0.4, 1.0])
+async def test_a_row_that_comes_late_arrives_between_rows_that_come_now_and_then(
+    running: Running, first: Database, second: Database, every_seconds: float
+) -> None:
+    """The flow saves its mark between two of them, and is woken before it is its time to look for late rows."""
+    async with running(sweeps=OFF), trickling(first, every_seconds):
+        await late_row_arrives(first, second)
+
+
+async def late_row_arrives(first: Database, second: Database) -> None:
+    """A row that has an id whose hole was given up."""
+    drawn = await first.value("select nextval('records_id_seq')")
+    await asyncio.sleep(2.5)
+    await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
+
+    async def there() -> bool:
+        return bool(await second.value("select count(*) from records where data = 'late'"))
+
+    await until(there, "the late row", SOON_SECONDS)
 
 
 @pytest.mark.usefixtures("rows_alone")

@@ -339,3 +339,28 @@ async def test_nobody_asks_a_server_whose_flows_are_all_awake(pair: Any, monkeyp
         with watched.watch.asleep(watched.sleepers["t"]):
             await watched.until_woken("t")
         watched.sleepers["bell"].asleep = True  # or the watch would be at rest when it is told to stop
+
+
+async def test_a_flow_that_reads_on_meanwhile_has_no_ids_that_were_set_by_hand(
+    pair: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the question whether there are rows and the one what was drawn, it has read them."""
+    ask, asked = exactly.Exactly.ask, list[int]()
+    async with watching(pair.first, "t", drawn=True) as watched:
+
+        async def reading_on(self: exactly.Exactly, *given: Any) -> exactly.Told:
+            told = await ask(self, *given)
+            watched.sleepers["t"].high = await watched.database.value("select coalesce(max(id), 0) from t")
+            asked.extend(ids.oid for ids in told.rows)
+            return told
+
+        monkeypatch.setattr(exactly.Exactly, "ask", reading_on)
+        monkeypatch.setattr(drawn.Drawn, "is_news", lambda *_: True)  # so that nobody asks but in turn
+
+        async def found_in_turn() -> bool:
+            await watched.database.run("insert into t default values")
+            await watched.end_something()
+            return len(asked) > 2
+
+        await until(found_in_turn, "rows to be found when all are asked in turn")
+        assert watched.watch._by_hand == set()
