@@ -293,13 +293,18 @@ async def trickling(database: Database, every_seconds: float = 0.04) -> AsyncIte
 
 
 @pytest.fixture
-def rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flow that sleeps is woken by rows alone: by no round, and by no moment without rows on a busy machine."""
+def no_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No round wakes a flow that sleeps; one does so now and then for a mark that the flow has just moved."""
 
     async def nothing(_: rounds.Rounds) -> None:
         pass
 
     monkeypatch.setattr(rounds.Rounds, "_round", nothing)
+
+
+@pytest.fixture
+def rows_alone(no_rounds: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it is there
+    """A flow that sleeps is woken by rows alone, also on a busy machine, where a moment may pass without any."""
     monkeypatch.setattr(session, "SETTLE_SECONDS", 3600.0)
 
 
@@ -311,6 +316,7 @@ async def test_a_row_that_comes_late_arrives_although_others_come_all_the_time(
         await late_row_arrives(first, second)
 
 
+@pytest.mark.usefixtures("no_rounds")
 @pytest.mark.parametrize("every_seconds", [0.4, 1.0])
 async def test_a_row_that_comes_late_arrives_between_rows_that_come_now_and_then(
     running: Running, first: Database, second: Database, every_seconds: float
