@@ -43,7 +43,7 @@ class Costs:
     own_per_row: float
     server_per_row: float
     bytes_per_row: float
-    own_per_batch: float = 0.018
+    own_per_batch: float = 0.006
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--tables", type=float, default=20, help="of a pair, on average")
     parser.add_argument("--rows", type=float, default=50, help="per second of a pair, on average")
     parser.add_argument("--together", type=float, default=10, help="rows in one transaction")
-    parser.add_argument("--lone-ms", type=float, default=18, help="CPU time of a daemon for a lone row")
+    parser.add_argument("--lone-ms", type=float, default=6, help="CPU time of a daemon for a lone row")
     parser.add_argument("--cores", type=int, default=8, help="of a machine")
     parser.add_argument("--gib", type=float, default=32, help="memory of a machine")
     parser.add_argument("--seed", type=int, default=1, help="of chance; the same seed gives the same pairs")
