@@ -14,6 +14,7 @@ from snk.db import catalog
 from snk.db.lender import Lender
 from snk.db.server import Server
 from snk.errors import SnkError, Unavailable
+from snk.log import Reminder
 from snk.pause import pause
 
 MEET_SECONDS = 10.0
@@ -33,6 +34,7 @@ class BootWatch:
         """
         self._servers = servers
         self._lenders = lenders
+        self._reminder = Reminder()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Meet the servers at intervals until ``stop`` is set."""
@@ -49,9 +51,8 @@ class BootWatch:
         boot, before = await self._met(server), lenders[0].boot
         if before not in ("", boot):
             if await self._met(server) != boot:
-                log.warning(
-                    "address_alternates", side=server.label, effect="staying with the server that was met first"
-                )
+                if self._reminder.due(server.label):
+                    log.warning("address_alternates", side=server.label, effect="staying with the server of before")
                 return
             log.warning("another_boot_met", side=server.label, boot=boot, before=before)
         for lender in lenders:
