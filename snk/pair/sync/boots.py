@@ -17,7 +17,7 @@ from snk.errors import SnkError, Unavailable
 from snk.log import Reminder
 from snk.pause import pause
 
-MEET_SECONDS = 10.0
+MEET_SECONDS = 30.0  # a connection costs some fifteen milliseconds of CPU time
 
 log = structlog.get_logger()
 
