@@ -51,7 +51,7 @@ class Watch:
         Returns:
             How many rows never arrived.
         """
-        moved = self.ended = time.monotonic()
+        moved = time.monotonic()
         before: object = None
         while True:
             looked = time.monotonic()

@@ -167,6 +167,21 @@ class Lender:
                 with self.interruptible(kept):
                     yield kept.connection
 
+    async def meet(self, connection: AsyncConnection) -> str:
+        """Learn from a new connection that is not lent in which boot the server is; return that."""
+        async with self.server.answering(connection):
+            self.boot = (await catalog.server_facts(connection)).boot
+        return self.boot
+
+    def see_boot(self, boot: str) -> None:
+        """Check that the server was not met in another boot since it was met in this one.
+
+        Raises:
+            Unavailable: it was.
+        """
+        if self.boot != boot:
+            raise Unavailable(f"{self.address}: it was met in another boot")
+
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """A connection with a transaction, which is committed at the end of the block; as `Server.begin`."""

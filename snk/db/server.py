@@ -151,6 +151,19 @@ class Server:
                 raise too_late(f"{self.address}: a statement took longer than {self.command_seconds} s") from error
 
     @asynccontextmanager
+    async def promptly(self) -> AsyncIterator[None]:
+        """Wait inside the block for at most ``connect_seconds``, whatever the server may be working on.
+
+        Raises:
+            Unavailable: it took longer.
+        """
+        try:
+            async with asyncio.timeout(self.connect_seconds):
+                yield
+        except TimeoutError as error:
+            raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
+
+    @asynccontextmanager
     async def _transaction(self, connection: AsyncConnection) -> AsyncIterator[None]:
         """Like ``connection.begin()``, but a failure also drops the connection: ROLLBACK may never be answered."""
         transaction = await connection.begin()
@@ -171,13 +184,10 @@ class Server:
     async def _connection(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         connection = engine.connect()
         try:
-            async with asyncio.timeout(self.connect_seconds):
+            async with self.promptly():
                 await self._connected(connection)
                 connection.info[PID] = await pin(connection, self._statement_seconds)
                 await connection.commit()  # the settings ran in their own transaction
-        except TimeoutError as error:
-            await _hang_up(connection)
-            raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
         except BaseException:
             await _hang_up(connection)
             raise
@@ -213,12 +223,8 @@ class Server:
     async def _state_of(self, pid: int) -> str | None:
         """The state of a backend. The query has its own deadline: callers without a deadline wait for it."""
         with self.translated():
-            async with self.probes, self._connection(self.engine) as other:
-                try:
-                    async with asyncio.timeout(self.connect_seconds):
-                        return await backends.state_of(other, pid)
-                except TimeoutError as error:
-                    raise Unavailable(f"{self.address}: no answer within {self.connect_seconds} s") from error
+            async with self.probes, self._connection(self.engine) as other, self.promptly():
+                return await backends.state_of(other, pid)
 
     def translated(self) -> AbstractContextManager[None]:
         """Translate errors of SQLAlchemy, the driver or the network inside the block into SNK's errors."""

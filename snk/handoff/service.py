@@ -46,7 +46,7 @@ def application(status: Callable[[], Status], visitors: Visitors, portal: Sequen
     more = [Route("/status.html", alive), Route("/sync_status", sync_status, methods=ALL)]
     shown = Starlette(routes=portal)
     shown.router.redirect_slashes = False
-    return _Doorkeeper(pages(status, PAGES, more), Guard(shown, visitors), visitors)
+    return _Doorkeeper(pages(lambda: status().troubles, status, PAGES, more), Guard(shown, visitors), visitors)
 
 
 def counted(status: Status, backends: int) -> str:
@@ -71,7 +71,7 @@ def as_json(status: Status) -> dict[str, Any]:
     }
 
 
-PAGES: Pages[Status] = Pages(lambda status: status.troubles, as_json, Metrics)
+PAGES: Pages[Status] = Pages(as_json, Metrics)
 
 
 def _number(text: str) -> int:

@@ -22,39 +22,33 @@ class Pages(Generic[S]):
     """What the endpoints show of a status.
 
     Attributes:
-        troubles: why the daemon is not healthy; empty if it is.
         as_json: the status as JSON; it may hold dataclasses.
         metrics: the status as Prometheus metrics.
     """
 
-    troubles: Callable[[S], Sequence[str]]
     as_json: Callable[[S], dict[str, Any]]
     metrics: Callable[[S], Collector]
 
 
 def application(
-    status: Callable[[], S],
-    pages: Pages[S],
-    more: Sequence[BaseRoute] = (),
-    *,
-    troubles_now: Callable[[], Sequence[str]] | None = None,
+    troubles: Callable[[], Sequence[str]], status: Callable[[], S], pages: Pages[S], more: Sequence[BaseRoute] = ()
 ) -> Starlette:
-    """The three endpoints, and more; each response is built from a fresh status.
+    """The three endpoints, and more; each response is fresh.
 
     Args:
-        status: the status.
+        troubles: why the daemon is not healthy; empty if it is. This is asked for often.
+        status: the whole status.
         pages: how it is shown.
         more: routes.
-        troubles_now: its troubles, if they cost much less than the whole: health is asked for often.
     """
 
     async def health(request: Request) -> JSONResponse:
-        troubles = troubles_now() if troubles_now else pages.troubles(status())
-        if not troubles:
+        reasons = troubles()
+        if not reasons:
             return JSONResponse({"status": "ok"})
         # A client that is not trusted gets the verdict, but no names or addresses.
-        reasons = {"reasons": list(troubles)} if request.state.trusted else {}
-        return JSONResponse({"status": "not healthy", **reasons}, status_code=503)
+        told = {"reasons": list(reasons)} if request.state.trusted else {}
+        return JSONResponse({"status": "not healthy", **told}, status_code=503)
 
     async def whole(_: Request) -> Response:
         return Response(orjson.dumps(pages.as_json(status()), option=_JSON), media_type="application/json")

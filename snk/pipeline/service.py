@@ -50,4 +50,4 @@ class Metrics(Collector):
         yield running
 
 
-PAGES: Pages[Status] = Pages(lambda status: status.troubles, lambda status: status.as_json, Metrics)
+PAGES: Pages[Status] = Pages(lambda status: status.as_json, Metrics)

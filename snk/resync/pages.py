@@ -45,4 +45,4 @@ def as_json(status: WatchStatus) -> dict[str, Any]:
     return {"healthy": status.healthy, **asdict(status)}
 
 
-PAGES: Pages[WatchStatus] = Pages(lambda status: status.troubles, as_json, StatusCollector)
+PAGES: Pages[WatchStatus] = Pages(as_json, StatusCollector)

@@ -25,7 +25,9 @@ async def watched(world: World) -> AsyncIterator[tuple[Watch, int]]:
     with listening(Address("127.0.0.1", 0), guarded=False) as bound:
         async with asyncio.TaskGroup() as group:
             group.create_task(watch.run(stop))
-            group.create_task(serve(application(watch.status, PAGES), bound, stop, Door()))
+            group.create_task(
+                serve(application(lambda: watch.status().troubles, watch.status, PAGES), bound, stop, Door())
+            )
             try:
                 yield watch, bound.getsockname()[1]
             finally:

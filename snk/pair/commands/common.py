@@ -83,6 +83,6 @@ def uuid_of(text: str) -> str:
 
 
 def pass_over(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Ignore the error of a look-up that nobody waits for any more: whoever asked for it has told what is wrong."""
+    """Ignore the error of an abandoned look-up of a host name: its caller has reported what is wrong."""
     if not isinstance(context.get("exception"), OSError):
         loop.default_exception_handler(context)

@@ -65,12 +65,8 @@ async def _run(settings: Settings, bound: socket.socket, *, init: bool) -> None:
     when_told_to_read_again(partial(read_again, settings, daemon), stop.set)
     door, measured = Door(settings.http_token, settings.snk_http_host, settings.http_view_token), Measured(daemon)
     portal = site(daemon, measured, door=door, stop=stop)
-    shown = application(
-        daemon.status,
-        pages(of_tables=settings.snk_metrics_tables),
-        portal.routes(),
-        troubles_now=daemon.troubles,
-    )
+    told = pages(of_tables=settings.snk_metrics_tables)
+    shown = application(daemon.troubles, daemon.status, told, portal.routes())
     serving = serve(shown, bound, stop, door)
     async with asyncio.TaskGroup() as group:
         for part in (_sync(daemon, stop, init=init), serving, notify(daemon, stop), measured.run(stop)):

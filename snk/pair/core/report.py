@@ -1,6 +1,6 @@
 """The daemon's status as values: `snk status`, ``/status`` and ``/metrics`` show exactly these."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,6 +11,7 @@ STUCK_SECONDS = 90.0
 """A flow without progress for this long hangs: no statement may take this long."""
 
 FlowState = Literal["starting", "standby", "running", "waiting", "paused", "stopped"]
+FLOWING: Collection[FlowState] = ("running", "standby")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,31 +34,18 @@ class Blocker:
     prepared: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the health of a flow depends on; the attributes are those of `FlowStatus`."""
+def trouble_of(name: str, state: FlowState, *, awaits: Sequence[str], error: str, progress_seconds: float) -> str:
+    """Why a flow is unhealthy, or an empty string. A flow that waits for others is healthy while these are.
 
-    name: str
-    state: FlowState
-    awaits: tuple[str, ...]
-    error: str
-    progress_seconds: float
-
-    @property
-    def flowing(self) -> bool:
-        """Whether rows flow, delivered by this daemon or by the one for which it is a standby."""
-        return self.state in ("running", "standby")
-
-    @property
-    def trouble(self) -> str:
-        """Why it is unhealthy, or an empty string. A flow that waits for others is healthy while these are."""
-        if self.awaits:
-            return ""
-        if not self.flowing:
-            return f"{self.name} is {self.state}: {self.error}" if self.error else f"{self.name} is {self.state}"
-        if self.progress_seconds > STANDING_SECONDS:
-            return f"{self.name} has not moved for {self.progress_seconds:.0f} s"
+    The arguments are the attributes of `FlowStatus`.
+    """
+    if awaits:
         return ""
+    if state not in FLOWING:
+        return f"{name} is {state}: {error}" if error else f"{name} is {state}"
+    if progress_seconds > STANDING_SECONDS:
+        return f"{name} has not moved for {progress_seconds:.0f} s"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +116,16 @@ class FlowStatus:
         return f"{self.table} {self.source}→{self.destination}"
 
     @property
-    def standing(self) -> Standing:
-        """What its health depends on."""
-        return Standing(self.name, self.state, self.awaits, self.error, self.progress_seconds)
-
-    @property
     def flowing(self) -> bool:
-        """As `Standing.flowing`."""
-        return self.standing.flowing
+        """Whether rows flow, delivered by this daemon or by the one for which it is a standby."""
+        return self.state in FLOWING
 
     @property
     def trouble(self) -> str:
-        """As `Standing.trouble`."""
-        return self.standing.trouble
+        """Why it is unhealthy, or an empty string."""
+        return trouble_of(
+            self.name, self.state, awaits=self.awaits, error=self.error, progress_seconds=self.progress_seconds
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,4 +30,4 @@ def pages(*, of_tables: bool = True) -> Pages[DaemonStatus]:
     Args:
         of_tables: whether metrics have a series per table; otherwise they are those of all tables together.
     """
-    return Pages(lambda status: status.troubles, as_json, partial(StatusCollector, of_tables=of_tables))
+    return Pages(as_json, partial(StatusCollector, of_tables=of_tables))

@@ -13,7 +13,7 @@ import structlog
 from snk.db import catalog
 from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.errors import SnkError, Unavailable
+from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pause import pause
 
@@ -60,9 +60,5 @@ class BootWatch:
 
     async def _met(self, server: Server) -> str:
         """The boot that a new connection leads to. It has a deadline of its own: others wait for its place."""
-        async with server.connect() as connection:
-            try:
-                async with asyncio.timeout(server.connect_seconds):
-                    return (await catalog.server_facts(connection)).boot
-            except TimeoutError as error:
-                raise Unavailable(f"{server.address}: no answer within {server.connect_seconds} s") from error
+        async with server.connect() as connection, server.promptly():
+            return (await catalog.server_facts(connection)).boot

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -204,15 +204,16 @@ class Daemon:
             canaries=canaries,
             lockers=self._locks.lockers,
             dedup=self._dedup(),
-            troubles=self.troubles(),
+            troubles=self._troubles((flow.trouble for flow in flows), canaries),
             left_out=dict(self._tables.left_out),
         )
 
     def troubles(self) -> tuple[str, ...]:
         """Why it is unhealthy; empty if it is not. This may be asked often, however many tables there are."""
-        flows = (flow.trouble for flow in self.flows)
-        canaries = (_silence(canary.status()) for canary in self._canaries)
-        return (*filter(None, flows), *filter(None, canaries), *self._unknown())
+        return self._troubles((flow.trouble for flow in self.flows), (canary.status() for canary in self._canaries))
+
+    def _troubles(self, flows: Iterable[str], canaries: Iterable[CanaryStatus]) -> tuple[str, ...]:
+        return (*filter(None, flows), *filter(None, map(_silence, canaries)), *self._unknown())
 
     def compare(self, tables: Collection[str] = ()) -> list[str]:
         """Compare both sides of these tables, or of all, as soon as they have caught up, whenever it would be due.

@@ -71,7 +71,7 @@ class Flow:
     @property
     def trouble(self) -> str:
         """Why it is unhealthy, or an empty string."""
-        return self._meter.standing().trouble
+        return self._meter.trouble
 
     @property
     def high(self) -> int:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from snk.db import catalog
 from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.errors import SnkError, TableUnfit, Unavailable
+from snk.errors import SnkError, TableUnfit
 from snk.log import Reminder
 from snk.pair.schema.leases import LeaseBook, LeaseState
 
@@ -118,13 +118,10 @@ class Leases:
                     book = LeaseBook(server, connection, self._name)
                     await book.enter()
                     self._renewed = float("-inf")  # renew at once, so that our leases name this connection
-                    async with server.answering(connection):
-                        boot = (await catalog.server_facts(connection)).boot
                     lender = self._lenders[server.label]
-                    lender.boot = boot
+                    boot = await lender.meet(connection)
                     while not self._closed:
-                        if lender.boot != boot:
-                            raise Unavailable(f"{server.address}: it was met in another boot")
+                        lender.see_boot(boot)
                         await self._resolve(server, connection)
                         await self._round(book)
                         leading = max(LEADING_SECONDS, len(self._held) / LOOKED_AT_PER_SECOND)

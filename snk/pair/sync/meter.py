@@ -10,7 +10,7 @@ from snk.core.intervals import NOTHING
 from snk.errors import SnkError
 from snk.log import Reminder
 from snk.pair.catalog.shape import InsertTrigger
-from snk.pair.core.report import Blocker, FlowStatus, Standing
+from snk.pair.core.report import Blocker, FlowStatus, trouble_of
 from snk.pair.core.tail import Tail
 from snk.pair.sync.progress import Progress
 from snk.pair.sync.requested import RequestedRows
@@ -114,10 +114,17 @@ class Meter:
             destination = self._route.destination.label
             self._notice = f"rows differ in {destination}, where triggers may change them: {', '.join(before)}"
 
-    def standing(self) -> Standing:
-        """What the health of the flow depends on: a tenth of what `status` costs."""
+    @property
+    def trouble(self) -> str:
+        """As `FlowStatus.trouble`, for a tenth of what a status costs."""
         progress = self._progress
-        return Standing(self._route.name, progress.state, progress.awaits, self._error, progress.idle_seconds)
+        return trouble_of(
+            self._route.name,
+            progress.state,
+            awaits=progress.awaits,
+            error=self._error,
+            progress_seconds=progress.idle_seconds,
+        )
 
     def status(self) -> FlowStatus:
         """Return a snapshot of all figures."""

@@ -7,14 +7,14 @@ drawn than their flows have read. If that is new, the flow is woken. If it is no
 goes on; then the table is asked whether it has rows above the mark (`Exactly`).
 
 Ids that were set by hand are not drawn from a sequence. So after a change all tables are asked in turn, too,
-twenty-five a second, and a table in which such ids are found is asked always.
+twenty-five a second, and a table in which such ids are found is asked each time for the next ten minutes.
 
 A watch never decides anything. It wakes flows, which then do what they always do; when it does not know, it wakes all.
 
 No row is missed between a flow's last read and its sleep: a flow is `asleep` first, then reads once more or is looked
 at once, whatever the snapshot. The base of a wait is the text that the previous wait returned, so whatever ends after
-that wakes. A flow that was asleep once stays in the question while it is awake, so that a wait that is under way when
-it falls asleep again tells of it, too.
+that wakes. Once a flow has been asleep, each wait covers its table, also while it is awake. So a wait that is under way
+when the flow falls asleep again reports its rows, too.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from snk.db.errors import refused
 from snk.db.functions import array_text, wait_briefly
 from snk.db.lender import Lender
 from snk.db.server import Server
-from snk.errors import SnkError, Unavailable
+from snk.errors import SnkError
 from snk.pair.schema.creation import WAIT
 from snk.pair.sync.drawn import Drawn
 from snk.pair.sync.exactly import FEW, Exactly
@@ -149,8 +149,8 @@ class Watch:
         while not stop.is_set():
             try:
                 async with self._server.connect() as connection:
+                    self._boot = await self._lender.meet(connection)
                     async with self._server.answering(connection):
-                        self._boot = self._lender.boot = (await catalog.server_facts(connection)).boot
                         await plan_by_index(connection)
                         await wait_briefly(connection, local=False)
                         waits = await catalog.exists(connection, WAIT, "function")
@@ -164,8 +164,7 @@ class Watch:
         seen = ""
         while not stop.is_set():
             await self._while_nobody_sleeps()
-            if self._lender.boot != self._boot:
-                raise Unavailable(f"{self._server.address}: it was met in another boot")
+            self._lender.see_boot(self._boot)
             asked, base = time.monotonic(), seen
             self._known_until = asked + WAIT_SECONDS + LATE_SECONDS
             unseen, self._unseen = self._unseen, False

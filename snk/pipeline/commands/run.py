@@ -51,9 +51,10 @@ async def _run(supervisor: Supervisor, settings: Pipeline, bound: socket.socket)
     recent = Recent(Watcher(space, known_of(settings)))
     door, measured = Door(settings.operators_token, settings.host, settings.viewers_token), Measured(recent)
     portal = site(space, recent, measured, door=door, stop=stop)
+    shown = application(lambda: recent.status().troubles, recent.status, PAGES, portal.routes())
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.run(stop))
-        group.create_task(serve(application(recent.status, PAGES, portal.routes()), bound, stop, door))
+        group.create_task(serve(shown, bound, stop, door))
         group.create_task(measured.run(stop))
         group.create_task(_notify(supervisor, recent, stop))
 

@@ -43,7 +43,7 @@ async def _watch(where: Place, every: float, http: HttpSettings, bound: socket.s
     watching = Watch(where, every)
     door = Door(http.operators_token, http.host, http.viewers_token)
     portal = site(watching, door=door, stop=stop)
-    shown = application(watching.status, PAGES, portal.routes())
+    shown = application(lambda: watching.status().troubles, watching.status, PAGES, portal.routes())
     async with asyncio.TaskGroup() as group:
         group.create_task(watching.run(stop))
         group.create_task(serve(shown, bound, stop, door))

@@ -158,7 +158,9 @@ def asking() -> Asking:
                 return await asyncio.to_thread(run_snk, {"SNK_HTTP_PORT": str(port)}, "status", *words)
 
             async with asyncio.TaskGroup() as group:
-                group.create_task(serve(application(lambda: status, pages()), bound, stop, Door(None)))
+                group.create_task(
+                    serve(application(lambda: status.troubles, lambda: status, pages()), bound, stop, Door(None))
+                )
                 try:
                     yield ask
                 finally:

@@ -20,7 +20,7 @@ async def served(daemon: Daemon, door: Door | None = None) -> AsyncIterator[str]
     with listening(Address("127.0.0.1", 0), guarded=False) as bound:
         bound.listen()  # who comes before the service has begun waits for it
         portal = site(daemon, Measured(daemon), door=door, stop=stop)
-        shown = application(daemon.status, pages(), portal.routes())
+        shown = application(daemon.troubles, daemon.status, pages(), portal.routes())
         async with asyncio.TaskGroup() as group:
             group.create_task(serve(shown, bound, stop, door))
             try:

@@ -46,7 +46,9 @@ def serving() -> Serving:
         stop = asyncio.Event()
         with listening(Address("127.0.0.1", 0), guarded=token is not None) as bound:
             async with asyncio.TaskGroup() as group:
-                group.create_task(serve(application(status, pages()), bound, stop, Door(token)))
+                group.create_task(
+                    serve(application(lambda: status().troubles, status, pages()), bound, stop, Door(token))
+                )
                 try:
                     yield bound.getsockname()[1]
                 finally:

@@ -85,7 +85,7 @@ async def test_who_has_learnt_something_of_the_server_before_is_refused(pair: An
     access = await Lent.of(lender)
     proxy.move(pair.second)
     async with access.using():
-        pass  # nobody has noticed
+        pass  # the move is not noticed yet
     async with running(BootWatch({"first": server}, [lender])):
 
         async def refused() -> bool:
@@ -108,28 +108,27 @@ async def test_leases_are_kept_where_new_connections_go(pair: Any, proxy: Proxy)
     async def holder(dsn: str) -> bool:
         return bool(await Database(dsn).value("select count(*) = 1 from snk.leases where holder = 'one'"))
 
+    async def known(dsn: str) -> bool:
+        """This daemon believes that it holds the lease, so it does not take it there."""
+        return bool(await Database(dsn).value("select count(*) from snk.leases"))
+
     taking = asyncio.create_task(leases.run())
     try:
         leases.admit("t")
         await until(lambda: holder(pair.first), "the lease to be taken")
         proxy.move(pair.second)
         async with running(BootWatch({"first": server}, [lender])):
-            await until(lambda: row_of(pair.second), "the other server to be asked")
+            await until(lambda: known(pair.second), "the other server to be asked")
     finally:
         leases.close()
         await taking
         await lender.close()
 
 
-async def row_of(dsn: str) -> bool:
-    """Whether the lease of the table is known there; this daemon believes that it holds it."""
-    return bool(await Database(dsn).value("select count(*) from snk.leases"))
-
-
 async def test_an_address_that_leads_here_and_there_moves_nobody(
     pair: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else all sessions would end every ten seconds."""
+    """Otherwise all sessions would end each time that the servers are met."""
     server = Server("first", proxy.dsn)
     lender = lender_of(server, 1)
     before = (await Lent.of(lender)).facts.boot

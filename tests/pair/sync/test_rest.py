@@ -19,6 +19,7 @@ from tests.pair.conftest import Running, until_asleep, until_healthy
 TABLE = "create table {} (id bigserial primary key, uuid uuid not null unique, data text not null)"
 SOON_SECONDS = 40.0  # it takes two; without what is tested here, more than a minute
 OFF = SweepSchedule(every_seconds=0)
+LATE = "insert into records (id, uuid, data) values ({}, gen_random_uuid(), 'late')"
 NAMES = tuple(f"t{at}" for at in range(12))
 
 
@@ -268,7 +269,7 @@ async def test_a_row_that_comes_late_into_a_table_that_rests_arrives(
 
         await until(given_up, "the hole to be given up")
         await until_asleep(daemon)
-        await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
+        await first.run(LATE.format(drawn))
         await until_equal(first, second, 4)
         assert [flow.late for flow in daemon.status().flows] == [1, 0]
 
@@ -330,7 +331,7 @@ async def late_row_arrives(first: Database, second: Database) -> None:
     """A row that has an id whose hole was given up."""
     drawn = await first.value("select nextval('records_id_seq')")
     await asyncio.sleep(2.5)
-    await first.run(f"insert into records (id, uuid, data) values ({drawn}, gen_random_uuid(), 'late')")
+    await first.run(LATE.format(drawn))
 
     async def there() -> bool:
         return bool(await second.value("select count(*) from records where data = 'late'"))
